@@ -1,0 +1,159 @@
+//! The calls, where MLX is linked. All use of `mlx-sys` is here, in `linked/` and in `error_handler`.
+
+mod device;
+
+use super::error_handler::{self, check};
+use super::{BackendError, Device, MemoryCounters};
+
+pub(super) use error_handler::{
+    install as install_error_handler, returns as error_handler_returns,
+    take_message as take_error_message,
+};
+
+pub(super) fn device() -> &'static Device {
+    &device::probed().0
+}
+
+pub(super) fn device_error() -> Option<&'static BackendError> {
+    device::probed().1.as_ref()
+}
+
+pub(super) fn set_wired_limit(bytes: u64) -> Result<u64, BackendError> {
+    let call = || format!("mlx_set_wired_limit({bytes})");
+    let limit = wired_limit_for(bytes, device()).map_err(|why| refused(call(), why))?;
+    let mut previous = 0;
+    check(
+        // SAFETY: `previous` can be written to; the call keeps no pointer.
+        || unsafe { mlx_sys::mlx_set_wired_limit(&raw mut previous, limit) },
+        call,
+    )?;
+    Ok(from_size(previous))
+}
+
+/// Checks what the manager promises and other callers may not keep.
+fn wired_limit_for(bytes: u64, device: &Device) -> Result<usize, String> {
+    if !device.support.is_supported() {
+        return Err(device.support.to_string());
+    }
+    let max = device.max_wired_limit();
+    if bytes > max {
+        return Err(format!(
+            "above {max}, the most that the system lets MLX wire (raise it with \
+             `sudo sysctl iogpu.wired_limit_mb=N` and start again)"
+        ));
+    }
+    to_size(bytes)
+}
+
+pub(super) fn memory_counters() -> Result<MemoryCounters, BackendError> {
+    Ok(MemoryCounters {
+        active: get("mlx_get_active_memory()", mlx_sys::mlx_get_active_memory)?,
+        recorded_peak: get("mlx_get_peak_memory()", mlx_sys::mlx_get_peak_memory)?,
+        cache: get("mlx_get_cache_memory()", mlx_sys::mlx_get_cache_memory)?,
+        memory_limit: memory_limit()?,
+    })
+}
+
+fn memory_limit() -> Result<u64, BackendError> {
+    get("mlx_get_memory_limit()", mlx_sys::mlx_get_memory_limit)
+}
+
+pub(super) fn reset_peak_memory() -> Result<(), BackendError> {
+    check(
+        // SAFETY: the call takes nothing, and MLX locks its allocator.
+        || unsafe { mlx_sys::mlx_reset_peak_memory() },
+        || "mlx_reset_peak_memory()".to_owned(),
+    )
+}
+
+pub(super) fn set_memory_limit(bytes: u64) -> Result<u64, BackendError> {
+    set("mlx_set_memory_limit", mlx_sys::mlx_set_memory_limit, bytes)
+}
+
+pub(super) fn set_cache_limit(bytes: u64) -> Result<u64, BackendError> {
+    set("mlx_set_cache_limit", mlx_sys::mlx_set_cache_limit, bytes)
+}
+
+pub(super) fn clear_cache() -> Result<(), BackendError> {
+    check(
+        // SAFETY: the call takes nothing, and MLX locks its allocator.
+        || unsafe { mlx_sys::mlx_clear_cache() },
+        || "mlx_clear_cache()".to_owned(),
+    )
+}
+
+pub(super) fn synchronize() -> Result<(), BackendError> {
+    check(
+        // SAFETY: the call takes nothing and uses the calling thread's own stream.
+        || unsafe { mlx_sys::mlx_synchronize_default() },
+        || "mlx_synchronize_default()".to_owned(),
+    )
+}
+
+type Getter = unsafe extern "C" fn(*mut usize) -> std::ffi::c_int;
+type Setter = unsafe extern "C" fn(*mut usize, usize) -> std::ffi::c_int;
+
+fn get(call: &str, getter: Getter) -> Result<u64, BackendError> {
+    let mut value = 0;
+    check(
+        // SAFETY: `value` can be written to; MLX's getters keep no pointer and may be called from any
+        // thread.
+        || unsafe { getter(&raw mut value) },
+        || call.to_owned(),
+    )?;
+    Ok(from_size(value))
+}
+
+fn set(name: &str, setter: Setter, bytes: u64) -> Result<u64, BackendError> {
+    let call = || format!("{name}({bytes})");
+    let limit = to_size(bytes).map_err(|why| refused(call(), why))?;
+    let mut previous = 0;
+    check(
+        // SAFETY: `previous` can be written to; MLX's setters keep no pointer and may be called from
+        // any thread.
+        || unsafe { setter(&raw mut previous, limit) },
+        call,
+    )?;
+    Ok(from_size(previous))
+}
+
+/// A call that was not made.
+fn refused(call: String, why: String) -> BackendError {
+    BackendError::new(call).with_message(why)
+}
+
+fn to_size(bytes: u64) -> Result<usize, String> {
+    usize::try_from(bytes).map_err(|_| "does not fit this system's address space".to_owned())
+}
+
+fn from_size(size: usize) -> u64 {
+    // Cannot fail: no system that MLX runs on has wider addresses.
+    u64::try_from(size).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::{DeviceKind, Support};
+
+    #[test]
+    fn a_limit_is_refused_before_mlx_sees_it() {
+        let mut device = Device::new(DeviceKind::Metal, Support::Supported);
+        device.max_recommended_working_set_size = Some(48 << 30);
+        assert_eq!(wired_limit_for(48 << 30, &device), Ok(48 << 30));
+        assert_eq!(wired_limit_for(0, &device), Ok(0));
+        let above = wired_limit_for((48 << 30) + 1, &device).unwrap_err();
+        assert!(
+            above.contains("sudo sysctl iogpu.wired_limit_mb"),
+            "{above}"
+        );
+
+        // Where the recommended size is the whole memory, the limit stays below it.
+        device.memory_size = Some(48 << 30);
+        assert_eq!(wired_limit_for((48 << 30) - 1, &device), Ok((48 << 30) - 1));
+        assert!(wired_limit_for(48 << 30, &device).is_err());
+
+        device.support = Support::SystemTooOld;
+        assert!(wired_limit_for(0, &device).is_err());
+    }
+}

@@ -1,0 +1,545 @@
+//! The manager: the one owner of the limit.
+
+pub(crate) mod admission;
+mod config;
+pub(crate) mod core;
+pub(crate) mod group;
+mod housekeeping;
+pub(crate) mod queue;
+mod release;
+mod session;
+mod shared;
+pub(crate) mod user_code;
+pub(crate) mod word;
+
+pub use config::{Config, OnApplyFailure, WireMode};
+pub use queue::CancelToken;
+pub use shared::ManagerBuilder;
+
+use self::core::{Core, Locked};
+use self::group::{Group, GroupState, Reads, SizeCount};
+use crate::Error;
+use crate::clock::Clock;
+use crate::event::{Bus, Event, EventKind, Subscriber};
+use crate::ffi::{Backend, BackendError, Device, Support};
+use crate::policy::formula::Basis;
+use crate::policy::{Formula, Policy};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Weak};
+use crate::ticket::{OwnedGuard, Ticket};
+use std::fmt;
+use std::time::Duration;
+
+/// Owns MLX's wired limit: admits tickets, computes the limit that all live guards need, and calls the
+/// setter as rarely as possible.
+///
+/// Clones are handles to the same manager. Programs use the [shared](Self::shared) one; a
+/// [builder](Self::builder) makes isolated ones, for tests and for other bindings to MLX.
+#[derive(Clone)]
+pub struct Manager(Arc<Handle>);
+
+/// Counts the handles of a manager: dropping the last one ends linger.
+struct Handle {
+    inner: Arc<Inner>,
+}
+
+/// What tickets, guards and handles share.
+pub(crate) struct Inner {
+    this: Weak<Inner>,
+    pub(crate) core: Mutex<Core>,
+    /// Changes whenever a session has called the setter; sleepers wait on it.
+    pub(crate) turn: AtomicU32,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) device: Device,
+    events: Bus,
+    /// The limit set last, for guards to tell. What protects is under the lock.
+    applied: AtomicU64,
+    epoch: AtomicU64,
+    next_ticket: AtomicU64,
+    /// Whether this manager owns its backend's resource.
+    claimed: AtomicBool,
+    last_failure: Mutex<Option<(u64, Error)>>,
+    /// What the environment said, until the first subscriber is told.
+    unrecognised_mode: Mutex<Option<String>>,
+}
+
+/// What a manager has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls of the setter.
+    pub setter_calls: u64,
+    /// Calls of the setter that failed.
+    pub setter_failures: u64,
+    /// Times the limit was set to the ceiling though more was called for.
+    pub clamped: u64,
+    /// Times MLX had another limit than the one set last.
+    pub foreign_changes: u64,
+    /// Acquires that waited for admission.
+    pub waits: u64,
+    /// Waits that ended with a deadline.
+    pub timeouts: u64,
+    /// Waits that were cancelled.
+    pub cancellations: u64,
+    /// The longest wait for admission that ended with a guard.
+    pub longest_wait: Duration,
+    /// The sum of those waits.
+    pub total_wait: Duration,
+}
+
+impl Stats {
+    fn note_wait(&mut self, waited: Duration) {
+        self.longest_wait = self.longest_wait.max(waited);
+        self.total_wait = self.total_wait.saturating_add(waited);
+    }
+}
+
+impl Manager {
+    /// A ticket for `bytes` under `policy`.
+    ///
+    /// The policy is cloned once; put state that clones should share behind an [`Arc`], which is a
+    /// policy itself.
+    pub fn ticket<P: Policy + Clone>(&self, policy: &P, bytes: u64) -> Ticket {
+        Ticket::new(&self.0.inner, Arc::new(policy.clone()), bytes)
+    }
+
+    /// Raises the limit to the ceiling while the guard lives: mlx-lm's `wired_limit(model)` and
+    /// mlxrs's `WiredLimitGuard`.
+    ///
+    /// Guards of this kind nest and overlap; the baseline is restored with the last. A model of more than
+    /// 90 % of the ceiling gives the event [`EventKind::ModelNearCeiling`]. Where there is no wired
+    /// memory the guard counts and sets nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ticket::acquire`]; a model larger than the ceiling is only warned of.
+    ///
+    /// # Blocking
+    ///
+    /// As long as the setter's call.
+    #[track_caller]
+    pub fn wire_max(&self, model_bytes: u64) -> Result<OwnedGuard, Error> {
+        let inner = &self.0.inner;
+        let ceiling = {
+            let mut core = inner.lock();
+            let ceiling = core.ceiling;
+            // 90 % as in mlx-lm's wired_limit.
+            if model_bytes > ceiling / 10 * 9 {
+                let kind = EventKind::ModelNearCeiling {
+                    model: model_bytes,
+                    ceiling,
+                };
+                inner.emit(&mut core, kind, None, |event| {
+                    event.size = Some(model_bytes)
+                });
+            }
+            ceiling
+        };
+        let limit = if ceiling == u64::MAX { 0 } else { ceiling };
+        let policy = crate::FixedPolicy::new(limit);
+        self.ticket(&policy, model_bytes.min(word::MAX_SUM))
+            .label("wire_max")
+            .acquire_owned()
+    }
+
+    /// The highest limit that will ever be set for a demand, in bytes:
+    /// min(recommended x (1 - margin), memory size - reserve), always below the memory size. `None` where
+    /// there is no wired memory.
+    #[must_use]
+    pub fn ceiling(&self) -> Option<u64> {
+        let core = self.0.inner.lock();
+        (core.ceiling != u64::MAX).then_some(core.ceiling)
+    }
+
+    /// What a policy capped by the device may hold, in bytes; `None` if nothing is known.
+    #[must_use]
+    pub fn budget(&self) -> Option<u64> {
+        self.0.inner.lock().budget
+    }
+
+    /// The limit that was applied last, in bytes; in policy-only mode the one that would have been.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.0.inner.lock().applied
+    }
+
+    /// Whether a limit has an effect on this manager's device.
+    #[must_use]
+    pub fn support(&self) -> Support {
+        self.0.inner.device.support
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.0.inner.device
+    }
+
+    /// The mode in force: the configured one, unless the environment says never.
+    #[must_use]
+    pub fn mode(&self) -> WireMode {
+        self.0.inner.lock().mode
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.0.inner.lock().config.clone()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.inner.lock().stats
+    }
+
+    /// Subscribes to the events from now on. At most `capacity` wait to be received (at least 1); more are
+    /// lost and counted.
+    ///
+    /// While anybody subscribes, every acquire and release takes a lock.
+    #[must_use]
+    pub fn subscribe(&self, capacity: usize) -> Subscriber {
+        let inner = &self.0.inner;
+        let subscriber = inner.events.subscribe(capacity);
+        let mut core = inner.lock();
+        core.close_routes();
+        if let Some(value) = inner.unrecognised_mode.lock().take() {
+            inner.emit(
+                &mut core,
+                EventKind::WireModeUnrecognised(value),
+                None,
+                |_| {},
+            );
+        }
+        drop(core);
+        subscriber
+    }
+
+    /// Changes the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] for mode, baseline override, margin or reserve while a guard lives or somebody waits;
+    /// [`Error::InvalidConfig`] for a value out of range; [`Error::Reentrant`] from inside a policy.
+    /// Nothing is changed then.
+    pub fn configure(&self, change: impl FnOnce(Config) -> Config) -> Result<(), Error> {
+        let config = change(self.config()).validate()?;
+        self.0.inner.configure(config)
+    }
+
+    /// Tells how scarce memory is, from 0 (none) to 1 (critical), and examines the queues again.
+    ///
+    /// # Errors
+    ///
+    /// As [`poke`](Self::poke).
+    pub fn set_pressure(&self, pressure: f64) -> Result<(), Error> {
+        let pressure = if pressure.is_nan() {
+            1.0
+        } else {
+            pressure.clamp(0.0, 1.0)
+        };
+        self.0.inner.lock().pressure = pressure;
+        self.poke()
+    }
+
+    /// Examines every queue and the limit again, for policies that depend on outside state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reentrant`] from inside a policy of this manager.
+    pub fn poke(&self) -> Result<(), Error> {
+        self.0.inner.poke()
+    }
+
+    /// Does now what is owed and due: a shrink that the cooldown held back, the end of linger, a failed call. For
+    /// programs that switch housekeeping off.
+    ///
+    /// # Blocking
+    ///
+    /// As long as the setter's call, if one is made; not for another thread's.
+    pub fn maintain(&self) {
+        let inner = &self.0.inner;
+        inner.settle(&mut inner.lock());
+    }
+
+    /// Closes the manager: waiters get [`Error::Closed`], no new guard is given, and the baseline is restored
+    /// when the last driving guard goes.
+    pub fn close(&self) {
+        self.0.inner.close();
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager")
+            .field("device", &self.0.inner.device)
+            .field("core", &*self.0.inner.lock())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut core = self.inner.lock();
+        core.abandoned = true;
+        self.inner.settle(&mut core);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(waker) = self.core.lock().housekeeper.take() {
+            waker.wake();
+        }
+        if *self.claimed.get_mut()
+            && let Some(resource) = self.backend.exclusive()
+        {
+            shared::disclaim(resource);
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked::new(self)
+    }
+
+    /// Tells this manager from others, for [`user_code`].
+    pub(crate) fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(crate) fn next_ticket(&self) -> u64 {
+        // Only uniqueness matters.
+        self.next_ticket.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes this manager the owner of its backend's resource, if there is one.
+    pub(crate) fn claim(&self) -> Result<(), Error> {
+        let Some(resource) = self.backend.exclusive() else {
+            return Ok(());
+        };
+        // Relaxed: the registry's lock orders the claim itself.
+        if self.claimed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _one_at_a_time = self.core.lock();
+        if !self.claimed.load(Ordering::Relaxed) {
+            shared::claim(resource)?;
+            self.claimed.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The group of `policy`'s id, made if there is none, and the counter of `bytes` in it if the policy needs
+    /// the largest size.
+    pub(crate) fn group_for(
+        &self,
+        policy: &Arc<dyn Policy>,
+        formula: Formula,
+        label: &Arc<str>,
+        bytes: u64,
+    ) -> (Arc<Group>, Option<Arc<SizeCount>>) {
+        let id = policy.id();
+        let mut core = self.lock();
+        let resolved = formula.resolve(core.budget);
+        let custom = formula == Formula::Custom;
+        let index = match core.by_id.get(&id) {
+            Some(index) => *index,
+            None => core.make_group(GroupState {
+                shared: Arc::new(Group::new(0, custom)),
+                id,
+                policy: policy.clone(),
+                formula,
+                resolved,
+                label: label.clone(),
+                mixed: false,
+                queue: Default::default(),
+                reservations: 0,
+                sizes: Default::default(),
+                version: 0,
+                answered: None,
+            }),
+        };
+        let state = core.group_mut(index);
+        if state.formula != formula && !state.mixed {
+            state.mixed = true;
+            state.shared.reads.close();
+        }
+        let counts = custom || state.custom() || resolved.basis() == Basis::Largest;
+        let size_count = counts.then(|| state.size_count(bytes));
+        (state.shared.clone(), size_count)
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.events.is_watched()
+    }
+
+    /// Hands an event to the subscribers, in the order of the lock.
+    pub(crate) fn emit(
+        &self,
+        core: &mut Core,
+        kind: EventKind,
+        ticket: Option<&Ticket>,
+        fill: impl FnOnce(&mut Event),
+    ) {
+        if !self.events.is_watched() {
+            return;
+        }
+        let mut event = Event {
+            sequence: 0,
+            time: self.clock.now(),
+            kind,
+            ticket: ticket.map(Ticket::id),
+            size: ticket.map(Ticket::bytes),
+            policy: ticket.map(|ticket| ticket.policy_label().clone()),
+            baseline: core.baseline(),
+            desired: None,
+            applied: None,
+            live: core.live(),
+            waiters: core.waiters(),
+        };
+        fill(&mut event);
+        self.events.emit(event);
+    }
+
+    fn synchronizes(&self, core: &Core) -> bool {
+        core.is_wired() && self.backend.synchronizes()
+    }
+
+    pub(crate) fn synchronizes_now(&self) -> bool {
+        let wired = self.lock().is_wired();
+        wired && self.backend.synchronizes()
+    }
+
+    pub(crate) fn synchronize(&self) -> Result<(), BackendError> {
+        self.backend.synchronize()
+    }
+
+    /// Whether releasing a guard of `ticket` now would end the epoch or allow a shrink. May err on the
+    /// side of yes.
+    pub(crate) fn may_lower(&self, ticket: &Ticket) -> bool {
+        let reads = &ticket.group().reads;
+        let flags = reads.flags.load(Ordering::Acquire);
+        if flags & Reads::ALWAYS != 0 {
+            return ticket.kind().is_driving();
+        }
+        let word = ticket.group().load();
+        let ends = word.driving() <= 1 && flags & Reads::ANCHORED_ELSEWHERE == 0;
+        let floor = reads.floor.load(Ordering::Acquire);
+        let shrinks = match ticket.size_count() {
+            Some(_) => ticket.bytes() >= floor,
+            None => word.sum().saturating_sub(ticket.bytes()) < floor,
+        };
+        ends && ticket.kind().is_driving() || shrinks
+    }
+
+    /// What a group with the sum `sum` calls for.
+    pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
+        let core = self.lock();
+        let state = core.group(ticket.group().index);
+        match (state.custom(), ticket.size_count()) {
+            (true, _) => state.limit(state.shared.load(), core.baseline()),
+            (false, Some(_)) => state.resolved.limit(core.baseline(), ticket.bytes()),
+            (false, None) => state.resolved.limit(core.baseline(), sum),
+        }
+    }
+
+    pub(crate) fn clamp(&self, limit: u64) -> u64 {
+        limit.min(self.lock().bound())
+    }
+
+    pub(crate) fn sets_limit(&self) -> bool {
+        self.lock().is_wired()
+    }
+
+    pub(crate) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    fn poke(&self) -> Result<(), Error> {
+        if user_code::is_inside(self.address()) {
+            return Err(Error::Reentrant);
+        }
+        let mut core = self.lock();
+        let groups: Vec<Arc<Group>> = core
+            .live_groups()
+            .map(|state| state.shared.clone())
+            .collect();
+        for group in groups {
+            core.group_mut(group.index).version += 1;
+            self.pump_any(&mut core, &group);
+        }
+        self.settle(&mut core);
+        Ok(())
+    }
+
+    fn close(&self) {
+        let mut core = self.lock();
+        core.closed = true;
+        core.close_routes();
+        let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
+        for index in groups {
+            let queue = std::mem::take(&mut core.group_mut(index).queue);
+            for waiter in queue.into_values() {
+                self.resolve(&mut core, &waiter, Err(Error::Closed));
+            }
+            self.pump(&mut core, index);
+        }
+        self.settle(&mut core);
+    }
+
+    fn configure(&self, config: Config) -> Result<(), Error> {
+        if user_code::is_inside(self.address()) {
+            return Err(Error::Reentrant);
+        }
+        let settings = shared::Settings::new(&config, &self.device, self.backend.exclusive())?;
+        let mut core = self.lock();
+        if let Some(field) = shared::idle_only_change(&core.config, &config) {
+            // Nobody gets in from here on without the lock; whoever added before is in the words.
+            core.close_routes();
+            let idle = core
+                .live_groups()
+                .all(|state| state.queue.is_empty() && !state.is_live(state.shared.read()));
+            if !idle || core.busy {
+                self.settle(&mut core);
+                return Err(Error::Busy { field });
+            }
+            // A lingering epoch ends under the settings it began with.
+            core.config.linger = Duration::ZERO;
+            self.settle(&mut core);
+        }
+        core.config = config;
+        core.mode = settings.mode;
+        core.ceiling = settings.ceiling;
+        core.budget = settings.budget;
+        core.resolve_again();
+        let groups: Vec<Arc<Group>> = core
+            .live_groups()
+            .map(|state| state.shared.clone())
+            .collect();
+        for group in groups {
+            self.pump_any(&mut core, &group);
+        }
+        self.settle(&mut core);
+        Ok(())
+    }
+
+    pub(crate) fn setter_failures(&self) -> u64 {
+        self.lock().stats.setter_failures
+    }
+
+    /// The failed call since `count` failures, if there was one.
+    pub(crate) fn failure_since(&self, count: u64) -> Option<Error> {
+        let last = self.last_failure.lock();
+        last.as_ref()
+            .filter(|(number, _)| *number > count)
+            .map(|(_, error)| error.clone())
+    }
+}
+
+static_assertions::assert_impl_all!(Manager: Clone, Send, Sync);

@@ -1,0 +1,166 @@
+//! A manager's settings.
+
+use crate::Error;
+use std::time::Duration;
+
+/// Whether a manager sets MLX's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum WireMode {
+    /// Where the device has wired memory. `MLX_WIRED=never` in the environment turns it into
+    /// [`Never`](Self::Never), for managers on MLX itself.
+    #[default]
+    Auto,
+    /// Never touches the setter, not even with 0; admission, sizing and events work.
+    Never,
+    /// Admits everything at once and never touches the setter.
+    Off,
+}
+
+/// What an acquire does when MLX refuses the limit it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnApplyFailure {
+    /// Every acquire that the failed call was to cover gets [`Error::SetLimit`].
+    #[default]
+    Fail,
+    /// Gives a guard that says it runs unwired.
+    Proceed,
+}
+
+/// A manager's settings. `Config::default()` is valid.
+///
+/// ```
+/// use mlx_wired::Config;
+/// use std::time::Duration;
+///
+/// let config = Config::default()
+///     .margin(0.1)
+///     .linger(Duration::from_secs(5));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub(crate) mode: WireMode,
+    pub(crate) baseline_override: Option<u64>,
+    pub(crate) margin: f64,
+    pub(crate) reserve: u64,
+    pub(crate) shrink_threshold_ratio: f64,
+    pub(crate) shrink_threshold_bytes: Option<u64>,
+    pub(crate) shrink_cooldown: Duration,
+    pub(crate) linger: Duration,
+    pub(crate) on_apply_failure: OnApplyFailure,
+    pub(crate) housekeeping: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: WireMode::Auto,
+            baseline_override: None,
+            margin: 0.0,
+            reserve: 0,
+            // mlx-swift's defaults.
+            shrink_threshold_ratio: 0.25,
+            shrink_threshold_bytes: None,
+            shrink_cooldown: Duration::from_secs(1),
+            linger: Duration::ZERO,
+            on_apply_failure: OnApplyFailure::Fail,
+            housekeeping: true,
+        }
+    }
+}
+
+impl Config {
+    /// Whether MLX's limit is set. Default: [`WireMode::Auto`].
+    #[must_use]
+    pub fn mode(mut self, mode: WireMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The baseline, in bytes, in place of MLX's own answer; what an epoch's end sets back. Default: none.
+    #[must_use]
+    pub fn baseline_override(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.baseline_override = bytes.into();
+        self
+    }
+
+    /// Keeps the ceiling this fraction below what MLX recommends, from 0 to 1. Default: 0.
+    #[must_use]
+    pub fn margin(mut self, fraction: f64) -> Self {
+        self.margin = fraction;
+        self
+    }
+
+    /// Keeps the ceiling at least this many bytes below the memory size. Default: 0.
+    #[must_use]
+    pub fn reserve(mut self, bytes: u64) -> Self {
+        self.reserve = bytes;
+        self
+    }
+
+    /// While guards live, the limit is lowered only by at least this fraction of itself (clamped to
+    /// 0 to 1). Default: 0.25.
+    #[must_use]
+    pub fn shrink_threshold_ratio(mut self, fraction: f64) -> Self {
+        self.shrink_threshold_ratio = fraction;
+        self
+    }
+
+    /// A drop of this many bytes suffices too, whatever the ratio. Default: none.
+    #[must_use]
+    pub fn shrink_threshold_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.shrink_threshold_bytes = bytes.into();
+        self
+    }
+
+    /// While guards live, the limit is lowered only this long after it last changed. Default: 1 s.
+    #[must_use]
+    pub fn shrink_cooldown(mut self, cooldown: Duration) -> Self {
+        self.shrink_cooldown = cooldown;
+        self
+    }
+
+    /// How long after the last driving guard the baseline is set back. Default: at once.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// What an acquire does when MLX refuses the limit. Default: [`OnApplyFailure::Fail`].
+    #[must_use]
+    pub fn on_apply_failure(mut self, choice: OnApplyFailure) -> Self {
+        self.on_apply_failure = choice;
+        self
+    }
+
+    /// Whether a thread may be started that does what is owed when it is due: a shrink that the
+    /// cooldown held back, the end of linger, a call to be tried again. Without it, each acquire and release
+    /// and [`Manager::maintain`](crate::Manager::maintain) look. Default: true.
+    #[must_use]
+    pub fn housekeeping(mut self, on: bool) -> Self {
+        self.housekeeping = on;
+        self
+    }
+
+    /// Clamps what is clamped and refuses the rest.
+    pub(crate) fn validate(mut self) -> Result<Self, Error> {
+        if self.shrink_threshold_ratio.is_nan() {
+            return Err(invalid("shrink_threshold_ratio", "not a number"));
+        }
+        self.shrink_threshold_ratio = self.shrink_threshold_ratio.clamp(0.0, 1.0);
+        if !(0.0..=1.0).contains(&self.margin) {
+            let reason = format!("{} is not a fraction from 0 to 1", self.margin);
+            return Err(invalid("margin", reason));
+        }
+        Ok(self)
+    }
+}
+
+pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
+    Error::InvalidConfig {
+        field,
+        reason: reason.into(),
+    }
+}

@@ -1,0 +1,395 @@
+//! The state under the manager's lock.
+
+use super::config::{Config, WireMode};
+use super::group::{Group, GroupState};
+use super::word::Word;
+use super::{Inner, Stats};
+use crate::clock::Waker;
+use crate::ffi::BackendError;
+use crate::policy::PolicyId;
+use crate::policy::formula::Basis;
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::ticket::Ticket;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
+
+/// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    /// The configured mode, with the environment's say.
+    pub(crate) mode: WireMode,
+    /// The device has wired memory.
+    pub(crate) supported: bool,
+    /// The highest limit that is ever set for a demand; `u64::MAX` where there is no wired memory.
+    pub(crate) ceiling: u64,
+    /// What a policy capped by the device may hold.
+    pub(crate) budget: Option<u64>,
+    pub(crate) groups: Vec<Option<GroupState>>,
+    pub(crate) by_id: HashMap<PolicyId, usize>,
+    /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
+    /// again after each call.
+    pub(crate) busy: bool,
+    /// The limit that MLX was last successfully set to.
+    pub(crate) applied: u64,
+    /// Some set has succeeded, so `applied` is MLX's and not an assumption.
+    pub(crate) known: bool,
+    /// What the limit is certain not to fall below while the lock is free; `None` while the epoch ends or
+    /// nothing has been covered yet.
+    pub(crate) guaranteed: Option<u64>,
+    pub(crate) epoch: Epoch,
+    pub(crate) owed: Owed,
+    pub(crate) last_change: Option<Instant>,
+    /// Admitted demands that the limit does not cover yet.
+    pub(crate) uncovered: BTreeMap<u64, Uncovered>,
+    /// Threads that sleep until the running session has called the setter.
+    pub(crate) sleepers: usize,
+    pub(crate) next_wait: u64,
+    pub(crate) closed: bool,
+    /// The last handle is gone: no linger.
+    pub(crate) abandoned: bool,
+    pub(crate) pressure: f64,
+    pub(crate) housekeeper: Option<Waker>,
+    /// Groups whose queue and limit must be examined, since a guard was released inside user code.
+    pub(crate) revisit: Vec<Arc<Group>>,
+    pub(crate) stats: Stats,
+    /// The limit was computed by this transition; an event is due.
+    pub(crate) tell_computed: bool,
+}
+
+/// From the first driving guard until the baseline is back.
+#[derive(Debug, Default)]
+pub(crate) struct Epoch {
+    pub(crate) number: u64,
+    pub(crate) open: bool,
+    pub(crate) baseline: u64,
+    /// The baseline is MLX's answer, or the configured override.
+    pub(crate) captured: bool,
+    /// Everything counted has been covered once: only then may covers be published.
+    pub(crate) ready: bool,
+}
+
+/// What must still be done.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    /// When the cooldown allows the shrink that it holds back.
+    pub(crate) shrink_at: Option<Instant>,
+    /// Since when a shrink has been held back.
+    pub(crate) shrink_since: Option<Instant>,
+    /// When the lingering epoch ends.
+    pub(crate) end_at: Option<Instant>,
+    /// When a failed call is tried again.
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) failures: u32,
+}
+
+impl Owed {
+    pub(crate) fn due(&self) -> Option<Instant> {
+        [self.shrink_at, self.end_at, self.retry_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The back-off after another failure: 1 s, doubling to a minute.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        let seconds = 1 << self.failures.min(6);
+        self.failures += 1;
+        self.retry_at = Some(now + Duration::from_secs(seconds).min(Duration::from_secs(60)));
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        self.retry_at = None;
+        self.failures = 0;
+    }
+}
+
+/// An admitted demand whose acquirer waits until the limit covers it.
+pub(crate) struct Uncovered {
+    pub(crate) ticket: Ticket,
+    /// The session's present call is to cover it.
+    pub(crate) included: bool,
+    pub(crate) failed: Option<Failure>,
+}
+
+/// A set that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) limit: u64,
+    pub(crate) error: BackendError,
+    /// The demand stays, unwired.
+    pub(crate) proceed: bool,
+}
+
+impl Core {
+    pub(crate) fn group(&self, index: usize) -> &GroupState {
+        self.groups[index]
+            .as_ref()
+            .expect("a ticket keeps its group")
+    }
+
+    pub(crate) fn group_mut(&mut self, index: usize) -> &mut GroupState {
+        self.groups[index]
+            .as_mut()
+            .expect("a ticket keeps its group")
+    }
+
+    /// Adds a group, after forgetting those that nobody uses any more.
+    pub(crate) fn make_group(&mut self, mut state: GroupState) -> usize {
+        for slot in &mut self.groups {
+            if let Some(unused) = slot.take_if(|state| state.is_unused()) {
+                self.by_id.remove(&unused.id);
+            }
+        }
+        let free = self.groups.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.groups.len());
+        if free.is_none() {
+            self.groups.push(None);
+        }
+        state.shared = Arc::new(Group::new(index, state.shared.custom));
+        self.by_id.insert(state.id.clone(), index);
+        self.groups[index] = Some(state);
+        index
+    }
+
+    /// Looks up the device's cap again, after the settings have changed.
+    pub(crate) fn resolve_again(&mut self) {
+        let budget = self.budget;
+        for state in self.groups.iter_mut().flatten() {
+            state.resolved = state.formula.resolve(budget);
+            state.version += 1;
+        }
+    }
+
+    pub(crate) fn live_groups(&self) -> impl Iterator<Item = &GroupState> {
+        self.groups.iter().flatten()
+    }
+
+    /// The baseline that admission counts with: never MLX's own.
+    pub(crate) fn admission_baseline(&self) -> u64 {
+        self.config.baseline_override.unwrap_or(0)
+    }
+
+    /// The baseline that the limit counts with.
+    pub(crate) fn baseline(&self) -> u64 {
+        if self.epoch.open {
+            self.epoch.baseline
+        } else {
+            self.config.baseline_override.unwrap_or(self.applied)
+        }
+    }
+
+    pub(crate) fn total_live(&self) -> u64 {
+        self.live_groups().fold(0, |sum, group| {
+            sum.saturating_add(group.shared.load().sum())
+        })
+    }
+
+    /// Live guards of every kind.
+    pub(crate) fn live(&self) -> u64 {
+        self.live_groups()
+            .map(|group| group.shared.load().driving() + group.reservations)
+            .sum()
+    }
+
+    pub(crate) fn waiters(&self) -> u64 {
+        self.live_groups()
+            .map(|group| group.queue.len() as u64)
+            .sum()
+    }
+
+    /// Whether the setter is called at all.
+    pub(crate) fn is_wired(&self) -> bool {
+        self.supported && self.mode == WireMode::Auto
+    }
+
+    /// What the limit is clamped to: the ceiling, or a baseline above it, which no acquire may lower.
+    pub(crate) fn bound(&self) -> u64 {
+        if !self.is_wired() {
+            return u64::MAX;
+        }
+        self.ceiling.max(if self.epoch.open {
+            self.epoch.baseline
+        } else {
+            0
+        })
+    }
+
+    /// What the open epoch has covered: the applied limit, once everything counted was covered.
+    pub(crate) fn epoch_limit(&self) -> Option<u64> {
+        (self.epoch.open && self.epoch.ready).then_some(self.applied)
+    }
+
+    /// Whether every acquire and release must look under the lock.
+    pub(crate) fn routes_closed(&self, inner: &Inner) -> bool {
+        self.closed
+            || inner.is_watched()
+            || self.owed.retry_at.is_some()
+            || (!self.config.housekeeping && self.owed.due().is_some())
+    }
+
+    /// Counts `ticket`'s demand in its group. Returns the group's word, or `None` if it cannot count it.
+    pub(crate) fn add(&mut self, ticket: &Ticket) -> Option<Word> {
+        let budget = self.budget;
+        let state = self.group_mut(ticket.group().index);
+        state.shared.load().checked_add(ticket.demand())?;
+        if let Some(count) = ticket.size_count() {
+            // Ordered by the word's addition below: whoever reads the word by a read-modify-write sees it.
+            count.0.fetch_add(1, Ordering::Relaxed);
+        }
+        if !ticket.kind().is_driving() {
+            state.reservations += 1;
+        }
+        if state.formula != ticket.formula() || state.custom() {
+            state.formula = ticket.formula();
+            state.policy = ticket.policy().clone();
+            state.resolved = ticket.formula().resolve(budget);
+            state.label = ticket.policy_label().clone();
+            // The old formula's cover says nothing about the new one's.
+            state.shared.reads.cover.store(0, Ordering::Release);
+        }
+        state.version += 1;
+        let old = state
+            .shared
+            .word
+            .fetch_add(ticket.demand(), Ordering::AcqRel);
+        Some(Word(old + ticket.demand()))
+    }
+
+    /// Takes `ticket`'s demand out of its group. Returns the group's word.
+    pub(crate) fn subtract(&mut self, ticket: &Ticket) -> Word {
+        let state = self.group_mut(ticket.group().index);
+        if !ticket.kind().is_driving() {
+            state.reservations -= 1;
+        }
+        state.version += 1;
+        ticket.subtract()
+    }
+
+    /// The largest basis's covers, from what the limit is certain to be.
+    pub(crate) fn covers(&self, state: &GroupState, word: Word, size: u64, bound: u64) -> bool {
+        let Some(limit) = self.guaranteed else {
+            return false;
+        };
+        if limit >= bound {
+            return true;
+        }
+        if state.custom() {
+            return !state.must_ask(self.epoch.baseline)
+                && state.limit(word, self.epoch.baseline) <= limit;
+        }
+        let basis = match state.resolved.basis() {
+            Basis::Sum => word.sum(),
+            Basis::Largest => size,
+        };
+        basis < state.resolved.covered(self.epoch.baseline, limit)
+    }
+
+    /// How far below the applied limit the need must be before the limit is lowered.
+    pub(crate) fn shrink_step(&self) -> u64 {
+        let by_ratio = (self.applied as f64 * self.config.shrink_threshold_ratio).ceil() as u64;
+        by_ratio
+            .min(self.config.shrink_threshold_bytes.unwrap_or(u64::MAX))
+            .max(1)
+    }
+
+    pub(crate) fn close_covers(&self) {
+        for group in self.live_groups() {
+            // Relaxed: the read-modify-write of the word that follows publishes it to every later acquirer.
+            group.shared.reads.cover.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes every acquire and release look under the lock.
+    pub(crate) fn close_routes(&self) {
+        for group in self.live_groups() {
+            group.shared.reads.close();
+        }
+    }
+}
+
+/// The held lock, with the wake-ups that are due once it is free.
+pub(crate) struct Locked<'a> {
+    inner: &'a Inner,
+    /// `None` only while [`Locked::unlocked`] runs.
+    core: Option<MutexGuard<'a, Core>>,
+    wakes: Vec<Waker>,
+    wake_sleepers: bool,
+}
+
+impl<'a> Locked<'a> {
+    pub(crate) fn new(inner: &'a Inner) -> Self {
+        Self {
+            inner,
+            core: Some(inner.core.lock()),
+            wakes: Vec::new(),
+            wake_sleepers: false,
+        }
+    }
+
+    /// Wakes `waker` once the lock is free.
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        self.wakes.push(waker);
+    }
+
+    /// Wakes whoever sleeps for the running session, once the lock is free.
+    pub(crate) fn wake_sleepers(&mut self) {
+        if self.sleepers > 0 {
+            self.wake_sleepers = true;
+        }
+    }
+
+    /// Calls `f` without the lock, after the wake-ups that are due.
+    pub(crate) fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.release();
+        let result = f();
+        self.core = Some(self.inner.core.lock());
+        result
+    }
+
+    fn release(&mut self) {
+        if self.wake_sleepers {
+            // Under the lock, so that no sleeper reads the old turn after this and then sleeps on it.
+            self.inner.turn.fetch_add(1, Ordering::Release);
+        }
+        drop(self.core.take());
+        if std::mem::take(&mut self.wake_sleepers) {
+            crate::sync::wake_all(&self.inner.turn);
+        }
+        for waker in self.wakes.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        self.core.as_ref().expect("locked")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        self.core.as_mut().expect("locked")
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("busy", &self.busy)
+            .field("applied", &self.applied)
+            .field("epoch", &self.epoch)
+            .field("owed", &self.owed)
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! One group: the part that the fast path touches, and the part under the manager's lock.
+
+use super::queue::Waiter;
+use super::word::Word;
+use crate::policy::formula::{Basis, Resolved};
+use crate::policy::{Formula, Policy, PolicyId};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
+use crossbeam::utils::CachePadded;
+use std::collections::BTreeMap;
+
+/// What acquires and releases touch without a lock.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// See [`Word`]. Every acquire and release writes it, so it has a cache line to itself.
+    pub(crate) word: CachePadded<AtomicU64>,
+    /// Written by sessions only, so acquires and releases find it in their own cache.
+    pub(crate) reads: CachePadded<Reads>,
+    /// Where the rest is, in [`Core::groups`](super::core::Core::groups).
+    pub(crate) index: usize,
+    /// Held while a custom policy judges admission to this group, so that its sizes stand still.
+    /// Taken before the manager's lock.
+    pub(crate) judge: Mutex<()>,
+    /// Whether the policies of this group are the user's own. Then everything is done under `judge` and the
+    /// manager's lock.
+    pub(crate) custom: bool,
+}
+
+/// What sessions publish for the fast path.
+#[derive(Debug)]
+pub(crate) struct Reads {
+    /// One more than the largest sum that may be admitted without the lock; 0 is closed.
+    pub(crate) admit: AtomicU64,
+    /// One more than the largest basis that the limit covers; 0 is closed. The basis is the
+    /// group's sum, or for Max and Peak the guard's own size.
+    pub(crate) cover: AtomicU64,
+    /// The basis below which a release may allow a shrink.
+    pub(crate) floor: AtomicU64,
+    /// [`Reads::ALWAYS`] and the others.
+    pub(crate) flags: AtomicU32,
+}
+
+impl Reads {
+    /// Every release looks under the lock.
+    pub(crate) const ALWAYS: u32 = 1;
+    /// Another group's driving guards keep the epoch open.
+    pub(crate) const ANCHORED_ELSEWHERE: u32 = 2;
+    /// A release that may lower the limit synchronises first.
+    pub(crate) const SYNCHRONIZE: u32 = 4;
+}
+
+impl Reads {
+    /// Sends every acquire and release to the lock.
+    pub(crate) fn close(&self) {
+        self.admit.store(0, Ordering::Release);
+        self.cover.store(0, Ordering::Release);
+        self.flags.store(Self::ALWAYS, Ordering::Release);
+    }
+}
+
+impl Group {
+    pub(crate) fn new(index: usize, custom: bool) -> Self {
+        Self {
+            word: CachePadded::new(AtomicU64::new(0)),
+            reads: CachePadded::new(Reads {
+                admit: AtomicU64::new(0),
+                cover: AtomicU64::new(0),
+                floor: AtomicU64::new(0),
+                flags: AtomicU32::new(Reads::ALWAYS),
+            }),
+            index,
+            judge: Mutex::new(()),
+            custom,
+        }
+    }
+
+    /// The word as it is; decisions that must not miss an addition use [`Group::read`].
+    pub(crate) fn load(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    /// Reads the word by a read-modify-write: whoever adds later sees everything stored before this.
+    pub(crate) fn read(&self) -> Word {
+        Word(self.word.fetch_add(0, Ordering::AcqRel))
+    }
+}
+
+/// How many live guards of one size there are, for policies that need the largest.
+#[derive(Debug, Default)]
+pub(crate) struct SizeCount(pub(crate) AtomicU64);
+
+/// The part of a group under the manager's lock.
+pub(crate) struct GroupState {
+    pub(crate) shared: Arc<Group>,
+    pub(crate) id: PolicyId,
+    /// The newest admitted policy, which computes the group's limit.
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) formula: Formula,
+    pub(crate) resolved: Resolved,
+    pub(crate) label: Arc<str>,
+    /// Tickets of different formulas share this id: then only the lock tells whose formula counts.
+    pub(crate) mixed: bool,
+    pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
+    pub(crate) reservations: u64,
+    pub(crate) sizes: BTreeMap<u64, Arc<SizeCount>>,
+    /// Counts the changes of a custom group's members.
+    pub(crate) version: u64,
+    /// What a custom policy answered last: for which version and baseline, and the limit.
+    pub(crate) answered: Option<(u64, u64, u64)>,
+}
+
+impl GroupState {
+    pub(crate) fn custom(&self) -> bool {
+        self.shared.custom
+    }
+
+    pub(crate) fn is_live(&self, word: Word) -> bool {
+        word.sum() > 0 || word.driving() > 0 || self.reservations > 0
+    }
+
+    /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.
+    pub(crate) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
+            && self.queue.is_empty()
+            && !self.is_live(self.shared.load())
+    }
+
+    pub(crate) fn largest(&self) -> u64 {
+        let mut sizes = self.sizes.iter().rev();
+        sizes
+            .find(|(_, count)| count.0.load(Ordering::Acquire) > 0)
+            .map_or(0, |(size, _)| *size)
+    }
+
+    /// The counter of guards of `bytes`.
+    pub(crate) fn size_count(&mut self, bytes: u64) -> Arc<SizeCount> {
+        self.sizes.retain(|size, count| {
+            *size == bytes || Arc::strong_count(count) > 1 || count.0.load(Ordering::Acquire) > 0
+        });
+        self.sizes.entry(bytes).or_default().clone()
+    }
+
+    /// The sizes of all live guards, in descending order.
+    pub(crate) fn each_size(&self) -> Vec<u64> {
+        let sizes = self.sizes.iter().rev();
+        sizes
+            .flat_map(|(size, count)| {
+                std::iter::repeat_n(*size, count.0.load(Ordering::Acquire) as usize)
+            })
+            .collect()
+    }
+
+    /// What this group's limit grows with.
+    pub(crate) fn basis(&self, word: Word) -> u64 {
+        match self.resolved.basis() {
+            Basis::Sum => word.sum(),
+            Basis::Largest => self.largest(),
+        }
+    }
+
+    /// The limit that the group's live guards call for.
+    pub(crate) fn limit(&self, word: Word, baseline: u64) -> u64 {
+        match (self.resolved, self.answered) {
+            (Resolved::Custom, Some((_, _, limit))) => limit,
+            (Resolved::Custom, None) => baseline.saturating_add(word.sum()),
+            (formula, _) => formula.limit(baseline, self.basis(word)),
+        }
+    }
+
+    /// Whether the custom policy must be asked again.
+    pub(crate) fn must_ask(&self, baseline: u64) -> bool {
+        self.custom()
+            && self.is_live(self.shared.load())
+            && !self
+                .answered
+                .is_some_and(|(version, at, _)| version == self.version && at == baseline)
+    }
+}
+
+impl std::fmt::Debug for GroupState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupState")
+            .field("label", &self.label)
+            .field("word", &self.shared.load())
+            .field("reservations", &self.reservations)
+            .field("waiting", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! The thread that does what is owed when it is due. It lives only while something is owed.
+
+use super::Inner;
+use super::core::Locked;
+use crate::clock::{Clock, Sleeper};
+use crate::sync::Weak;
+use std::time::Instant;
+
+impl Inner {
+    /// Sees to it that what is owed is done when it is due.
+    pub(crate) fn schedule(&self, core: &mut Locked<'_>) {
+        if let Some(waker) = core.housekeeper.clone() {
+            core.wake(waker);
+            return;
+        }
+        if core.owed.due().is_none() || !core.config.housekeeping {
+            return;
+        }
+        let sleeper = Sleeper::new();
+        let waker = sleeper.waker();
+        let (this, clock) = (self.this.clone(), self.clock.clone());
+        let spawned = std::thread::Builder::new()
+            .name("mlx-wired housekeeping".to_owned())
+            .spawn(move || keep_house(&this, &*clock, &sleeper));
+        match spawned {
+            Ok(_) => core.housekeeper = Some(waker),
+            // No thread to be had: every transition looks instead.
+            Err(_) => {
+                core.config.housekeeping = false;
+                core.close_routes();
+            }
+        }
+    }
+}
+
+fn keep_house(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
+    loop {
+        let sleep = {
+            let Some(inner) = this.upgrade() else { return };
+            look(&inner)
+        };
+        match sleep {
+            Sleep::Until(due) => clock.park(sleeper, Some(due)),
+            Sleep::UntilWoken => clock.park(sleeper, None),
+            Sleep::Never => return,
+        }
+    }
+}
+
+/// What the thread does next.
+enum Sleep {
+    Until(Instant),
+    /// A session runs, and wakes this thread at its end.
+    UntilWoken,
+    /// Nothing is owed any more.
+    Never,
+}
+
+/// Does what is due.
+fn look(inner: &Inner) -> Sleep {
+    let mut core = inner.lock();
+    if core.busy {
+        return Sleep::UntilWoken;
+    }
+    let now = inner.clock.now();
+    if core.owed.due().is_some_and(|due| due <= now) {
+        inner.settle(&mut core);
+    }
+    match core.owed.due() {
+        Some(due) => Sleep::Until(due),
+        None => {
+            core.housekeeper = None;
+            Sleep::Never
+        }
+    }
+}

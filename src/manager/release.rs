@@ -1,0 +1,52 @@
+//! Releasing when the fast path cannot decide.
+
+use super::core::Locked;
+use super::{Inner, user_code};
+use crate::event::EventKind;
+use crate::sync::Arc;
+use crate::ticket::Ticket;
+
+impl Inner {
+    /// Releases a demand that is still counted.
+    pub(crate) fn release_counted(&self, ticket: &Ticket) {
+        let group = ticket.group();
+        let inside = user_code::is_inside(self.address());
+        if inside {
+            // The judge of this group may be held by this very thread. Whoever called the user's code
+            // examines the queue and the limit when it comes back.
+            let mut core = self.lock();
+            core.subtract(ticket);
+            self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
+            core.revisit.push(Arc::clone(group));
+            return;
+        }
+        let judge = group.custom.then(|| group.judge.lock());
+        let mut core = self.lock();
+        core.subtract(ticket);
+        self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
+        self.pump(&mut core, group.index);
+        drop(judge);
+        self.ended(&mut core, ticket);
+    }
+
+    /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a
+    /// hand-over does not lower and raise the limit, then decides about the limit.
+    pub(crate) fn after_release(&self, core: &mut Locked<'_>, ticket: &Ticket) {
+        let group = ticket.group();
+        if user_code::is_inside(self.address()) {
+            core.revisit.push(Arc::clone(group));
+            return;
+        }
+        self.pump_any(core, group);
+        self.ended(core, ticket);
+    }
+
+    fn ended(&self, core: &mut Locked<'_>, ticket: &Ticket) {
+        if ticket.kind().is_driving() {
+            // Linger counts from the last driving guard's end.
+            core.owed.end_at = None;
+        }
+        self.revisit(core);
+        self.settle(core);
+    }
+}

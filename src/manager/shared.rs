@@ -1,0 +1,270 @@
+//! How managers come to be: the builder, the shared one, and who owns a backend.
+
+use super::core::{Core, Owed};
+use super::{Config, Handle, Inner, Manager, Stats, WireMode, config};
+use crate::Error;
+use crate::clock::{Clock, SystemClock};
+use crate::event::Bus;
+use crate::ffi::{self, Backend, Device};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex};
+use std::sync::OnceLock;
+
+/// The environment variable that switches wiring off: `never`; `auto` is the default.
+const WIRED_VARIABLE: &str = "MLX_WIRED";
+
+static SHARED: OnceLock<Manager> = OnceLock::new();
+
+/// The backends' resources that live managers own.
+static OWNED: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+
+pub(super) fn claim(resource: &'static str) -> Result<(), Error> {
+    let mut owned = OWNED.lock();
+    if owned.contains(&resource) {
+        return Err(Error::BackendInUse { resource });
+    }
+    owned.push(resource);
+    Ok(())
+}
+
+pub(super) fn disclaim(resource: &'static str) {
+    OWNED.lock().retain(|owned| *owned != resource);
+}
+
+/// Builds an isolated [`Manager`].
+///
+/// ```
+/// use mlx_wired::clock::FakeClock;
+/// use mlx_wired::ffi::RecordingBackend;
+/// use mlx_wired::{Config, Manager};
+///
+/// let manager = Manager::builder()
+///     .backend(RecordingBackend::metal().build())
+///     .clock(FakeClock::new())
+///     .config(Config::default().margin(0.1))
+///     .build()?;
+/// # Ok::<(), mlx_wired::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ManagerBuilder {
+    backend: Arc<dyn Backend>,
+    clock: Arc<dyn Clock>,
+    config: Config,
+}
+
+impl ManagerBuilder {
+    /// The backend. Default: [`NoMlx`](crate::ffi::NoMlx), so that building never touches MLX unasked.
+    #[must_use]
+    pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// The clock. Default: [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The settings. Default: [`Config::default`].
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Builds the manager.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] for a value out of range, [`Error::BackendInUse`] if another manager owns the
+    /// backend's resource.
+    pub fn build(self) -> Result<Manager, Error> {
+        let manager = self.build_unclaimed()?;
+        manager.0.inner.claim()?;
+        Ok(manager)
+    }
+
+    fn build_unclaimed(self) -> Result<Manager, Error> {
+        let config = self.config.validate()?;
+        let device = self.backend.device();
+        let settings = Settings::new(&config, &device, self.backend.exclusive())?;
+        let inner = Arc::new_cyclic(|this| Inner {
+            this: this.clone(),
+            core: Mutex::new(Core {
+                mode: settings.mode,
+                supported: device.support.is_supported(),
+                ceiling: settings.ceiling,
+                budget: settings.budget,
+                config,
+                groups: Vec::new(),
+                by_id: Default::default(),
+                busy: false,
+                applied: 0,
+                known: false,
+                guaranteed: None,
+                epoch: Default::default(),
+                owed: Owed::default(),
+                last_change: None,
+                uncovered: Default::default(),
+                sleepers: 0,
+                next_wait: 0,
+                closed: false,
+                abandoned: false,
+                pressure: 0.0,
+                housekeeper: None,
+                revisit: Vec::new(),
+                stats: Stats::default(),
+                tell_computed: false,
+            }),
+            turn: AtomicU32::new(0),
+            clock: self.clock,
+            backend: self.backend,
+            device,
+            events: Bus::default(),
+            applied: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            next_ticket: AtomicU64::new(1),
+            claimed: AtomicBool::new(false),
+            last_failure: Mutex::new(None),
+            unrecognised_mode: Mutex::new(settings.unrecognised),
+        });
+        Ok(Manager(Arc::new(Handle { inner })))
+    }
+}
+
+impl Manager {
+    /// A builder for an isolated manager.
+    #[must_use]
+    pub fn builder() -> ManagerBuilder {
+        ManagerBuilder {
+            backend: Arc::new(ffi::NoMlx::new()),
+            clock: Arc::new(SystemClock),
+            config: Config::default(),
+        }
+    }
+
+    /// The process's manager, on MLX where it is linked. Made on first use with [`Config::default`], unless
+    /// [`init_shared`](Self::init_shared) came first.
+    ///
+    /// If another manager owns MLX's limit, acquiring from this one is [`Error::BackendInUse`]
+    /// until that one is gone.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        SHARED.get_or_init(|| {
+            let manager = Self::shared_builder(Config::default())
+                .build_unclaimed()
+                .expect("the default settings are valid");
+            // An acquire tries again and reports it.
+            let _owned_by_another = manager.0.inner.claim();
+            manager
+        })
+    }
+
+    /// Makes the process's manager with these settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SharedExists`] if it exists already; else as [`ManagerBuilder::build`].
+    pub fn init_shared(config: Config) -> Result<&'static Self, Error> {
+        let manager = Self::shared_builder(config).build_unclaimed()?;
+        if SHARED.get().is_some() {
+            return Err(Error::SharedExists);
+        }
+        manager.0.inner.claim()?;
+        SHARED.set(manager).map_err(|_| Error::SharedExists)?;
+        Ok(SHARED.get().expect("set just now"))
+    }
+
+    fn shared_builder(config: Config) -> ManagerBuilder {
+        Self::builder()
+            .backend(ffi::default_backend())
+            .config(config)
+    }
+}
+
+/// What follows from the settings, the device and the environment.
+pub(super) struct Settings {
+    pub(super) mode: WireMode,
+    pub(super) ceiling: u64,
+    pub(super) budget: Option<u64>,
+    /// The environment's value, if it is neither `auto` nor `never`.
+    pub(super) unrecognised: Option<String>,
+}
+
+impl Settings {
+    pub(super) fn new(
+        config: &Config,
+        device: &Device,
+        exclusive: Option<&'static str>,
+    ) -> Result<Self, Error> {
+        let mut unrecognised = None;
+        let mut mode = config.mode;
+        // The environment speaks for the process's own limit, not for tests' recording backends.
+        if mode == WireMode::Auto
+            && exclusive.is_some()
+            && let Some(value) = std::env::var_os(WIRED_VARIABLE)
+            && value != "auto"
+        {
+            mode = WireMode::Never;
+            if value != "never" {
+                unrecognised = Some(value.to_string_lossy().into_owned());
+            }
+        }
+        let supported = device.support.is_supported();
+        let ceiling = if supported {
+            ceiling(config, device)
+        } else {
+            u64::MAX
+        };
+        if let Some(bytes) = config.baseline_override
+            && bytes > ceiling
+        {
+            let reason = format!(
+                "{} is above the ceiling of {}",
+                crate::error::Bytes(bytes),
+                crate::error::Bytes(ceiling)
+            );
+            return Err(config::invalid("baseline_override", reason));
+        }
+        let budget = if supported {
+            Some(ceiling)
+        } else {
+            device.budget
+        };
+        Ok(Self {
+            mode,
+            ceiling,
+            budget,
+            unrecognised,
+        })
+    }
+}
+
+/// min(recommended x (1 - margin), memory size - reserve), always below the memory size.
+fn ceiling(config: &Config, device: &Device) -> u64 {
+    let recommended = device.max_recommended_working_set_size.unwrap_or(u64::MAX);
+    let margin = (recommended as f64 * config.margin) as u64;
+    let unreserved = device
+        .memory_size
+        .map_or(u64::MAX, |memory| memory.saturating_sub(config.reserve));
+    recommended
+        .saturating_sub(margin)
+        .min(unreserved)
+        .min(device.max_wired_limit())
+}
+
+/// The first field that differs and can change only while idle.
+pub(super) fn idle_only_change(old: &Config, new: &Config) -> Option<&'static str> {
+    [
+        ("mode", old.mode != new.mode),
+        (
+            "baseline_override",
+            old.baseline_override != new.baseline_override,
+        ),
+        ("margin", old.margin != new.margin),
+        ("reserve", old.reserve != new.reserve),
+    ]
+    .into_iter()
+    .find_map(|(field, changed)| changed.then_some(field))
+}

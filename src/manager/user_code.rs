@@ -1,0 +1,51 @@
+//! Calls into code that is not ours: policies, backends, hooks.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    /// The managers whose policies or backends this thread is inside of.
+    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Marks the thread as inside a call of the manager at `address`, until dropped.
+struct Inside;
+
+impl Inside {
+    fn enter(address: usize) -> Self {
+        INSIDE.with_borrow_mut(|inside| inside.push(address));
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.with_borrow_mut(|inside| inside.pop());
+    }
+}
+
+/// Whether this thread is inside a call that the manager at `address` made.
+pub(crate) fn is_inside(address: usize) -> bool {
+    INSIDE.with_borrow(|inside| inside.contains(&address))
+}
+
+/// Calls `f` for the manager at `address`; a panic becomes its message.
+pub(crate) fn call<R>(address: usize, f: impl FnOnce() -> R) -> Result<R, String> {
+    let _inside = Inside::enter(address);
+    catch(f)
+}
+
+/// Calls `f`; a panic becomes its message.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    // The caller's state is consistent: nothing of the coordinator is borrowed mutably by `f`.
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| message(&*payload))
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,218 @@
+//! Policies: who is admitted, and which limit a group of live guards calls for.
+
+mod builtin;
+pub(crate) mod formula;
+mod id;
+
+pub use builtin::{BudgetPolicy, FixedPolicy, MaxPolicy, PeakPolicy, SumPolicy};
+#[doc(hidden)]
+pub use formula::{Cap, Formula};
+pub use id::PolicyId;
+
+use crate::Error;
+use crate::manager::{Manager, WireMode};
+use crate::ticket::{OwnedGuard, Ticket};
+use std::sync::Arc;
+
+/// What a policy is told about the manager. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Context {
+    /// In [`Policy::can_admit`]: the configured override, else 0. In [`Policy::limit`]: the epoch's
+    /// baseline, which is what MLX's limit was before.
+    pub baseline: u64,
+    /// The highest limit that will ever be set; `None` where there is no wired memory.
+    pub ceiling: Option<u64>,
+    /// What the device can hold: see [`Device::budget`](crate::ffi::Device::budget).
+    pub budget: Option<u64>,
+    /// The sum over the live guards of all groups.
+    pub total_live: u64,
+    /// The memory of the machine, or of the card.
+    pub memory_size: Option<u64>,
+    /// Whether the manager sets MLX's limit.
+    pub mode: WireMode,
+    /// How scarce memory is, from 0 (none) to 1 (critical), as last reported by
+    /// [`Manager::set_pressure`](crate::Manager::set_pressure).
+    pub pressure: f64,
+}
+
+/// The live guards of one group. Sizes in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sizes<'a> {
+    /// How many there are.
+    pub count: u64,
+    /// Their sum; saturates.
+    pub sum: u64,
+    /// The largest, 0 if there is none.
+    pub max: u64,
+    /// Each one, in descending order, if [`Policy::wants_sizes`] asks for it; else empty.
+    pub each: &'a [u64],
+}
+
+impl<'a> Sizes<'a> {
+    /// The sizes of an empty group.
+    pub const EMPTY: Sizes<'static> = Sizes {
+        count: 0,
+        sum: 0,
+        max: 0,
+        each: &[],
+    };
+
+    /// Describes `each`, which must be in descending order.
+    #[must_use]
+    pub fn of(each: &'a [u64]) -> Self {
+        Self {
+            count: each.len() as u64,
+            sum: each.iter().fold(0, |sum, size| sum.saturating_add(*size)),
+            max: each.first().copied().unwrap_or(0),
+            each,
+        }
+    }
+}
+
+/// Decides who is admitted and which limit a group calls for.
+///
+/// The guards of all tickets whose policies have equal [ids](Policy::id) are one group. A ticket's
+/// own policy decides about its admission; the policy that was admitted last computes the group's
+/// limit. The limit of the process is the maximum over the groups.
+///
+/// # What a policy may do
+///
+/// Its methods should be pure and quick: while `can_admit` runs, whoever wants into or out of the same
+/// group waits, and while `limit` runs, whoever needs a change of the limit. They run on any thread
+/// that acquires or releases. Acquiring from inside one returns
+/// [`Error::Reentrant`]. A panic in `can_admit` becomes the acquirer's
+/// [`Error::PolicyPanicked`]; after a panic in `limit` the group
+/// counts as baseline + sum, and an event says so.
+///
+/// Values computed from a demand should saturate. `limit` should not fall when a guard is added.
+///
+/// # Cost
+///
+/// The built-in policies decide with a few atomic operations. One of your own takes two short locks and its
+/// methods' time; one that [wants single sizes](Policy::wants_sizes) also a list of them.
+///
+/// # Examples
+///
+/// A policy that admits one guard at a time:
+///
+/// ```
+/// use mlx_wired::{Context, Policy, PolicyId, Sizes};
+///
+/// #[derive(Clone)]
+/// struct Exclusive;
+///
+/// impl Policy for Exclusive {
+///     fn id(&self) -> PolicyId {
+///         PolicyId::named("exclusive")
+///     }
+///     fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+///         context.baseline.saturating_add(live.sum)
+///     }
+///     fn can_admit(&self, _: &Context, live: &Sizes<'_>, _: u64) -> bool {
+///         live.count == 0
+///     }
+/// }
+/// ```
+pub trait Policy: Send + Sync + 'static {
+    /// The group that this policy's guards belong to. Must be the same each time.
+    fn id(&self) -> PolicyId;
+
+    /// The limit, in bytes, that the live guards `live` call for.
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64;
+
+    /// Whether a guard of `new` bytes may join `live`. Default: always.
+    fn can_admit(&self, context: &Context, live: &Sizes<'_>, new: u64) -> bool {
+        let _unused = (context, live, new);
+        true
+    }
+
+    /// Whether a guard of `new` bytes could be admitted at the best of times; if not, acquiring it is
+    /// [`Error::NeverAdmissible`] at once. Default: `can_admit` in an empty group without pressure.
+    fn can_ever_admit(&self, context: &Context, new: u64) -> bool {
+        let best = Context {
+            total_live: 0,
+            pressure: 0.0,
+            ..context.clone()
+        };
+        self.can_admit(&best, &Sizes::EMPTY, new)
+    }
+
+    /// Whether `can_admit` ever returns false. Policies of one id must agree. Default: true.
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    /// Whether `limit` and `can_admit` read [`Sizes::each`]. Default: false.
+    fn wants_sizes(&self) -> bool {
+        false
+    }
+
+    /// A name for messages and events. Default: the type's name.
+    fn label(&self) -> String {
+        let path = std::any::type_name::<Self>();
+        path.rsplit("::").next().unwrap_or(path).to_owned()
+    }
+
+    /// The closed form of a built-in policy.
+    #[doc(hidden)]
+    fn formula(&self) -> Formula {
+        Formula::Custom
+    }
+
+    /// A ticket for `bytes` under this policy with the process's [shared manager](Manager::shared).
+    ///
+    /// The policy is cloned once; put state that clones should share behind an [`Arc`], which is a
+    /// policy itself.
+    fn ticket(&self, bytes: u64) -> Ticket
+    where
+        Self: Sized + Clone,
+    {
+        Manager::shared().ticket(self, bytes)
+    }
+
+    /// Acquires `bytes` under this policy with the shared manager, in one line.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ticket::acquire`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`Ticket::acquire`].
+    #[track_caller]
+    fn acquire(&self, bytes: u64) -> Result<OwnedGuard, Error>
+    where
+        Self: Sized + Clone,
+    {
+        self.ticket(bytes).acquire_owned()
+    }
+}
+
+impl<P: Policy + ?Sized> Policy for Arc<P> {
+    fn id(&self) -> PolicyId {
+        (**self).id()
+    }
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+        (**self).limit(context, live)
+    }
+    fn can_admit(&self, context: &Context, live: &Sizes<'_>, new: u64) -> bool {
+        (**self).can_admit(context, live, new)
+    }
+    fn can_ever_admit(&self, context: &Context, new: u64) -> bool {
+        (**self).can_ever_admit(context, new)
+    }
+    fn can_refuse(&self) -> bool {
+        (**self).can_refuse()
+    }
+    fn wants_sizes(&self) -> bool {
+        (**self).wants_sizes()
+    }
+    fn label(&self) -> String {
+        (**self).label()
+    }
+    fn formula(&self) -> Formula {
+        (**self).formula()
+    }
+}

@@ -1,0 +1,338 @@
+//! Guards: admitted tickets, released on drop.
+
+use super::Ticket;
+use crate::Error;
+use crate::event::EventKind;
+use crate::manager::admission::Admission;
+use crate::manager::user_code;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// A hook's own error.
+type HookError = Box<dyn std::error::Error + Send + Sync>;
+type Hook = Box<dyn FnOnce() -> Result<(), HookError> + Send + Sync>;
+
+/// A [`Raw::sum`] that no group reaches: the guard was released by hand.
+const RELEASED: u64 = u64::MAX;
+
+/// What a guard remembers of its admission.
+pub(super) struct Raw {
+    /// The group's sum at admission.
+    sum: u64,
+    /// What the fast path never has.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Default)]
+struct Extra {
+    waited: Duration,
+    unwired: bool,
+    epoch: u64,
+    hook: Option<Hook>,
+}
+
+impl Raw {
+    #[inline]
+    pub(super) fn fast(sum: u64) -> Self {
+        Self { sum, extra: None }
+    }
+
+    pub(super) fn slow(admission: Admission) -> Self {
+        let extra = Extra {
+            waited: admission.waited,
+            unwired: admission.unwired,
+            epoch: admission.epoch,
+            hook: None,
+        };
+        Self {
+            sum: admission.sum,
+            extra: Some(Box::new(extra)),
+        }
+    }
+
+    fn wanted(&self, ticket: &Ticket) -> u64 {
+        ticket.manager().wanted(ticket, self.sum)
+    }
+
+    fn epoch(&self, ticket: &Ticket) -> u64 {
+        match &self.extra {
+            Some(extra) if !ticket.kind().is_driving() => extra.epoch,
+            // A driving guard's epoch lives as long as the guard.
+            _ => ticket.manager().epoch(),
+        }
+    }
+
+    fn is_wired(&self, ticket: &Ticket) -> bool {
+        let unwired = self.extra.as_ref().is_some_and(|extra| extra.unwired);
+        let manager = ticket.manager();
+        manager.sets_limit()
+            && (!unwired || manager.applied() >= manager.clamp(self.wanted(ticket)))
+    }
+
+    /// Finishes the work if the release may lower the limit, with the demand still counted.
+    #[inline]
+    fn finish(&mut self, ticket: &Ticket) -> Option<Error> {
+        if self.extra.is_none() && !ticket.may_lower() {
+            return None;
+        }
+        self.finish_slow(ticket)
+    }
+
+    #[cold]
+    fn finish_slow(&mut self, ticket: &Ticket) -> Option<Error> {
+        let manager = ticket.manager();
+        let may_lower = manager.may_lower(ticket);
+        let hook = self.extra.as_mut().and_then(|extra| extra.hook.take());
+        let result = match hook {
+            _ if !may_lower => return None,
+            Some(hook) => user_code::catch(hook).map(|result| result.map_err(|e| e.to_string())),
+            None if manager.synchronizes_now() => {
+                user_code::catch(|| manager.synchronize()).map(|r| r.map_err(|e| e.to_string()))
+            }
+            None => return None,
+        };
+        let reason = match result {
+            Ok(Ok(())) => return None,
+            Ok(Err(reason)) => reason,
+            Err(message) => format!("panicked: {message}"),
+        };
+        let kind = EventKind::ReleaseFailed(reason.clone());
+        manager.emit(&mut manager.lock(), kind, Some(ticket), |_| {});
+        Some(Error::Release { reason })
+    }
+
+    fn release(&mut self, ticket: &Ticket) -> Released {
+        let manager = ticket.manager();
+        let before = manager.applied();
+        let error = self.finish(ticket);
+        let failures = manager.setter_failures();
+        ticket.leave();
+        let limit = manager.applied();
+        let error = error.or_else(|| manager.failure_since(failures));
+        Released {
+            limit,
+            lowered: limit < before,
+            error,
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, ticket: &Ticket) {
+        if self.sum != RELEASED {
+            // What went wrong is in an event.
+            drop(self.finish(ticket));
+            ticket.leave();
+        }
+    }
+
+    fn set_hook(&mut self, hook: Hook) {
+        self.extra.get_or_insert_default().hook = Some(hook);
+    }
+}
+
+/// What a release did.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Released {
+    /// The limit in force afterwards, in bytes.
+    pub limit: u64,
+    /// Whether the limit fell while the guard was released.
+    pub lowered: bool,
+    /// What went wrong; the guard is released all the same.
+    pub error: Option<Error>,
+}
+
+/// What both guards tell and do.
+macro_rules! guard_methods {
+    () => {
+        /// The ticket that was acquired.
+        #[must_use]
+        pub fn ticket(&self) -> &Ticket {
+            self.ticket_ref()
+        }
+
+        /// Its size in bytes.
+        #[must_use]
+        pub fn bytes(&self) -> u64 {
+            self.ticket_ref().bytes()
+        }
+
+        /// The limit that its group called for at its admission, in bytes.
+        #[must_use]
+        pub fn wanted(&self) -> u64 {
+            self.raw.wanted(self.ticket_ref())
+        }
+
+        /// The limit that is applied now, in bytes; in policy-only mode the one that would be.
+        #[must_use]
+        pub fn applied(&self) -> u64 {
+            self.ticket_ref().manager().applied()
+        }
+
+        /// Whether its group called for more than the ceiling allows.
+        #[must_use]
+        pub fn is_clamped(&self) -> bool {
+            let wanted = self.wanted();
+            self.ticket_ref().manager().clamp(wanted) < wanted
+        }
+
+        /// Whether its memory is wired now: the device has wired memory, the manager sets the limit, and the
+        /// set did not fail.
+        #[must_use]
+        pub fn is_wired(&self) -> bool {
+            self.raw.is_wired(self.ticket_ref())
+        }
+
+        /// The number of its epoch; 0 for a reservation that was acquired outside one.
+        #[must_use]
+        pub fn epoch(&self) -> u64 {
+            self.raw.epoch(self.ticket_ref())
+        }
+
+        /// How long it waited for admission.
+        #[must_use]
+        pub fn waited(&self) -> Duration {
+            self.raw
+                .extra
+                .as_ref()
+                .map_or(Duration::ZERO, |extra| extra.waited)
+        }
+
+        /// Runs `hook` before a release that may lower the limit, in place of synchronising
+        /// this thread's default stream.
+        ///
+        /// The demand still counts while it runs. Its error or panic is reported and does not prevent
+        /// the release.
+        pub fn before_release(
+            &mut self,
+            hook: impl FnOnce() -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+            + Send
+            + Sync
+            + 'static,
+        ) {
+            self.raw.set_hook(Box::new(hook));
+        }
+
+        /// Releases, and tells what became of the limit.
+        ///
+        /// # Blocking
+        ///
+        /// As long as the setter's call, if one follows.
+        pub fn release(mut self) -> Released {
+            let released = self.raw.release(&self.ticket);
+            self.raw.sum = RELEASED;
+            released
+        }
+
+        /// Calls `finish`, whatever follows from the release, then releases.
+        ///
+        /// If `finish` panics, the guard is released as the panic unwinds.
+        pub fn release_after(self, finish: impl FnOnce()) -> Released {
+            finish();
+            self.release()
+        }
+
+        /// Keeps the demand for the rest of the process's life.
+        pub fn leak(self) {
+            std::mem::forget(self);
+        }
+    };
+}
+
+/// An admitted ticket, borrowed. Releases on drop, in unwinding too.
+///
+/// It belongs to the thread that acquired it; [`OwnedGuard`] may go to others.
+///
+/// Binding it to `_` releases it at once: write `let _guard = ticket.acquire()?;`.
+///
+/// # Dropping
+///
+/// Drop it when the work is evaluated: MLX's arrays are lazy, and a lowered limit while work is in
+/// flight unwires what it uses. A release that may lower the limit first waits for the releasing thread's default
+/// stream where that is safe (see [`Backend::synchronizes`](crate::ffi::Backend::synchronizes));
+/// for work on other streams use [`release_after`](Self::release_after) or
+/// [`before_release`](Self::before_release). Dropping never panics.
+///
+/// A guard cannot be cloned, sent, or released twice:
+///
+/// ```compile_fail
+/// # let manager = mlx_wired::Manager::builder().build().unwrap();
+/// let ticket = manager.ticket(&mlx_wired::MaxPolicy, 1);
+/// let guard = ticket.acquire().unwrap();
+/// guard.release();
+/// guard.release();
+/// ```
+///
+/// ```compile_fail
+/// # let manager = mlx_wired::Manager::builder().build().unwrap();
+/// let ticket = manager.ticket(&mlx_wired::MaxPolicy, 1);
+/// let guard = ticket.acquire().unwrap();
+/// std::thread::scope(|scope| { scope.spawn(move || drop(guard)); });
+/// ```
+///
+/// ```
+/// # let manager = mlx_wired::Manager::builder().build().unwrap();
+/// let ticket = manager.ticket(&mlx_wired::MaxPolicy, 1);
+/// let guard = ticket.acquire().unwrap();
+/// guard.release();
+/// ```
+#[must_use = "dropping the guard at once releases it: bind it to a name that begins with a letter or `_name`"]
+#[clippy::has_significant_drop]
+pub struct Guard<'a> {
+    ticket: &'a Ticket,
+    raw: Raw,
+    /// Not `Send`: the guard belongs to its thread.
+    _thread: PhantomData<*const ()>,
+}
+
+/// An admitted ticket of its own. Releases on drop, in unwinding too; may go to other threads.
+///
+/// What is said of [`Guard`] about dropping holds here too.
+#[must_use = "dropping the guard at once releases it: bind it to a name that begins with a letter or `_name`"]
+#[clippy::has_significant_drop]
+pub struct OwnedGuard {
+    ticket: Ticket,
+    raw: Raw,
+}
+
+impl<'a> Guard<'a> {
+    #[inline]
+    pub(super) fn new(ticket: &'a Ticket, raw: Raw) -> Self {
+        Self {
+            ticket,
+            raw,
+            _thread: PhantomData,
+        }
+    }
+
+    fn ticket_ref(&self) -> &Ticket {
+        self.ticket
+    }
+
+    guard_methods!();
+}
+
+impl OwnedGuard {
+    pub(super) fn new(ticket: Ticket, raw: Raw) -> Self {
+        Self { ticket, raw }
+    }
+
+    fn ticket_ref(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    guard_methods!();
+}
+
+impl Drop for Guard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.raw.end(self.ticket);
+    }
+}
+
+impl Drop for OwnedGuard {
+    fn drop(&mut self) {
+        self.raw.end(&self.ticket);
+    }
+}
