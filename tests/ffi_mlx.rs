@@ -88,7 +88,7 @@ fn the_device_is_described() {
 }
 
 #[test]
-fn the_device_is_asked_once_whatever_the_thread() {
+fn r13_the_device_is_asked_once_whatever_the_thread() {
     let here: *const _ = ffi::device();
     let addresses: Vec<usize> = thread::scope(|s| {
         let threads: Vec<_> = (0..8)
@@ -101,7 +101,7 @@ fn the_device_is_asked_once_whatever_the_thread() {
 }
 
 #[test]
-fn the_setter_refuses_what_mlx_would_not_carry_out() {
+fn r10_r14_the_setter_refuses_what_mlx_would_not_carry_out() {
     let _alone = alone();
     let backend = MlxBackend::new();
     let device = ffi::device();

@@ -31,7 +31,7 @@ fn every_call_says_that_no_mlx_is_linked() {
 }
 
 #[test]
-fn the_device_is_the_machine() {
+fn r14_the_device_is_the_machine() {
     let device = ffi::device();
     assert_eq!(device.kind, DeviceKind::Cpu);
     assert_eq!(device.support, Support::NoMlx);

@@ -30,7 +30,8 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     ///
-    /// When the wait failed; the work may still run.
+    /// When the wait or the work failed. MLX hands the failure of a stream's work out once, to the first
+    /// who synchronises: the caller must not drop it.
     fn synchronize(&self) -> Result<(), BackendError>;
 
     /// Reads the memory counters and limits.

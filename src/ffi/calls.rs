@@ -112,7 +112,9 @@ pub fn clear_cache() -> Result<(), BackendError> {
 ///
 /// # Errors
 ///
-/// If the work on the stream failed.
+/// If work on the stream failed since the last time. MLX hands such a failure out **once**: who does
+/// not look at this error will not learn of it elsewhere. To evaluate the array that failed then
+/// succeeds, with whatever is in its memory.
 pub fn synchronize() -> Result<(), BackendError> {
     mlx::synchronize()
 }

@@ -137,7 +137,7 @@ mod tests {
     use crate::ffi::{DeviceKind, Support};
 
     #[test]
-    fn a_limit_is_refused_before_mlx_sees_it() {
+    fn r10_a_limit_is_refused_before_mlx_sees_it() {
         let mut device = Device::new(DeviceKind::Metal, Support::Supported);
         device.max_recommended_working_set_size = Some(48 << 30);
         assert_eq!(wired_limit_for(48 << 30, &device), Ok(48 << 30));
