@@ -10,7 +10,9 @@ mod ticket;
 
 pub use error::{Error, GroupLimit};
 pub use event::{Event, EventKind, Subscriber};
-pub use manager::{CancelToken, Config, Manager, ManagerBuilder, OnApplyFailure, Stats, WireMode};
+pub use manager::{
+    CancelToken, Config, Manager, ManagerBuilder, OnApplyFailure, Stats, Waiting, WireMode,
+};
 pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,
 };

@@ -13,7 +13,7 @@ pub(crate) mod user_code;
 pub(crate) mod word;
 
 pub use config::{Config, OnApplyFailure, WireMode};
-pub use queue::CancelToken;
+pub use queue::{CancelToken, Waiting};
 pub use shared::ManagerBuilder;
 
 use self::core::{Core, Locked};
@@ -52,8 +52,6 @@ pub(crate) struct Inner {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
     events: Bus,
-    /// The limit set last, for guards to tell. What protects is under the lock.
-    applied: AtomicU64,
     epoch: AtomicU64,
     next_ticket: AtomicU64,
     /// Whether this manager owns its backend's resource.
@@ -160,7 +158,7 @@ impl Manager {
     /// The limit that was applied last, in bytes; in policy-only mode the one that would have been.
     #[must_use]
     pub fn applied(&self) -> u64 {
-        self.0.inner.lock().applied
+        self.0.inner.lock().in_force()
     }
 
     /// Whether a limit has an effect on this manager's device.
@@ -191,6 +189,18 @@ impl Manager {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.inner.lock().stats
+    }
+
+    /// Who waits for admission, the longest waiting first.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let core = self.0.inner.lock();
+        let mut waiting: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
+        waiting.sort_by_key(|(key, _)| **key);
+        waiting
+            .into_iter()
+            .map(|(_, waiter)| Waiting::from(&**waiter))
+            .collect()
     }
 
     /// Subscribes to the events from now on. At most `capacity` wait to be received (at least 1); more are
@@ -454,7 +464,7 @@ impl Inner {
     }
 
     pub(crate) fn applied(&self) -> u64 {
-        self.applied.load(Ordering::Relaxed)
+        self.lock().in_force()
     }
 
     pub(crate) fn epoch(&self) -> u64 {

@@ -3,49 +3,16 @@
 
 #![cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
 
+mod ffi_work;
+
 use std::env;
 use std::process::Command;
 
+use ffi_work::{compute_on_the_cpu, start_work_that_fails};
 use mlx_wired::ffi::{self, Backend, MlxBackend};
 
 /// Set in the process that is to be ended by MLX's default handler.
 const CHILD: &str = "MLX_WIRED_TEST_DEFAULT_HANDLER";
-
-/// Starts an inversion of a singular matrix on the CPU, which fails while it is evaluated, and returns
-/// the code of the start.
-fn start_work_that_fails() -> i32 {
-    // SAFETY: each object is made, used and freed once, on this thread; the pointers are to locals
-    // that outlive the calls.
-    unsafe {
-        let cpu = mlx_sys::mlx_default_cpu_stream_new();
-        let singular = [0.0_f32; 4];
-        let matrix = mlx_sys::mlx_array_new_data(
-            singular.as_ptr().cast(),
-            [2, 2].as_ptr(),
-            2,
-            mlx_sys::mlx_dtype__MLX_FLOAT32,
-        );
-        let mut inverse = mlx_sys::mlx_array_new();
-        assert_eq!(mlx_sys::mlx_linalg_inv(&raw mut inverse, matrix, cpu), 0);
-        let outputs = mlx_sys::mlx_vector_array_new_value(inverse);
-        let code = mlx_sys::mlx_async_eval(outputs);
-        mlx_sys::mlx_vector_array_free(outputs);
-        mlx_sys::mlx_array_free(inverse);
-        mlx_sys::mlx_array_free(matrix);
-        mlx_sys::mlx_stream_free(cpu);
-        code
-    }
-}
-
-/// Makes the CPU the default device, whose default stream is the one synchronised.
-fn compute_on_the_cpu() {
-    // SAFETY: the device is made, used and freed once.
-    unsafe {
-        let cpu = mlx_sys::mlx_device_new_type(mlx_sys::mlx_device_type__MLX_CPU, 0);
-        assert_eq!(mlx_sys::mlx_set_default_device(cpu), 0);
-        mlx_sys::mlx_device_free(cpu);
-    }
-}
 
 #[test]
 fn a_failing_call_ends_the_process_until_a_handler_is_installed() {

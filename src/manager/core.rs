@@ -175,7 +175,7 @@ impl Core {
         if self.epoch.open {
             self.epoch.baseline
         } else {
-            self.config.baseline_override.unwrap_or(self.applied)
+            self.config.baseline_override.unwrap_or(self.in_force())
         }
     }
 
@@ -213,6 +213,15 @@ impl Core {
         } else {
             0
         })
+    }
+
+    /// The limit that counts as in force: before the first set, what the configuration says it is.
+    pub(crate) fn in_force(&self) -> u64 {
+        if self.known {
+            self.applied
+        } else {
+            self.config.baseline_override.unwrap_or(0)
+        }
     }
 
     /// What the open epoch has covered: the applied limit, once everything counted was covered.

@@ -509,8 +509,6 @@ impl Inner {
         core.known = true;
         core.last_change = Some(self.clock.now());
         core.owed.succeeded();
-        // Only a hint for `Guard::applied`; what protects is `guaranteed` and the covers.
-        self.applied.store(limit, Ordering::Relaxed);
     }
 
     /// A raise failed: everybody it was to cover fails together, or proceeds unwired.

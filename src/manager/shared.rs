@@ -122,7 +122,6 @@ impl ManagerBuilder {
             backend: self.backend,
             device,
             events: Bus::default(),
-            applied: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             next_ticket: AtomicU64::new(1),
             claimed: AtomicBool::new(false),

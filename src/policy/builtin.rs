@@ -6,23 +6,18 @@ use super::{Cap, Context, Formula, Policy, PolicyId, Sizes};
 /// baseline + the sum of the live sizes, at most a cap; waits while a demand would go over it.
 ///
 /// `new` is capped by what the device can hold, `uncapped` never refuses and is mlx-swift's
-/// `WiredSumPolicy()`. Policies with equal caps share a group.
+/// `WiredSumPolicy()`. Policies with equal caps share a group, unless they are given
+/// [ids](SumPolicy::with_id).
 ///
 /// ```
 /// use mlx_wired::{Policy, SumPolicy};
 /// assert_eq!(SumPolicy::capped(1 << 30).id(), SumPolicy::capped(1 << 30).id());
 /// assert_ne!(SumPolicy::capped(1 << 30).id(), SumPolicy::uncapped().id());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SumPolicy {
-    cap: SumCap,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum SumCap {
-    Device,
-    Bytes(u64),
-    None,
+    cap: Cap,
+    id: Option<PolicyId>,
 }
 
 impl SumPolicy {
@@ -31,7 +26,8 @@ impl SumPolicy {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            cap: SumCap::Device,
+            cap: Cap::Device,
+            id: None,
         }
     }
 
@@ -39,14 +35,25 @@ impl SumPolicy {
     #[must_use]
     pub const fn capped(bytes: u64) -> Self {
         Self {
-            cap: SumCap::Bytes(bytes),
+            cap: Cap::Bytes(bytes),
+            id: None,
         }
     }
 
     /// Without a cap: admits always.
     #[must_use]
     pub const fn uncapped() -> Self {
-        Self { cap: SumCap::None }
+        Self {
+            cap: Cap::None,
+            id: None,
+        }
+    }
+
+    /// Gives it a group of its own. In a group of several caps the newest admitted policy's counts.
+    #[must_use]
+    pub fn with_id(mut self, id: PolicyId) -> Self {
+        self.id = Some(id);
+        self
     }
 }
 
@@ -57,8 +64,27 @@ impl Default for SumPolicy {
 }
 
 /// baseline + the largest live size; admits always. mlx-swift's `WiredMaxPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct MaxPolicy;
+///
+/// All share a group, unless they are given [ids](MaxPolicy::with_id).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct MaxPolicy {
+    id: Option<PolicyId>,
+}
+
+impl MaxPolicy {
+    /// A policy of the common group.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { id: None }
+    }
+
+    /// Gives it a group of its own.
+    #[must_use]
+    pub fn with_id(mut self, id: PolicyId) -> Self {
+        self.id = Some(id);
+        self
+    }
+}
 
 /// The larger of the baseline and the largest live size; admits always. mlx-swift-lm's `WiredMaxPolicy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -164,17 +190,14 @@ by_formula!(
     SumPolicy,
     |policy| Formula::Sum {
         base: 0,
-        cap: match policy.cap {
-            SumCap::Device => Cap::Device,
-            SumCap::Bytes(bytes) => Cap::Bytes(bytes),
-            SumCap::None => Cap::None,
-        },
+        cap: policy.cap
     },
-    |policy| PolicyId::of(policy)
+    |policy| policy.id.clone().unwrap_or_else(|| PolicyId::of(policy))
 );
-by_formula!(MaxPolicy, |_policy| Formula::Max, |policy| PolicyId::of(
-    policy
-));
+by_formula!(MaxPolicy, |_policy| Formula::Max, |policy| policy
+    .id
+    .clone()
+    .unwrap_or_else(|| PolicyId::of(policy)));
 by_formula!(PeakPolicy, |_policy| Formula::Peak, |policy| PolicyId::of(
     policy
 ));

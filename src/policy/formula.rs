@@ -18,7 +18,7 @@ pub enum Formula {
 
 /// The cap of a [`Formula::Sum`].
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cap {
     /// Never refuses.
     None,

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::event::EventKind;
 use crate::manager::admission::Admission;
 use crate::manager::user_code;
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -257,7 +258,7 @@ macro_rules! guard_methods {
 ///
 /// ```compile_fail
 /// # let manager = mlx_wired::Manager::builder().build().unwrap();
-/// let ticket = manager.ticket(&mlx_wired::MaxPolicy, 1);
+/// let ticket = manager.ticket(&mlx_wired::MaxPolicy::new(), 1);
 /// let guard = ticket.acquire().unwrap();
 /// guard.release();
 /// guard.release();
@@ -265,14 +266,14 @@ macro_rules! guard_methods {
 ///
 /// ```compile_fail
 /// # let manager = mlx_wired::Manager::builder().build().unwrap();
-/// let ticket = manager.ticket(&mlx_wired::MaxPolicy, 1);
+/// let ticket = manager.ticket(&mlx_wired::MaxPolicy::new(), 1);
 /// let guard = ticket.acquire().unwrap();
 /// std::thread::scope(|scope| { scope.spawn(move || drop(guard)); });
 /// ```
 ///
 /// ```
 /// # let manager = mlx_wired::Manager::builder().build().unwrap();
-/// let ticket = manager.ticket(&mlx_wired::MaxPolicy, 1);
+/// let ticket = manager.ticket(&mlx_wired::MaxPolicy::new(), 1);
 /// let guard = ticket.acquire().unwrap();
 /// guard.release();
 /// ```
@@ -323,6 +324,27 @@ impl OwnedGuard {
 
     guard_methods!();
 }
+
+/// Both guards print as what they hold.
+macro_rules! debug_guard {
+    ($type:ty, $name:literal) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct($name)
+                    .field("ticket", &self.ticket_ref())
+                    .field("waited", &self.waited())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+debug_guard!(Guard<'_>, "Guard");
+debug_guard!(OwnedGuard, "OwnedGuard");
+
+static_assertions::assert_not_impl_any!(Guard<'static>: Send, Clone);
+static_assertions::assert_impl_all!(OwnedGuard: Send, Sync);
+static_assertions::assert_not_impl_any!(OwnedGuard: Clone);
 
 impl Drop for Guard<'_> {
     #[inline]

@@ -1,0 +1,40 @@
+//! Replays recordings of the real mlx-swift actor through the public API.
+//!
+//! `tests/data/traces/README.md` describes the format. `MLX_WIRED_TRACES` names another folder.
+
+mod differences;
+mod player;
+mod policies;
+mod trace;
+
+use player::Player;
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    std::env::var_os("MLX_WIRED_TRACES").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/traces"),
+        PathBuf::from,
+    )
+}
+
+#[test]
+fn every_trace_of_the_swift_actor_replays() {
+    let traces = trace::load(&folder());
+    assert!(!traces.is_empty(), "no traces in {}", folder().display());
+    let mut failures = Vec::new();
+    let mut differences = differences::Counts::default();
+    for trace in &traces {
+        if let Err(failure) = Player::new(trace, &mut differences).play() {
+            failures.push(format!("{}: {failure}", trace.header.trace));
+        }
+    }
+    let steps: usize = traces.iter().map(|trace| trace.steps.len()).sum();
+    println!("{} traces, {steps} steps\n{differences}", traces.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {}:\n{}",
+        failures.len(),
+        traces.len(),
+        failures.join("\n")
+    );
+}
