@@ -1,4 +1,76 @@
-//! One owner for MLX's wired memory limit.
+//! One owner for MLX's wired memory limit, for programs that run MLX from plain threads.
+//!
+//! MLX keeps a bounded number of bytes resident for the GPU, *wired*; the bound is one number for the
+//! process, 0 unless somebody sets it. Too low, and a large model is paged and runs many times slower; too
+//! high, and the machine freezes. This crate owns that number. Work asks for memory with a
+//! [`Ticket`], waits until a [`Policy`] admits it, and holds a [`Guard`]; the [`Manager`] computes the limit
+//! that all live guards call for and calls the expensive setter as rarely as possible.
+//!
+//! Where MLX has no wired memory (CUDA, CPU), admission and budgeting work all the same.
+//!
+//! # Quickstart
+//!
+//! ```
+//! use mlx_wired::{Error, Policy, SumPolicy};
+//! use rayon::prelude::*;
+//! use std::time::Duration;
+//!
+//! # fn train_on(_: &u32) -> Result<(), Error> { Ok(()) }
+//! # let (weight_bytes, step_bytes, batches) = (64 << 20, 16 << 20, vec![1_u32, 2, 3]);
+//! let policy = SumPolicy::new();                     // capped at what the device recommends
+//! let weights = policy.ticket(weight_bytes).reservation();
+//! let _weights = weights.acquire()?;                 // counted, not wired while idle
+//!
+//! let step = policy.ticket(step_bytes);              // active work
+//! batches.par_iter().try_for_each(|batch| {          // rayon workers, plain threads, anything
+//!     let _g = step.acquire()?;                      // blocks until admitted and wired
+//!     train_on(batch)
+//! })?;
+//!
+//! match step.admit_timeout(Duration::from_secs(5)) {
+//!     Ok(_guard) => { /* the work */ }
+//!     Err(error) if error.is_timeout() => eprintln!("{error}"),
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Words
+//!
+//! * The **limit** is MLX's wired limit, in bytes. The **ceiling** is the highest that will ever be set.
+//! * A **ticket** describes a demand; a **guard** is one admitted ticket and releases on drop.
+//! * A guard is [`Active`](Kind::Active) (raises the limit), a [`Reservation`](Kind::Reservation) (counts, does
+//!   not hold the limit up) or [`Resident`](Kind::Resident) (a loaded model). Active and resident guards
+//!   are *driving*.
+//! * A **group** is the live guards whose policies share an [id](PolicyId). The limit is the maximum over the
+//!   groups.
+//! * An **epoch** lasts from the first driving guard until the **baseline**, MLX's limit before, is back.
+//!
+//! # Memory ordering
+//!
+//! What a thread did before it released a guard, or before its guard went, is visible to a thread that was admitted
+//! because of it.
+//!
+//! # Trade-offs
+//!
+//! * The limit is one number: a group's policy says how much, MLX decides what is wired. When the limit is
+//!   lowered it picks what to unwire.
+//! * First in, first out: a large ticket at the head of a group's queue holds up small ones behind it.
+//! * Sizes are what you say. A ticket too small is not noticed here; measure the peak.
+//! * A program that wants no waiting at all uses policies that never refuse.
+//!
+//! # Deadlocks
+//!
+//! A thread that holds a guard and waits for another may wait for what it holds itself. In a pool, acquire before
+//! work is split: a worker that waits inside a join may have stolen the job that should release.
+//! Bound waits with [`Ticket::admit_timeout`].
+//!
+//! # Features
+//!
+//! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always).
+//! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process
+//!   ([`ffi`] says from when on); releases that lower the limit then synchronise first.
+
 pub mod clock;
 mod error;
 mod event;

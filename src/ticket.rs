@@ -58,21 +58,25 @@ impl Kind {
 /// # Ok::<(), mlx_wired::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Ticket(Arc<TicketInner>);
-
-#[derive(Clone)]
-struct TicketInner {
+pub struct Ticket {
+    // What the fast path reads stands here, one pointer nearer than the rest.
     group: Arc<Group>,
+    size_count: Option<Arc<SizeCount>>,
     /// What one guard adds to the group's word.
     demand: u64,
     bytes: u64,
     route: Route,
-    size_count: Option<Arc<SizeCount>>,
+    kind: Kind,
+    info: Arc<Info>,
+}
+
+/// What only the slow path and people read.
+#[derive(Clone)]
+struct Info {
+    manager: Arc<Inner>,
     policy: Arc<dyn Policy>,
     can_refuse: bool,
     formula: Formula,
-    manager: Arc<Inner>,
-    kind: Kind,
     policy_label: Arc<str>,
     label: Option<Arc<str>>,
     id: u64,
@@ -105,70 +109,81 @@ impl Ticket {
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
         let can_refuse = policy.can_refuse();
-        let mut inner = TicketInner {
-            group,
-            demand: 0,
-            bytes,
-            route: Route::Locked,
-            size_count,
+        let info = Info {
             can_refuse,
             policy,
             formula,
             manager: manager.clone(),
-            kind: Kind::Active,
             policy_label,
             label: None,
             id: manager.next_ticket(),
         };
-        inner.set_kind(Kind::Active);
-        Self(Arc::new(inner))
+        Self {
+            group,
+            size_count,
+            demand: 0,
+            bytes,
+            route: Route::Locked,
+            kind: Kind::Active,
+            info: Arc::new(info),
+        }
+        .of_kind(Kind::Active)
     }
 
     /// Makes it a [`Kind::Reservation`].
     #[must_use]
     pub fn reservation(self) -> Self {
-        self.changed(|ticket| ticket.set_kind(Kind::Reservation))
+        self.of_kind(Kind::Reservation)
     }
 
     /// Makes it a [`Kind::Resident`].
     #[must_use]
     pub fn resident(self) -> Self {
-        self.changed(|ticket| ticket.set_kind(Kind::Resident))
+        self.of_kind(Kind::Resident)
     }
 
     /// Names it, for messages and events.
     #[must_use]
-    pub fn label(self, label: impl Into<Arc<str>>) -> Self {
-        self.changed(|ticket| ticket.label = Some(label.into()))
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
+        Arc::make_mut(&mut self.info).label = Some(label.into());
+        self
     }
 
-    fn changed(mut self, change: impl FnOnce(&mut TicketInner)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+    fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
+        self.route = if self.group.custom || kind == Kind::Reservation || self.bytes > MAX_SUM {
+            Route::Locked
+        } else if self.info.can_refuse || self.bytes > OPTIMISTIC_BYTES {
+            Route::Swap
+        } else {
+            Route::Add
+        };
         self
     }
 
     /// Its size in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.bytes
+        self.bytes
     }
 
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.0.kind
+        self.kind
     }
 
     /// Its name, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.0.label.as_deref()
+        self.info.label.as_deref()
     }
 
     /// Its number in its manager, as in events.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.0.id
+        self.info.id
     }
 
     /// Waits until the policy admits the demand and the limit covers it.
@@ -301,7 +316,7 @@ impl Ticket {
         waits: bool,
         place: &'static Location<'static>,
     ) -> Result<Raw, Error> {
-        let manager = &self.0.manager;
+        let manager = &self.info.manager;
         let wait = wait.started(&*manager.clock);
         let patience = Patience { waits, wait };
         let admission: Admission = match entered {
@@ -315,26 +330,25 @@ impl Ticket {
     /// Counts the demand if that needs no lock.
     #[inline]
     fn enter(&self) -> Fast {
-        let ticket = &*self.0;
-        let reads = &ticket.group.reads;
+        let reads = &self.group.reads;
         // Relaxed: a stale value only sends us to the lock, or past it to a closed cover.
         let admit = reads.admit.load(Ordering::Relaxed);
-        let word = match ticket.route {
+        let word = match self.route {
             Route::Add if admit != 0 => {
-                ticket.count_size();
+                self.count_size();
                 // AcqRel: after a session's read of this word we see the covers that it closed before; and it sees
                 // our size count.
-                let old = ticket.group.word.fetch_add(ticket.demand, Ordering::AcqRel);
-                Word(old.wrapping_add(ticket.demand))
+                let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
+                Word(old.wrapping_add(self.demand))
             }
-            Route::Swap if admit != 0 => match ticket.swap_in(admit) {
+            Route::Swap if admit != 0 => match self.swap_in(admit) {
                 Some(word) => word,
                 None => return Fast::Closed,
             },
             _ => return Fast::Closed,
         };
-        let basis = if ticket.size_count.is_some() {
-            ticket.bytes
+        let basis = if self.size_count.is_some() {
+            self.bytes
         } else {
             word.sum()
         };
@@ -348,26 +362,25 @@ impl Ticket {
     /// Releases a guard of this ticket. The fast path if nothing follows from it.
     #[inline]
     pub(crate) fn leave(&self) {
-        let ticket = &*self.0;
-        let reads = &ticket.group.reads;
-        let looks = ticket.route == Route::Locked
-            || reads.flags.load(Ordering::Relaxed) & Reads::ALWAYS != 0;
+        let reads = &self.group.reads;
+        let looks =
+            self.route == Route::Locked || reads.flags.load(Ordering::Relaxed) & Reads::ALWAYS != 0;
         if looks {
             return self.leave_counted();
         }
-        let last = match &ticket.size_count {
+        let last = match &self.size_count {
             // Relaxed: ordered by the word's subtraction.
             Some(count) => count.0.fetch_sub(1, Ordering::Relaxed) == 1,
             None => false,
         };
         // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
         // and it sees our subtraction otherwise.
-        let old = ticket.group.word.fetch_sub(ticket.demand, Ordering::AcqRel);
-        let word = Word(old.wrapping_sub(ticket.demand));
+        let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
+        let word = Word(old.wrapping_sub(self.demand));
         let floor = reads.floor.load(Ordering::Acquire);
         let flags = reads.flags.load(Ordering::Acquire);
-        let may_shrink = match &ticket.size_count {
-            Some(_) => last && ticket.bytes >= floor,
+        let may_shrink = match &self.size_count {
+            Some(_) => last && self.bytes >= floor,
             None => word.sum() < floor,
         };
         let may_end = word.driving() == 0 && flags & Reads::ANCHORED_ELSEWHERE == 0;
@@ -379,79 +392,67 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     fn leave_counted(&self) {
-        self.0.manager.release_counted(self);
+        self.info.manager.release_counted(self);
     }
 
     #[cold]
     #[inline(never)]
     fn leave_gone(&self) {
-        let manager = &self.0.manager;
+        let manager = &self.info.manager;
         manager.after_release(&mut manager.lock(), self);
     }
 
     /// Takes the demand out of the group's word. Returns the word without it.
     pub(crate) fn subtract(&self) -> Word {
-        if let Some(count) = &self.0.size_count {
+        if let Some(count) = &self.size_count {
             count.0.fetch_sub(1, Ordering::Relaxed);
         }
-        let old = self.0.group.word.fetch_sub(self.0.demand, Ordering::AcqRel);
-        Word(old.wrapping_sub(self.0.demand))
+        let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
+        Word(old.wrapping_sub(self.demand))
     }
 
     /// Whether releasing now may lower the limit, so that the work must be finished first.
     #[inline]
     pub(crate) fn may_lower(&self) -> bool {
-        let ticket = &*self.0;
-        let flags = ticket.group.reads.flags.load(Ordering::Relaxed);
-        flags & Reads::SYNCHRONIZE != 0 && ticket.manager.may_lower(self)
+        let flags = self.group.reads.flags.load(Ordering::Relaxed);
+        flags & Reads::SYNCHRONIZE != 0 && self.info.manager.may_lower(self)
     }
 
     pub(crate) fn manager(&self) -> &Arc<Inner> {
-        &self.0.manager
+        &self.info.manager
     }
 
     pub(crate) fn group(&self) -> &Arc<Group> {
-        &self.0.group
+        &self.group
     }
 
     pub(crate) fn demand(&self) -> u64 {
-        self.0.demand
+        self.demand
     }
 
     pub(crate) fn formula(&self) -> Formula {
-        self.0.formula
+        self.info.formula
     }
 
     pub(crate) fn policy(&self) -> &Arc<dyn Policy> {
-        &self.0.policy
+        &self.info.policy
     }
 
     pub(crate) fn policy_label(&self) -> &Arc<str> {
-        &self.0.policy_label
+        &self.info.policy_label
     }
 
     pub(crate) fn can_refuse(&self) -> bool {
-        self.0.can_refuse
+        self.info.can_refuse
     }
 
     pub(crate) fn size_count(&self) -> Option<&SizeCount> {
-        self.0.size_count.as_deref()
+        self.size_count.as_deref()
     }
 }
 
-impl TicketInner {
-    fn set_kind(&mut self, kind: Kind) {
-        self.kind = kind;
-        self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
-        self.route = if self.group.custom || kind == Kind::Reservation || self.bytes > MAX_SUM {
-            Route::Locked
-        } else if self.can_refuse || self.bytes > OPTIMISTIC_BYTES {
-            Route::Swap
-        } else {
-            Route::Add
-        };
-    }
-
+/// The parts of the fast path.
+impl Ticket {
     #[inline]
     fn count_size(&self) {
         if let Some(count) = &self.size_count {
@@ -487,11 +488,11 @@ impl TicketInner {
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
-            .field("id", &self.0.id)
-            .field("label", &self.0.label)
-            .field("bytes", &self.0.bytes)
-            .field("kind", &self.0.kind)
-            .field("policy", &self.0.policy_label)
+            .field("id", &self.info.id)
+            .field("label", &self.info.label)
+            .field("bytes", &self.bytes)
+            .field("kind", &self.kind)
+            .field("policy", &self.info.policy_label)
             .finish_non_exhaustive()
     }
 }

@@ -281,8 +281,8 @@ impl Inner {
         let key = core.next_wait;
         core.next_wait += 1;
         core.stats.waits += 1;
-        core.group_mut(index).queue.insert(key, waiter.clone());
         self.emit(core, EventKind::AdmissionWait, Some(ticket), |_| {});
+        core.group_mut(index).queue.insert(key, waiter.clone());
         Ok(Entered::Queued(waiter, key, sleeper))
     }
 
@@ -403,12 +403,14 @@ impl Inner {
             if !core.group(index).queue.contains_key(&key) {
                 continue;
             }
+            if let Ok(Verdict::Wait) = verdict {
+                return;
+            }
+            core.group_mut(index).queue.remove(&key);
             let outcome = match verdict {
-                Ok(Verdict::Wait) => return,
-                Ok(Verdict::Admit) => self.start(core, &waiter.ticket).map(Word::sum),
+                Ok(_) => self.start(core, &waiter.ticket).map(Word::sum),
                 Err(error) => Err(error),
             };
-            core.group_mut(index).queue.remove(&key);
             self.resolve(core, &waiter, outcome);
         }
     }

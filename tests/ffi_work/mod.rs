@@ -2,7 +2,7 @@
 
 /// Starts an inversion of a singular matrix on the CPU, which fails while it is evaluated, and returns
 /// the code of the start.
-pub fn start_work_that_fails() -> i32 {
+pub(crate) fn start_work_that_fails() -> i32 {
     // SAFETY: each object is made, used and freed once, on this thread; the pointers are to locals
     // that outlive the calls.
     unsafe {
@@ -27,7 +27,7 @@ pub fn start_work_that_fails() -> i32 {
 }
 
 /// Makes the CPU the default device, whose default stream is the one synchronised.
-pub fn compute_on_the_cpu() {
+pub(crate) fn compute_on_the_cpu() {
     // SAFETY: the device is made, used and freed once.
     unsafe {
         let cpu = mlx_sys::mlx_device_new_type(mlx_sys::mlx_device_type__MLX_CPU, 0);

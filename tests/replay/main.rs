@@ -2,7 +2,10 @@
 //!
 //! `tests/data/traces/README.md` describes the format. `MLX_WIRED_TRACES` names another folder.
 
+#![allow(clippy::print_stdout, reason = "the counts are for people")]
+
 mod differences;
+mod events;
 mod player;
 mod policies;
 mod trace;

@@ -1,12 +1,13 @@
 //! Plays one trace step by step and compares.
 
 use crate::differences::{Counts, Difference};
+use crate::events;
 use crate::policies;
 use crate::trace::{Step, Trace};
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{Outcome, RecordingBackend};
 use mlx_wired::{
-    CancelToken, Config, Error, EventKind, Kind, Manager, OnApplyFailure, OwnedGuard, Subscriber,
+    CancelToken, Config, Error, Event, EventKind, Manager, OnApplyFailure, OwnedGuard, Subscriber,
     Wait, WireMode,
 };
 use std::collections::HashMap;
@@ -29,6 +30,10 @@ pub(crate) struct Player<'a> {
     live: HashMap<u64, OwnedGuard>,
     waiting: HashMap<u64, (Started, CancelToken)>,
     calls_seen: usize,
+    /// The events of the present step that were received already.
+    told: Vec<Event>,
+    /// The recording's number of each of our tickets.
+    numbers: HashMap<u64, u64>,
 }
 
 impl<'a> Player<'a> {
@@ -75,6 +80,8 @@ impl<'a> Player<'a> {
             live: HashMap::new(),
             waiting: HashMap::new(),
             calls_seen: 0,
+            told: Vec::new(),
+            numbers: HashMap::new(),
         }
     }
 
@@ -88,6 +95,7 @@ impl<'a> Player<'a> {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
+        let in_force = self.manager.applied();
         match step.action.as_str() {
             "start" => self.start(step)?,
             "end" => self.end(step)?,
@@ -100,7 +108,8 @@ impl<'a> Player<'a> {
         if let Some(applied) = step.applied {
             same("applied", applied, self.manager.applied())?;
         }
-        self.compare_calls(step)
+        self.compare_calls(step)?;
+        self.compare_events(step, in_force)
     }
 
     fn start(&mut self, step: &Step) -> Result<(), String> {
@@ -110,10 +119,7 @@ impl<'a> Player<'a> {
         if step.kind.as_deref() == Some("reservation") {
             ticket = ticket.reservation();
         }
-        assert_eq!(
-            ticket.kind() == Kind::Active,
-            step.kind.as_deref() == Some("active")
-        );
+        self.numbers.insert(ticket.id(), id);
         let token = CancelToken::new();
         let wait = Wait::new().cancel(&token);
         let started = std::thread::spawn(move || ticket.acquire_owned_with(wait));
@@ -130,7 +136,9 @@ impl<'a> Player<'a> {
                 .events
                 .recv_timeout(PATIENCE)
                 .ok_or("it does not wait")?;
-            if event.kind == EventKind::AdmissionWait {
+            let waits = event.kind == EventKind::AdmissionWait;
+            self.told.push(event);
+            if waits {
                 break;
             }
             if started.is_finished() {
@@ -148,6 +156,9 @@ impl<'a> Player<'a> {
         if let Some(admitted) = step.admitted {
             let (started, _) = self.waiting.remove(&admitted).ok_or("not waiting")?;
             self.live.insert(admitted, finished(started)?);
+            if let Some(returned) = step.admitted_returned {
+                same("admitted_returned", returned, self.manager.applied())?;
+            }
             self.differences.note(Difference::HandOver);
         } else if let Some(returned) = step.returned {
             same("returned", returned, released.limit)?;
@@ -174,6 +185,13 @@ impl<'a> Player<'a> {
             .map(|call| (call.requested, call.previous))
             .collect();
         self.calls_seen = calls.len();
+        let redundant = step
+            .setter
+            .iter()
+            .filter(|(limit, previous, _)| limit == previous);
+        for _ in redundant {
+            self.differences.note(Difference::RedundantCall);
+        }
         let theirs: Vec<(u64, u64)> = step
             .setter
             .iter()
@@ -190,6 +208,19 @@ impl<'a> Player<'a> {
             return Ok(());
         }
         Err(format!("calls {ours:?}, recorded {theirs:?}"))
+    }
+}
+
+impl Player<'_> {
+    fn compare_events(&mut self, step: &Step, in_force: u64) -> Result<(), String> {
+        self.told.extend(self.events.drain());
+        let ours: Vec<_> = std::mem::take(&mut self.told)
+            .iter()
+            .filter_map(|event| events::ours(event, &self.numbers))
+            .collect();
+        let baseline = self.trace.header.baseline_override.unwrap_or(0);
+        events::check_epoch(&ours, baseline)?;
+        events::compare(step, &ours, in_force, self.differences)
     }
 }
 

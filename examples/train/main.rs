@@ -1,0 +1,98 @@
+//! A real training in rayon's workers: a cross-validated sweep of small networks over the red wines of
+//! `linfa-datasets`, under a memory budget that cannot hold all at once.
+//!
+//! ```sh
+//! scripts/with-mlx cargo run --release --example train
+//! scripts/with-mlx cargo run --release --example train -- --no-tickets
+//! ```
+//!
+//! Data and initial weights are a reservation for the whole sweep. Each fold's training is an active
+//! ticket, of the size that MLX's own peak had when one such fold ran alone. `--help` lists the options.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `options.rs` | the command line |
+//! | `data.rs` | the wines, the folds, the random numbers |
+//! | `network.rs` | the networks and the training of one fold; no word of memory |
+//! | `measure.rs` | how much memory a fold needs, and the tickets that follow |
+//! | `sweep.rs` | all folds in rayon's workers: where tickets are acquired |
+//! | `progress.rs` | the bars |
+//! | `report.rs` | the table, and the same for machines |
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the terminal"
+)]
+
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod data;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod measure;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod network;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod options;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod progress;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod report;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod sweep;
+
+use std::process::ExitCode;
+
+#[cfg(not(any(target_vendor = "apple", with_mlx)))]
+fn main() -> ExitCode {
+    eprintln!("this example needs MLX: scripts/with-mlx cargo run --release --example train");
+    ExitCode::from(2)
+}
+
+#[cfg(any(target_vendor = "apple", with_mlx))]
+fn main() -> ExitCode {
+    use options::{Parsed, USAGE};
+
+    let options = match options::parse() {
+        Ok(Parsed::Run(options)) => options,
+        Ok(Parsed::Help) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("train: {error}\nTry --help.");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("train: {error}");
+            let blames_the_options = error.is::<options::BadArgument>();
+            ExitCode::from(if blames_the_options { 2 } else { 1 })
+        }
+    }
+}
+
+/// What every part of this program fails with.
+#[cfg(any(target_vendor = "apple", with_mlx))]
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(any(target_vendor = "apple", with_mlx))]
+fn run(options: &options::Options) -> Result<(), Failure> {
+    // The first call of mlx-rs installs an error handler that returns, in place of MLX's, which exits.
+    mlx_rs::memory::active_memory()?;
+    // MLX keeps freed buffers for reuse, counted neither as active nor in the peak. A budget is to bound
+    // what the process really holds, so nothing is kept here.
+    mlx_wired::ffi::set_cache_limit(0)?;
+
+    let wines = data::Wines::load();
+    let folds = data::folds(wines.count(), options.folds);
+    let measured = measure::measure(&wines, &folds, options)?;
+    let outcome = sweep::run(&measured, &folds, options)?;
+
+    let report = report::Report::new(&wines, &measured, &outcome, options);
+    print!("{report}");
+    if let Some(file) = &options.json {
+        report.write_json(file)?;
+    }
+    report.check()
+}

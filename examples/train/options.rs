@@ -1,0 +1,116 @@
+//! The command line.
+
+use lexopt::prelude::*;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub(crate) const USAGE: &str = "\
+A cross-validated sweep of small networks over the red wines of linfa-datasets, trained with mlx-rs in
+rayon's workers under a memory budget.
+
+usage: scripts/with-mlx cargo run --release --example train -- [OPTIONS]
+
+  --no-tickets     the same work without coordination, for comparison
+  --budget BYTES   what all folds together may hold; by default so much that two of the largest fit
+  --threads N      rayon's workers, 1 to 64; default 4
+  --folds N        folds of the cross-validation, 2 to 100; default 8
+  --epochs N       passes over the training rows, 1 to 100000; default 60
+  --quick          a short setting: 12 epochs, unless --epochs says otherwise
+  --json FILE      writes the final table for machines, sizes in bytes, times in seconds
+  --help           this text
+
+exit status: 0; 1 if something failed or MLX's peak went over the budget; 2 for a bad argument
+";
+
+const DEFAULT_THREADS: usize = 4;
+const DEFAULT_FOLDS: usize = 8;
+const DEFAULT_EPOCHS: usize = 60;
+const QUICK_EPOCHS: usize = 12;
+
+/// What the user asked for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) tickets: bool,
+    pub(crate) budget: Option<u64>,
+    pub(crate) threads: usize,
+    pub(crate) folds: usize,
+    pub(crate) epochs: usize,
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Run(Options),
+    Help,
+}
+
+/// A value that only turns out to be wrong later.
+#[derive(Debug)]
+pub(crate) struct BadArgument(pub(crate) String);
+
+impl fmt::Display for BadArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadArgument {}
+
+pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
+    let mut options = Options {
+        tickets: true,
+        budget: None,
+        threads: DEFAULT_THREADS,
+        folds: DEFAULT_FOLDS,
+        epochs: DEFAULT_EPOCHS,
+        json: None,
+    };
+    let (mut quick, mut epochs) = (false, None);
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("no-tickets") => options.tickets = false,
+            Long("budget") => options.budget = Some(parser.value()?.parse()?),
+            Long("threads") => options.threads = number(&mut parser, "--threads", 1, 64)?,
+            Long("folds") => options.folds = number(&mut parser, "--folds", 2, 100)?,
+            Long("epochs") => epochs = Some(number(&mut parser, "--epochs", 1, 100_000)?),
+            Long("quick") => quick = true,
+            Long("json") => options.json = Some(writable(parser.value()?.into())?),
+            Long("help") | Short('h') => return Ok(Parsed::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let usual = if quick { QUICK_EPOCHS } else { DEFAULT_EPOCHS };
+    options.epochs = epochs.unwrap_or(usual);
+    Ok(Parsed::Run(options))
+}
+
+fn number(
+    parser: &mut lexopt::Parser,
+    name: &str,
+    least: usize,
+    most: usize,
+) -> Result<usize, lexopt::Error> {
+    let number = parser.value()?.parse()?;
+    if (least..=most).contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("{name} takes a number from {least} to {most}, not {number}").into())
+    }
+}
+
+/// Refuses now what would only fail after the training.
+fn writable(file: PathBuf) -> Result<PathBuf, lexopt::Error> {
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() || file.is_dir() {
+        let problem = format!(
+            "--json {}: give a file in an existing folder",
+            file.display()
+        );
+        return Err(problem.into());
+    }
+    Ok(file)
+}

@@ -1,0 +1,192 @@
+//! All folds of all networks in rayon's workers, each under its ticket.
+
+use crate::Failure;
+use crate::data::Fold;
+use crate::measure::Measured;
+use crate::network::{self, NETWORKS, Start};
+use crate::options::Options;
+use crate::progress::Bars;
+use mlx_wired::{Manager, OwnedGuard, Policy, Stats, SumPolicy, Ticket, ffi};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// One fold of one network. What it shares with others it has a handle of.
+struct Job {
+    network: usize,
+    fold: usize,
+    start: Start,
+    bytes: u64,
+}
+
+/// What became of it.
+pub(crate) struct Trained {
+    pub(crate) network: usize,
+    fold: usize,
+    pub(crate) correct: usize,
+    pub(crate) tested: usize,
+    pub(crate) waited: Duration,
+    pub(crate) ran: Duration,
+}
+
+pub(crate) struct Outcome {
+    pub(crate) trained: Vec<Trained>,
+    pub(crate) wall: Duration,
+    /// MLX's own peak in the sweep, in bytes, data and initial weights included.
+    pub(crate) peak: u64,
+    pub(crate) most_folds: u64,
+    /// The most bytes of tickets that folds held at once, the reservation included.
+    pub(crate) most_held: u64,
+    /// The manager's own account; none without tickets.
+    pub(crate) stats: Option<Stats>,
+}
+
+/// The tickets, and the guard of what all folds share.
+struct Tickets {
+    folds: Vec<Ticket>,
+    _shared: OwnedGuard,
+}
+
+impl Tickets {
+    fn new(measured: &Measured) -> Result<Self, mlx_wired::Error> {
+        let policy = SumPolicy::capped(measured.budget);
+        let shared = policy.ticket(measured.reserved).reservation();
+        let folds = NETWORKS.iter().zip(&measured.tickets);
+        Ok(Self {
+            _shared: shared.label("data and initial weights").acquire_owned()?,
+            folds: folds
+                .map(|(network, bytes)| policy.ticket(*bytes).label(network.name))
+                .collect(),
+        })
+    }
+}
+
+pub(crate) fn run(
+    measured: &Measured,
+    folds: &[Fold],
+    options: &Options,
+) -> Result<Outcome, Failure> {
+    let tickets = options
+        .tickets
+        .then(|| Tickets::new(measured))
+        .transpose()?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .build()?;
+    let bars = Bars::new(folds.len(), options.epochs);
+    let (running, held) = (Gauge::default(), Gauge::default());
+    let _shared = held.enter(measured.reserved);
+    ffi::reset_peak_memory()?;
+    let began = Instant::now();
+
+    let train = |job: Job| -> Result<Trained, Failure> {
+        // Blocks this worker until the budget has room; it holds nothing else meanwhile.
+        let guard = match &tickets {
+            Some(tickets) => Some(tickets.folds[job.network].acquire()?),
+            None => None,
+        };
+        let started = Instant::now();
+        let one_more = running.enter(1);
+        let holds = held.enter(job.bytes);
+        bars.running(running.now());
+
+        let fold = &folds[job.fold];
+        let correct = network::train(&job.start, fold, options.epochs, || bars.epoch())?;
+
+        let trained = Trained {
+            network: job.network,
+            fold: job.fold,
+            correct,
+            tested: fold.test.len(),
+            waited: guard
+                .as_ref()
+                .map_or(Duration::ZERO, |guard| guard.waited()),
+            ran: started.elapsed(),
+        };
+        drop((one_more, holds));
+        // The work is evaluated and its arrays are gone: the next may come.
+        drop(guard);
+        bars.running(running.now());
+        bars.fold_done(trained.network, trained.accuracy());
+        Ok(trained)
+    };
+    let jobs = jobs(measured, folds.len());
+    // The bridge hands the jobs out one by one, in order: halving the list would not.
+    let trained: Result<Vec<Trained>, Failure> =
+        pool.install(|| jobs.into_iter().par_bridge().map(train).collect());
+    let mut trained = trained?;
+    trained.sort_unstable_by_key(|trained| (trained.network, trained.fold));
+
+    let wall = began.elapsed();
+    let peak = ffi::memory_counters()?.peak();
+    let stats = tickets.map(|tickets| {
+        drop(tickets);
+        Manager::shared().stats()
+    });
+    Ok(Outcome {
+        trained,
+        wall,
+        peak,
+        most_folds: running.most(),
+        most_held: held.most(),
+        stats,
+    })
+}
+
+fn jobs(measured: &Measured, folds: usize) -> Vec<Job> {
+    let networks = measured.starts.iter().enumerate();
+    networks
+        .flat_map(|(network, start)| {
+            (0..folds).map(move |fold| Job {
+                network,
+                fold,
+                start: start.clone(),
+                bytes: measured.tickets[network],
+            })
+        })
+        .collect()
+}
+
+impl Trained {
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.tested as f64
+    }
+}
+
+/// A sum that remembers its maximum. A statistic: it orders nothing.
+#[derive(Default)]
+struct Gauge {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+/// Counts in a [`Gauge`] until dropped.
+struct Entered<'a> {
+    gauge: &'a Gauge,
+    amount: u64,
+}
+
+impl Gauge {
+    fn enter(&self, amount: u64) -> Entered<'_> {
+        let now = self.now.fetch_add(amount, Relaxed) + amount;
+        self.most.fetch_max(now, Relaxed);
+        Entered {
+            gauge: self,
+            amount,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.now.load(Relaxed)
+    }
+
+    fn most(&self) -> u64 {
+        self.most.load(Relaxed)
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.gauge.now.fetch_sub(self.amount, Relaxed);
+    }
+}

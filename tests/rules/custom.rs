@@ -1,0 +1,192 @@
+//! R20 and the policies of the user's own: what they are told, and when they are asked again.
+
+use crate::support::{Custom, Rig, eager, queued, quiet};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{Context, Error, SumPolicy, Wait, WireMode};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+#[test]
+fn r20_poke_examines_the_queue_again() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let open = Arc::new(AtomicBool::new(false));
+    let flag = open.clone();
+    let policy = Custom::new()
+        .admits(move |_, _, _| flag.load(Ordering::SeqCst))
+        .ever(|_, _| true);
+    let ticket = rig.manager.ticket(&policy, 10);
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    rig.manager.poke()?;
+    waiting.assert_pending();
+    open.store(true, Ordering::SeqCst);
+    rig.manager.poke()?;
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r20_poke_asks_for_the_limit_again() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let extra = Arc::new(AtomicU64::new(5));
+    let more = extra.clone();
+    let policy = Custom::new().limits(move |_, live| live.sum + more.load(Ordering::SeqCst));
+    let ticket = rig.manager.ticket(&policy, 10);
+    let guard = ticket.acquire()?;
+    assert_eq!(rig.limit(), 15);
+    extra.store(50, Ordering::SeqCst);
+    rig.manager.poke()?;
+    assert_eq!(rig.limit(), 60);
+    extra.store(0, Ordering::SeqCst);
+    rig.manager.poke()?;
+    assert_eq!(rig.limit(), 10);
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r20_pressure_reaches_policies_and_its_fall_admits() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::new().admits(|context, _, _| context.pressure < 0.5);
+    let ticket = rig.manager.ticket(&policy, 10);
+    rig.manager.set_pressure(0.9)?;
+    assert!(ticket.try_acquire().is_err_and(|error| error.is_would_block()));
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    rig.manager.set_pressure(0.6)?;
+    waiting.assert_pending();
+    rig.manager.set_pressure(0.1)?;
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r20_pressure_out_of_range_is_clamped() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let policy = Custom::new().admits(move |context, _, _| {
+        log.lock().expect("not poisoned").push(context.pressure);
+        true
+    });
+    let ticket = rig.manager.ticket(&policy, 1);
+    for pressure in [-3.0, 7.0, f64::NAN] {
+        rig.manager.set_pressure(pressure)?;
+        drop(ticket.acquire()?);
+    }
+    assert_eq!(*seen.lock().expect("not poisoned"), [0.0, 1.0, 1.0]);
+    rig.finish()
+}
+
+/// The contexts that a policy was asked with: to admit, and for the limit.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<(Vec<Context>, Vec<Context>)>>);
+
+impl Seen {
+    fn policy(&self) -> Custom {
+        let (admits, limits) = (self.0.clone(), self.0.clone());
+        Custom::new()
+            .admits(move |context, _, _| {
+                admits.lock().expect("not poisoned").0.push(context.clone());
+                true
+            })
+            .limits(move |context, live| {
+                limits.lock().expect("not poisoned").1.push(context.clone());
+                context.baseline + live.sum
+            })
+    }
+
+    fn baselines(&self) -> (Vec<u64>, Vec<u64>) {
+        let seen = self.0.lock().expect("not poisoned");
+        let of = |contexts: &[Context]| contexts.iter().map(|c| c.baseline).collect();
+        (of(&seen.0), of(&seen.1))
+    }
+}
+
+#[test]
+fn r1_the_baseline_is_zero_for_admission_and_mlxs_for_the_limit() -> Result<(), Error> {
+    let rig = Rig::on(RecordingBackend::metal().initial_limit(100), quiet())?;
+    let seen = Seen::default();
+    let ticket = rig.manager.ticket(&seen.policy(), 10);
+    let guard = ticket.acquire()?;
+    assert_eq!(rig.limit(), 110);
+    drop(ticket.acquire()?);
+    let (admission, limit) = seen.baselines();
+    assert_eq!(admission, [0, 0]);
+    assert_eq!(limit[0], 0, "until MLX has answered");
+    assert!(limit[1..].iter().all(|baseline| *baseline == 100), "{limit:?}");
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r1_a_configured_baseline_counts_in_both() -> Result<(), Error> {
+    let rig = Rig::on(
+        RecordingBackend::metal().initial_limit(100),
+        quiet().baseline_override(40),
+    )?
+    .restoring(40);
+    let seen = Seen::default();
+    let ticket = rig.manager.ticket(&seen.policy(), 10);
+    drop(ticket.acquire()?);
+    let (admission, limit) = seen.baselines();
+    assert_eq!(admission, [40]);
+    assert!(limit.iter().all(|baseline| *baseline == 40), "{limit:?}");
+    assert_eq!(rig.requested(), [50, 40]);
+    rig.finish()
+}
+
+#[test]
+fn r1_a_policy_sees_its_group_and_the_whole() -> Result<(), Error> {
+    let rig = Rig::new(quiet().margin(0.5).reserve(1))?;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let policy = Custom::new().with_sizes().admits(move |context, live, new| {
+        let mut log = log.lock().expect("not poisoned");
+        log.push((live.count, live.sum, live.max, live.each.to_vec(), new));
+        log.push((0, context.total_live, 0, Vec::new(), 0));
+        assert_eq!(context.ceiling, Some(24 << 30));
+        assert_eq!(context.budget, Some(24 << 30));
+        assert_eq!(context.memory_size, Some(64 << 30));
+        assert_eq!(context.mode, WireMode::Auto);
+        true
+    });
+    let other = rig.manager.ticket(&SumPolicy::uncapped(), 1000);
+    let _other = other.acquire()?;
+    let weights = rig.manager.ticket(&policy, 5).reservation();
+    let step = rig.manager.ticket(&policy, 20);
+    let first = weights.acquire()?;
+    let second = step.acquire()?;
+    let third = weights.acquire()?;
+    let none = |sum| (0, sum, 0, Vec::new(), 0);
+    let expected = [
+        (0, 0, 0, vec![], 5),
+        none(1000),
+        (1, 5, 5, vec![5], 20),
+        none(1005),
+        (2, 25, 20, vec![20, 5], 5),
+        none(1025),
+    ];
+    assert_eq!(*seen.lock().expect("not poisoned"), expected);
+    drop((first, second, third));
+    drop(_other);
+    rig.finish()
+}
+
+#[test]
+fn r2_the_newest_custom_policy_of_an_id_speaks_for_its_group() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let plain = Custom::new().named("shared id");
+    let doubled = Custom::new().named("shared id").limits(|_, live| 2 * live.sum);
+    let plain = rig.manager.ticket(&plain, 10);
+    let doubled = rig.manager.ticket(&doubled, 10);
+    let first = plain.acquire()?;
+    assert_eq!(rig.limit(), 10);
+    let second = doubled.acquire()?;
+    assert_eq!(rig.limit(), 40);
+    drop(second);
+    assert_eq!(rig.limit(), 20, "even after its guard has gone");
+    drop(first);
+    let again = plain.acquire()?;
+    assert_eq!(rig.limit(), 10, "the group was empty between");
+    drop(again);
+    rig.finish()
+}

@@ -1,0 +1,17 @@
+//! The rules of the contract, proven at the public interface. Each test is named after its rule.
+
+mod admission;
+mod ceiling;
+mod custom;
+mod events;
+mod failure;
+mod guards;
+mod hysteresis;
+mod limit;
+mod linger;
+mod ownership;
+mod policy_only;
+mod support;
+mod synchronize;
+mod user_code;
+mod waiting;

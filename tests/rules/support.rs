@@ -1,0 +1,268 @@
+//! What the tests share: a manager on a recording backend, threads that acquire, and policies of closures.
+
+use mlx_wired::clock::FakeClock;
+use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
+use mlx_wired::{
+    Config, Context, Error, Event, EventKind, Manager, OwnedGuard, Policy, PolicyId, Sizes,
+    Subscriber, Ticket, Wait,
+};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Long enough for any machine that is not stuck.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const GIB: u64 = 1 << 30;
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// The default settings, without the housekeeping thread.
+pub(crate) fn quiet() -> Config {
+    Config::default().housekeeping(false)
+}
+
+/// [`quiet`], and every drop of the limit is worth a call at once.
+pub(crate) fn eager() -> Config {
+    quiet()
+        .shrink_threshold_ratio(0.0)
+        .shrink_cooldown(Duration::ZERO)
+}
+
+/// A manager on a recording backend with a clock that stands still.
+///
+/// However it ends, the setter's rules must have been kept.
+pub(crate) struct Rig {
+    pub(crate) manager: Manager,
+    pub(crate) backend: Arc<RecordingBackend>,
+    pub(crate) clock: FakeClock,
+    baseline: u64,
+}
+
+impl Rig {
+    /// On Metal, nothing wired before.
+    pub(crate) fn new(config: Config) -> Result<Self, Error> {
+        Self::on(RecordingBackend::metal(), config)
+    }
+
+    pub(crate) fn on(device: RecordingBuilder, config: Config) -> Result<Self, Error> {
+        let backend = device.build();
+        let clock = FakeClock::new();
+        let manager = Manager::builder()
+            .backend(backend.clone())
+            .clock(clock.clone())
+            .config(config)
+            .build()?;
+        let baseline = backend.current_limit();
+        Ok(Self {
+            manager,
+            backend,
+            clock,
+            baseline,
+        })
+    }
+
+    /// What the epochs' ends must set back, if it is not the limit that was in force at the start.
+    pub(crate) fn restoring(mut self, baseline: u64) -> Self {
+        self.baseline = baseline;
+        self
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.backend.current_limit()
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.backend.call_count()
+    }
+
+    /// What the setter was asked for, call by call.
+    pub(crate) fn requested(&self) -> Vec<u64> {
+        let calls = self.backend.calls();
+        calls.iter().map(|call| call.requested).collect()
+    }
+
+    /// The end of a test without armed faults: no guard lives, nobody waits, the baseline is back.
+    #[track_caller]
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        assert!(self.manager.waiting().is_empty(), "nobody waits");
+        self.backend.assert_baseline(self.baseline);
+        assert_eq!(self.backend.redundant_calls(), 0, "needless calls");
+        Ok(())
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.backend.assert_rules();
+        }
+    }
+}
+
+/// Something that another thread does.
+pub(crate) struct Pending<T>(Receiver<T>);
+
+impl<T: Send + 'static> Pending<T> {
+    pub(crate) fn spawn(f: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let result = f();
+            // The test may have failed and gone.
+            let _gone = sender.send(result);
+        });
+        Self(receiver)
+    }
+
+    /// Its result.
+    ///
+    /// # Panics
+    ///
+    /// If the thread is stuck, or has panicked.
+    #[track_caller]
+    pub(crate) fn result(self) -> T {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(result) => result,
+            Err(error) => panic!("the other thread is stuck or has panicked: {error}"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_pending(&self) {
+        assert!(
+            matches!(self.0.try_recv(), Err(TryRecvError::Empty)),
+            "the other thread still waits"
+        );
+    }
+}
+
+pub(crate) type Acquiring = Pending<Result<OwnedGuard, Error>>;
+
+/// A thread that acquires.
+pub(crate) fn acquiring(ticket: &Ticket, wait: Wait) -> Acquiring {
+    let ticket = ticket.clone();
+    Pending::spawn(move || ticket.acquire_owned_with(wait))
+}
+
+/// A thread that acquires and was seen to wait for admission.
+#[track_caller]
+pub(crate) fn queued(manager: &Manager, ticket: &Ticket, wait: Wait) -> Acquiring {
+    let before = manager.waiting().len();
+    let pending = acquiring(ticket, wait);
+    until(|| manager.waiting().len() > before, "it waits for admission");
+    pending
+}
+
+/// Returns once `condition` holds.
+#[track_caller]
+pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
+    let give_up = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < give_up, "never happened: {what}");
+        thread::yield_now();
+    }
+}
+
+/// The kinds of all events that are there.
+pub(crate) fn kinds(events: &Subscriber) -> Vec<EventKind> {
+    events.drain().map(|event| event.kind).collect()
+}
+
+/// The next event of which `wanted` is true.
+#[track_caller]
+pub(crate) fn next(events: &Subscriber, wanted: impl Fn(&EventKind) -> bool) -> Event {
+    loop {
+        match events.recv_timeout(PATIENCE) {
+            Some(event) if wanted(&event.kind) => return event,
+            Some(_) => {}
+            None => panic!("the event never came"),
+        }
+    }
+}
+
+type Admits = dyn Fn(&Context, &Sizes<'_>, u64) -> bool + Send + Sync;
+type Limits = dyn Fn(&Context, &Sizes<'_>) -> u64 + Send + Sync;
+type Ever = dyn Fn(&Context, u64) -> bool + Send + Sync;
+
+/// A policy of closures. Its group is its own, unless it is named.
+#[derive(Clone)]
+pub(crate) struct Custom {
+    id: PolicyId,
+    admits: Arc<Admits>,
+    limits: Arc<Limits>,
+    ever: Option<Arc<Ever>>,
+    wants_sizes: bool,
+}
+
+impl Custom {
+    /// baseline + sum, admits always.
+    pub(crate) fn new() -> Self {
+        Self {
+            id: PolicyId::unique(),
+            admits: Arc::new(|_, _, _| true),
+            limits: Arc::new(|context, live| context.baseline.saturating_add(live.sum)),
+            ever: None,
+            wants_sizes: false,
+        }
+    }
+
+    /// At most `cap` bytes at once.
+    pub(crate) fn capped(cap: u64) -> Self {
+        Self::new().admits(move |_, live, new| live.sum + new <= cap)
+    }
+
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.id = PolicyId::named(name);
+        self
+    }
+
+    pub(crate) fn admits(
+        mut self,
+        f: impl Fn(&Context, &Sizes<'_>, u64) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.admits = Arc::new(f);
+        self
+    }
+
+    pub(crate) fn limits(
+        mut self,
+        f: impl Fn(&Context, &Sizes<'_>) -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        self.limits = Arc::new(f);
+        self
+    }
+
+    pub(crate) fn ever(mut self, f: impl Fn(&Context, u64) -> bool + Send + Sync + 'static) -> Self {
+        self.ever = Some(Arc::new(f));
+        self
+    }
+
+    pub(crate) fn with_sizes(mut self) -> Self {
+        self.wants_sizes = true;
+        self
+    }
+}
+
+impl Policy for Custom {
+    fn id(&self) -> PolicyId {
+        self.id.clone()
+    }
+
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+        (self.limits)(context, live)
+    }
+
+    fn can_admit(&self, context: &Context, live: &Sizes<'_>, new: u64) -> bool {
+        (self.admits)(context, live, new)
+    }
+
+    fn can_ever_admit(&self, context: &Context, new: u64) -> bool {
+        match &self.ever {
+            Some(ever) => ever(context, new),
+            None => (self.admits)(context, &Sizes::EMPTY, new),
+        }
+    }
+
+    fn wants_sizes(&self) -> bool {
+        self.wants_sizes
+    }
+}
