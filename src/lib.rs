@@ -75,6 +75,7 @@ pub mod clock;
 mod error;
 mod event;
 pub mod ffi;
+mod holders;
 mod manager;
 pub mod policy;
 mod sync;

@@ -17,7 +17,7 @@ pub use queue::{CancelToken, Waiting};
 pub use shared::ManagerBuilder;
 
 use self::core::{Core, Locked};
-use self::group::{Group, GroupState, Reads, SizeCount};
+use self::group::{Group, GroupState, SizeCount};
 use crate::Error;
 use crate::clock::Clock;
 use crate::event::{Bus, Event, EventKind, Subscriber};
@@ -53,7 +53,6 @@ pub(crate) struct Inner {
     pub(crate) device: Device,
     events: Bus,
     epoch: AtomicU64,
-    next_ticket: AtomicU64,
     /// Whether this manager owns its backend's resource.
     claimed: AtomicBool,
     last_failure: Mutex<Option<(u64, Error)>>,
@@ -319,11 +318,6 @@ impl Inner {
         std::ptr::from_ref(self).addr()
     }
 
-    pub(crate) fn next_ticket(&self) -> u64 {
-        // Only uniqueness matters.
-        self.next_ticket.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// Makes this manager the owner of its backend's resource, if there is one.
     pub(crate) fn claim(&self) -> Result<(), Error> {
         let Some(resource) = self.backend.exclusive() else {
@@ -364,6 +358,7 @@ impl Inner {
                 resolved,
                 label: label.clone(),
                 mixed: false,
+                wants_sizes: false,
                 queue: Default::default(),
                 reservations: 0,
                 sizes: Default::default(),
@@ -413,54 +408,36 @@ impl Inner {
         self.events.emit(event);
     }
 
-    fn synchronizes(&self, core: &Core) -> bool {
-        core.is_wired() && self.backend.synchronizes()
-    }
-
+    /// Whether a release that may lower the limit synchronises.
     pub(crate) fn synchronizes_now(&self) -> bool {
         let wired = self.lock().is_wired();
-        wired && self.backend.synchronizes()
+        wired && user_code::catch(|| self.backend.synchronizes()).unwrap_or(false)
     }
 
     pub(crate) fn synchronize(&self) -> Result<(), BackendError> {
         self.backend.synchronize()
     }
 
-    /// Whether releasing a guard of `ticket` now would end the epoch or allow a shrink. May err on the
-    /// side of yes.
-    pub(crate) fn may_lower(&self, ticket: &Ticket) -> bool {
-        let reads = &ticket.group().reads;
-        let flags = reads.flags.load(Ordering::Acquire);
-        if flags & Reads::ALWAYS != 0 {
-            return ticket.kind().is_driving();
-        }
-        let word = ticket.group().load();
-        let ends = word.driving() <= 1 && flags & Reads::ANCHORED_ELSEWHERE == 0;
-        let floor = reads.floor.load(Ordering::Acquire);
-        let shrinks = match ticket.size_count() {
-            Some(_) => ticket.bytes() >= floor,
-            None => word.sum().saturating_sub(ticket.bytes()) < floor,
-        };
-        ends && ticket.kind().is_driving() || shrinks
-    }
-
-    /// What a group with the sum `sum` calls for.
+    /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
+    /// record of it without the lock: then what it calls for now, at least for this guard.
     pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
         let core = self.lock();
         let state = core.group(ticket.group().index);
-        match (state.custom(), ticket.size_count()) {
-            (true, _) => state.limit(state.shared.load(), core.baseline()),
-            (false, Some(_)) => state.resolved.limit(core.baseline(), ticket.bytes()),
-            (false, None) => state.resolved.limit(core.baseline(), sum),
-        }
+        let basis = match state.resolved.basis() {
+            Basis::Sum => sum,
+            Basis::Largest => state.largest().max(ticket.bytes()),
+        };
+        state.resolved.limit(core.baseline(), basis)
     }
 
     pub(crate) fn clamp(&self, limit: u64) -> u64 {
         limit.min(self.lock().bound())
     }
 
-    pub(crate) fn sets_limit(&self) -> bool {
-        self.lock().is_wired()
+    /// Whether the limit is MLX's, set for an epoch, and at least `limit` or the bound.
+    pub(crate) fn has_wired(&self, limit: u64) -> bool {
+        let core = self.lock();
+        core.is_wired() && core.epoch.open && core.applied >= limit.min(core.bound())
     }
 
     pub(crate) fn applied(&self) -> u64 {
@@ -510,18 +487,25 @@ impl Inner {
         let settings = shared::Settings::new(&config, &self.device, self.backend.exclusive())?;
         let mut core = self.lock();
         if let Some(field) = shared::idle_only_change(&core.config, &config) {
+            if core.epoch.open && core.live() == 0 && !core.busy {
+                // A lingering epoch ends under the settings it began with.
+                core.owed.lingered = true;
+                self.settle(&mut core);
+            }
             // Nobody gets in from here on without the lock; whoever added before is in the words.
             core.close_routes();
             let idle = core
                 .live_groups()
                 .all(|state| state.queue.is_empty() && !state.is_live(state.shared.read()));
-            if !idle || core.busy {
+            if !idle || core.busy || core.epoch.open {
                 self.settle(&mut core);
                 return Err(Error::Busy { field });
             }
-            // A lingering epoch ends under the settings it began with.
-            core.config.linger = Duration::ZERO;
-            self.settle(&mut core);
+            if settings.mode != core.mode {
+                // What was set under the old mode says nothing under the new one.
+                core.known = false;
+                core.applied = 0;
+            }
         }
         core.config = config;
         core.mode = settings.mode;

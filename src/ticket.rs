@@ -1,6 +1,8 @@
 //! Tickets: reusable descriptions of a demand, and how to acquire them.
 
+mod fast;
 mod guard;
+mod raw;
 mod wait;
 
 pub use guard::{Guard, OwnedGuard, Released};
@@ -9,11 +11,12 @@ pub use wait::Wait;
 use crate::Error;
 use crate::manager::Inner;
 use crate::manager::admission::{Admission, Patience};
-use crate::manager::group::{Group, Reads, SizeCount};
+use crate::manager::group::{Group, SizeCount};
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::policy::{Formula, Policy};
-use crate::sync::{Arc, Ordering};
-use guard::Raw;
+use crate::sync::{Arc, AtomicU64, Ordering};
+use fast::{Fast, Route};
+use raw::Raw;
 use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -67,6 +70,7 @@ pub struct Ticket {
     bytes: u64,
     route: Route,
     kind: Kind,
+    id: u64,
     info: Arc<Info>,
 }
 
@@ -76,31 +80,10 @@ struct Info {
     manager: Arc<Inner>,
     policy: Arc<dyn Policy>,
     can_refuse: bool,
+    wants_sizes: bool,
     formula: Formula,
     policy_label: Arc<str>,
     label: Option<Arc<str>>,
-    id: u64,
-}
-
-/// How the fast path counts a ticket's demand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    /// Adds, then looks: the policy never refuses.
-    Add,
-    /// Looks, then compares and swaps.
-    Swap,
-    /// Everything happens under the lock.
-    Locked,
-}
-
-/// What the fast path found.
-pub(crate) enum Fast {
-    /// The demand is counted and covered; the group's sum with it.
-    Admitted(u64),
-    /// The demand is counted; the limit does not cover it yet.
-    Added(Word),
-    /// Nothing was counted.
-    Closed,
 }
 
 impl Ticket {
@@ -109,14 +92,15 @@ impl Ticket {
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
         let can_refuse = policy.can_refuse();
+        let wants_sizes = policy.wants_sizes();
         let info = Info {
             can_refuse,
+            wants_sizes,
             policy,
             formula,
             manager: manager.clone(),
             policy_label,
             label: None,
-            id: manager.next_ticket(),
         };
         Self {
             group,
@@ -125,6 +109,7 @@ impl Ticket {
             bytes,
             route: Route::Locked,
             kind: Kind::Active,
+            id: next_id(),
             info: Arc::new(info),
         }
         .of_kind(Kind::Active)
@@ -180,10 +165,10 @@ impl Ticket {
         self.info.label.as_deref()
     }
 
-    /// Its number in its manager, as in events.
+    /// Its number in the process, as in events. From 1.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.info.id
+        self.id
     }
 
     /// Waits until the policy admits the demand and the limit covers it.
@@ -206,7 +191,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
         match self.enter() {
-            Fast::Admitted(sum) => Ok(Guard::new(self, Raw::fast(sum))),
+            Fast::Admitted(sum) => Ok(Guard::new(
+                self,
+                Raw::fast(sum, self.id, Location::caller()),
+            )),
             entered => self.borrow_slow(entered, Wait::new(), true),
         }
     }
@@ -223,7 +211,10 @@ impl Ticket {
     #[track_caller]
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
         match self.enter() {
-            Fast::Admitted(sum) => Ok(Guard::new(self, Raw::fast(sum))),
+            Fast::Admitted(sum) => Ok(Guard::new(
+                self,
+                Raw::fast(sum, self.id, Location::caller()),
+            )),
             entered => self.borrow_slow(entered, Wait::new(), false),
         }
     }
@@ -261,7 +252,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
         match self.enter() {
-            Fast::Admitted(sum) => Ok(Guard::new(self, Raw::fast(sum))),
+            Fast::Admitted(sum) => Ok(Guard::new(
+                self,
+                Raw::fast(sum, self.id, Location::caller()),
+            )),
             entered => self.borrow_slow(entered, wait, true),
         }
     }
@@ -283,10 +277,15 @@ impl Ticket {
     /// As [`acquire_with`](Self::acquire_with).
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
-        let raw = match self.enter() {
-            Fast::Admitted(sum) => Raw::fast(sum),
-            entered => self.enter_slow(entered, wait, true, Location::caller())?,
+        let place = Location::caller();
+        let (sum, admission) = match self.enter() {
+            Fast::Admitted(sum) => (sum, None),
+            entered => {
+                let admission = self.enter_slow(entered, wait, true, place)?;
+                (admission.sum, Some(admission))
+            }
         };
+        let raw = Raw::owned(sum, admission, self.id, place);
         Ok(OwnedGuard::new(self.clone(), raw))
     }
 
@@ -305,8 +304,9 @@ impl Ticket {
     #[inline(never)]
     #[track_caller]
     fn borrow_slow(&self, entered: Fast, wait: Wait, waits: bool) -> Result<Guard<'_>, Error> {
-        let raw = self.enter_slow(entered, wait, waits, Location::caller())?;
-        Ok(Guard::new(self, raw))
+        let place = Location::caller();
+        let admission = self.enter_slow(entered, wait, waits, place)?;
+        Ok(Guard::new(self, Raw::slow(admission, self.id, place)))
     }
 
     fn enter_slow(
@@ -315,107 +315,14 @@ impl Ticket {
         wait: Wait,
         waits: bool,
         place: &'static Location<'static>,
-    ) -> Result<Raw, Error> {
+    ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
         let wait = wait.started(&*manager.clock);
         let patience = Patience { waits, wait };
-        let admission: Admission = match entered {
-            Fast::Admitted(sum) => return Ok(Raw::fast(sum)),
-            Fast::Added(word) => manager.cover_added(self, word, &patience, place)?,
-            Fast::Closed => manager.acquire_slow(self, &patience, place)?,
-        };
-        Ok(Raw::slow(admission))
-    }
-
-    /// Counts the demand if that needs no lock.
-    #[inline]
-    fn enter(&self) -> Fast {
-        let reads = &self.group.reads;
-        // Relaxed: a stale value only sends us to the lock, or past it to a closed cover.
-        let admit = reads.admit.load(Ordering::Relaxed);
-        let word = match self.route {
-            Route::Add if admit != 0 => {
-                self.count_size();
-                // AcqRel: after a session's read of this word we see the covers that it closed before; and it sees
-                // our size count.
-                let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
-                Word(old.wrapping_add(self.demand))
-            }
-            Route::Swap if admit != 0 => match self.swap_in(admit) {
-                Some(word) => word,
-                None => return Fast::Closed,
-            },
-            _ => return Fast::Closed,
-        };
-        let basis = if self.size_count.is_some() {
-            self.bytes
-        } else {
-            word.sum()
-        };
-        if basis < reads.cover.load(Ordering::Acquire) && !word.overflows() {
-            Fast::Admitted(word.sum())
-        } else {
-            Fast::Added(word)
+        match entered {
+            Fast::Added(word) => manager.cover_added(self, word, &patience, place),
+            Fast::Closed | Fast::Admitted(_) => manager.acquire_slow(self, &patience, place),
         }
-    }
-
-    /// Releases a guard of this ticket. The fast path if nothing follows from it.
-    #[inline]
-    pub(crate) fn leave(&self) {
-        let reads = &self.group.reads;
-        let looks =
-            self.route == Route::Locked || reads.flags.load(Ordering::Relaxed) & Reads::ALWAYS != 0;
-        if looks {
-            return self.leave_counted();
-        }
-        let last = match &self.size_count {
-            // Relaxed: ordered by the word's subtraction.
-            Some(count) => count.0.fetch_sub(1, Ordering::Relaxed) == 1,
-            None => false,
-        };
-        // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
-        // and it sees our subtraction otherwise.
-        let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
-        let word = Word(old.wrapping_sub(self.demand));
-        let floor = reads.floor.load(Ordering::Acquire);
-        let flags = reads.flags.load(Ordering::Acquire);
-        let may_shrink = match &self.size_count {
-            Some(_) => last && self.bytes >= floor,
-            None => word.sum() < floor,
-        };
-        let may_end = word.driving() == 0 && flags & Reads::ANCHORED_ELSEWHERE == 0;
-        if word.has_waiters() || may_shrink || may_end || flags & Reads::ALWAYS != 0 {
-            self.leave_gone();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn leave_counted(&self) {
-        self.info.manager.release_counted(self);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn leave_gone(&self) {
-        let manager = &self.info.manager;
-        manager.after_release(&mut manager.lock(), self);
-    }
-
-    /// Takes the demand out of the group's word. Returns the word without it.
-    pub(crate) fn subtract(&self) -> Word {
-        if let Some(count) = &self.size_count {
-            count.0.fetch_sub(1, Ordering::Relaxed);
-        }
-        let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
-        Word(old.wrapping_sub(self.demand))
-    }
-
-    /// Whether releasing now may lower the limit, so that the work must be finished first.
-    #[inline]
-    pub(crate) fn may_lower(&self) -> bool {
-        let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        flags & Reads::SYNCHRONIZE != 0 && self.info.manager.may_lower(self)
     }
 
     pub(crate) fn manager(&self) -> &Arc<Inner> {
@@ -442,53 +349,25 @@ impl Ticket {
         &self.info.policy_label
     }
 
+    pub(crate) fn wants_sizes(&self) -> bool {
+        self.info.wants_sizes
+    }
+
     pub(crate) fn can_refuse(&self) -> bool {
         self.info.can_refuse
     }
-
-    pub(crate) fn size_count(&self) -> Option<&SizeCount> {
-        self.size_count.as_deref()
-    }
 }
 
-/// The parts of the fast path.
-impl Ticket {
-    #[inline]
-    fn count_size(&self) {
-        if let Some(count) = &self.size_count {
-            // Relaxed: ordered by the word's addition that follows.
-            count.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Adds the demand if the group stays below `admit` and nobody waits.
-    #[inline]
-    fn swap_in(&self, admit: u64) -> Option<Word> {
-        self.count_size();
-        let word = &self.group.word;
-        let mut seen = Word(word.load(Ordering::Relaxed));
-        loop {
-            let next = seen
-                .checked_add(self.demand)
-                .filter(|next| !seen.has_waiters() && next.sum() < admit);
-            let Some(next) = next else {
-                if let Some(count) = &self.size_count {
-                    count.0.fetch_sub(1, Ordering::Relaxed);
-                }
-                return None;
-            };
-            match word.compare_exchange_weak(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(next),
-                Err(now) => seen = Word(now),
-            }
-        }
-    }
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Only uniqueness matters.
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
-            .field("id", &self.info.id)
+            .field("id", &self.id)
             .field("label", &self.info.label)
             .field("bytes", &self.bytes)
             .field("kind", &self.kind)

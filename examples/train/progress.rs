@@ -49,7 +49,7 @@ impl Bars {
     }
 
     pub(crate) fn running(&self, folds: u64) {
-        self.whole.set_message(format!("{folds} folds at once"));
+        self.whole.set_message(format!("{folds} running"));
     }
 
     pub(crate) fn fold_done(&self, network: usize, accuracy: f64) {

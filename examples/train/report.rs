@@ -46,6 +46,7 @@ struct Row {
     deviation: f64,
     fold_peak: u64,
     ticket: u64,
+    most_at_once: u64,
     waits: usize,
     waited: f64,
     longest_wait: f64,
@@ -118,6 +119,7 @@ impl Row {
             deviation: (squares.sum::<f64>() / count).sqrt(),
             fold_peak: measured.peaks[network],
             ticket: measured.tickets[network],
+            most_at_once: outcome.most_of_network[network],
             waits: waits.clone().filter(|waited| !waited.is_zero()).count(),
             waited: waits.clone().sum::<Duration>().as_secs_f64(),
             longest_wait: waits.max().unwrap_or_default().as_secs_f64(),
@@ -128,65 +130,79 @@ impl Row {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with = if self.tickets { "with" } else { "WITHOUT" };
         writeln!(
             f,
-            "{} red wines in {} folds, {} epochs, {} threads, {} tickets; always the commonest class: {}\n",
-            self.rows,
-            self.folds,
-            self.epochs,
-            self.threads,
-            if self.tickets { "with" } else { "without" },
-            Percent(self.commonest),
+            "{} red wines, {} folds, {} epochs, {} threads, {with} tickets",
+            self.rows, self.folds, self.epochs, self.threads,
         )?;
         writeln!(
             f,
-            "hidden  accuracy         fold's peak      ticket  waits  longest wait  time per fold"
+            "accuracy of always naming the commonest class: {}\n",
+            Percent(self.commonest)
+        )?;
+        self.networks(f)?;
+        writeln!(f)?;
+        self.totals(f)
+    }
+}
+
+impl Report {
+    fn networks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "hidden  accuracy         fold alone      ticket  at once  waits   longest  per fold"
         )?;
         for row in &self.networks {
+            let longest = match row.waits {
+                0 => "-".to_owned(),
+                _ => Seconds(row.longest_wait).to_string(),
+            };
             writeln!(
                 f,
-                "{:<6}  {} +- {:4.1}  {:>12}  {:>10}  {:>5}  {:>10.2} s  {:>11.2} s",
+                "{:<6}  {} ± {:4.2}  {:>11}  {:>10}  {:>7}  {:>5}  {:>8}  {:>8}",
                 row.network,
                 Percent(row.accuracy),
                 100.0 * row.deviation,
                 Mib(row.fold_peak).to_string(),
                 self.if_tickets(Mib(row.ticket)),
+                row.most_at_once,
                 self.if_tickets(row.waits),
-                row.longest_wait,
-                row.seconds_per_fold,
+                longest,
+                Seconds(row.seconds_per_fold).to_string(),
             )?;
         }
-        writeln!(f)?;
-        let within = match (self.mlx_peak <= self.budget, self.tickets) {
-            (true, _) => "within the budget".to_owned(),
-            (false, _) => format!("OVER the budget by {}", Mib(self.mlx_peak - self.budget)),
-        };
-        let enforced = if self.tickets { "" } else { ", not enforced" };
-        let mut line = |name: &str, value: String| writeln!(f, "{name:<22}{value}");
-        line(
-            "budget",
-            format!(
-                "{}, of which {} data and initial weights{enforced}",
-                Mib(self.budget),
-                Mib(self.reserved)
-            ),
-        )?;
-        line("MLX's peak", format!("{}, {within}", Mib(self.mlx_peak)))?;
-        line("most tickets at once", self.if_tickets(Mib(self.most_held)))?;
-        line("most folds at once", self.most_folds_at_once.to_string())?;
-        line(
-            "waits",
-            self.if_tickets(format!(
-                "{}, the longest {:.2} s",
-                self.waits, self.longest_wait
-            )),
-        )?;
-        line("setter calls", self.if_tickets(self.setter_calls))?;
-        line("wall time", format!("{:.1} s", self.wall))
+        Ok(())
     }
-}
 
-impl Report {
+    fn totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let enforced = if self.tickets { "" } else { ", not enforced" };
+        let budget = format!(
+            "{}, data and initial weights {}{enforced}",
+            Mib(self.budget),
+            Mib(self.reserved)
+        );
+        let peak = match self.mlx_peak.checked_sub(self.budget) {
+            None | Some(0) => format!("{}, within the budget", Mib(self.mlx_peak)),
+            Some(over) => format!("{}, OVER the budget by {}", Mib(self.mlx_peak), Mib(over)),
+        };
+        let waits = format!("{}, longest {}", self.waits, Seconds(self.longest_wait));
+        let support = ffi::device().support;
+        let setter = format!("{} (wired memory is {support})", self.setter_calls);
+        for (name, value) in [
+            ("budget", budget),
+            ("MLX's peak", peak),
+            ("most held by tickets", self.if_tickets(Mib(self.most_held))),
+            ("most folds at once", self.most_folds_at_once.to_string()),
+            ("waits", self.if_tickets(waits)),
+            ("setter calls", self.if_tickets(setter)),
+            ("wall time", Seconds(self.wall).to_string()),
+        ] {
+            writeln!(f, "{name:<21} {value}")?;
+        }
+        Ok(())
+    }
+
     fn if_tickets(&self, value: impl fmt::Display) -> String {
         if self.tickets {
             value.to_string()
@@ -209,5 +225,13 @@ struct Percent(f64);
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2} %", 100.0 * self.0)
+    }
+}
+
+struct Seconds(f64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} s", self.0)
     }
 }

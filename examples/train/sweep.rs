@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     /// MLX's own peak in the sweep, in bytes, data and initial weights included.
     pub(crate) peak: u64,
     pub(crate) most_folds: u64,
+    /// The same for each network.
+    pub(crate) most_of_network: Vec<u64>,
     /// The most bytes of tickets that folds held at once, the reservation included.
     pub(crate) most_held: u64,
     /// The manager's own account; none without tickets.
@@ -75,6 +77,7 @@ pub(crate) fn run(
         .build()?;
     let bars = Bars::new(folds.len(), options.epochs);
     let (running, held) = (Gauge::default(), Gauge::default());
+    let of_network: Vec<Gauge> = NETWORKS.iter().map(|_| Gauge::default()).collect();
     let _shared = held.enter(measured.reserved);
     ffi::reset_peak_memory()?;
     let began = Instant::now();
@@ -86,8 +89,11 @@ pub(crate) fn run(
             None => None,
         };
         let started = Instant::now();
-        let one_more = running.enter(1);
-        let holds = held.enter(job.bytes);
+        let counted = (
+            running.enter(1),
+            of_network[job.network].enter(1),
+            held.enter(job.bytes),
+        );
         bars.running(running.now());
 
         let fold = &folds[job.fold];
@@ -103,7 +109,7 @@ pub(crate) fn run(
                 .map_or(Duration::ZERO, |guard| guard.waited()),
             ran: started.elapsed(),
         };
-        drop((one_more, holds));
+        drop(counted);
         // The work is evaluated and its arrays are gone: the next may come.
         drop(guard);
         bars.running(running.now());
@@ -128,6 +134,7 @@ pub(crate) fn run(
         wall,
         peak,
         most_folds: running.most(),
+        most_of_network: of_network.iter().map(Gauge::most).collect(),
         most_held: held.most(),
         stats,
     })

@@ -10,7 +10,7 @@ use crate::clock::Sleeper;
 use crate::error::GroupLimit;
 use crate::event::EventKind;
 use crate::policy::Sizes;
-use crate::sync::{Arc, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::ticket::{Ticket, Wait};
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -29,8 +29,8 @@ pub(crate) struct Admission {
     /// The group's sum at admission.
     pub(crate) sum: u64,
     pub(crate) waited: Duration,
-    /// The limit could not be set, and the configuration said to go on.
-    pub(crate) unwired: bool,
+    /// What the group called for at admission.
+    pub(crate) wanted: u64,
     /// The epoch at admission; 0 if none was open.
     pub(crate) epoch: u64,
 }
@@ -108,7 +108,11 @@ impl Inner {
         if core.closed {
             return Err(Error::Closed);
         }
-        self.check_countable(core, ticket)?;
+        if let Err(uncountable) = self.check_countable(core, ticket) {
+            // That the policy would never admit it says more.
+            self.check_ever(core, ticket)?;
+            return Err(uncountable);
+        }
         let group = ticket.group();
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
         group.word.fetch_or(Word::WAITERS, Ordering::AcqRel);
@@ -159,7 +163,7 @@ impl Inner {
         let policy = ticket.policy();
         let count = word.driving() + state.reservations;
         let max = state.largest();
-        let each = if policy.wants_sizes() {
+        let each = if ticket.wants_sizes() {
             state.each_size()
         } else {
             Vec::new()
@@ -205,7 +209,8 @@ impl Inner {
             });
             !answer.map_err(|message| self.policy_panicked(core, ticket, message))?
         } else {
-            ticket.bytes() >= ticket.formula().resolve(core.budget).admitted(baseline)
+            let formula = ticket.formula().resolve(core.budget);
+            formula.can_refuse() && ticket.bytes() >= formula.admitted(baseline)
         };
         if never {
             return Err(Error::NeverAdmissible {
@@ -278,8 +283,7 @@ impl Inner {
             thread: std::thread::current().id(),
             outcome: Mutex::new(None),
         });
-        let key = core.next_wait;
-        core.next_wait += 1;
+        let key = next_key();
         core.stats.waits += 1;
         self.emit(core, EventKind::AdmissionWait, Some(ticket), |_| {});
         core.group_mut(index).queue.insert(key, waiter.clone());
@@ -360,7 +364,7 @@ impl Inner {
     ) -> Option<Result<u64, Error>> {
         let ticket = &waiter.ticket;
         let group = ticket.group();
-        let _judge = group.custom.then(|| group.judge.lock());
+        let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
         if let Some(outcome) = waiter.outcome.lock().take() {
             return Some(outcome);
@@ -377,6 +381,8 @@ impl Inner {
         self.emit(&mut core, kind, Some(ticket), |_| {});
         // The one behind may fit where this one did not. It settles its own limit when it wakes.
         self.pump(&mut core, group.index);
+        drop(judge);
+        self.revisit(&mut core);
         Some(Err(error))
     }
 
@@ -461,7 +467,7 @@ impl Inner {
         let mut admission = Admission {
             sum: at_admission.sum(),
             waited,
-            unwired: false,
+            wanted: 0,
             epoch: 0,
         };
         core.stats.note_wait(waited);
@@ -482,8 +488,7 @@ impl Inner {
                 return Err(self.withdraw(core, ticket, key));
             }
             if key.is_none() {
-                let new = core.next_wait;
-                core.next_wait += 1;
+                let new = next_key();
                 let uncovered = Uncovered {
                     ticket: ticket.clone(),
                     included: false,
@@ -506,6 +511,8 @@ impl Inner {
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }
+        let state = core.group(ticket.group().index);
+        admission.wanted = state.limit(at_admission, core.baseline());
         if core.epoch.open {
             admission.epoch = core.epoch.number;
         }
@@ -514,10 +521,7 @@ impl Inner {
                 limit: failure.limit,
                 source: failure.error,
             }),
-            failure => {
-                admission.unwired = failure.is_some();
-                Ok(admission)
-            }
+            _ => Ok(admission),
         }
     }
 
@@ -545,6 +549,13 @@ impl Inner {
         self.after_release(&mut core, ticket);
         error
     }
+}
+
+/// A number for a wait; later ones are larger. Process-wide, since one token may cancel waits in several managers.
+fn next_key() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // Taken under the manager's lock, which orders the waits of one manager.
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What became of a new demand.

@@ -23,6 +23,8 @@ pub(crate) struct Core {
     pub(crate) supported: bool,
     /// The highest limit that is ever set for a demand; `u64::MAX` where there is no wired memory.
     pub(crate) ceiling: u64,
+    /// The highest limit that MLX accepts.
+    pub(crate) maximum: u64,
     /// What a policy capped by the device may hold.
     pub(crate) budget: Option<u64>,
     pub(crate) groups: Vec<Option<GroupState>>,
@@ -44,10 +46,11 @@ pub(crate) struct Core {
     pub(crate) uncovered: BTreeMap<u64, Uncovered>,
     /// Threads that sleep until the running session has called the setter.
     pub(crate) sleepers: usize,
-    pub(crate) next_wait: u64,
     pub(crate) closed: bool,
     /// The last handle is gone: no linger.
     pub(crate) abandoned: bool,
+    /// Users' values that were replaced: their destructors may call back, so they run without the lock.
+    pub(crate) replaced: Vec<Replaced>,
     pub(crate) pressure: f64,
     pub(crate) housekeeper: Option<Waker>,
     /// Groups whose queue and limit must be examined, since a guard was released inside user code.
@@ -78,6 +81,8 @@ pub(crate) struct Owed {
     pub(crate) shrink_since: Option<Instant>,
     /// When the lingering epoch ends.
     pub(crate) end_at: Option<Instant>,
+    /// The epoch has lingered already.
+    pub(crate) lingered: bool,
     /// When a failed call is tried again.
     pub(crate) retry_at: Option<Instant>,
     pub(crate) failures: u32,
@@ -96,6 +101,12 @@ impl Owed {
         let seconds = 1 << self.failures.min(6);
         self.failures += 1;
         self.retry_at = Some(now + Duration::from_secs(seconds).min(Duration::from_secs(60)));
+    }
+
+    /// The next end of driving guards lingers from its beginning.
+    pub(crate) fn begin_linger_anew(&mut self) {
+        self.end_at = None;
+        self.lingered = false;
     }
 
     pub(crate) fn succeeded(&mut self) {
@@ -139,6 +150,7 @@ impl Core {
         for slot in &mut self.groups {
             if let Some(unused) = slot.take_if(|state| state.is_unused()) {
                 self.by_id.remove(&unused.id);
+                self.replaced.push(unused.policy);
             }
         }
         let free = self.groups.iter().position(Option::is_none);
@@ -208,11 +220,12 @@ impl Core {
         if !self.is_wired() {
             return u64::MAX;
         }
-        self.ceiling.max(if self.epoch.open {
+        let baseline = if self.epoch.open {
             self.epoch.baseline
         } else {
             0
-        })
+        };
+        self.ceiling.max(baseline.min(self.maximum))
     }
 
     /// The limit that counts as in force: before the first set, what the configuration says it is.
@@ -249,9 +262,12 @@ impl Core {
         if !ticket.kind().is_driving() {
             state.reservations += 1;
         }
+        let mut replaced = None;
         if state.formula != ticket.formula() || state.custom() {
             state.formula = ticket.formula();
-            state.policy = ticket.policy().clone();
+            let old = std::mem::replace(&mut state.policy, ticket.policy().clone());
+            replaced = Some(old);
+            state.wants_sizes = ticket.wants_sizes();
             state.resolved = ticket.formula().resolve(budget);
             state.label = ticket.policy_label().clone();
             // The old formula's cover says nothing about the new one's.
@@ -262,6 +278,7 @@ impl Core {
             .shared
             .word
             .fetch_add(ticket.demand(), Ordering::AcqRel);
+        self.replaced.extend(replaced);
         Some(Word(old + ticket.demand()))
     }
 
@@ -317,6 +334,9 @@ impl Core {
     }
 }
 
+/// See [`Core::replaced`].
+pub(crate) type Replaced = Arc<dyn crate::policy::Policy>;
+
 /// The held lock, with the wake-ups that are due once it is free.
 pub(crate) struct Locked<'a> {
     inner: &'a Inner,
@@ -361,6 +381,10 @@ impl<'a> Locked<'a> {
             // Under the lock, so that no sleeper reads the old turn after this and then sleeps on it.
             self.inner.turn.fetch_add(1, Ordering::Release);
         }
+        let replaced = self
+            .core
+            .as_mut()
+            .map(|core| std::mem::take(&mut core.replaced));
         drop(self.core.take());
         if std::mem::take(&mut self.wake_sleepers) {
             crate::sync::wake_all(&self.inner.turn);
@@ -368,6 +392,7 @@ impl<'a> Locked<'a> {
         for waker in self.wakes.drain(..) {
             waker.wake();
         }
+        drop(replaced);
     }
 }
 

@@ -44,8 +44,8 @@ impl Reads {
     pub(crate) const ALWAYS: u32 = 1;
     /// Another group's driving guards keep the epoch open.
     pub(crate) const ANCHORED_ELSEWHERE: u32 = 2;
-    /// A release that may lower the limit synchronises first.
-    pub(crate) const SYNCHRONIZE: u32 = 4;
+    /// A release that may lower the limit finishes its work first.
+    pub(crate) const ASKS: u32 = 4;
 }
 
 impl Reads {
@@ -99,6 +99,8 @@ pub(crate) struct GroupState {
     pub(crate) label: Arc<str>,
     /// Tickets of different formulas share this id: then only the lock tells whose formula counts.
     pub(crate) mixed: bool,
+    /// The policy reads the single sizes.
+    pub(crate) wants_sizes: bool,
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
     pub(crate) reservations: u64,
     pub(crate) sizes: BTreeMap<u64, Arc<SizeCount>>,

@@ -44,7 +44,7 @@ impl Inner {
     fn ended(&self, core: &mut Locked<'_>, ticket: &Ticket) {
         if ticket.kind().is_driving() {
             // Linger counts from the last driving guard's end.
-            core.owed.end_at = None;
+            core.owed.begin_linger_anew();
         }
         self.revisit(core);
         self.settle(core);

@@ -16,6 +16,12 @@ use std::time::{Duration, Instant};
 /// After how many cooldowns a shrink that was held back happens even if the limit grew meanwhile.
 const COOLDOWNS_UNTIL_FORCED: u32 = 8;
 
+/// `duration` after `at`; a duration beyond the clock's range counts as 30 years.
+fn after(at: Instant, duration: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    at + duration.min(FOR_EVER)
+}
+
 /// What a session does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -142,10 +148,11 @@ impl Inner {
             let index = state.shared.index;
             let version = state.version;
             let policy = state.policy.clone();
+            let wants_sizes = state.wants_sizes;
             let word = state.shared.load();
             let count = word.driving() + state.reservations;
             let max = state.largest();
-            let each = if policy.wants_sizes() {
+            let each = if wants_sizes {
                 state.each_size()
             } else {
                 Vec::new()
@@ -222,7 +229,7 @@ impl Inner {
         core.guaranteed = None;
         core.owed.shrink_at = None;
         core.owed.shrink_since = None;
-        core.owed.end_at = None;
+        core.owed.begin_linger_anew();
         core.owed.succeeded();
     }
 
@@ -231,7 +238,7 @@ impl Inner {
             return self.decide_end(core, may, now);
         }
         self.open_epoch(core);
-        core.owed.end_at = None;
+        core.owed.begin_linger_anew();
         let baseline = core.epoch.baseline;
         let wanted = view
             .iter()
@@ -267,9 +274,11 @@ impl Inner {
     /// A shrink is large enough: now, or when the cooldown is over?
     fn decide_shrink(&self, core: &mut Locked<'_>, limit: u64, wanted: u64, now: Instant) -> Step {
         let cooldown = core.config.shrink_cooldown;
-        let cool_at = core.last_change.map_or(now, |change| change + cooldown);
+        let cool_at = core
+            .last_change
+            .map_or(now, |change| after(change, cooldown));
         let since = *core.owed.shrink_since.get_or_insert(now);
-        let forced_at = since + cooldown.saturating_mul(COOLDOWNS_UNTIL_FORCED);
+        let forced_at = after(since, cooldown.saturating_mul(COOLDOWNS_UNTIL_FORCED));
         let at = cool_at.min(forced_at);
         if now < at {
             core.owed.shrink_at = Some(at);
@@ -282,11 +291,12 @@ impl Inner {
 
     /// A shrink that was held back, and is not wanted when it would be forced, is no longer owed.
     fn forget_stale_shrink(&self, core: &mut Locked<'_>, now: Instant) {
-        let cooldown = core.config.shrink_cooldown;
-        core.owed.shrink_since = core
-            .owed
-            .shrink_since
-            .filter(|since| now < *since + cooldown.saturating_mul(COOLDOWNS_UNTIL_FORCED));
+        let patience = core
+            .config
+            .shrink_cooldown
+            .saturating_mul(COOLDOWNS_UNTIL_FORCED);
+        let since = core.owed.shrink_since;
+        core.owed.shrink_since = since.filter(|since| now < after(*since, patience));
     }
 
     /// No driving guard lives.
@@ -295,19 +305,22 @@ impl Inner {
         if !core.epoch.open {
             return Step::Keep;
         }
-        let limit = core.epoch.baseline;
+        // MLX refuses more than its own maximum, even if somebody has told us a higher baseline.
+        let limit = core.epoch.baseline.min(core.maximum);
         if core.applied == limit || !core.known {
             return Step::Close;
         }
-        let lingers = !core.closed && !core.abandoned && core.config.linger > Duration::ZERO;
-        if lingers {
+        let lingers = !core.closed && !core.abandoned && !core.owed.lingered;
+        if lingers && core.config.linger > Duration::ZERO {
             let linger = core.config.linger;
-            let at = *core.owed.end_at.get_or_insert(now + linger);
+            let at = *core.owed.end_at.get_or_insert(after(now, linger));
             if now < at {
                 return Step::Keep;
             }
         }
         core.owed.end_at = None;
+        // A restore that fails is tried again without lingering again.
+        core.owed.lingered = true;
         if may.lower {
             Step::End { limit }
         } else {
@@ -333,20 +346,14 @@ impl Inner {
                 .map(|(index, _)| *index),
             holder: self.shrink_holder(core, view, shrink_to),
         };
-        let synchronize = if self.synchronizes(core) {
-            Reads::SYNCHRONIZE
-        } else {
-            0
-        };
+        let asks = if core.is_wired() { Reads::ASKS } else { 0 };
         for state in core.live_groups() {
             let reads = &state.shared.reads;
             let index = Some(state.shared.index);
             if state.custom() || state.mixed {
                 reads.admit.store(0, Ordering::Release);
                 reads.cover.store(0, Ordering::Release);
-                reads
-                    .flags
-                    .store(Reads::ALWAYS | synchronize, Ordering::Release);
+                reads.flags.store(Reads::ALWAYS | asks, Ordering::Release);
                 continue;
             }
             let formula = state.resolved;
@@ -376,9 +383,7 @@ impl Inner {
             };
             reads.admit.store(admit, Ordering::Release);
             reads.floor.store(floor, Ordering::Release);
-            reads
-                .flags
-                .store(elsewhere | synchronize, Ordering::Release);
+            reads.flags.store(elsewhere | asks, Ordering::Release);
             reads.cover.store(cover, Ordering::Release);
         }
         published

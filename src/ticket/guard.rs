@@ -1,135 +1,12 @@
 //! Guards: admitted tickets, released on drop.
 
 use super::Ticket;
+use super::raw::Raw;
 use crate::Error;
-use crate::event::EventKind;
-use crate::manager::admission::Admission;
-use crate::manager::user_code;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
-
-/// A hook's own error.
-type HookError = Box<dyn std::error::Error + Send + Sync>;
-type Hook = Box<dyn FnOnce() -> Result<(), HookError> + Send + Sync>;
-
-/// A [`Raw::sum`] that no group reaches: the guard was released by hand.
-const RELEASED: u64 = u64::MAX;
-
-/// What a guard remembers of its admission.
-pub(super) struct Raw {
-    /// The group's sum at admission.
-    sum: u64,
-    /// What the fast path never has.
-    extra: Option<Box<Extra>>,
-}
-
-#[derive(Default)]
-struct Extra {
-    waited: Duration,
-    unwired: bool,
-    epoch: u64,
-    hook: Option<Hook>,
-}
-
-impl Raw {
-    #[inline]
-    pub(super) fn fast(sum: u64) -> Self {
-        Self { sum, extra: None }
-    }
-
-    pub(super) fn slow(admission: Admission) -> Self {
-        let extra = Extra {
-            waited: admission.waited,
-            unwired: admission.unwired,
-            epoch: admission.epoch,
-            hook: None,
-        };
-        Self {
-            sum: admission.sum,
-            extra: Some(Box::new(extra)),
-        }
-    }
-
-    fn wanted(&self, ticket: &Ticket) -> u64 {
-        ticket.manager().wanted(ticket, self.sum)
-    }
-
-    fn epoch(&self, ticket: &Ticket) -> u64 {
-        match &self.extra {
-            Some(extra) if !ticket.kind().is_driving() => extra.epoch,
-            // A driving guard's epoch lives as long as the guard.
-            _ => ticket.manager().epoch(),
-        }
-    }
-
-    fn is_wired(&self, ticket: &Ticket) -> bool {
-        let unwired = self.extra.as_ref().is_some_and(|extra| extra.unwired);
-        let manager = ticket.manager();
-        manager.sets_limit()
-            && (!unwired || manager.applied() >= manager.clamp(self.wanted(ticket)))
-    }
-
-    /// Finishes the work if the release may lower the limit, with the demand still counted.
-    #[inline]
-    fn finish(&mut self, ticket: &Ticket) -> Option<Error> {
-        if self.extra.is_none() && !ticket.may_lower() {
-            return None;
-        }
-        self.finish_slow(ticket)
-    }
-
-    #[cold]
-    fn finish_slow(&mut self, ticket: &Ticket) -> Option<Error> {
-        let manager = ticket.manager();
-        let may_lower = manager.may_lower(ticket);
-        let hook = self.extra.as_mut().and_then(|extra| extra.hook.take());
-        let result = match hook {
-            _ if !may_lower => return None,
-            Some(hook) => user_code::catch(hook).map(|result| result.map_err(|e| e.to_string())),
-            None if manager.synchronizes_now() => {
-                user_code::catch(|| manager.synchronize()).map(|r| r.map_err(|e| e.to_string()))
-            }
-            None => return None,
-        };
-        let reason = match result {
-            Ok(Ok(())) => return None,
-            Ok(Err(reason)) => reason,
-            Err(message) => format!("panicked: {message}"),
-        };
-        let kind = EventKind::ReleaseFailed(reason.clone());
-        manager.emit(&mut manager.lock(), kind, Some(ticket), |_| {});
-        Some(Error::Release { reason })
-    }
-
-    fn release(&mut self, ticket: &Ticket) -> Released {
-        let manager = ticket.manager();
-        let before = manager.applied();
-        let error = self.finish(ticket);
-        let failures = manager.setter_failures();
-        ticket.leave();
-        let limit = manager.applied();
-        let error = error.or_else(|| manager.failure_since(failures));
-        Released {
-            limit,
-            lowered: limit < before,
-            error,
-        }
-    }
-
-    #[inline]
-    fn end(&mut self, ticket: &Ticket) {
-        if self.sum != RELEASED {
-            // What went wrong is in an event.
-            drop(self.finish(ticket));
-            ticket.leave();
-        }
-    }
-
-    fn set_hook(&mut self, hook: Hook) {
-        self.extra.get_or_insert_default().hook = Some(hook);
-    }
-}
 
 /// What a release did.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,6 +36,8 @@ macro_rules! guard_methods {
         }
 
         /// The limit that its group called for at its admission, in bytes.
+        ///
+        /// For a `MaxPolicy` or `PeakPolicy` guard that was admitted without a lock, what its group calls for now.
         #[must_use]
         pub fn wanted(&self) -> u64 {
             self.raw.wanted(self.ticket_ref())
@@ -193,10 +72,7 @@ macro_rules! guard_methods {
         /// How long it waited for admission.
         #[must_use]
         pub fn waited(&self) -> Duration {
-            self.raw
-                .extra
-                .as_ref()
-                .map_or(Duration::ZERO, |extra| extra.waited)
+            self.raw.waited()
         }
 
         /// Runs `hook` before a release that may lower the limit, in place of synchronising
@@ -219,10 +95,8 @@ macro_rules! guard_methods {
         /// # Blocking
         ///
         /// As long as the setter's call, if one follows.
-        pub fn release(mut self) -> Released {
-            let released = self.raw.release(&self.ticket);
-            self.raw.sum = RELEASED;
-            released
+        pub fn release(self) -> Released {
+            self.consume(|raw, ticket| raw.release(ticket))
         }
 
         /// Calls `finish`, whatever follows from the release, then releases.
@@ -292,7 +166,8 @@ pub struct Guard<'a> {
 #[must_use = "dropping the guard at once releases it: bind it to a name that begins with a letter or `_name`"]
 #[clippy::has_significant_drop]
 pub struct OwnedGuard {
-    ticket: Ticket,
+    /// Taken by the end.
+    ticket: Option<Ticket>,
     raw: Raw,
 }
 
@@ -310,16 +185,32 @@ impl<'a> Guard<'a> {
         self.ticket
     }
 
+    /// Ends the guard with `end` in place of its destructor.
+    fn consume<R>(self, end: impl FnOnce(Raw, &Ticket) -> R) -> R {
+        let mut guard = ManuallyDrop::new(self);
+        let raw = std::mem::replace(&mut guard.raw, Raw::EMPTY);
+        end(raw, guard.ticket)
+    }
+
     guard_methods!();
 }
 
 impl OwnedGuard {
     pub(super) fn new(ticket: Ticket, raw: Raw) -> Self {
-        Self { ticket, raw }
+        Self {
+            ticket: Some(ticket),
+            raw,
+        }
     }
 
     fn ticket_ref(&self) -> &Ticket {
-        &self.ticket
+        self.ticket.as_ref().expect("only its end takes the ticket")
+    }
+
+    /// Ends the guard with `end` in place of its destructor.
+    fn consume<R>(mut self, end: impl FnOnce(Raw, &Ticket) -> R) -> R {
+        let ticket = self.ticket.take().expect("only its end takes the ticket");
+        end(std::mem::replace(&mut self.raw, Raw::EMPTY), &ticket)
     }
 
     guard_methods!();
@@ -355,6 +246,8 @@ impl Drop for Guard<'_> {
 
 impl Drop for OwnedGuard {
     fn drop(&mut self) {
-        self.raw.end(&self.ticket);
+        if let Some(ticket) = &self.ticket {
+            self.raw.end(ticket);
+        }
     }
 }

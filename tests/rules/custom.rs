@@ -49,7 +49,11 @@ fn r20_pressure_reaches_policies_and_its_fall_admits() -> Result<(), Error> {
     let policy = Custom::new().admits(|context, _, _| context.pressure < 0.5);
     let ticket = rig.manager.ticket(&policy, 10);
     rig.manager.set_pressure(0.9)?;
-    assert!(ticket.try_acquire().is_err_and(|error| error.is_would_block()));
+    assert!(
+        ticket
+            .try_acquire()
+            .is_err_and(|error| error.is_would_block())
+    );
     let waiting = queued(&rig.manager, &ticket, Wait::new());
     rig.manager.set_pressure(0.6)?;
     waiting.assert_pending();
@@ -112,7 +116,10 @@ fn r1_the_baseline_is_zero_for_admission_and_mlxs_for_the_limit() -> Result<(), 
     let (admission, limit) = seen.baselines();
     assert_eq!(admission, [0, 0]);
     assert_eq!(limit[0], 0, "until MLX has answered");
-    assert!(limit[1..].iter().all(|baseline| *baseline == 100), "{limit:?}");
+    assert!(
+        limit[1..].iter().all(|baseline| *baseline == 100),
+        "{limit:?}"
+    );
     drop(guard);
     rig.finish()
 }
@@ -139,16 +146,18 @@ fn r1_a_policy_sees_its_group_and_the_whole() -> Result<(), Error> {
     let rig = Rig::new(quiet().margin(0.5).reserve(1))?;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
-    let policy = Custom::new().with_sizes().admits(move |context, live, new| {
-        let mut log = log.lock().expect("not poisoned");
-        log.push((live.count, live.sum, live.max, live.each.to_vec(), new));
-        log.push((0, context.total_live, 0, Vec::new(), 0));
-        assert_eq!(context.ceiling, Some(24 << 30));
-        assert_eq!(context.budget, Some(24 << 30));
-        assert_eq!(context.memory_size, Some(64 << 30));
-        assert_eq!(context.mode, WireMode::Auto);
-        true
-    });
+    let policy = Custom::new()
+        .with_sizes()
+        .admits(move |context, live, new| {
+            let mut log = log.lock().expect("not poisoned");
+            log.push((live.count, live.sum, live.max, live.each.to_vec(), new));
+            log.push((0, context.total_live, 0, Vec::new(), 0));
+            assert_eq!(context.ceiling, Some(24 << 30));
+            assert_eq!(context.budget, Some(24 << 30));
+            assert_eq!(context.memory_size, Some(64 << 30));
+            assert_eq!(context.mode, WireMode::Auto);
+            true
+        });
     let other = rig.manager.ticket(&SumPolicy::uncapped(), 1000);
     let _other = other.acquire()?;
     let weights = rig.manager.ticket(&policy, 5).reservation();
@@ -175,7 +184,9 @@ fn r1_a_policy_sees_its_group_and_the_whole() -> Result<(), Error> {
 fn r2_the_newest_custom_policy_of_an_id_speaks_for_its_group() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let plain = Custom::new().named("shared id");
-    let doubled = Custom::new().named("shared id").limits(|_, live| 2 * live.sum);
+    let doubled = Custom::new()
+        .named("shared id")
+        .limits(|_, live| 2 * live.sum);
     let plain = rig.manager.ticket(&plain, 10);
     let doubled = rig.manager.ticket(&doubled, 10);
     let first = plain.acquire()?;

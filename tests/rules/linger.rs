@@ -1,1 +1,220 @@
-//! x
+//! R8 and R9: what is done later, and by whom.
+
+use crate::support::{GIB, Rig, SECOND, next, quiet};
+use mlx_wired::{Config, Error, EventKind, FixedPolicy, SumPolicy};
+use std::time::Duration;
+
+const LINGER: Duration = Duration::from_secs(10);
+
+#[test]
+fn r8_maintain_does_the_shrink_that_the_cooldown_held_back() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let first = ticket.acquire()?;
+    drop(ticket.acquire()?);
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), 2 * GIB, "not yet due");
+    rig.clock.advance(SECOND - Duration::from_nanos(1));
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), 2 * GIB, "one nanosecond too early");
+    rig.clock.advance(Duration::from_nanos(1));
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), GIB);
+    drop(first);
+    rig.finish()
+}
+
+#[test]
+fn r8_every_transition_looks_while_a_shrink_is_owed() -> Result<(), Error> {
+    for by_release in [false, true] {
+        let rig = Rig::new(quiet())?;
+        let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+        let other = rig.manager.ticket(&FixedPolicy::new(1), 1);
+        let first = ticket.acquire()?;
+        let small = other.acquire()?;
+        drop(ticket.acquire()?);
+        rig.clock.advance(SECOND);
+        assert_eq!(rig.limit(), 2 * GIB);
+        if by_release {
+            drop(small);
+            assert_eq!(rig.limit(), GIB, "the release of another group looked");
+        } else {
+            let another = other.acquire()?;
+            assert_eq!(rig.limit(), GIB, "the acquire in another group looked");
+            drop((another, small));
+        }
+        drop(first);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r8_the_housekeeping_thread_does_the_shrink_when_it_is_due() -> Result<(), Error> {
+    let rig = Rig::new(Config::default())?;
+    let events = rig.manager.subscribe(1000);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let first = ticket.acquire()?;
+    drop(ticket.acquire()?);
+    assert_eq!(rig.limit(), 2 * GIB);
+    let _before: Vec<_> = events.drain().collect();
+    rig.clock.advance(SECOND);
+    let applied = next(&events, |kind| *kind == EventKind::LimitApplied);
+    assert_eq!(applied.applied, Some(GIB));
+    drop(first);
+    rig.finish()
+}
+
+#[test]
+fn r8_housekeeping_starts_again_when_something_is_owed_again() -> Result<(), Error> {
+    let rig = Rig::new(Config::default().linger(LINGER))?;
+    let events = rig.manager.subscribe(1000);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    for _ in 0..3 {
+        drop(ticket.acquire()?);
+        assert_eq!(rig.limit(), GIB);
+        rig.clock.advance(LINGER);
+        let _restored = next(&events, |kind| *kind == EventKind::BaselineRestored);
+    }
+    rig.finish()
+}
+
+#[test]
+fn r8_a_shrink_that_growth_made_needless_is_not_done() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let first = ticket.acquire()?;
+    drop(ticket.acquire()?);
+    let second = ticket.acquire()?;
+    rig.clock.advance(SECOND);
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), 2 * GIB);
+    assert_eq!(rig.calls(), 2);
+    drop((first, second));
+    rig.finish()
+}
+
+#[test]
+fn r9_the_baseline_comes_back_after_linger() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    drop(ticket.acquire()?);
+    rig.clock.advance(LINGER - Duration::from_nanos(1));
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), GIB);
+    rig.clock.advance(Duration::from_nanos(1));
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), 0);
+    rig.finish()
+}
+
+#[test]
+fn r9_back_to_back_work_does_not_restore_and_counts_as_one_epoch() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let mut epochs = Vec::new();
+    for _ in 0..5 {
+        let guard = ticket.acquire()?;
+        epochs.push(guard.epoch());
+        drop(guard);
+        // Each time less than linger, in all more.
+        rig.clock.advance(LINGER / 2);
+        rig.manager.maintain();
+    }
+    assert_eq!(rig.requested(), [GIB], "one call for all of it");
+    assert_eq!(epochs, [epochs[0]; 5]);
+    rig.clock.advance(LINGER);
+    rig.manager.maintain();
+    assert_eq!(rig.requested(), [GIB, 0]);
+    let after = ticket.acquire()?;
+    assert_eq!(after.epoch(), epochs[0] + 1);
+    drop(after);
+    rig.manager.close();
+    rig.finish()
+}
+
+#[test]
+fn r9_a_guard_that_lives_past_linger_holds_the_limit() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    drop(ticket.acquire()?);
+    let guard = ticket.acquire()?;
+    rig.clock.advance(2 * LINGER);
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), GIB);
+    drop(guard);
+    rig.manager.maintain();
+    assert_eq!(
+        rig.limit(),
+        GIB,
+        "linger counts from the last driving guard"
+    );
+    rig.clock.advance(LINGER);
+    rig.manager.maintain();
+    rig.finish()
+}
+
+#[test]
+fn r9_a_reservation_neither_prevents_nor_prolongs_the_end() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let weights = ticket.clone().reservation();
+    let held = weights.acquire()?;
+    drop(ticket.acquire()?);
+    rig.clock.advance(LINGER - Duration::from_nanos(1));
+    drop(weights.acquire()?);
+    rig.clock.advance(Duration::from_nanos(1));
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), 0);
+    drop(held);
+    rig.finish()
+}
+
+#[test]
+fn r9_close_ends_linger_at_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
+    assert_eq!(rig.limit(), GIB);
+    rig.manager.close();
+    rig.finish()
+}
+
+#[test]
+fn r9_dropping_the_last_handle_ends_linger_at_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    drop(ticket.acquire()?);
+    let backend = rig.backend.clone();
+    let second = rig.manager.clone();
+    drop(rig);
+    assert_eq!(backend.current_limit(), GIB, "a handle is left");
+    drop(second);
+    backend.assert_baseline(0);
+    // The ticket still works, without linger.
+    drop(ticket.acquire()?);
+    backend.assert_baseline(0);
+    backend.assert_rules();
+    Ok(())
+}
+
+#[test]
+fn r9_linger_may_be_ended_by_changing_it() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
+    rig.manager
+        .configure(|config| config.linger(Duration::ZERO))?;
+    rig.finish()
+}
+
+#[test]
+fn r9_a_linger_without_end_lasts_until_close() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(Duration::MAX))?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    drop(ticket.acquire()?);
+    rig.clock.advance(1000 * LINGER);
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), GIB);
+    drop(ticket.acquire()?);
+    rig.manager.close();
+    rig.finish()
+}

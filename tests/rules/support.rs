@@ -148,7 +148,10 @@ pub(crate) fn acquiring(ticket: &Ticket, wait: Wait) -> Acquiring {
 pub(crate) fn queued(manager: &Manager, ticket: &Ticket, wait: Wait) -> Acquiring {
     let before = manager.waiting().len();
     let pending = acquiring(ticket, wait);
-    until(|| manager.waiting().len() > before, "it waits for admission");
+    until(
+        || manager.waiting().len() > before,
+        "it waits for admission",
+    );
     pending
 }
 
@@ -231,7 +234,10 @@ impl Custom {
         self
     }
 
-    pub(crate) fn ever(mut self, f: impl Fn(&Context, u64) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn ever(
+        mut self,
+        f: impl Fn(&Context, u64) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.ever = Some(Arc::new(f));
         self
     }
@@ -258,7 +264,12 @@ impl Policy for Custom {
     fn can_ever_admit(&self, context: &Context, new: u64) -> bool {
         match &self.ever {
             Some(ever) => ever(context, new),
-            None => (self.admits)(context, &Sizes::EMPTY, new),
+            None => {
+                let mut best = context.clone();
+                best.total_live = 0;
+                best.pressure = 0.0;
+                (self.admits)(&best, &Sizes::EMPTY, new)
+            }
         }
     }
 

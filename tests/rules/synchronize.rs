@@ -182,11 +182,17 @@ fn r12_a_synchronisation_that_fails_or_panics_does_not_prevent_the_release() -> 
     let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.fail_synchronize(true);
     let released = ticket.acquire()?.release();
-    assert!(matches!(released.error, Some(Error::Release { .. })), "{released:?}");
+    assert!(
+        matches!(released.error, Some(Error::Release { .. })),
+        "{released:?}"
+    );
     assert_eq!(released.limit, 0);
     rig.backend.panic_synchronize(true);
     let released = ticket.acquire()?.release();
-    assert!(matches!(released.error, Some(Error::Release { .. })), "{released:?}");
+    assert!(
+        matches!(released.error, Some(Error::Release { .. })),
+        "{released:?}"
+    );
     drop(ticket.acquire()?);
     assert_eq!(rig.limit(), 0);
     rig.backend.panic_synchronize(false);
@@ -204,7 +210,11 @@ fn r12_release_after_runs_finish_first_whatever_follows() -> Result<(), Error> {
         calls.fetch_add(1, Ordering::SeqCst);
     };
     ticket.acquire()?.release_after(finish);
-    assert_eq!(calls.load(Ordering::SeqCst), 1, "though nothing was lowered");
+    assert_eq!(
+        calls.load(Ordering::SeqCst),
+        1,
+        "though nothing was lowered"
+    );
     first.release_after(finish);
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     rig.finish()

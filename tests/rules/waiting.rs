@@ -1,1 +1,283 @@
-//! x
+//! R15: waiting, and no longer waiting.
+
+use crate::support::{Pending, Rig, SECOND, acquiring, queued, quiet};
+use mlx_wired::clock::Clock;
+use mlx_wired::{CancelToken, Error, Kind, SumPolicy, Wait};
+use std::time::Duration;
+
+#[test]
+fn r15_acquire_blocks_until_a_release() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(Duration::from_secs(1_000_000));
+    waiting.assert_pending();
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r15_try_acquire_tells_the_numbers_and_leaves_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(100);
+    let ticket = rig.manager.ticket(&policy, 70);
+    let guard = ticket.acquire()?;
+    let refused = ticket.try_acquire().err();
+    let expected = Error::WouldBlock {
+        requested: 70,
+        in_use: 70,
+        capacity: Some(100),
+        waiting: 0,
+    };
+    assert_eq!(refused, Some(expected));
+    assert!(rig.manager.waiting().is_empty());
+    drop(rig.manager.ticket(&policy, 30).try_acquire()?);
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r15_try_acquire_does_not_wait_for_anothers_setter_call() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let gate = rig.backend.gate();
+    let first = acquiring(&ticket, Wait::new());
+    gate.wait_entered(1);
+    let refused = ticket.try_acquire().err();
+    let expected = Error::WouldBlock {
+        requested: 10,
+        in_use: 10,
+        capacity: Some(100),
+        waiting: 0,
+    };
+    assert_eq!(refused, Some(expected));
+    gate.open();
+    let guard = first.result()?;
+    assert_eq!(rig.requested(), [10], "the demand went again");
+    // It may make a call of its own.
+    let second = ticket.try_acquire()?;
+    assert_eq!(rig.requested(), [10, 20]);
+    drop((guard, second));
+    rig.finish()
+}
+
+#[test]
+fn r15_a_timeout_gives_up_on_time_and_tells_the_numbers() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(100);
+    let ticket = rig.manager.ticket(&policy, 70);
+    let guard = ticket.acquire()?;
+    let waiting = queued(&rig.manager, &ticket, Wait::new().timeout(5 * SECOND));
+    let behind = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(5 * SECOND - Duration::from_nanos(1));
+    waiting.assert_pending();
+    rig.clock.advance(Duration::from_nanos(1));
+    let expected = Error::Timeout {
+        requested: 70,
+        in_use: 70,
+        capacity: Some(100),
+        waited: 5 * SECOND,
+        waiting: 1,
+    };
+    assert_eq!(waiting.result().err(), Some(expected));
+    assert_eq!(rig.manager.stats().timeouts, 1);
+    drop(guard);
+    drop(behind.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r15_a_deadline_that_has_passed_admits_what_fits_and_waits_for_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let past = rig.clock.now();
+    rig.clock.advance(SECOND);
+    for wait in [
+        Wait::new().deadline(past),
+        Wait::new().timeout(Duration::ZERO),
+    ] {
+        let guard = ticket.acquire_with(wait.clone())?;
+        let refused = ticket.acquire_with(wait).err();
+        assert!(refused.is_some_and(|error| error.is_timeout()));
+        drop(guard);
+    }
+    drop(ticket.admit_deadline(past)?);
+    drop(ticket.admit_timeout(Duration::ZERO)?);
+    rig.finish()
+}
+
+#[test]
+fn r15_the_earlier_of_timeout_and_deadline_counts() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let now = rig.clock.now();
+    let waits = [
+        Wait::new().timeout(SECOND).deadline(now + 9 * SECOND),
+        Wait::new().deadline(now + SECOND).timeout(9 * SECOND),
+    ];
+    let waiting = waits.map(|wait| queued(&rig.manager, &ticket, wait));
+    rig.clock.advance(SECOND);
+    for pending in waiting {
+        assert!(pending.result().is_err_and(|error| error.is_timeout()));
+    }
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r15_a_timeout_beyond_the_clock_is_none() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let waiting = queued(&rig.manager, &ticket, Wait::new().timeout(Duration::MAX));
+    rig.clock.advance(Duration::from_secs(1 << 40));
+    waiting.assert_pending();
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r15_a_token_cancels_from_another_thread() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let token = CancelToken::new();
+    let waiting = [(); 3].map(|()| queued(&rig.manager, &ticket, Wait::new().cancel(&token)));
+    let other = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(SECOND);
+    let clone = token.clone();
+    Pending::spawn(move || clone.cancel()).result();
+    for pending in waiting {
+        let expected = Error::Cancelled {
+            requested: 10,
+            waited: SECOND,
+        };
+        assert_eq!(pending.result().err(), Some(expected));
+    }
+    assert_eq!(rig.manager.stats().cancellations, 3);
+    assert_eq!(rig.manager.waiting().len(), 1);
+    // Later ones too.
+    assert!(matches!(
+        ticket.acquire_with(Wait::new().cancel(&token)),
+        Err(Error::Cancelled { .. })
+    ));
+    drop(guard);
+    drop(other.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r15_a_token_and_a_deadline_work_together() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let token = CancelToken::new();
+    let wait = Wait::new().timeout(SECOND).cancel(&token);
+    let timed = queued(&rig.manager, &ticket, wait.clone());
+    rig.clock.advance(SECOND);
+    assert!(timed.result().is_err_and(|error| error.is_timeout()));
+    let cancelled = queued(&rig.manager, &ticket, wait);
+    token.cancel();
+    assert!(matches!(cancelled.result(), Err(Error::Cancelled { .. })));
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r15_one_token_cancels_the_waits_of_two_managers() -> Result<(), Error> {
+    let rigs = (Rig::new(quiet())?, Rig::new(quiet())?);
+    let token = CancelToken::new();
+    let tickets = (
+        rigs.0.manager.ticket(&SumPolicy::capped(10), 10),
+        rigs.1.manager.ticket(&SumPolicy::capped(10), 10),
+    );
+    let guards = (tickets.0.acquire()?, tickets.1.acquire()?);
+    let wait = Wait::new().cancel(&token);
+    let first = queued(&rigs.0.manager, &tickets.0, wait.clone());
+    let second = queued(&rigs.1.manager, &tickets.1, wait);
+    drop(guards.0);
+    drop(first.result()?);
+    token.cancel();
+    assert!(matches!(second.result(), Err(Error::Cancelled { .. })));
+    drop(guards.1);
+    rigs.0.finish()?;
+    rigs.1.finish()
+}
+
+#[test]
+fn r15_a_wait_that_failed_holds_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(100);
+    let ticket = rig.manager.ticket(&policy, 60);
+    let guard = ticket.acquire()?;
+    let token = CancelToken::new();
+    for _ in 0..5 {
+        let wait = Wait::new().timeout(SECOND).cancel(&token);
+        let pending = queued(&rig.manager, &ticket, wait);
+        rig.clock.advance(SECOND);
+        assert!(pending.result().is_err());
+        assert!(rig.manager.waiting().is_empty());
+        // What is free is free, without a lock's detour: nobody waits.
+        drop(rig.manager.ticket(&policy, 40).try_acquire()?);
+    }
+    drop(guard);
+    drop(rig.manager.ticket(&policy, 100).try_acquire()?);
+    rig.finish()
+}
+
+#[test]
+fn r15_cancelling_races_with_admission_without_loss() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let (mut admitted, mut cancelled) = (0, 0);
+    for _ in 0..200 {
+        let guard = ticket.acquire()?;
+        let token = CancelToken::new();
+        let waiting = queued(&rig.manager, &ticket, Wait::new().cancel(&token));
+        let cancelling = Pending::spawn(move || token.cancel());
+        drop(guard);
+        match waiting.result() {
+            Ok(guard) => {
+                admitted += 1;
+                assert_eq!(rig.limit(), 10);
+                drop(guard);
+            }
+            Err(Error::Cancelled { .. }) => cancelled += 1,
+            Err(other) => return Err(other),
+        }
+        cancelling.result();
+        assert_eq!(rig.limit(), 0);
+    }
+    assert_eq!(admitted + cancelled, 200);
+    assert_eq!(rig.manager.stats().cancellations, cancelled);
+    rig.finish()
+}
+
+#[test]
+fn r15_waiting_tells_who_waits_in_order() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(10);
+    let first = rig.manager.ticket(&policy, 10).label("first");
+    let second = rig.manager.ticket(&policy, 9).label("second").resident();
+    let guard = first.acquire()?;
+    let since = rig.clock.now();
+    let waiting = (
+        queued(&rig.manager, &first, Wait::new()),
+        queued(&rig.manager, &second, Wait::new()),
+    );
+    let told = rig.manager.waiting();
+    let names: Vec<_> = told.iter().map(|w| w.ticket.name().unwrap_or("")).collect();
+    assert_eq!(names, ["first", "second"]);
+    assert_eq!(told[1].ticket.kind(), Kind::Resident);
+    assert!(told.iter().all(|w| w.since == since));
+    assert!(told.iter().all(|w| w.place.file().ends_with("support.rs")));
+    assert_ne!(told[0].thread, told[1].thread);
+    drop(guard);
+    drop(waiting.0.result()?);
+    drop(waiting.1.result()?);
+    rig.finish()
+}

@@ -1,0 +1,276 @@
+//! Who holds what, where and on which thread: always known, at the cost of a few plain stores.
+//!
+//! Each thread that acquires borrowed guards has a [`Slab`] of 64 slots of its own. Only that thread writes
+//! it; others read it at any time. A slot holds the ticket's number and the place; the number is 0
+//! while the slot is free. Slabs are never freed: the slab of a thread that has ended is given to a new
+//! thread, unless a guard of the old one still lives in it.
+//!
+//! What does not fit (more than 64 guards on one thread, guards taken while a thread's locals are being
+//! destroyed, owned guards, which may be released elsewhere) is listed under a lock instead.
+//!
+//! # Orderings
+//!
+//! The owner stores the place, then the number with Release. A reader loads the number with Acquire, the place, and
+//! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
+//! at worst to the one acquired while the reader looked.
+
+use crate::sync::Mutex;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::thread::{Thread, ThreadId};
+
+type Place = &'static Location<'static>;
+
+const SLOTS: usize = 64;
+/// No free slot; also the mask of a thread that has no slab yet.
+const FULL: u64 = u64::MAX;
+
+/// One recorded guard.
+#[derive(Debug)]
+struct Slot {
+    /// The ticket's number; 0 if free.
+    ticket: AtomicU64,
+    place: AtomicPtr<Location<'static>>,
+}
+
+/// The slots of one thread.
+#[derive(Debug)]
+struct Slab {
+    slots: [Slot; SLOTS],
+    owner: std::sync::Mutex<Option<Thread>>,
+}
+
+impl Slab {
+    const fn new() -> Self {
+        Self {
+            slots: [const {
+                Slot {
+                    ticket: AtomicU64::new(0),
+                    place: AtomicPtr::new(std::ptr::null_mut()),
+                }
+            }; SLOTS],
+            owner: std::sync::Mutex::new(None),
+        }
+    }
+}
+
+/// Stands in for a slab in threads that have none. Never written: its thread's mask is full.
+static NO_SLAB: Slab = Slab::new();
+
+/// Every slab there is, and those that no thread owns.
+static SLABS: Mutex<Slabs> = Mutex::new(Slabs {
+    all: Vec::new(),
+    free: Vec::new(),
+});
+
+struct Slabs {
+    all: Vec<&'static Slab>,
+    free: Vec<&'static Slab>,
+}
+
+struct Local {
+    slab: Cell<&'static Slab>,
+    /// The slots in use.
+    used: Cell<u64>,
+}
+
+thread_local! {
+    // Without a destructor, so that reaching it costs no check and it works until the thread is gone.
+    static LOCAL: Local = const {
+        Local { slab: Cell::new(&NO_SLAB), used: Cell::new(FULL) }
+    };
+
+    static GIVE_BACK: GiveBack = const { GiveBack };
+}
+
+/// Gives the thread's slab back when the thread ends.
+struct GiveBack;
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        LOCAL.with(|local| {
+            // A guard that still lives keeps the slab: it may yet be released by another local's destructor.
+            if local.used.get() == 0 {
+                let slab = local.slab.replace(&NO_SLAB);
+                local.used.set(FULL);
+                SLABS.lock().free.push(slab);
+            }
+        });
+    }
+}
+
+/// Where a guard is recorded: a slot of its thread's slab, or from 64 on a place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record(u64);
+
+impl Record {
+    /// Recorded nowhere.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    #[inline]
+    pub(crate) fn is_slot(self) -> bool {
+        self.0 < SLOTS as u64
+    }
+}
+
+/// Records a guard of the calling thread.
+#[inline]
+pub(crate) fn record(ticket: u64, place: Place) -> Record {
+    LOCAL.with(|local| {
+        let used = local.used.get();
+        if used == FULL {
+            return record_slow(ticket, place);
+        }
+        let index = used.trailing_ones();
+        local.used.set(used | 1 << index);
+        let slot = &local.slab.get().slots[index as usize % SLOTS];
+        slot.place
+            .store(std::ptr::from_ref(place).cast_mut(), Ordering::Relaxed);
+        slot.ticket.store(ticket, Ordering::Release);
+        Record(u64::from(index))
+    })
+}
+
+#[cold]
+#[inline(never)]
+fn record_slow(ticket: u64, place: Place) -> Record {
+    let has_slab = LOCAL.with(|local| !std::ptr::eq(local.slab.get(), &NO_SLAB));
+    // The thread is ending if its destructor has run; then the list must do.
+    if has_slab || GIVE_BACK.try_with(|_| ()).is_err() {
+        return list(ticket, place);
+    }
+    let slab = {
+        let mut slabs = SLABS.lock();
+        slabs.free.pop().unwrap_or_else(|| {
+            let slab: &'static Slab = Box::leak(Box::new(Slab::new()));
+            slabs.all.push(slab);
+            slab
+        })
+    };
+    *slab.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+    LOCAL.with(|local| {
+        local.slab.set(slab);
+        local.used.set(0);
+    });
+    record(ticket, place)
+}
+
+/// Forgets a guard in a slot, on its own thread.
+#[inline]
+pub(crate) fn forget_slot(record: Record) {
+    LOCAL.with(|local| {
+        let index = record.0 % SLOTS as u64;
+        let slot = &local.slab.get().slots[index as usize];
+        slot.ticket.store(0, Ordering::Release);
+        local.used.set(local.used.get() & !(1 << index));
+    });
+}
+
+/// Forgets a guard wherever it is recorded; one in a slot, on its own thread.
+pub(crate) fn forget(record: Record) {
+    if record.is_slot() {
+        return forget_slot(record);
+    }
+    if let Some(listed) = &mut *LISTED.lock() {
+        listed.remove(&record.0);
+    }
+}
+
+/// The guards that are in no slab.
+static LISTED: Mutex<Option<HashMap<u64, Listed>>> = Mutex::new(None);
+static NEXT_LISTED: AtomicU64 = AtomicU64::new(SLOTS as u64);
+
+struct Listed {
+    ticket: u64,
+    place: Place,
+    thread: Thread,
+    /// Released wherever it is dropped: no thread holds it.
+    owned: bool,
+}
+
+fn list(ticket: u64, place: Place) -> Record {
+    list_as(ticket, place, false)
+}
+
+/// Records an owned guard.
+pub(crate) fn list_owned(ticket: u64, place: Place) -> Record {
+    list_as(ticket, place, true)
+}
+
+#[cold]
+fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
+    // Only uniqueness matters.
+    let key = NEXT_LISTED.fetch_add(1, Ordering::Relaxed);
+    let listed = Listed {
+        ticket,
+        place,
+        thread: std::thread::current(),
+        owned,
+    };
+    LISTED.lock().get_or_insert_default().insert(key, listed);
+    Record(key)
+}
+
+/// A recorded guard, as others see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) ticket: u64,
+    pub(crate) place: Place,
+    /// Who acquired it.
+    pub(crate) thread: Thread,
+    /// It belongs to its thread: only that thread can release it.
+    pub(crate) bound: bool,
+}
+
+/// Every recorded guard of the process.
+pub(crate) fn all() -> Vec<Seen> {
+    let mut seen = Vec::new();
+    // No lock is held while another is taken.
+    let slabs = SLABS.lock().all.clone();
+    for slab in slabs {
+        let owner = slab
+            .owner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(thread) = owner else { continue };
+        seen.extend(slab.slots.iter().filter_map(|slot| slot.read(&thread)));
+    }
+    if let Some(listed) = &*LISTED.lock() {
+        seen.extend(listed.values().map(|listed| Seen {
+            ticket: listed.ticket,
+            place: listed.place,
+            thread: listed.thread.clone(),
+            bound: !listed.owned,
+        }));
+    }
+    seen
+}
+
+impl Slot {
+    fn read(&self, thread: &Thread) -> Option<Seen> {
+        let ticket = self.ticket.load(Ordering::Acquire);
+        let place = self.place.load(Ordering::Acquire);
+        if ticket == 0 || self.ticket.load(Ordering::Acquire) != ticket {
+            return None;
+        }
+        // SAFETY: `place` was stored before the ticket's number that was loaded with Acquire, or later; every value
+        // stored there comes from a `&'static Location<'static>`.
+        let place: Place = unsafe { &*place };
+        Some(Seen {
+            ticket,
+            place,
+            thread: thread.clone(),
+            bound: true,
+        })
+    }
+}
+
+impl Seen {
+    pub(crate) fn thread_id(&self) -> ThreadId {
+        self.thread.id()
+    }
+}

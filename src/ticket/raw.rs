@@ -1,0 +1,182 @@
+//! What a guard of either kind is made of.
+
+use super::Ticket;
+use crate::Error;
+use crate::event::EventKind;
+use crate::holders::{self, Record};
+use crate::manager::admission::Admission;
+use crate::manager::user_code;
+use crate::ticket::Released;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::time::Duration;
+
+/// A hook's own error.
+pub(super) type HookError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Hook = Box<dyn FnOnce() -> Result<(), HookError> + Send + Sync>;
+
+/// What a guard remembers of its admission. Released by [`Raw::end`] or [`Raw::release`], once.
+pub(super) struct Raw {
+    /// The group's sum at admission.
+    sum: u64,
+    record: Record,
+    /// What the fast path never has. Emptied by the release, so that dropping the guard checks it once.
+    extra: ManuallyDrop<Option<Box<Extra>>>,
+}
+
+#[derive(Default)]
+struct Extra {
+    waited: Duration,
+    wanted: Option<u64>,
+    epoch: u64,
+    hook: Option<Hook>,
+}
+
+impl From<Admission> for Extra {
+    fn from(admission: Admission) -> Self {
+        Self {
+            waited: admission.waited,
+            wanted: Some(admission.wanted),
+            epoch: admission.epoch,
+            hook: None,
+        }
+    }
+}
+
+impl Raw {
+    /// Stands in for one that was taken out of its guard.
+    pub(super) const EMPTY: Self = Self {
+        sum: 0,
+        record: Record::NONE,
+        extra: ManuallyDrop::new(None),
+    };
+
+    /// A borrowed guard that the fast path gave.
+    #[inline]
+    pub(super) fn fast(sum: u64, ticket: u64, place: &'static Location<'static>) -> Self {
+        Self {
+            sum,
+            record: holders::record(ticket, place),
+            extra: ManuallyDrop::new(None),
+        }
+    }
+
+    /// A borrowed guard that the slow path gave.
+    pub(super) fn slow(
+        admission: Admission,
+        ticket: u64,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            sum: admission.sum,
+            record: holders::record(ticket, place),
+            extra: ManuallyDrop::new(Some(Box::new(admission.into()))),
+        }
+    }
+
+    /// An owned guard; `admission` is what the slow path gave.
+    pub(super) fn owned(
+        sum: u64,
+        admission: Option<Admission>,
+        ticket: u64,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            sum,
+            record: holders::list_owned(ticket, place),
+            extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
+        }
+    }
+
+    pub(super) fn wanted(&self, ticket: &Ticket) -> u64 {
+        let known = self.extra.as_ref().and_then(|extra| extra.wanted);
+        known.unwrap_or_else(|| ticket.manager().wanted(ticket, self.sum))
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        self.extra
+            .as_ref()
+            .map_or(Duration::ZERO, |extra| extra.waited)
+    }
+
+    pub(super) fn epoch(&self, ticket: &Ticket) -> u64 {
+        match &*self.extra {
+            Some(extra) if !ticket.kind().is_driving() => extra.epoch,
+            // A driving guard's epoch lives as long as the guard.
+            _ => ticket.manager().epoch(),
+        }
+    }
+
+    pub(super) fn is_wired(&self, ticket: &Ticket) -> bool {
+        ticket.manager().has_wired(self.wanted(ticket))
+    }
+
+    pub(super) fn set_hook(&mut self, hook: Hook) {
+        self.extra.get_or_insert_default().hook = Some(hook);
+    }
+
+    /// Releases.
+    #[inline]
+    pub(super) fn end(&mut self, ticket: &Ticket) {
+        let fast = self.extra.is_none() && self.record.is_slot();
+        if fast && ticket.leave_fast() {
+            holders::forget_slot(self.record);
+            return;
+        }
+        self.end_slow(ticket);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_slow(&mut self, ticket: &Ticket) {
+        // What went wrong is in an event.
+        drop(self.finish(ticket));
+        self.leave(ticket);
+    }
+
+    /// Releases and tells.
+    pub(super) fn release(mut self, ticket: &Ticket) -> Released {
+        let manager = ticket.manager();
+        let before = manager.applied();
+        let error = self.finish(ticket);
+        let failures = manager.setter_failures();
+        self.leave(ticket);
+        let limit = manager.applied();
+        let error = error.or_else(|| manager.failure_since(failures));
+        Released {
+            limit,
+            lowered: limit < before,
+            error,
+        }
+    }
+
+    fn leave(&mut self, ticket: &Ticket) {
+        drop(self.extra.take());
+        ticket.leave();
+        holders::forget(self.record);
+    }
+
+    /// Finishes the work if the release may lower the limit, with the demand still counted.
+    fn finish(&mut self, ticket: &Ticket) -> Option<Error> {
+        let manager = ticket.manager();
+        let hook = self.extra.as_mut().and_then(|extra| extra.hook.take());
+        let may_lower = ticket.may_lower(ticket.flags());
+        let result = user_code::catch(|| match hook {
+            // Dropped here, too: its destructor is the user's.
+            hook if !may_lower => Ok(drop(hook)),
+            Some(hook) => hook().map_err(|error| error.to_string()),
+            None if manager.synchronizes_now() => {
+                manager.synchronize().map_err(|error| error.to_string())
+            }
+            None => Ok(()),
+        });
+        let reason = match result {
+            Ok(Ok(())) => return None,
+            Ok(Err(reason)) => reason,
+            Err(message) => format!("panicked: {message}"),
+        };
+        let kind = EventKind::ReleaseFailed(reason.clone());
+        manager.emit(&mut manager.lock(), kind, Some(ticket), |_| {});
+        Some(Error::Release { reason })
+    }
+}
