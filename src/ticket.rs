@@ -190,13 +190,11 @@ impl Ticket {
     #[inline]
     #[track_caller]
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
-        match self.enter() {
-            Fast::Admitted(sum) => Ok(Guard::new(
-                self,
-                Raw::fast(sum, self.id, Location::caller()),
-            )),
-            entered => self.borrow_slow(entered, Wait::new(), true),
-        }
+        let raw = match self.enter() {
+            Fast::Admitted(sum) => Raw::fast(sum, self.id, Location::caller()),
+            entered => self.enter_slow(entered, Wait::new(), true)?,
+        };
+        Ok(Guard::new(self, raw))
     }
 
     /// Acquires without waiting for admission or for another thread's setter call.
@@ -210,13 +208,11 @@ impl Ticket {
     #[inline]
     #[track_caller]
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
-        match self.enter() {
-            Fast::Admitted(sum) => Ok(Guard::new(
-                self,
-                Raw::fast(sum, self.id, Location::caller()),
-            )),
-            entered => self.borrow_slow(entered, Wait::new(), false),
-        }
+        let raw = match self.enter() {
+            Fast::Admitted(sum) => Raw::fast(sum, self.id, Location::caller()),
+            entered => self.enter_slow(entered, Wait::new(), false)?,
+        };
+        Ok(Guard::new(self, raw))
     }
 
     /// Acquires, waiting for admission at most `timeout`.
@@ -251,13 +247,11 @@ impl Ticket {
     /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
-        match self.enter() {
-            Fast::Admitted(sum) => Ok(Guard::new(
-                self,
-                Raw::fast(sum, self.id, Location::caller()),
-            )),
-            entered => self.borrow_slow(entered, wait, true),
-        }
+        let raw = match self.enter() {
+            Fast::Admitted(sum) => Raw::fast(sum, self.id, Location::caller()),
+            entered => self.enter_slow(entered, wait, true)?,
+        };
+        Ok(Guard::new(self, raw))
     }
 
     /// Acquires a guard that may go to other threads and outlive the ticket.
@@ -281,7 +275,7 @@ impl Ticket {
         let (sum, admission) = match self.enter() {
             Fast::Admitted(sum) => (sum, None),
             entered => {
-                let admission = self.enter_slow(entered, wait, true, place)?;
+                let admission = self.enter_locked(entered, wait, true, place)?;
                 (admission.sum, Some(admission))
             }
         };
@@ -300,16 +294,18 @@ impl Ticket {
         Ok(f(&guard))
     }
 
+    /// The slow path of a borrowed guard. It returns the guard's parts: were it the guard itself, the fast path
+    /// would have to build its own in memory too.
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn borrow_slow(&self, entered: Fast, wait: Wait, waits: bool) -> Result<Guard<'_>, Error> {
+    fn enter_slow(&self, entered: Fast, wait: Wait, waits: bool) -> Result<Raw, Error> {
         let place = Location::caller();
-        let admission = self.enter_slow(entered, wait, waits, place)?;
-        Ok(Guard::new(self, Raw::slow(admission, self.id, place)))
+        let admission = self.enter_locked(entered, wait, waits, place)?;
+        Ok(Raw::slow(admission, self.id, place))
     }
 
-    fn enter_slow(
+    fn enter_locked(
         &self,
         entered: Fast,
         wait: Wait,

@@ -1,1 +1,249 @@
-//! x
+//! R24: what subscribers are told.
+
+use crate::support::{GIB, Rig, SECOND, kinds, queued, quiet};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{CancelToken, Error, Event, EventKind, SumPolicy, Wait};
+use std::time::Duration;
+
+fn position(kinds: &[EventKind], kind: &EventKind) -> usize {
+    let found = kinds.iter().position(|other| other == kind);
+    found.unwrap_or_else(|| panic!("{kind:?} is missing in {kinds:?}"))
+}
+
+#[test]
+fn r24_a_guards_life_is_told_in_order() -> Result<(), Error> {
+    use EventKind::{
+        AdmissionGranted, BaselineCaptured, BaselineRestored, LimitApplied, LimitComputed,
+        TicketEnded, TicketStarted,
+    };
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    drop(ticket.acquire()?);
+    let told = kinds(&events);
+    let in_order = [
+        BaselineCaptured,
+        TicketStarted,
+        LimitComputed,
+        LimitApplied,
+        TicketEnded,
+        BaselineRestored,
+    ];
+    let positions = in_order.each_ref().map(|kind| position(&told, kind));
+    assert!(positions.is_sorted(), "{told:?}");
+    assert!(position(&told, &AdmissionGranted) < position(&told, &TicketStarted));
+    for kind in in_order
+        .iter()
+        .filter(|kind| **kind != LimitApplied && **kind != LimitComputed)
+    {
+        assert_eq!(
+            told.iter().filter(|other| *other == kind).count(),
+            1,
+            "{kind:?}"
+        );
+    }
+    rig.finish()
+}
+
+#[test]
+fn r24_sequences_have_no_gaps_and_time_is_the_managers() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(1000);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    for _ in 0..5 {
+        drop(ticket.acquire()?);
+        rig.clock.advance(SECOND);
+    }
+    let told: Vec<Event> = events.drain().collect();
+    let start = told[0].sequence;
+    for (n, event) in (start..).zip(&told) {
+        assert_eq!(event.sequence, n);
+    }
+    assert!(told.is_sorted_by_key(|event| event.time));
+    let span = told[told.len() - 1].time - told[0].time;
+    assert_eq!(span, 4 * SECOND);
+    rig.finish()
+}
+
+#[test]
+fn r24_events_carry_ticket_sizes_and_counts() -> Result<(), Error> {
+    let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let told: Vec<Event> = events.drain().collect();
+    let find = |kind: &EventKind| -> &Event {
+        let found = told.iter().rev().find(|event| event.kind == *kind);
+        found.unwrap_or_else(|| panic!("{kind:?} is missing in {told:?}"))
+    };
+    let started = find(&EventKind::TicketStarted);
+    assert_eq!(
+        (started.ticket, started.size),
+        (Some(ticket.id()), Some(10))
+    );
+    assert_eq!(started.policy.as_deref(), Some("SumPolicy"));
+    assert_eq!((started.live, started.waiters), (1, 0));
+    let wait = find(&EventKind::AdmissionWait);
+    assert_eq!(
+        (wait.ticket, wait.live, wait.waiters),
+        (Some(ticket.id()), 1, 1)
+    );
+    let computed = find(&EventKind::LimitComputed);
+    assert!(computed.desired.is_some());
+    let applied = find(&EventKind::LimitApplied);
+    assert_eq!(
+        (applied.desired, applied.applied, applied.baseline),
+        (Some(10), Some(10), 7)
+    );
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r24_the_baseline_is_told_again_if_mlx_answers_otherwise() -> Result<(), Error> {
+    let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    drop(ticket.acquire()?);
+    let captured = || -> Vec<u64> {
+        let of_kind = events
+            .drain()
+            .filter(|event| event.kind == EventKind::BaselineCaptured);
+        of_kind.map(|event| event.baseline).collect()
+    };
+    assert_eq!(captured(), [0, 7], "counted with, then answered");
+    drop(ticket.acquire()?);
+    assert_eq!(captured(), [7]);
+    rig.finish()
+}
+
+#[test]
+fn r24_reservations_capture_no_baseline() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10).reservation();
+    drop(ticket.acquire()?);
+    let told = kinds(&events);
+    assert!(told.contains(&EventKind::TicketStarted) && told.contains(&EventKind::TicketEnded));
+    assert!(!told.contains(&EventKind::BaselineCaptured), "{told:?}");
+    rig.finish()
+}
+
+#[test]
+fn r24_waits_and_their_ends_are_told() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let token = CancelToken::new();
+    let cancelled = queued(&rig.manager, &ticket, Wait::new().cancel(&token));
+    let timed = queued(&rig.manager, &ticket, Wait::new().timeout(SECOND));
+    let _before = kinds(&events);
+    token.cancel();
+    assert!(cancelled.result().is_err());
+    rig.clock.advance(SECOND);
+    assert!(timed.result().is_err());
+    let told = kinds(&events);
+    assert_eq!(
+        told,
+        [EventKind::AdmissionCancelled, EventKind::AdmissionTimedOut]
+    );
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r24_a_slow_subscriber_loses_events_and_is_told_how_many() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let slow = rig.manager.subscribe(3);
+    let quick = rig.manager.subscribe(1000);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    for _ in 0..5 {
+        drop(ticket.acquire()?);
+    }
+    let all: Vec<Event> = quick.drain().collect();
+    assert_eq!(quick.lost(), 0);
+    let kept: Vec<Event> = slow.drain().collect();
+    assert_eq!(kept, all[..3]);
+    assert_eq!(slow.lost(), all.len() as u64 - 3);
+    // There is room again.
+    drop(ticket.acquire()?);
+    assert!(
+        slow.try_recv()
+            .is_some_and(|event| event.sequence >= all.len() as u64)
+    );
+    rig.finish()
+}
+
+#[test]
+fn r24_a_subscriber_that_is_gone_costs_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let first = rig.manager.subscribe(0);
+    let second = rig.manager.subscribe(100);
+    drop(first);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    drop(ticket.acquire()?);
+    assert!(second.try_recv().is_some());
+    drop(second);
+    drop(ticket.acquire()?);
+    // Whoever comes later sees what comes later: nothing was counted in between.
+    let third = rig.manager.subscribe(100);
+    drop(ticket.acquire()?);
+    assert!(third.try_recv().is_some());
+    rig.finish()
+}
+
+#[test]
+fn r24_guards_taken_before_anybody_watched_are_counted() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let guards = (ticket.acquire()?, ticket.acquire()?);
+    let events = rig.manager.subscribe(100);
+    let third = ticket.acquire()?;
+    let lives: Vec<u64> = events
+        .drain()
+        .filter(|event| event.kind == EventKind::TicketStarted)
+        .map(|event| event.live)
+        .collect();
+    assert_eq!(lives, [3]);
+    drop((guards, third));
+    let ended: Vec<u64> = events
+        .drain()
+        .filter(|event| event.kind == EventKind::TicketEnded)
+        .map(|event| event.live)
+        .collect();
+    assert_eq!(ended, [2, 1, 0]);
+    rig.finish()
+}
+
+#[test]
+fn r24_subscribers_hear_of_the_managers_end() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    drop(rig);
+    // Not the time-out: the channel is closed.
+    let begin = std::time::Instant::now();
+    assert!(events.recv_timeout(Duration::from_secs(60)).is_none());
+    assert!(begin.elapsed() < Duration::from_secs(30));
+    Ok(())
+}
+
+#[test]
+fn r24_a_model_near_the_ceiling_is_warned_of() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let warned = |model| -> Result<bool, Error> {
+        drop(rig.manager.wire_max(model)?);
+        let kind = EventKind::ModelNearCeiling {
+            model,
+            ceiling: 48 * GIB,
+        };
+        Ok(kinds(&events).contains(&kind))
+    };
+    assert!(!warned(43 * GIB)?);
+    assert!(warned(44 * GIB)?);
+    assert!(warned(500 * GIB)?, "only warned of");
+    rig.finish()
+}

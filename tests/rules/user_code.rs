@@ -1,1 +1,522 @@
-//! x
+//! R22: policies, backends and hooks that panic or call back.
+
+use crate::support::{
+    Custom, Pending, Rig, SECOND, acquiring, eager, kinds, next, queued, quiet, until,
+};
+use mlx_wired::ffi::{
+    Backend, BackendError, Device, DeviceKind, MemoryCounters, RecordingBackend, Support,
+};
+use mlx_wired::{
+    CancelToken, Context, Error, EventKind, Manager, OwnedGuard, Policy, PolicyId, Sizes,
+    SumPolicy, Wait,
+};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The manager goes on: others are admitted, wired and restored.
+#[track_caller]
+fn assert_alive(rig: &Rig) {
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1 << 20);
+    let others = Pending::spawn(move || ticket.acquire_owned());
+    let guard = others.result().expect("others are admitted");
+    assert!(rig.limit() >= 1 << 20);
+    drop(guard);
+}
+
+fn assert_panicked(error: Option<Error>, said: &str) {
+    match error {
+        Some(Error::PolicyPanicked { policy, message }) => {
+            assert_eq!((policy.as_str(), message.as_str()), ("Custom", said));
+        }
+        other => panic!("expected the policy's panic, got {other:?}"),
+    }
+}
+
+#[test]
+fn r22_a_panic_in_can_admit_is_the_acquirers_error() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let policy = Custom::new().admits(|_, _, _| panic!("cannot decide"));
+    let ticket = rig.manager.ticket(&policy, 10);
+    assert_panicked(ticket.acquire().err(), "cannot decide");
+    assert_panicked(ticket.try_acquire().err(), "cannot decide");
+    assert!(kinds(&events).contains(&EventKind::PolicyPanicked("cannot decide".into())));
+    assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r22_a_panic_in_can_ever_admit_is_the_acquirers_error() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::new()
+        .admits(|_, _, _| false)
+        .ever(|_, _| panic!("who knows"));
+    let ticket = rig.manager.ticket(&policy, 10);
+    assert_panicked(ticket.acquire().err(), "who knows");
+    assert!(rig.manager.waiting().is_empty());
+    assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r22_a_panic_about_a_waiter_is_its_own_and_the_next_is_examined() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::new().admits(|_, live, new| {
+        assert!(live.count > 0 || new != 13, "unlucky");
+        live.count == 0
+    });
+    let policy = policy.ever(|_, _| true);
+    let of = |bytes| rig.manager.ticket(&policy, bytes);
+    let guard = of(10).acquire_owned()?;
+    let unlucky = queued(&rig.manager, &of(13), Wait::new());
+    let lucky = queued(&rig.manager, &of(10), Wait::new());
+    drop(guard);
+    assert_panicked(unlucky.result().err(), "unlucky");
+    drop(lucky.result()?);
+    assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r22_after_a_panic_in_limit_the_group_counts_as_baseline_and_sum() -> Result<(), Error> {
+    let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
+    let events = rig.manager.subscribe(100);
+    let policy = Custom::new().limits(|_, _| panic!("cannot count"));
+    let ticket = rig.manager.ticket(&policy, 10);
+    let first = ticket.acquire()?;
+    assert_eq!(rig.limit(), 17);
+    let second = ticket.acquire()?;
+    assert_eq!(rig.limit(), 27);
+    assert!(kinds(&events).contains(&EventKind::PolicyPanicked("cannot count".into())));
+    drop((first, second));
+    assert_alive(&rig);
+    rig.finish()
+}
+
+/// Runs its closure when it is asked whether it wants sizes.
+#[derive(Clone)]
+struct Asked(Arc<dyn Fn() + Send + Sync>);
+
+impl Policy for Asked {
+    fn id(&self) -> PolicyId {
+        PolicyId::named("asked")
+    }
+
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+        context.baseline + live.sum
+    }
+
+    fn wants_sizes(&self) -> bool {
+        (self.0)();
+        false
+    }
+}
+
+#[test]
+fn r22_a_panic_in_wants_sizes_wedges_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let armed = Arc::new(AtomicBool::new(false));
+    let flag = armed.clone();
+    let policy = Asked(Arc::new(move || {
+        assert!(!flag.load(Ordering::SeqCst), "armed")
+    }));
+    let ticket = rig.manager.ticket(&policy, 10);
+    let guard = ticket.acquire_owned()?;
+    armed.store(true, Ordering::SeqCst);
+    // An error, a guard or a panic in the caller: whatever it is, the others go on.
+    let ticket = ticket.clone();
+    let _ended = std::thread::spawn(move || drop(ticket.acquire())).join();
+    assert_alive(&rig);
+    Pending::spawn(move || drop(guard)).result();
+    assert_eq!(rig.limit(), 0);
+    rig.finish()
+}
+
+#[test]
+fn r22_wants_sizes_may_look_at_the_manager() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let manager = rig.manager.clone();
+    let asks = Arc::new(AtomicUsize::new(0));
+    let count = asks.clone();
+    let policy = Asked(Arc::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let _limit = manager.applied();
+    }));
+    let manager = rig.manager.clone();
+    Pending::spawn(move || {
+        let ticket = manager.ticket(&policy, 10);
+        ticket.acquire_owned().map(drop)
+    })
+    .result()?;
+    assert!(asks.load(Ordering::SeqCst) > 0);
+    rig.finish()
+}
+
+#[test]
+fn r22_acquiring_from_a_policy_is_refused_where_it_would_deadlock() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let answers: Arc<Mutex<Vec<Option<Error>>>> = Arc::default();
+    let own: Arc<OnceLock<mlx_wired::Ticket>> = Arc::default();
+    let (log, inner) = (answers.clone(), own.clone());
+    let ask = move || {
+        if let Some(ticket) = inner.get() {
+            let mut log = log.lock().expect("not poisoned");
+            log.push(ticket.acquire().err());
+            log.push(ticket.acquire_owned().err());
+            log.push(ticket.admit_timeout(SECOND).err());
+        }
+    };
+    let again = ask.clone();
+    let policy = Custom::new()
+        .admits(move |_, _, _| {
+            ask();
+            true
+        })
+        .limits(move |_, live| {
+            again();
+            live.sum
+        });
+    let ticket = rig.manager.ticket(&policy, 10);
+    let _first = own.set(ticket.clone());
+    let guard = Pending::spawn(move || ticket.acquire_owned()).result()?;
+    let answers = answers.lock().expect("not poisoned").clone();
+    assert!(answers.len() >= 6, "asked in both: {answers:?}");
+    assert!(
+        answers
+            .iter()
+            .all(|answer| *answer == Some(Error::Reentrant)),
+        "{answers:?}"
+    );
+    drop(guard);
+    assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r22_every_call_from_a_policy_returns() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let manager = rig.manager.clone();
+    let call_all = move || {
+        let refused = [
+            manager.poke(),
+            manager.set_pressure(0.5),
+            manager.configure(|config| config.margin(0.5)),
+        ];
+        assert!(
+            refused
+                .iter()
+                .all(|answer| *answer == Err(Error::Reentrant)),
+            "{refused:?}"
+        );
+        manager.maintain();
+        let _events = manager.subscribe(1);
+        let _told = (
+            manager.applied(),
+            manager.stats(),
+            manager.waiting(),
+            manager.budget(),
+        );
+        let other = manager.ticket(&SumPolicy::uncapped(), 1);
+        let refused = [other.acquire().err(), manager.wire_max(1).err()];
+        assert!(
+            refused
+                .iter()
+                .all(|answer| *answer == Some(Error::Reentrant)),
+            "{refused:?}"
+        );
+    };
+    let again = call_all.clone();
+    let policy = Custom::new()
+        .admits(move |_, _, _| {
+            call_all();
+            true
+        })
+        .limits(move |_, live| {
+            again();
+            live.sum
+        });
+    let ticket = rig.manager.ticket(&policy, 10);
+    // No policy panicked: else this is its error, or the event below.
+    let events = rig.manager.subscribe(1000);
+    let guard = Pending::spawn(move || ticket.acquire_owned()).result()?;
+    drop(guard);
+    let panicked = |kind: &EventKind| matches!(kind, EventKind::PolicyPanicked(_));
+    assert!(!kinds(&events).iter().any(panicked));
+    assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r22_a_policy_of_one_manager_may_use_another() -> Result<(), Error> {
+    let rigs = (Rig::new(quiet())?, Rig::new(quiet())?);
+    let inner = rigs.1.manager.ticket(&SumPolicy::capped(10), 10);
+    let policy = Custom::new().admits(move |_, _, _| inner.try_acquire().is_ok());
+    drop(rigs.0.manager.ticket(&policy, 1).acquire()?);
+    rigs.0.finish()?;
+    rigs.1.finish()
+}
+
+/// A place where a test leaves a guard for a policy to drop.
+type Stash = Arc<Mutex<Option<OwnedGuard>>>;
+
+#[test]
+fn r22_a_guard_released_inside_a_policy_is_examined_afterwards() -> Result<(), Error> {
+    for in_limit in [false, true] {
+        let rig = Rig::new(eager())?;
+        let stash = Stash::default();
+        let (first, second) = (stash.clone(), stash.clone());
+        let release = |stash: &Stash| drop(stash.lock().expect("not poisoned").take());
+        let policy = Custom::new()
+            .admits(move |_, _, _| {
+                if !in_limit {
+                    release(&first);
+                }
+                true
+            })
+            .limits(move |_, live| {
+                if in_limit {
+                    release(&second);
+                }
+                live.sum
+            });
+        let other = rig.manager.ticket(&SumPolicy::capped(100), 100);
+        *stash.lock().expect("not poisoned") = Some(other.acquire_owned()?);
+        let waiting = queued(&rig.manager, &other, Wait::new());
+        let ticket = rig.manager.ticket(&policy, 10);
+        let guard = Pending::spawn(move || ticket.acquire_owned()).result()?;
+        let admitted = waiting.result()?;
+        assert_eq!(rig.limit(), 100);
+        drop(admitted);
+        assert_eq!(rig.limit(), 10);
+        drop(guard);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r22_a_guard_of_the_same_group_released_inside_can_admit() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let stash = Stash::default();
+    let inner = stash.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, new| {
+            let fits = live.sum + new <= 100;
+            if !fits {
+                // Makes room, too late for this answer.
+                drop(inner.lock().expect("not poisoned").take());
+            }
+            fits
+        })
+        .ever(|_, _| true);
+    let ticket = rig.manager.ticket(&policy, 100);
+    *stash.lock().expect("not poisoned") = Some(ticket.acquire_owned()?);
+    let acquired = acquiring(&ticket, Wait::new()).result()?;
+    assert_eq!(rig.limit(), 100);
+    drop(acquired);
+    rig.finish()
+}
+
+#[test]
+fn r22_a_guard_released_inside_can_admit_after_a_head_gave_up() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let stash = Stash::default();
+    let inner = stash.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, new| {
+            let fits = live.sum + new <= 100;
+            if !fits && new == 50 {
+                drop(inner.lock().expect("not poisoned").take());
+            }
+            fits
+        })
+        .ever(|_, _| true);
+    let of = |bytes| rig.manager.ticket(&policy, bytes);
+    *stash.lock().expect("not poisoned") = Some(of(60).acquire_owned()?);
+    let token = CancelToken::new();
+    let head = queued(&rig.manager, &of(100), Wait::new().cancel(&token));
+    let behind = queued(&rig.manager, &of(50), Wait::new());
+    token.cancel();
+    assert!(head.result().is_err());
+    drop(behind.result()?);
+    rig.finish()
+}
+
+/// A policy that uses the manager when it is dropped.
+struct Farewell(Manager, Arc<AtomicUsize>);
+
+impl Policy for Farewell {
+    fn id(&self) -> PolicyId {
+        PolicyId::named("farewell")
+    }
+
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+        context.baseline + live.sum
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let _limit = self.0.applied();
+    }
+}
+
+#[test]
+fn r22_a_policy_may_use_the_manager_when_it_is_dropped() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let drops = Arc::new(AtomicUsize::new(0));
+    let (manager, count) = (rig.manager.clone(), drops.clone());
+    Pending::spawn(move || -> Result<(), Error> {
+        let new = || Arc::new(Farewell(manager.clone(), count.clone()));
+        // The second takes the place of the first, which nobody else has.
+        drop(manager.ticket(&new(), 1).acquire()?);
+        drop(manager.ticket(&new(), 1).acquire()?);
+        // A new group takes the place of both.
+        drop(manager.ticket(&SumPolicy::capped(1), 1));
+        drop(manager.ticket(&SumPolicy::capped(2), 1));
+        Ok(())
+    })
+    .result()?;
+    assert_eq!(drops.load(Ordering::SeqCst), 2);
+    assert_alive(&rig);
+    rig.finish()
+}
+
+/// A backend whose every method can be made to panic.
+#[derive(Debug, Default)]
+struct Panicking {
+    synchronizes: AtomicBool,
+    limit: Mutex<u64>,
+}
+
+impl Backend for Panicking {
+    fn device(&self) -> Device {
+        Device::new(DeviceKind::Metal, Support::Supported)
+    }
+
+    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        let mut limit = self.limit.lock().expect("not poisoned");
+        Ok(std::mem::replace(&mut *limit, bytes))
+    }
+
+    fn synchronize(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn memory(&self) -> Result<MemoryCounters, BackendError> {
+        Ok(MemoryCounters::default())
+    }
+
+    fn synchronizes(&self) -> bool {
+        assert!(!self.synchronizes.load(Ordering::SeqCst), "asked too often");
+        true
+    }
+}
+
+#[test]
+fn r22_a_backend_that_panics_when_asked_whether_it_synchronises() -> Result<(), Error> {
+    let backend = Arc::new(Panicking::default());
+    let manager = Manager::builder()
+        .backend(backend.clone())
+        .config(quiet())
+        .build()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+    let guard = ticket.acquire_owned()?;
+    backend.synchronizes.store(true, Ordering::SeqCst);
+    let second = ticket.clone();
+    let _ended = std::thread::spawn(move || drop(second.acquire())).join();
+    let _ended = std::thread::spawn(move || drop(guard)).join();
+    backend.synchronizes.store(false, Ordering::SeqCst);
+    Pending::spawn(move || ticket.acquire_owned().map(drop)).result()?;
+    assert_eq!(*backend.limit.lock().expect("not poisoned"), 0);
+    Ok(())
+}
+
+/// Waits inside a policy until the test lets it go on.
+#[derive(Clone, Default)]
+struct Brake(Arc<(AtomicBool, AtomicBool)>);
+
+impl Brake {
+    fn stop(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        until(|| self.0.1.load(Ordering::SeqCst), "the policy may go on");
+    }
+
+    fn wait_stopped(&self) {
+        until(|| self.0.0.load(Ordering::SeqCst), "the policy was called");
+    }
+
+    fn release(&self) {
+        self.0.1.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn r22_a_slow_can_admit_holds_up_nobody_of_another_group() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let slow = brake.clone();
+    let policy = Custom::new().admits(move |_, _, _| {
+        slow.stop();
+        true
+    });
+    let ticket = rig.manager.ticket(&policy, 10);
+    let pending = acquiring(&ticket, Wait::new());
+    brake.wait_stopped();
+    assert_alive(&rig);
+    let full = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = full.acquire()?;
+    let waiting = queued(&rig.manager, &full, Wait::new());
+    drop(guard);
+    drop(waiting.result()?);
+    pending.assert_pending();
+    brake.release();
+    drop(pending.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r22_the_setter_runs_with_nothing_held() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 5);
+    let gate = rig.backend.gate();
+    let first = acquiring(&ticket, Wait::new());
+    gate.wait_entered(1);
+    // The whole interface answers meanwhile.
+    let manager = rig.manager.clone();
+    Pending::spawn(move || {
+        manager.maintain();
+        let _told = (manager.applied(), manager.stats(), manager.waiting());
+        manager.poke()
+    })
+    .result()?;
+    assert!(
+        rig.manager
+            .ticket(&SumPolicy::capped(10), 6)
+            .try_acquire()
+            .is_err()
+    );
+    let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
+    gate.open();
+    drop(first.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r22_a_hook_may_use_the_manager() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let mut guard = ticket.acquire_owned()?;
+    let (manager, other) = (rig.manager.clone(), ticket.clone());
+    guard.before_release(move || {
+        manager.poke()?;
+        manager.maintain();
+        drop(other.acquire()?);
+        Ok(())
+    });
+    let released = Pending::spawn(move || guard.release()).result();
+    assert_eq!(released.error, None);
+    rig.finish()
+}
