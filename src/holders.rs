@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::thread::{Thread, ThreadId};
+use std::thread::Thread;
 
 type Place = &'static Location<'static>;
 
@@ -266,11 +266,5 @@ impl Slot {
             thread: thread.clone(),
             bound: true,
         })
-    }
-}
-
-impl Seen {
-    pub(crate) fn thread_id(&self) -> ThreadId {
-        self.thread.id()
     }
 }

@@ -84,7 +84,7 @@ mod ticket;
 pub use error::{Error, GroupLimit};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
-    CancelToken, Config, Manager, ManagerBuilder, OnApplyFailure, Stats, Waiting, WireMode,
+    CancelToken, Config, Holder, Manager, ManagerBuilder, OnApplyFailure, Stats, Waiting, WireMode,
 };
 pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,

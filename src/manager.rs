@@ -6,6 +6,7 @@ pub(crate) mod core;
 pub(crate) mod group;
 mod housekeeping;
 pub(crate) mod queue;
+pub(crate) mod registry;
 mod release;
 mod session;
 mod shared;
@@ -14,6 +15,7 @@ pub(crate) mod word;
 
 pub use config::{Config, OnApplyFailure, WireMode};
 pub use queue::{CancelToken, Waiting};
+pub use registry::Holder;
 pub use shared::ManagerBuilder;
 
 use self::core::{Core, Locked};
@@ -52,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
     events: Bus,
+    pub(crate) tickets: Mutex<registry::Registry>,
     epoch: AtomicU64,
     /// Whether this manager owns its backend's resource.
     claimed: AtomicBool,
@@ -200,6 +203,15 @@ impl Manager {
             .into_iter()
             .map(|(_, waiter)| Waiting::from(&**waiter))
             .collect()
+    }
+
+    /// Who holds what, where and on which thread; the largest first.
+    ///
+    /// Guards are recorded as they are acquired and released, without a common lock: one that comes or goes during the
+    /// call may be in the answer or not. A guard that was forgotten or leaked stays.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Holder> {
+        self.0.inner.holders()
     }
 
     /// Subscribes to the events from now on. At most `capacity` wait to be received (at least 1); more are

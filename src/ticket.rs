@@ -12,6 +12,7 @@ use crate::Error;
 use crate::manager::Inner;
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::group::{Group, SizeCount};
+use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, AtomicU64, Ordering};
@@ -82,8 +83,7 @@ struct Info {
     can_refuse: bool,
     wants_sizes: bool,
     formula: Formula,
-    policy_label: Arc<str>,
-    label: Option<Arc<str>>,
+    about: Arc<About>,
 }
 
 impl Ticket {
@@ -99,8 +99,12 @@ impl Ticket {
             policy,
             formula,
             manager: manager.clone(),
-            policy_label,
-            label: None,
+            about: Arc::new(About {
+                bytes,
+                kind: Kind::Active,
+                policy: policy_label,
+                label: None,
+            }),
         };
         Self {
             group,
@@ -130,12 +134,25 @@ impl Ticket {
     /// Names it, for messages and events.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
-        Arc::make_mut(&mut self.info).label = Some(label.into());
+        self.describe(|about| about.label = Some(label.into()));
         self
+    }
+
+    /// Changes what people are told of it.
+    fn describe(&mut self, change: impl FnOnce(&mut About)) {
+        let mut about = (*self.info.about).clone();
+        change(&mut about);
+        let info = Arc::make_mut(&mut self.info);
+        info.about = Arc::new(about);
+        info.manager
+            .tickets
+            .lock()
+            .register(self.id, info.about.clone());
     }
 
     fn of_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
+        self.describe(|about| about.kind = kind);
         self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
         self.route = if self.group.custom || kind == Kind::Reservation || self.bytes > MAX_SUM {
             Route::Locked
@@ -162,7 +179,7 @@ impl Ticket {
     /// Its name, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.info.label.as_deref()
+        self.info.about.label.as_deref()
     }
 
     /// Its number in the process, as in events. From 1.
@@ -342,7 +359,7 @@ impl Ticket {
     }
 
     pub(crate) fn policy_label(&self) -> &Arc<str> {
-        &self.info.policy_label
+        &self.info.about.policy
     }
 
     pub(crate) fn wants_sizes(&self) -> bool {
@@ -364,10 +381,10 @@ impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
             .field("id", &self.id)
-            .field("label", &self.info.label)
+            .field("label", &self.info.about.label)
             .field("bytes", &self.bytes)
             .field("kind", &self.kind)
-            .field("policy", &self.info.policy_label)
+            .field("policy", &self.info.about.policy)
             .finish_non_exhaustive()
     }
 }

@@ -123,6 +123,7 @@ impl ManagerBuilder {
             backend: self.backend,
             device,
             events: Bus::default(),
+            tickets: Mutex::default(),
             epoch: AtomicU64::new(0),
             claimed: AtomicBool::new(false),
             last_failure: Mutex::new(None),

@@ -163,7 +163,10 @@ impl Raw {
         let may_lower = ticket.may_lower(ticket.flags());
         let result = user_code::catch(|| match hook {
             // Dropped here, too: its destructor is the user's.
-            hook if !may_lower => Ok(drop(hook)),
+            hook if !may_lower => {
+                drop(hook);
+                Ok(())
+            }
             Some(hook) => hook().map_err(|error| error.to_string()),
             None if manager.synchronizes_now() => {
                 manager.synchronize().map_err(|error| error.to_string())

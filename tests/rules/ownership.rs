@@ -1,8 +1,10 @@
 //! R23: one owner, its settings, and its end.
 
-use crate::support::{Pending, Rig, SECOND, acquiring, eager, queued, quiet};
+use crate::support::{Pending, Rig, SECOND, acquiring, eager, next, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Error, Manager, OnApplyFailure, Policy, SumPolicy, Wait, WireMode};
+use mlx_wired::{
+    Config, Error, EventKind, Manager, OnApplyFailure, Policy, SumPolicy, Wait, WireMode,
+};
 use std::process::Command;
 use std::time::Duration;
 

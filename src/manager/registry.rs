@@ -1,0 +1,101 @@
+//! The tickets of a manager, so that what is recorded of a guard (the ticket's number) can be told to people.
+
+use super::Inner;
+use crate::holders::{self, Seen};
+use crate::sync::Arc;
+use crate::ticket::Kind;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::thread::ThreadId;
+
+/// What people want to know of a ticket.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) bytes: u64,
+    pub(crate) kind: Kind,
+    pub(crate) policy: Arc<str>,
+    pub(crate) label: Option<Arc<str>>,
+}
+
+/// The tickets by number. A ticket that is gone stays until the next sweep, since a forgotten guard may still
+/// hold its demand.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    tickets: HashMap<u64, Arc<About>>,
+    sweep_at: usize,
+}
+
+impl Registry {
+    pub(crate) fn register(&mut self, id: u64, about: Arc<About>) {
+        if self.tickets.len() >= self.sweep_at {
+            self.sweep();
+        }
+        self.tickets.insert(id, about);
+    }
+
+    /// Forgets tickets that are gone and hold nothing. Each sweep waits until the number has doubled, so that
+    /// registering costs a constant on average.
+    fn sweep(&mut self) {
+        let held: Vec<u64> = holders::all().iter().map(|seen| seen.ticket).collect();
+        self.tickets
+            .retain(|id, about| Arc::strong_count(about) > 1 || held.contains(id));
+        self.sweep_at = (self.tickets.len() * 2).max(64);
+    }
+}
+
+/// One live guard, as [`Manager::holders`](crate::Manager::holders) tells it. Sizes in bytes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Its ticket's [id](crate::Ticket::id).
+    pub ticket: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its policy's label.
+    pub policy: Arc<str>,
+    /// Its ticket's name.
+    pub label: Option<Arc<str>>,
+    /// Where it was acquired.
+    pub place: &'static Location<'static>,
+    /// The thread that acquired it.
+    pub thread: ThreadId,
+    /// That thread's name.
+    pub thread_name: Option<String>,
+    /// Whether only that thread can release it.
+    pub bound: bool,
+}
+
+impl Inner {
+    /// Who holds what, the largest first. What others do meanwhile may be missing or already gone.
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        let seen = holders::all();
+        let registry = self.tickets.lock();
+        let mut holders: Vec<Holder> = seen
+            .into_iter()
+            .filter_map(|seen| {
+                let about = registry.tickets.get(&seen.ticket)?;
+                Some(Holder::new(&seen, about))
+            })
+            .collect();
+        holders.sort_by_key(|holder| std::cmp::Reverse(holder.bytes));
+        holders
+    }
+}
+
+impl Holder {
+    fn new(seen: &Seen, about: &About) -> Self {
+        Self {
+            ticket: seen.ticket,
+            bytes: about.bytes,
+            kind: about.kind,
+            policy: about.policy.clone(),
+            label: about.label.clone(),
+            place: seen.place,
+            thread: seen.thread.id(),
+            thread_name: seen.thread.name().map(str::to_owned),
+            bound: seen.bound,
+        }
+    }
+}
