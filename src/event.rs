@@ -30,7 +30,7 @@ pub struct Event {
     pub applied: Option<u64>,
     /// Live guards of every kind.
     pub live: u64,
-    /// Waiting acquires.
+    /// Waiting acquires; [`EventKind::AdmissionWait`] does not count its own yet.
     pub waiters: u64,
 }
 

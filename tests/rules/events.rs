@@ -84,10 +84,12 @@ fn r24_events_carry_ticket_sizes_and_counts() -> Result<(), Error> {
     );
     assert_eq!(started.policy.as_deref(), Some("SumPolicy"));
     assert_eq!((started.live, started.waiters), (1, 0));
+    // As in mlx-swift, it does not count itself.
     let wait = find(&EventKind::AdmissionWait);
     assert_eq!(
         (wait.ticket, wait.live, wait.waiters),
-        (Some(ticket.id()), 1, 1)
+        (Some(ticket.id()), 1, 0),
+        "itself not counted, as in the Swift actor"
     );
     let computed = find(&EventKind::LimitComputed);
     assert!(computed.desired.is_some());

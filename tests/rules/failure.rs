@@ -112,6 +112,23 @@ fn r11_the_queue_is_examined_after_a_withdrawal() -> Result<(), Error> {
 }
 
 #[test]
+fn r11_an_admitted_waiter_whose_raise_fails_holds_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(100);
+    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let large = rig.manager.ticket(&policy, 60);
+    let waiting = queued(&rig.manager, &large, Wait::new());
+    rig.backend.set_failing(true);
+    drop(guard);
+    assert_set_limit(waiting.result().err(), 60);
+    rig.backend.set_failing(false);
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), 0);
+    drop(rig.manager.ticket(&policy, 100).try_acquire()?);
+    rig.finish()
+}
+
+#[test]
 fn r11_a_panicking_setter_is_a_failing_one() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);

@@ -1,6 +1,7 @@
 //! The rules of the contract, proven at the public interface. Each test is named after its rule.
 
 mod admission;
+mod allocations;
 mod ceiling;
 mod custom;
 mod events;
@@ -9,6 +10,7 @@ mod guards;
 mod hysteresis;
 mod limit;
 mod linger;
+mod mixed;
 mod ownership;
 mod policy_only;
 mod support;

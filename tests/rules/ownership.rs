@@ -1,6 +1,6 @@
 //! R23: one owner, its settings, and its end.
 
-use crate::support::{Pending, Rig, SECOND, acquiring, eager, next, queued, quiet};
+use crate::support::{Custom, Pending, Rig, SECOND, acquiring, eager, next, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     Config, Error, EventKind, Manager, OnApplyFailure, Policy, SumPolicy, Wait, WireMode,
@@ -254,7 +254,7 @@ fn r23_an_acquire_during_a_change_of_mode_keeps_its_restore() -> Result<(), Erro
 fn r23_close_ends_waits_gives_no_guards_and_restores_with_the_last() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let ticket = rig.manager.ticket(&SumPolicy::capped(20), 10);
-    let custom = rig.manager.ticket(&crate::support::Custom::capped(10), 10);
+    let custom = rig.manager.ticket(&Custom::capped(10), 10);
     let guards = (ticket.acquire()?, ticket.acquire()?, custom.acquire()?);
     let waiting = [
         queued(&rig.manager, &ticket, Wait::new()),
@@ -312,4 +312,18 @@ fn r23_guards_outlive_the_last_handle() -> Result<(), Error> {
     backend.assert_baseline(0);
     backend.assert_rules();
     Ok(())
+}
+
+#[test]
+fn r23_close_from_inside_a_policy_gives_no_guard() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let manager = rig.manager.clone();
+    let policy = Custom::new().admits(move |_, _, _| {
+        manager.close();
+        true
+    });
+    let ticket = rig.manager.ticket(&policy, 10);
+    let result = acquiring(&ticket, Wait::new()).result();
+    assert_eq!(result.err(), Some(Error::Closed));
+    rig.finish()
 }

@@ -3,6 +3,7 @@
 use crate::support::{Custom, GIB, Rig, eager, kinds, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Error, EventKind, FixedPolicy, SumPolicy};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -172,6 +173,20 @@ fn r12_a_panicking_hook_does_not_prevent_the_release() -> Result<(), Error> {
         |kind| matches!(kind, EventKind::ReleaseFailed(reason) if reason.contains("the hook's panic")),
     );
     assert!(told);
+    drop(ticket.acquire()?);
+    rig.finish()
+}
+
+#[test]
+fn r12_a_hook_that_panics_while_its_thread_unwinds() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let unwound = catch_unwind(AssertUnwindSafe(|| -> Result<(), Error> {
+        let mut guard = ticket.acquire()?;
+        guard.before_release(|| panic!("the hook's panic"));
+        panic!("the work's own panic");
+    }));
+    assert!(unwound.is_err());
     drop(ticket.acquire()?);
     rig.finish()
 }

@@ -520,3 +520,23 @@ fn r22_a_hook_may_use_the_manager() -> Result<(), Error> {
     assert_eq!(released.error, None);
     rig.finish()
 }
+
+/// A panic's payload that panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the payload's own panic");
+    }
+}
+
+#[test]
+fn r22_a_payload_that_panics_when_dropped_wedges_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::new().limits(|_, _| std::panic::panic_any(Bomb));
+    let ticket = rig.manager.ticket(&policy, 10);
+    // An error, a guard or a panic in the caller: whatever it is, the others go on.
+    let _ended = std::thread::spawn(move || drop(ticket.acquire())).join();
+    assert_alive(&rig);
+    rig.finish()
+}

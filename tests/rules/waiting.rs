@@ -2,8 +2,8 @@
 
 use crate::support::{Pending, Rig, SECOND, acquiring, queued, quiet};
 use mlx_wired::clock::Clock;
-use mlx_wired::{CancelToken, Error, Kind, SumPolicy, Wait};
-use std::time::Duration;
+use mlx_wired::{CancelToken, Error, Kind, Manager, SumPolicy, Wait};
+use std::time::{Duration, Instant};
 
 #[test]
 fn r15_acquire_blocks_until_a_release() -> Result<(), Error> {
@@ -280,4 +280,23 @@ fn r15_waiting_tells_who_waits_in_order() -> Result<(), Error> {
     drop(waiting.0.result()?);
     drop(waiting.1.result()?);
     rig.finish()
+}
+
+#[test]
+fn r15_deadlines_are_kept_on_the_systems_clock_too() -> Result<(), Error> {
+    let manager = Manager::builder().config(quiet()).build()?;
+    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let patience = Duration::from_millis(5);
+    let begin = Instant::now();
+    match ticket.admit_timeout(patience).err() {
+        Some(Error::Timeout { waited, .. }) => assert!(waited >= patience),
+        other => panic!("{other:?}"),
+    }
+    let refused = ticket.admit_deadline(Instant::now() + patience).err();
+    assert!(refused.is_some_and(|error| error.is_timeout()));
+    assert!(begin.elapsed() >= 2 * patience);
+    drop(guard);
+    drop(ticket.try_acquire()?);
+    Ok(())
 }

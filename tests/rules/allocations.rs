@@ -1,0 +1,101 @@
+//! R15: a refusal allocates nothing.
+
+use crate::support::{Custom, Rig, acquiring, queued, quiet};
+use mlx_wired::{Error, SumPolicy, Ticket, Wait};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Counts the calling thread's allocations.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to `System` unchanged; counting neither allocates nor panics.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on; `pointer` came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[track_caller]
+fn assert_refused_without_allocating(ticket: &Ticket) {
+    // What a thread's first acquire makes once is made here.
+    drop(ticket.try_acquire());
+    let before = COUNT.get();
+    let refused = ticket.try_acquire();
+    let after = COUNT.get();
+    assert!(
+        matches!(refused, Err(Error::WouldBlock { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(after - before, 0, "allocations");
+}
+
+#[test]
+fn r15_would_block_allocates_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    for ticket in [
+        rig.manager.ticket(&SumPolicy::capped(10), 10),
+        rig.manager.ticket(&Custom::capped(10), 10),
+    ] {
+        let guard = ticket.acquire()?;
+        assert_refused_without_allocating(&ticket);
+        assert_refused_without_allocating(&ticket.clone().reservation());
+        let waiting = queued(&rig.manager, &ticket, Wait::new());
+        assert_refused_without_allocating(&ticket);
+        drop(guard);
+        drop(waiting.result()?);
+    }
+    rig.finish()
+}
+
+#[test]
+fn r15_would_block_behind_a_setter_call_allocates_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    for ticket in [
+        rig.manager.ticket(&SumPolicy::capped(100), 10),
+        rig.manager.ticket(&SumPolicy::uncapped(), 10),
+    ] {
+        let gate = rig.backend.gate();
+        let first = acquiring(&ticket, Wait::new());
+        gate.wait_entered(1);
+        assert_refused_without_allocating(&ticket);
+        gate.open();
+        drop(first.result()?);
+    }
+    rig.finish()
+}
+
+#[test]
+fn r5_a_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    for ticket in [
+        rig.manager.ticket(&SumPolicy::capped(1000), 10),
+        rig.manager.ticket(&SumPolicy::uncapped(), 10),
+        rig.manager.ticket(&mlx_wired::MaxPolicy::new(), 10),
+        rig.manager.ticket(&mlx_wired::FixedPolicy::new(10), 10),
+    ] {
+        let keep = (ticket.acquire()?, ticket.acquire()?);
+        drop(keep.1);
+        let (allocations, calls) = (COUNT.get(), rig.calls());
+        for _ in 0..100 {
+            drop(ticket.acquire()?);
+        }
+        assert_eq!(COUNT.get() - allocations, 0, "{ticket:?}");
+        assert_eq!(rig.calls(), calls, "{ticket:?}");
+        drop(keep.0);
+    }
+    rig.finish()
+}

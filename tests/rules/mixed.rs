@@ -1,0 +1,115 @@
+//! Policies of different kinds that share an id, and so a group.
+
+use crate::support::{Custom, Rig, eager, quiet};
+use mlx_wired::{BudgetPolicy, Error, MaxPolicy, PolicyId, SumPolicy};
+
+#[test]
+fn r1_a_custom_policy_decides_for_its_own_tickets_in_a_built_in_ones_group() -> Result<(), Error> {
+    for built_in_first in [false, true] {
+        let rig = Rig::new(quiet())?;
+        let built_in = SumPolicy::capped(100).with_id(PolicyId::named("mixed"));
+        let custom = Custom::capped(30).named("mixed");
+        let (built_in, custom) = if built_in_first {
+            let built_in = rig.manager.ticket(&built_in, 20);
+            (built_in, rig.manager.ticket(&custom, 20))
+        } else {
+            let custom = rig.manager.ticket(&custom, 20);
+            (rig.manager.ticket(&built_in, 20), custom)
+        };
+        let first = built_in.acquire()?;
+        let refused = custom.try_acquire().err();
+        assert!(
+            refused.is_some_and(|error| error.is_would_block()),
+            "20 + 20 > 30"
+        );
+        let second = built_in.try_acquire()?;
+        drop((first, second));
+        let first = custom.try_acquire()?;
+        assert!(custom.try_acquire().is_err());
+        drop(first);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r2_a_custom_policy_speaks_for_a_group_that_a_built_in_one_began() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let built_in = SumPolicy::uncapped().with_id(PolicyId::named("spoken for"));
+    let doubled = Custom::new()
+        .named("spoken for")
+        .limits(|_, live| 2 * live.sum + live.max);
+    let built_in = rig.manager.ticket(&built_in, 10);
+    let doubled = rig.manager.ticket(&doubled, 20);
+    let first = built_in.acquire()?;
+    let second = doubled.acquire()?;
+    assert_eq!(rig.limit(), 2 * 30 + 20);
+    assert_eq!((first.wanted(), second.wanted()), (10, 80));
+    drop(second);
+    assert_eq!(rig.limit(), 2 * 10 + 10);
+    let third = built_in.acquire()?;
+    assert_eq!(rig.limit(), 20);
+    drop((first, third));
+    rig.finish()
+}
+
+#[test]
+fn r2_the_largest_is_that_of_all_policies_of_the_id() -> Result<(), Error> {
+    for sum_first in [false, true] {
+        let rig = Rig::new(eager())?;
+        let id = PolicyId::named("largest");
+        let sum = SumPolicy::uncapped().with_id(id.clone());
+        let max = MaxPolicy::new().with_id(id);
+        let (sum, max) = if sum_first {
+            let sum = rig.manager.ticket(&sum, 100);
+            (sum, rig.manager.ticket(&max, 10))
+        } else {
+            let max = rig.manager.ticket(&max, 10);
+            (rig.manager.ticket(&sum, 100), max)
+        };
+        let large = sum.acquire()?;
+        assert_eq!(rig.limit(), 100);
+        let small = max.acquire()?;
+        assert_eq!(rig.limit(), 100, "baseline + the largest of all");
+        drop(small);
+        assert_eq!(rig.limit(), 100, "the newest admitted policy still speaks");
+        drop(large);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r1_each_ticket_goes_by_its_own_cap() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let id = PolicyId::named("two caps");
+    let wide = BudgetPolicy::new(0).with_cap(100).with_id(id.clone());
+    let narrow = BudgetPolicy::new(0).with_cap(30).with_id(id);
+    let wide = rig.manager.ticket(&wide, 40);
+    let narrow = rig.manager.ticket(&narrow, 10);
+    let small = narrow.try_acquire()?;
+    let large = wide.try_acquire()?;
+    assert!(narrow.try_acquire().is_err());
+    let second = wide.try_acquire()?;
+    assert_eq!(rig.limit(), 90);
+    drop((small, large, second));
+    rig.finish()
+}
+
+#[test]
+fn r2_a_ticket_of_another_cap_that_is_never_acquired_changes_nothing() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let id = PolicyId::named("unused");
+    let used = SumPolicy::capped(100).with_id(id.clone());
+    let used = rig.manager.ticket(&used, 40);
+    let first = used.acquire()?;
+    let unused = SumPolicy::capped(10).with_id(id);
+    let _unused = rig.manager.ticket(&unused, 10);
+    let second = used.acquire()?;
+    assert_eq!(rig.limit(), 80);
+    assert!(used.try_acquire().is_err());
+    drop(first);
+    assert_eq!(rig.limit(), 40);
+    drop(second);
+    rig.finish()
+}
