@@ -2,6 +2,7 @@
 
 use crate::ffi::BackendError;
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 /// Why a guard was not given, or a setting not taken.
@@ -48,6 +49,19 @@ pub enum Error {
         size: u64,
         /// What the group may hold at most, where the policy tells.
         capacity: Option<u64>,
+    },
+    /// The wait would never end: threads that wait hold what is waited for, this one among them.
+    ///
+    /// Acquire before entering the pool, or run the inner parallelism in a pool of its own.
+    WouldDeadlock {
+        /// What was asked for.
+        requested: u64,
+        /// The size of a guard in the circle, this thread's if it holds one.
+        held: u64,
+        /// Where that guard was acquired.
+        held_at: &'static Location<'static>,
+        /// How many threads are in the circle.
+        threads: usize,
     },
     /// A group cannot count this demand.
     GroupFull {
@@ -199,6 +213,19 @@ impl fmt::Display for Error {
                 }
                 write!(f, "; split the work into smaller tickets or raise the cap")
             }
+            Self::WouldDeadlock {
+                requested,
+                held,
+                held_at,
+                threads,
+            } => write!(
+                f,
+                "waiting for {} would never end: {threads} waiting threads hold what they wait for, among it {} \
+                 acquired at {held_at}; acquire before entering the pool, or run the inner parallelism in a pool \
+                 of its own",
+                Bytes(*requested),
+                Bytes(*held),
+            ),
             Self::GroupFull {
                 what: GroupLimit::Bytes,
                 requested,

@@ -1,6 +1,7 @@
 //! Events: what the manager does, as it does it.
 
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::Ordering;
+use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use arc_swap::ArcSwap;
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use std::sync::Arc;
@@ -52,6 +53,11 @@ pub enum EventKind {
     TicketStarted,
     /// A guard was released.
     TicketEnded,
+    /// A live guard's size changed.
+    TicketResized {
+        /// What it was.
+        from: u64,
+    },
     /// The limit that the live guards call for was computed.
     LimitComputed,
     /// The limit was set.

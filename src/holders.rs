@@ -14,7 +14,7 @@
 //! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
 //! at worst to the one acquired while the reader looked.
 
-use crate::sync::Mutex;
+use crate::sync::unmodelled::Mutex;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::Location;
@@ -102,6 +102,9 @@ impl Drop for GiveBack {
     }
 }
 
+/// Set in the keys of owned guards.
+const OWNED: u64 = 1 << 63;
+
 /// Where a guard is recorded: a slot of its thread's slab, or from 64 on a place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record(u64);
@@ -109,6 +112,11 @@ pub(crate) struct Record(u64);
 impl Record {
     /// Recorded nowhere.
     pub(crate) const NONE: Self = Self(u64::MAX);
+
+    /// Whether it is of a borrowed guard, which belongs to its thread.
+    pub(crate) fn is_bound(self) -> bool {
+        self.0 & OWNED == 0
+    }
 
     #[inline]
     pub(crate) fn is_slot(self) -> bool {
@@ -203,7 +211,8 @@ pub(crate) fn list_owned(ticket: u64, place: Place) -> Record {
 #[cold]
 fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
     // Only uniqueness matters.
-    let key = NEXT_LISTED.fetch_add(1, Ordering::Relaxed);
+    let number = NEXT_LISTED.fetch_add(1, Ordering::Relaxed);
+    let key = if owned { number | OWNED } else { number };
     let listed = Listed {
         ticket,
         place,

@@ -1,16 +1,20 @@
 //! The manager: the one owner of the limit.
 
 pub(crate) mod admission;
+mod circles;
 mod config;
 pub(crate) mod core;
+mod cover;
 pub(crate) mod group;
 mod housekeeping;
+mod judge;
 pub(crate) mod queue;
 pub(crate) mod registry;
 mod release;
 mod session;
 mod shared;
 pub(crate) mod user_code;
+mod waiting;
 pub(crate) mod word;
 
 pub use config::{Config, OnApplyFailure, WireMode};
@@ -26,7 +30,7 @@ use crate::event::{Bus, Event, EventKind, Subscriber};
 use crate::ffi::{Backend, BackendError, Device, Support};
 use crate::policy::formula::Basis;
 use crate::policy::{Formula, Policy};
-use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak};
 use crate::ticket::{OwnedGuard, Ticket};
 use std::fmt;
 use std::time::Duration;
@@ -49,7 +53,7 @@ pub(crate) struct Inner {
     this: Weak<Inner>,
     pub(crate) core: Mutex<Core>,
     /// Changes whenever a session has called the setter; sleepers wait on it.
-    pub(crate) turn: AtomicU32,
+    pub(crate) turn: Futex,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
@@ -312,7 +316,7 @@ impl Drop for Inner {
         if let Some(waker) = self.core.lock().housekeeper.take() {
             waker.wake();
         }
-        if *self.claimed.get_mut()
+        if self.claimed.load(Ordering::Relaxed)
             && let Some(resource) = self.backend.exclusive()
         {
             shared::disclaim(resource);
@@ -356,15 +360,15 @@ impl Inner {
         label: &Arc<str>,
         bytes: u64,
     ) -> (Arc<Group>, Option<Arc<SizeCount>>) {
-        let id = policy.id();
+        let key = (policy.id(), std::mem::discriminant(&formula));
         let mut core = self.lock();
         let resolved = formula.resolve(core.budget);
         let custom = formula == Formula::Custom;
-        let index = match core.by_id.get(&id) {
+        let index = match core.by_id.get(&key) {
             Some(index) => *index,
             None => core.make_group(GroupState {
                 shared: Arc::new(Group::new(0, custom)),
-                id,
+                key,
                 policy: policy.clone(),
                 formula,
                 resolved,
@@ -383,9 +387,14 @@ impl Inner {
             state.mixed = true;
             state.shared.reads.close();
         }
-        let counts = custom || state.custom() || resolved.basis() == Basis::Largest;
+        let counts = custom || resolved.basis() == Basis::Largest;
         let size_count = counts.then(|| state.size_count(bytes));
         (state.shared.clone(), size_count)
+    }
+
+    /// The counter of guards of `bytes` in a group that needs the largest size.
+    pub(crate) fn size_count(&self, group: &Group, bytes: u64) -> Arc<SizeCount> {
+        self.lock().group_mut(group.index).size_count(bytes)
     }
 
     pub(crate) fn is_watched(&self) -> bool {
@@ -471,7 +480,7 @@ impl Inner {
             .collect();
         for group in groups {
             core.group_mut(group.index).version += 1;
-            self.pump_any(&mut core, &group);
+            self.pump(&mut core, group.index);
         }
         self.settle(&mut core);
         Ok(())
@@ -529,7 +538,7 @@ impl Inner {
             .map(|state| state.shared.clone())
             .collect();
         for group in groups {
-            self.pump_any(&mut core, &group);
+            self.pump(&mut core, group.index);
         }
         self.settle(&mut core);
         Ok(())

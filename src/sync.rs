@@ -1,33 +1,26 @@
 //! The one place from which the coordinator takes its synchronisation primitives.
+//!
+//! Three sets of them: the standard library's, crossbeam's and `atomic-wait`'s in every normal build; loom's
+//! under `--cfg loom` and shuttle's under `--cfg shuttle`, for the models in `tests/models/`. What the models do
+//! not cover takes the normal ones from [`unmodelled`] in every build: process-wide counters and registries, the
+//! record of holders, and the event bus, to which no model subscribes. [`Arc`] is the standard library's
+//! everywhere, since the models' lack `new_cyclic` and unsizing; counting references is not modelled.
 
-pub(crate) use crossbeam::sync::{Parker, Unparker};
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+#[cfg(any(loom, shuttle))]
+mod model;
+#[cfg(not(any(loom, shuttle)))]
+mod normal;
+pub(crate) mod unmodelled;
+
+#[cfg(any(loom, shuttle))]
+pub(crate) use model::{
+    AtomicBool, AtomicU32, AtomicU64, Futex, Mutex, MutexGuard, Parker, Unparker, thread_local,
+    wait, wake_all,
+};
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use normal::{
+    AtomicBool, AtomicU32, AtomicU64, Futex, Mutex, MutexGuard, Parker, Unparker, thread_local,
+    wait, wake_all,
+};
+pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, Weak};
-
-pub(crate) use std::sync::MutexGuard;
-use std::sync::PoisonError;
-
-/// A mutex without poisoning: no code of a user ever runs while one of the coordinator's is held,
-/// except [`Group::judge`](crate::manager::group::Group), which protects no data.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
-
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sleeps while `word` holds `value`; wakes spuriously now and then.
-pub(crate) fn wait(word: &AtomicU32, value: u32) {
-    atomic_wait::wait(word, value);
-}
-
-/// Wakes every thread that sleeps in [`wait`] on `word`.
-pub(crate) fn wake_all(word: &AtomicU32) {
-    atomic_wait::wake_all(word);
-}

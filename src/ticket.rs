@@ -15,7 +15,7 @@ use crate::manager::group::{Group, SizeCount};
 use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::policy::{Formula, Policy};
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, Ordering, unmodelled};
 use fast::{Fast, Route};
 use raw::Raw;
 use std::fmt;
@@ -101,6 +101,7 @@ impl Ticket {
             manager: manager.clone(),
             about: Arc::new(About {
                 bytes,
+                group: group.index,
                 kind: Kind::Active,
                 policy: policy_label,
                 label: None,
@@ -338,6 +339,18 @@ impl Ticket {
         }
     }
 
+    /// This ticket with another size, for a guard that is resized.
+    fn resized(&self, bytes: u64) -> Self {
+        let mut ticket = self.clone();
+        ticket.bytes = bytes;
+        ticket.id = next_id();
+        if ticket.size_count.is_some() {
+            ticket.size_count = Some(self.info.manager.size_count(&self.group, bytes));
+        }
+        ticket.describe(|about| about.bytes = bytes);
+        ticket.of_kind(self.kind)
+    }
+
     pub(crate) fn manager(&self) -> &Arc<Inner> {
         &self.info.manager
     }
@@ -372,7 +385,7 @@ impl Ticket {
 }
 
 fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
+    static NEXT: unmodelled::AtomicU64 = unmodelled::AtomicU64::new(1);
     // Only uniqueness matters.
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -49,6 +49,8 @@ pub struct Config {
     pub(crate) shrink_cooldown: Duration,
     pub(crate) linger: Duration,
     pub(crate) on_apply_failure: OnApplyFailure,
+    pub(crate) budget: Option<u64>,
+    pub(crate) overtaking: u64,
     pub(crate) housekeeping: bool,
 }
 
@@ -65,6 +67,8 @@ impl Default for Config {
             shrink_cooldown: Duration::from_secs(1),
             linger: Duration::ZERO,
             on_apply_failure: OnApplyFailure::Fail,
+            budget: None,
+            overtaking: 0,
             housekeeping: true,
         }
     }
@@ -132,6 +136,22 @@ impl Config {
     #[must_use]
     pub fn on_apply_failure(mut self, choice: OnApplyFailure) -> Self {
         self.on_apply_failure = choice;
+        self
+    }
+
+    /// Caps the sum of the live sizes over all groups, in bytes, beside each policy. Then all groups wait in one
+    /// line, and every acquire and release takes a lock. Default: none.
+    #[must_use]
+    pub fn budget(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.budget = bytes.into();
+        self
+    }
+
+    /// How many later acquires may be admitted before a waiting one that does not fit yet; then it is served
+    /// next. Default: 0, first in, first out.
+    #[must_use]
+    pub fn overtaking(mut self, times: u64) -> Self {
+        self.overtaking = times;
         self
     }
 

@@ -1,12 +1,11 @@
 //! The state under the manager's lock.
 
 use super::config::{Config, WireMode};
-use super::group::{Group, GroupState};
+use super::group::{Group, GroupKey, GroupState};
 use super::word::Word;
 use super::{Inner, Stats};
 use crate::clock::Waker;
 use crate::ffi::BackendError;
-use crate::policy::PolicyId;
 use crate::policy::formula::Basis;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::ticket::Ticket;
@@ -28,7 +27,8 @@ pub(crate) struct Core {
     /// What a policy capped by the device may hold.
     pub(crate) budget: Option<u64>,
     pub(crate) groups: Vec<Option<GroupState>>,
-    pub(crate) by_id: HashMap<PolicyId, usize>,
+    /// By id and form: policies of different forms never share a group.
+    pub(crate) by_id: HashMap<GroupKey, usize>,
     /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
     /// again after each call.
     pub(crate) busy: bool,
@@ -118,6 +118,8 @@ impl Owed {
 /// An admitted demand whose acquirer waits until the limit covers it.
 pub(crate) struct Uncovered {
     pub(crate) ticket: Ticket,
+    /// What a resized guard had before.
+    pub(crate) from: Option<Ticket>,
     /// The session's present call is to cover it.
     pub(crate) included: bool,
     pub(crate) failed: Option<Failure>,
@@ -149,7 +151,7 @@ impl Core {
     pub(crate) fn make_group(&mut self, mut state: GroupState) -> usize {
         for slot in &mut self.groups {
             if let Some(unused) = slot.take_if(|state| state.is_unused()) {
-                self.by_id.remove(&unused.id);
+                self.by_id.remove(&unused.key);
                 self.replaced.push(unused.policy);
             }
         }
@@ -159,7 +161,7 @@ impl Core {
             self.groups.push(None);
         }
         state.shared = Arc::new(Group::new(index, state.shared.custom));
-        self.by_id.insert(state.id.clone(), index);
+        self.by_id.insert(state.key.clone(), index);
         self.groups[index] = Some(state);
         index
     }
@@ -242,6 +244,11 @@ impl Core {
         (self.epoch.open && self.epoch.ready).then_some(self.applied)
     }
 
+    /// Whether no acquire may be decided without the lock.
+    pub(crate) fn judges_all(&self, inner: &Inner) -> bool {
+        self.config.budget.is_some() || self.routes_closed(inner)
+    }
+
     /// Whether every acquire and release must look under the lock.
     pub(crate) fn routes_closed(&self, inner: &Inner) -> bool {
         self.closed
@@ -250,36 +257,23 @@ impl Core {
             || (!self.config.housekeeping && self.owed.due().is_some())
     }
 
-    /// Counts `ticket`'s demand in its group. Returns the group's word, or `None` if it cannot count it.
-    pub(crate) fn add(&mut self, ticket: &Ticket) -> Option<Word> {
-        let budget = self.budget;
-        let state = self.group_mut(ticket.group().index);
-        state.shared.load().checked_add(ticket.demand())?;
-        if let Some(count) = ticket.size_count() {
-            // Ordered by the word's addition below: whoever reads the word by a read-modify-write sees it.
-            count.0.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Whether `ticket`'s group can count its demand, in place of `from`'s if there is one.
+    pub(crate) fn can_count(&self, ticket: &Ticket, from: Option<&Ticket>) -> bool {
+        let word = self.group(ticket.group().index).shared.load();
+        let held = from.map_or(0, Ticket::demand);
+        Word(word.0.wrapping_sub(held))
+            .checked_add(ticket.demand())
+            .is_some()
+    }
+
+    /// Counts `ticket`'s demand in its group. Returns the group's word.
+    pub(crate) fn add(&mut self, ticket: &Ticket) -> Word {
+        let state = self.speak_for(ticket);
         if !ticket.kind().is_driving() {
             state.reservations += 1;
         }
-        let mut replaced = None;
-        if state.formula != ticket.formula() || state.custom() {
-            state.formula = ticket.formula();
-            let old = std::mem::replace(&mut state.policy, ticket.policy().clone());
-            replaced = Some(old);
-            state.wants_sizes = ticket.wants_sizes();
-            state.resolved = ticket.formula().resolve(budget);
-            state.label = ticket.policy_label().clone();
-            // The old formula's cover says nothing about the new one's.
-            state.shared.reads.cover.store(0, Ordering::Release);
-        }
         state.version += 1;
-        let old = state
-            .shared
-            .word
-            .fetch_add(ticket.demand(), Ordering::AcqRel);
-        self.replaced.extend(replaced);
-        Some(Word(old + ticket.demand()))
+        ticket.add()
     }
 
     /// Takes `ticket`'s demand out of its group. Returns the group's word.
@@ -290,6 +284,42 @@ impl Core {
         }
         state.version += 1;
         ticket.subtract()
+    }
+
+    /// Counts `to`'s demand in place of `from`'s, in the same group. Returns the group's word.
+    pub(crate) fn replace(&mut self, from: &Ticket, to: &Ticket) -> Word {
+        self.speak_for(to).version += 1;
+        to.add_in_place_of(from)
+    }
+
+    /// Undoes an admission: of a new guard, or of a resized one, which goes back to `from`.
+    pub(crate) fn take_back(&mut self, ticket: &Ticket, from: Option<&Ticket>) -> Word {
+        match from {
+            None => self.subtract(ticket),
+            Some(from) => self.replace(ticket, from),
+        }
+    }
+
+    /// Lets the newest admitted policy of a group speak for it.
+    fn speak_for(&mut self, ticket: &Ticket) -> &mut GroupState {
+        let budget = self.budget;
+        let index = ticket.group().index;
+        let state = self.groups[index]
+            .as_mut()
+            .expect("a ticket keeps its group");
+        if state.formula != ticket.formula() || state.custom() {
+            state.formula = ticket.formula();
+            self.replaced.push(std::mem::replace(
+                &mut state.policy,
+                ticket.policy().clone(),
+            ));
+            state.wants_sizes = ticket.wants_sizes();
+            state.resolved = ticket.formula().resolve(budget);
+            state.label = ticket.policy_label().clone();
+            // The old formula's cover says nothing about the new one's.
+            state.shared.reads.cover.store(0, Ordering::Release);
+        }
+        state
     }
 
     /// The largest basis's covers, from what the limit is certain to be.

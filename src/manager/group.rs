@@ -7,6 +7,7 @@ use crate::policy::{Formula, Policy, PolicyId};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
 use crossbeam::utils::CachePadded;
 use std::collections::BTreeMap;
+use std::mem::Discriminant;
 
 /// What acquires and releases touch without a lock.
 #[derive(Debug)]
@@ -88,10 +89,13 @@ impl Group {
 #[derive(Debug, Default)]
 pub(crate) struct SizeCount(pub(crate) AtomicU64);
 
+/// Which group a policy belongs to: its id and the form of its formula.
+pub(crate) type GroupKey = (PolicyId, Discriminant<Formula>);
+
 /// The part of a group under the manager's lock.
 pub(crate) struct GroupState {
     pub(crate) shared: Arc<Group>,
-    pub(crate) id: PolicyId,
+    pub(crate) key: GroupKey,
     /// The newest admitted policy, which computes the group's limit.
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) formula: Formula,

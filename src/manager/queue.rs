@@ -1,8 +1,9 @@
 //! Waiters, and the tokens that cancel them.
 
+use super::judge::Demand;
 use crate::Error;
 use crate::clock::Waker;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::ticket::Ticket;
 use std::panic::Location;
 use std::thread::ThreadId;
@@ -12,12 +13,27 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Waiter {
     pub(crate) ticket: Ticket,
+    /// What a growing guard holds meanwhile.
+    pub(crate) from: Option<Ticket>,
     pub(crate) waker: Waker,
     pub(crate) since: Instant,
     pub(crate) place: &'static Location<'static>,
     pub(crate) thread: ThreadId,
+    /// It has a deadline or a token.
+    pub(crate) may_give_up: bool,
+    /// How many have been admitted before it that came after it.
+    pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
     pub(crate) outcome: Mutex<Option<Result<u64, Error>>>,
+}
+
+impl Waiter {
+    pub(super) fn demand(&self) -> Demand<'_> {
+        Demand {
+            ticket: &self.ticket,
+            from: self.from.as_ref(),
+        }
+    }
 }
 
 /// One acquire that waits for admission, as [`Manager::waiting`](crate::Manager::waiting) tells it.

@@ -12,6 +12,8 @@ use std::thread::ThreadId;
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     pub(crate) bytes: u64,
+    /// Its group's place, which stays its own as long as the ticket or a guard of it lives.
+    pub(crate) group: usize,
     pub(crate) kind: Kind,
     pub(crate) policy: Arc<str>,
     pub(crate) label: Option<Arc<str>>,
@@ -65,6 +67,7 @@ pub struct Holder {
     pub thread_name: Option<String>,
     /// Whether only that thread can release it.
     pub bound: bool,
+    pub(crate) group: usize,
 }
 
 impl Inner {
@@ -96,6 +99,7 @@ impl Holder {
             thread: seen.thread.id(),
             thread_name: seen.thread.name().map(str::to_owned),
             bound: seen.bound,
+            group: about.group,
         }
     }
 }

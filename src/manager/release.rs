@@ -20,12 +20,10 @@ impl Inner {
             core.revisit.push(Arc::clone(group));
             return;
         }
-        let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
         core.subtract(ticket);
         self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
         self.pump(&mut core, group.index);
-        drop(judge);
         self.ended(&mut core, ticket);
     }
 
@@ -37,7 +35,7 @@ impl Inner {
             core.revisit.push(Arc::clone(group));
             return;
         }
-        self.pump_any(core, group);
+        self.pump(core, group.index);
         self.ended(core, ticket);
     }
 

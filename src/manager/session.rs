@@ -367,10 +367,16 @@ impl Inner {
                 (_, Basis::Sum) => 0,
                 (_, Basis::Largest) => u64::MAX,
             };
-            let admit = if core.mode == WireMode::Off {
-                u64::MAX
+            let admit = match (core.mode, core.config.budget) {
+                (WireMode::Off, _) => u64::MAX,
+                // The budget is of all groups together: only the lock knows.
+                (_, Some(_)) => 0,
+                (_, None) => formula.admitted(admission_baseline),
+            };
+            let always = if core.config.budget.is_some() {
+                Reads::ALWAYS
             } else {
-                formula.admitted(admission_baseline)
+                0
             };
             // The holder's last release looks too: with it goes all that the group calls for.
             let watches = published.anchor.is_none()
@@ -383,7 +389,9 @@ impl Inner {
             };
             reads.admit.store(admit, Ordering::Release);
             reads.floor.store(floor, Ordering::Release);
-            reads.flags.store(elsewhere | asks, Ordering::Release);
+            reads
+                .flags
+                .store(elsewhere | asks | always, Ordering::Release);
             reads.cover.store(cover, Ordering::Release);
         }
         published
@@ -535,16 +543,16 @@ impl Inner {
                 error: error.clone(),
                 proceed,
             });
-            let ticket = uncovered.ticket.clone();
+            let (ticket, from) = (uncovered.ticket.clone(), uncovered.from.clone());
             if !proceed {
-                core.subtract(&ticket);
+                core.take_back(&ticket, from.as_ref());
                 self.emit(core, EventKind::TicketEnded, Some(&ticket), |_| {});
                 groups.push(ticket.group().clone());
             }
         }
         groups.dedup_by(|a, b| Arc::ptr_eq(a, b));
         for group in groups {
-            self.pump_any(core, &group);
+            self.pump(core, group.index);
         }
         core.wake_sleepers();
     }

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Bus;
 use crate::ffi::{self, Backend, Device};
-use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
 use std::sync::OnceLock;
 
 /// The environment variable that switches wiring off: `never`; `auto` is the default.
@@ -15,7 +15,7 @@ const WIRED_VARIABLE: &str = "MLX_WIRED";
 static SHARED: OnceLock<Manager> = OnceLock::new();
 
 /// The backends' resources that live managers own.
-static OWNED: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+static OWNED: unmodelled::Mutex<Vec<&'static str>> = unmodelled::Mutex::new(Vec::new());
 
 pub(super) fn claim(resource: &'static str) -> Result<(), Error> {
     let mut owned = OWNED.lock();
@@ -118,7 +118,7 @@ impl ManagerBuilder {
                 stats: Stats::default(),
                 tell_computed: false,
             }),
-            turn: AtomicU32::new(0),
+            turn: Futex::new(0),
             clock: self.clock,
             backend: self.backend,
             device,
@@ -264,6 +264,7 @@ pub(super) fn idle_only_change(old: &Config, new: &Config) -> Option<&'static st
         ),
         ("margin", old.margin != new.margin),
         ("reserve", old.reserve != new.reserve),
+        ("budget", old.budget != new.budget),
     ]
     .into_iter()
     .find_map(|(field, changed)| changed.then_some(field))

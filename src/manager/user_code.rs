@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-thread_local! {
+crate::sync::thread_local! {
     /// The managers whose policies or backends this thread is inside of.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
@@ -14,20 +14,20 @@ struct Inside;
 
 impl Inside {
     fn enter(address: usize) -> Self {
-        INSIDE.with_borrow_mut(|inside| inside.push(address));
+        INSIDE.with(|inside| inside.borrow_mut().push(address));
         Self
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(|inside| inside.pop());
+        INSIDE.with(|inside| inside.borrow_mut().pop());
     }
 }
 
 /// Whether this thread is inside a call that the manager at `address` made.
 pub(crate) fn is_inside(address: usize) -> bool {
-    INSIDE.with_borrow(|inside| inside.contains(&address))
+    INSIDE.with(|inside| inside.borrow().contains(&address))
 }
 
 /// Calls `f` for the manager at `address`; a panic becomes its message.
@@ -39,7 +39,14 @@ pub(crate) fn call<R>(address: usize, f: impl FnOnce() -> R) -> Result<R, String
 /// Calls `f`; a panic becomes its message.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     // The caller's state is consistent: nothing of the coordinator is borrowed mutably by `f`.
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| message(&*payload))
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let message = message(&*payload);
+        if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            // It panics when dropped; there may be no end to that.
+            std::mem::forget(worse);
+        }
+        message
+    })
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

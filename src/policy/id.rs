@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which group a policy's guards belong to: policies with equal ids share one group.
 ///
-/// The three kinds never collide with each other.
+/// The three kinds never collide with each other. Only policies whose limits have the same form share a group: all
+/// sums (`SumPolicy`, `BudgetPolicy`), all custom ones, and each other built-in type by itself. So the same
+/// name for a `MaxPolicy` and a policy of your own makes two groups.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicyId(Repr);
 

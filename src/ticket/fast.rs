@@ -1,7 +1,7 @@
 //! Acquiring and releasing without the lock: the few atomic operations that nearly every guard costs.
 
 use super::Ticket;
-use crate::manager::group::{Group, Reads, SizeCount};
+use crate::manager::group::{Group, Reads};
 use crate::manager::word::Word;
 use crate::sync::Ordering;
 
@@ -161,6 +161,30 @@ impl Ticket {
         self.group.reads.flags.load(Ordering::Acquire)
     }
 
+    /// Counts the demand, under the lock. Returns the word with it.
+    pub(crate) fn add(&self) -> Word {
+        if let Some(count) = &self.size_count {
+            // Relaxed: ordered by the word's addition that follows.
+            count.0.fetch_add(1, Ordering::Relaxed);
+        }
+        let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
+        Word(old.wrapping_add(self.demand))
+    }
+
+    /// Counts the demand in place of another's of the same group and kind, under the lock.
+    pub(crate) fn add_in_place_of(&self, from: &Self) -> Word {
+        // The larger of the two counts throughout.
+        if let Some(count) = &self.size_count {
+            count.0.fetch_add(1, Ordering::Relaxed);
+        }
+        let change = self.demand.wrapping_sub(from.demand);
+        let old = self.group.word.fetch_add(change, Ordering::AcqRel);
+        if let Some(count) = &from.size_count {
+            count.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        Word(old.wrapping_add(change))
+    }
+
     /// Takes the demand out of the group's word. Returns the word without it.
     pub(crate) fn subtract(&self) -> Word {
         if let Some(count) = &self.size_count {
@@ -168,9 +192,5 @@ impl Ticket {
         }
         let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
         Word(old.wrapping_sub(self.demand))
-    }
-
-    pub(crate) fn size_count(&self) -> Option<&SizeCount> {
-        self.size_count.as_deref()
     }
 }

@@ -1,11 +1,12 @@
 //! Guards: admitted tickets, released on drop.
 
-use super::Ticket;
 use super::raw::Raw;
+use super::{Ticket, Wait};
 use crate::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::panic::Location;
 use std::time::Duration;
 
 /// What a release did.
@@ -29,10 +30,62 @@ macro_rules! guard_methods {
             self.ticket_ref()
         }
 
-        /// Its size in bytes.
+        /// Its size in bytes: its ticket's, or what it was resized to.
         #[must_use]
         pub fn bytes(&self) -> u64 {
-            self.ticket_ref().bytes()
+            self.raw.held(self.ticket_ref()).bytes()
+        }
+
+        /// Changes its size to `bytes`, all or nothing.
+        ///
+        /// Growing is examined before the queue, since those who wait may be waiting for this very guard; it waits until
+        /// the policy admits the new size in place of the old one. Shrinking never waits for admission.
+        ///
+        /// # Errors
+        ///
+        /// As [`Ticket::acquire`]; two guards that grow against each other are
+        /// [`Error::WouldDeadlock`]. The guard keeps its size then.
+        ///
+        /// # Blocking
+        ///
+        /// As [`Ticket::acquire`].
+        #[track_caller]
+        pub fn resize(&mut self, bytes: u64) -> Result<(), Error> {
+            self.resize_with(bytes, Wait::new())
+        }
+
+        /// [`resize`](Self::resize) without waiting for admission or for another's setter call.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::WouldBlock`] if it would have to wait; else as [`resize`](Self::resize).
+        #[track_caller]
+        pub fn try_resize(&mut self, bytes: u64) -> Result<(), Error> {
+            let place = Location::caller();
+            let (raw, ticket) = self.parts();
+            raw.resize(ticket, bytes, Wait::new(), false, place)
+        }
+
+        /// [`resize`](Self::resize), waiting for admission at most `timeout`.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::Timeout`]; else as [`resize`](Self::resize).
+        #[track_caller]
+        pub fn resize_timeout(&mut self, bytes: u64, timeout: Duration) -> Result<(), Error> {
+            self.resize_with(bytes, Wait::new().timeout(timeout))
+        }
+
+        /// [`resize`](Self::resize) with a deadline and a cancel token.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`resize`](Self::resize).
+        #[track_caller]
+        pub fn resize_with(&mut self, bytes: u64, wait: Wait) -> Result<(), Error> {
+            let place = Location::caller();
+            let (raw, ticket) = self.parts();
+            raw.resize(ticket, bytes, wait, true, place)
         }
 
         /// The limit that its group called for at its admission, in bytes.
@@ -185,6 +238,10 @@ impl<'a> Guard<'a> {
         self.ticket
     }
 
+    fn parts(&mut self) -> (&mut Raw, &Ticket) {
+        (&mut self.raw, self.ticket)
+    }
+
     /// Ends the guard with `end` in place of its destructor.
     fn consume<R>(self, end: impl FnOnce(Raw, &Ticket) -> R) -> R {
         let mut guard = ManuallyDrop::new(self);
@@ -205,6 +262,13 @@ impl OwnedGuard {
 
     fn ticket_ref(&self) -> &Ticket {
         self.ticket.as_ref().expect("only its end takes the ticket")
+    }
+
+    fn parts(&mut self) -> (&mut Raw, &Ticket) {
+        (
+            &mut self.raw,
+            self.ticket.as_ref().expect("only its end takes the ticket"),
+        )
     }
 
     /// Ends the guard with `end` in place of its destructor.

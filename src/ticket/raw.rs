@@ -4,9 +4,9 @@ use super::Ticket;
 use crate::Error;
 use crate::event::EventKind;
 use crate::holders::{self, Record};
-use crate::manager::admission::Admission;
+use crate::manager::admission::{Admission, Patience};
 use crate::manager::user_code;
-use crate::ticket::Released;
+use crate::ticket::{Released, Wait};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::Duration;
@@ -30,6 +30,8 @@ struct Extra {
     wanted: Option<u64>,
     epoch: u64,
     hook: Option<Hook>,
+    /// What the guard holds since it was resized, in place of its ticket.
+    resized: Option<Ticket>,
 }
 
 impl From<Admission> for Extra {
@@ -39,6 +41,7 @@ impl From<Admission> for Extra {
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
             hook: None,
+            resized: None,
         }
     }
 }
@@ -90,7 +93,7 @@ impl Raw {
 
     pub(super) fn wanted(&self, ticket: &Ticket) -> u64 {
         let known = self.extra.as_ref().and_then(|extra| extra.wanted);
-        known.unwrap_or_else(|| ticket.manager().wanted(ticket, self.sum))
+        known.unwrap_or_else(|| ticket.manager().wanted(self.held(ticket), self.sum))
     }
 
     pub(super) fn waited(&self) -> Duration {
@@ -129,6 +132,8 @@ impl Raw {
     #[cold]
     #[inline(never)]
     fn end_slow(&mut self, ticket: &Ticket) {
+        let resized = self.take_resized();
+        let ticket = resized.as_ref().unwrap_or(ticket);
         // What went wrong is in an event.
         drop(self.finish(ticket));
         self.leave(ticket);
@@ -136,6 +141,8 @@ impl Raw {
 
     /// Releases and tells.
     pub(super) fn release(mut self, ticket: &Ticket) -> Released {
+        let resized = self.take_resized();
+        let ticket = resized.as_ref().unwrap_or(ticket);
         let manager = ticket.manager();
         let before = manager.applied();
         let error = self.finish(ticket);
@@ -148,6 +155,47 @@ impl Raw {
             lowered: limit < before,
             error,
         }
+    }
+
+    /// What the guard holds: its ticket, or what it was resized to.
+    pub(super) fn held<'a>(&'a self, ticket: &'a Ticket) -> &'a Ticket {
+        let resized = self.extra.as_ref().and_then(|extra| extra.resized.as_ref());
+        resized.unwrap_or(ticket)
+    }
+
+    fn take_resized(&mut self) -> Option<Ticket> {
+        self.extra.as_mut().and_then(|extra| extra.resized.take())
+    }
+
+    /// Changes the size, all or nothing.
+    pub(super) fn resize(
+        &mut self,
+        ticket: &Ticket,
+        bytes: u64,
+        wait: Wait,
+        waits: bool,
+        place: &'static Location<'static>,
+    ) -> Result<(), Error> {
+        let from = self.held(ticket);
+        if bytes == from.bytes() {
+            return Ok(());
+        }
+        let manager = ticket.manager().clone();
+        let to = from.resized(bytes);
+        let wait = wait.started(&*manager.clock);
+        let admission = manager.resize(from, &to, &Patience { waits, wait }, place)?;
+        let bound = self.record.is_bound();
+        holders::forget(self.record);
+        self.record = if bound {
+            holders::record(to.id(), place)
+        } else {
+            holders::list_owned(to.id(), place)
+        };
+        self.sum = admission.sum;
+        let extra = self.extra.get_or_insert_default();
+        extra.wanted = Some(admission.wanted);
+        extra.resized = Some(to);
+        Ok(())
     }
 
     fn leave(&mut self, ticket: &Ticket) {

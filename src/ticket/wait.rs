@@ -60,6 +60,10 @@ impl Wait {
         self.deadline
     }
 
+    pub(crate) fn may_give_up(&self) -> bool {
+        self.deadline.is_some() || self.token.is_some()
+    }
+
     pub(crate) fn token(&self) -> Option<&CancelToken> {
         self.token.as_ref()
     }

@@ -80,7 +80,7 @@ fn r15_would_block_behind_a_setter_call_allocates_nothing() -> Result<(), Error>
 
 #[test]
 fn r5_a_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
+    let rig = Rig::new(quiet().shrink_threshold_ratio(1.0))?;
     for ticket in [
         rig.manager.ticket(&SumPolicy::capped(1000), 10),
         rig.manager.ticket(&SumPolicy::uncapped(), 10),

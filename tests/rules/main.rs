@@ -6,6 +6,7 @@ mod ceiling;
 mod custom;
 mod events;
 mod failure;
+mod foreign_code;
 mod guards;
 mod hysteresis;
 mod limit;

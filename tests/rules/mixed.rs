@@ -1,7 +1,7 @@
 //! Policies of different kinds that share an id, and so a group.
 
-use crate::support::{Custom, Rig, eager, quiet};
-use mlx_wired::{BudgetPolicy, Error, MaxPolicy, PolicyId, SumPolicy};
+use crate::support::{Custom, Pending, Rig, acquiring, eager, quiet};
+use mlx_wired::{BudgetPolicy, Error, MaxPolicy, PolicyId, SumPolicy, Wait};
 
 #[test]
 fn r1_a_custom_policy_decides_for_its_own_tickets_in_a_built_in_ones_group() -> Result<(), Error> {
@@ -17,14 +17,15 @@ fn r1_a_custom_policy_decides_for_its_own_tickets_in_a_built_in_ones_group() -> 
             (rig.manager.ticket(&built_in, 20), custom)
         };
         let first = built_in.acquire()?;
-        let refused = custom.try_acquire().err();
+        let trying = custom.clone();
+        let refused = Pending::spawn(move || trying.try_acquire().err()).result();
         assert!(
             refused.is_some_and(|error| error.is_would_block()),
             "20 + 20 > 30"
         );
         let second = built_in.try_acquire()?;
         drop((first, second));
-        let first = custom.try_acquire()?;
+        let first = acquiring(&custom, Wait::new()).result()?;
         assert!(custom.try_acquire().is_err());
         drop(first);
         rig.finish()?;
@@ -42,7 +43,7 @@ fn r2_a_custom_policy_speaks_for_a_group_that_a_built_in_one_began() -> Result<(
     let built_in = rig.manager.ticket(&built_in, 10);
     let doubled = rig.manager.ticket(&doubled, 20);
     let first = built_in.acquire()?;
-    let second = doubled.acquire()?;
+    let second = acquiring(&doubled, Wait::new()).result()?;
     assert_eq!(rig.limit(), 2 * 30 + 20);
     assert_eq!((first.wanted(), second.wanted()), (10, 80));
     drop(second);

@@ -4,7 +4,7 @@ use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::{
     Config, Context, Error, Event, EventKind, Manager, OwnedGuard, Policy, PolicyId, Sizes,
-    Subscriber, Ticket, Wait,
+    Subscriber, SumPolicy, Ticket, Wait,
 };
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -180,6 +180,16 @@ pub(crate) fn next(events: &Subscriber, wanted: impl Fn(&EventKind) -> bool) -> 
             None => panic!("the event never came"),
         }
     }
+}
+
+/// The manager goes on: others are admitted, wired and restored.
+#[track_caller]
+pub(crate) fn assert_alive(rig: &Rig) {
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1 << 20);
+    let others = Pending::spawn(move || ticket.acquire_owned());
+    let guard = others.result().expect("others are admitted");
+    assert!(rig.limit() >= 1 << 20);
+    drop(guard);
 }
 
 type Admits = dyn Fn(&Context, &Sizes<'_>, u64) -> bool + Send + Sync;

@@ -1,27 +1,12 @@
 //! R22: policies, backends and hooks that panic or call back.
 
 use crate::support::{
-    Custom, Pending, Rig, SECOND, acquiring, eager, kinds, next, queued, quiet, until,
+    Custom, Pending, Rig, SECOND, acquiring, assert_alive, eager, kinds, next, queued, quiet, until,
 };
-use mlx_wired::ffi::{
-    Backend, BackendError, Device, DeviceKind, MemoryCounters, RecordingBackend, Support,
-};
-use mlx_wired::{
-    CancelToken, Context, Error, EventKind, Manager, OwnedGuard, Policy, PolicyId, Sizes,
-    SumPolicy, Wait,
-};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// The manager goes on: others are admitted, wired and restored.
-#[track_caller]
-fn assert_alive(rig: &Rig) {
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1 << 20);
-    let others = Pending::spawn(move || ticket.acquire_owned());
-    let guard = others.result().expect("others are admitted");
-    assert!(rig.limit() >= 1 << 20);
-    drop(guard);
-}
 
 fn assert_panicked(error: Option<Error>, said: &str) {
     match error {
@@ -90,65 +75,6 @@ fn r22_after_a_panic_in_limit_the_group_counts_as_baseline_and_sum() -> Result<(
     assert!(kinds(&events).contains(&EventKind::PolicyPanicked("cannot count".into())));
     drop((first, second));
     assert_alive(&rig);
-    rig.finish()
-}
-
-/// Runs its closure when it is asked whether it wants sizes.
-#[derive(Clone)]
-struct Asked(Arc<dyn Fn() + Send + Sync>);
-
-impl Policy for Asked {
-    fn id(&self) -> PolicyId {
-        PolicyId::named("asked")
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        context.baseline + live.sum
-    }
-
-    fn wants_sizes(&self) -> bool {
-        (self.0)();
-        false
-    }
-}
-
-#[test]
-fn r22_a_panic_in_wants_sizes_wedges_nothing() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let armed = Arc::new(AtomicBool::new(false));
-    let flag = armed.clone();
-    let policy = Asked(Arc::new(move || {
-        assert!(!flag.load(Ordering::SeqCst), "armed")
-    }));
-    let ticket = rig.manager.ticket(&policy, 10);
-    let guard = ticket.acquire_owned()?;
-    armed.store(true, Ordering::SeqCst);
-    // An error, a guard or a panic in the caller: whatever it is, the others go on.
-    let ticket = ticket.clone();
-    let _ended = std::thread::spawn(move || drop(ticket.acquire())).join();
-    assert_alive(&rig);
-    Pending::spawn(move || drop(guard)).result();
-    assert_eq!(rig.limit(), 0);
-    rig.finish()
-}
-
-#[test]
-fn r22_wants_sizes_may_look_at_the_manager() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let manager = rig.manager.clone();
-    let asks = Arc::new(AtomicUsize::new(0));
-    let count = asks.clone();
-    let policy = Asked(Arc::new(move || {
-        count.fetch_add(1, Ordering::SeqCst);
-        let _limit = manager.applied();
-    }));
-    let manager = rig.manager.clone();
-    Pending::spawn(move || {
-        let ticket = manager.ticket(&policy, 10);
-        ticket.acquire_owned().map(drop)
-    })
-    .result()?;
-    assert!(asks.load(Ordering::SeqCst) > 0);
     rig.finish()
 }
 
@@ -342,97 +268,6 @@ fn r22_a_guard_released_inside_can_admit_after_a_head_gave_up() -> Result<(), Er
     rig.finish()
 }
 
-/// A policy that uses the manager when it is dropped.
-struct Farewell(Manager, Arc<AtomicUsize>);
-
-impl Policy for Farewell {
-    fn id(&self) -> PolicyId {
-        PolicyId::named("farewell")
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        context.baseline + live.sum
-    }
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        let _limit = self.0.applied();
-    }
-}
-
-#[test]
-fn r22_a_policy_may_use_the_manager_when_it_is_dropped() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let drops = Arc::new(AtomicUsize::new(0));
-    let (manager, count) = (rig.manager.clone(), drops.clone());
-    Pending::spawn(move || -> Result<(), Error> {
-        let new = || Arc::new(Farewell(manager.clone(), count.clone()));
-        // The second takes the place of the first, which nobody else has.
-        drop(manager.ticket(&new(), 1).acquire()?);
-        drop(manager.ticket(&new(), 1).acquire()?);
-        // A new group takes the place of both.
-        drop(manager.ticket(&SumPolicy::capped(1), 1));
-        drop(manager.ticket(&SumPolicy::capped(2), 1));
-        Ok(())
-    })
-    .result()?;
-    assert_eq!(drops.load(Ordering::SeqCst), 2);
-    assert_alive(&rig);
-    rig.finish()
-}
-
-/// A backend whose every method can be made to panic.
-#[derive(Debug, Default)]
-struct Panicking {
-    synchronizes: AtomicBool,
-    limit: Mutex<u64>,
-}
-
-impl Backend for Panicking {
-    fn device(&self) -> Device {
-        Device::new(DeviceKind::Metal, Support::Supported)
-    }
-
-    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
-        let mut limit = self.limit.lock().expect("not poisoned");
-        Ok(std::mem::replace(&mut *limit, bytes))
-    }
-
-    fn synchronize(&self) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn memory(&self) -> Result<MemoryCounters, BackendError> {
-        Ok(MemoryCounters::default())
-    }
-
-    fn synchronizes(&self) -> bool {
-        assert!(!self.synchronizes.load(Ordering::SeqCst), "asked too often");
-        true
-    }
-}
-
-#[test]
-fn r22_a_backend_that_panics_when_asked_whether_it_synchronises() -> Result<(), Error> {
-    let backend = Arc::new(Panicking::default());
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .config(quiet())
-        .build()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
-    let guard = ticket.acquire_owned()?;
-    backend.synchronizes.store(true, Ordering::SeqCst);
-    let second = ticket.clone();
-    let _ended = std::thread::spawn(move || drop(second.acquire())).join();
-    let _ended = std::thread::spawn(move || drop(guard)).join();
-    backend.synchronizes.store(false, Ordering::SeqCst);
-    Pending::spawn(move || ticket.acquire_owned().map(drop)).result()?;
-    assert_eq!(*backend.limit.lock().expect("not poisoned"), 0);
-    Ok(())
-}
-
 /// Waits inside a policy until the test lets it go on.
 #[derive(Clone, Default)]
 struct Brake(Arc<(AtomicBool, AtomicBool)>);
@@ -518,25 +353,5 @@ fn r22_a_hook_may_use_the_manager() -> Result<(), Error> {
     });
     let released = Pending::spawn(move || guard.release()).result();
     assert_eq!(released.error, None);
-    rig.finish()
-}
-
-/// A panic's payload that panics when it is dropped.
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("the payload's own panic");
-    }
-}
-
-#[test]
-fn r22_a_payload_that_panics_when_dropped_wedges_nothing() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let policy = Custom::new().limits(|_, _| std::panic::panic_any(Bomb));
-    let ticket = rig.manager.ticket(&policy, 10);
-    // An error, a guard or a panic in the caller: whatever it is, the others go on.
-    let _ended = std::thread::spawn(move || drop(ticket.acquire())).join();
-    assert_alive(&rig);
     rig.finish()
 }

@@ -286,7 +286,7 @@ fn r15_waiting_tells_who_waits_in_order() -> Result<(), Error> {
 fn r15_deadlines_are_kept_on_the_systems_clock_too() -> Result<(), Error> {
     let manager = Manager::builder().config(quiet()).build()?;
     let ticket = manager.ticket(&SumPolicy::capped(10), 10);
-    let guard = ticket.acquire()?;
+    let guard = ticket.acquire_owned()?;
     let patience = Duration::from_millis(5);
     let begin = Instant::now();
     match ticket.admit_timeout(patience).err() {

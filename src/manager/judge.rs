@@ -1,0 +1,250 @@
+//! Whether a demand may join its group: what policies, the budget over all groups and the state word say.
+
+use super::config::WireMode;
+use super::core::Locked;
+use super::word::{MAX_DRIVING, MAX_SUM};
+use super::{Inner, user_code};
+use crate::Error;
+use crate::error::GroupLimit;
+use crate::event::EventKind;
+use crate::policy::Sizes;
+use crate::ticket::Ticket;
+
+/// An answer about a demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Admit,
+    Wait,
+}
+
+/// What is asked for: a new guard's demand, or a live one's in place of what it has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Demand<'a> {
+    pub(super) ticket: &'a Ticket,
+    /// What a resized guard holds until then.
+    pub(super) from: Option<&'a Ticket>,
+}
+
+impl<'a> From<&'a Ticket> for Demand<'a> {
+    fn from(ticket: &'a Ticket) -> Self {
+        Self { ticket, from: None }
+    }
+}
+
+impl Demand<'_> {
+    fn held(&self) -> u64 {
+        self.from.map_or(0, Ticket::bytes)
+    }
+}
+
+/// Single sizes as a policy sees them.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) count: u64,
+    pub(super) sum: u64,
+    /// In descending order.
+    pub(super) each: Vec<u64>,
+}
+
+impl Live {
+    /// What the guards of these sizes are together.
+    pub(super) fn of(mut each: Vec<u64>) -> Self {
+        each.sort_unstable_by(|a, b| b.cmp(a));
+        Self {
+            count: each.len() as u64,
+            sum: each.iter().fold(0, |sum, size| sum.saturating_add(*size)),
+            each,
+        }
+    }
+
+    fn sizes(&self, max: u64, wants_sizes: bool) -> Sizes<'_> {
+        let each = if wants_sizes { &self.each[..] } else { &[] };
+        Sizes {
+            count: self.count,
+            sum: self.sum,
+            max,
+            each,
+        }
+    }
+}
+
+impl Inner {
+    /// Whether the state word can count a demand.
+    pub(super) fn check_countable(
+        &self,
+        core: &Locked<'_>,
+        demand: Demand<'_>,
+    ) -> Result<(), Error> {
+        let ticket = demand.ticket;
+        let word = core.group(ticket.group().index).shared.load();
+        if ticket.bytes() > MAX_SUM {
+            return Err(full(GroupLimit::Bytes, ticket));
+        }
+        if demand.from.is_none() && ticket.kind().is_driving() && word.driving() >= MAX_DRIVING {
+            return Err(full(GroupLimit::DrivingGuards, ticket));
+        }
+        Ok(())
+    }
+
+    /// Asks the demand's own policy, and the budget over all groups. A custom policy runs without the manager's lock;
+    /// the caller holds its group's judge.
+    pub(super) fn judge(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+    ) -> Result<Verdict, Error> {
+        let ticket = demand.ticket;
+        let state = core.group(ticket.group().index);
+        if core.mode == WireMode::Off {
+            return Ok(Verdict::Admit);
+        }
+        if let Some(budget) = core.config.budget {
+            let others = core.total_live().saturating_sub(demand.held());
+            if others.saturating_add(ticket.bytes()) > budget {
+                return Ok(Verdict::Wait);
+            }
+        }
+        let word = state.shared.load();
+        let others = word.sum().saturating_sub(demand.held());
+        if !state.custom() {
+            return Ok(self.judge_formula(core, ticket, others));
+        }
+        let mut live = Live {
+            count: word.driving() + state.reservations,
+            sum: others,
+            each: Vec::new(),
+        };
+        let mut max = state.largest();
+        if ticket.wants_sizes() || demand.from.is_some() {
+            live.each = state.each_size();
+        }
+        if let Some(from) = demand.from {
+            live.count -= 1;
+            if let Some(own) = live.each.iter().position(|size| *size == from.bytes()) {
+                live.each.remove(own);
+            }
+            max = live.each.first().copied().unwrap_or(0);
+        }
+        self.ask(core, ticket, &live, max)
+    }
+
+    /// Asks about a demand in a group of which only these guards are left.
+    pub(super) fn judge_among(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        live: &Live,
+    ) -> Result<Verdict, Error> {
+        if core.mode == WireMode::Off {
+            return Ok(Verdict::Admit);
+        }
+        if !ticket.group().custom {
+            return Ok(self.judge_formula(core, ticket, live.sum));
+        }
+        let max = live.each.first().copied().unwrap_or(0);
+        self.ask(core, ticket, live, max)
+    }
+
+    fn judge_formula(&self, core: &Locked<'_>, ticket: &Ticket, others: u64) -> Verdict {
+        let formula = ticket.formula().resolve(core.budget);
+        let sum = others.saturating_add(ticket.bytes());
+        if !formula.can_refuse() || sum < formula.admitted(core.admission_baseline()) {
+            Verdict::Admit
+        } else {
+            Verdict::Wait
+        }
+    }
+
+    /// Asks a custom policy, without the manager's lock.
+    fn ask(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        live: &Live,
+        max: u64,
+    ) -> Result<Verdict, Error> {
+        if !ticket.can_refuse() {
+            return Ok(Verdict::Admit);
+        }
+        let policy = ticket.policy();
+        let context = self.context(core, core.admission_baseline());
+        let answer = core.unlocked(|| {
+            let sizes = live.sizes(max, ticket.wants_sizes());
+            user_code::call(self.address(), || {
+                policy.can_admit(&context, &sizes, ticket.bytes())
+            })
+        });
+        match answer {
+            Ok(true) => Ok(Verdict::Admit),
+            Ok(false) => Ok(Verdict::Wait),
+            Err(message) => Err(self.policy_panicked(core, ticket, message)),
+        }
+    }
+
+    fn policy_panicked(&self, core: &mut Locked<'_>, ticket: &Ticket, message: String) -> Error {
+        let kind = EventKind::PolicyPanicked(message.clone());
+        self.emit(core, kind, Some(ticket), |_| {});
+        Error::PolicyPanicked {
+            policy: ticket.policy_label().to_string(),
+            message,
+        }
+    }
+
+    /// Whether a demand could ever be admitted; if not, the error.
+    pub(super) fn check_ever(&self, core: &mut Locked<'_>, ticket: &Ticket) -> Result<(), Error> {
+        if core.mode == WireMode::Off {
+            return Ok(());
+        }
+        let baseline = core.admission_baseline();
+        let capacity = self.capacity(core, ticket);
+        let over_budget = core
+            .config
+            .budget
+            .is_some_and(|budget| ticket.bytes() > budget);
+        let never = if over_budget {
+            true
+        } else if ticket.group().custom {
+            let policy = ticket.policy();
+            let context = self.context(core, baseline);
+            let answer = core.unlocked(|| {
+                user_code::call(self.address(), || {
+                    policy.can_ever_admit(&context, ticket.bytes())
+                })
+            });
+            !answer.map_err(|message| self.policy_panicked(core, ticket, message))?
+        } else {
+            let formula = ticket.formula().resolve(core.budget);
+            formula.can_refuse() && ticket.bytes() >= formula.admitted(baseline)
+        };
+        if never {
+            return Err(Error::NeverAdmissible {
+                size: ticket.bytes(),
+                capacity,
+            });
+        }
+        Ok(())
+    }
+
+    /// The most that the ticket's group may hold, where the policy is a built-in one or a budget is set.
+    pub(super) fn capacity(&self, core: &Locked<'_>, ticket: &Ticket) -> Option<u64> {
+        let formula = ticket.formula().resolve(core.budget);
+        let admitted = formula.admitted(core.admission_baseline());
+        let by_policy = formula.can_refuse().then(|| admitted.saturating_sub(1));
+        match (by_policy, core.config.budget) {
+            (Some(capacity), Some(budget)) => Some(capacity.min(budget)),
+            (capacity, budget) => capacity.or(budget),
+        }
+    }
+}
+
+/// The error of a demand that the state word cannot count.
+pub(super) fn full(what: GroupLimit, ticket: &Ticket) -> Error {
+    Error::GroupFull {
+        what,
+        requested: ticket.bytes(),
+        maximum: match what {
+            GroupLimit::Bytes => MAX_SUM,
+            GroupLimit::DrivingGuards => MAX_DRIVING,
+        },
+    }
+}

@@ -1,0 +1,304 @@
+//! The queue: who waits, who is next, and how a wait ends.
+//!
+//! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the
+//! manager's lock, after the group's `WAITERS` flag was set, so that no fast acquire passes it and every
+//! release looks. Whoever frees something *pumps*: it asks for the first in line, adds the demand on its
+//! behalf, takes it out and wakes it: nobody races for what was freed. With a budget over all groups the queues are
+//! one line, in the order of arrival.
+//!
+//! A growing guard comes before everybody else, since they may be waiting for what it holds.
+
+use super::Inner;
+use super::admission::Patience;
+use super::core::Locked;
+use super::judge::{Demand, Verdict};
+use super::queue::Waiter;
+use super::user_code;
+use super::word::Word;
+use crate::Error;
+use crate::clock::Sleeper;
+use crate::event::EventKind;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::ticket::Ticket;
+use std::panic::Location;
+use std::time::Instant;
+
+/// A place in the queue, and the means to sleep in it.
+pub(super) struct Place {
+    pub(super) waiter: Arc<Waiter>,
+    key: u64,
+    sleeper: Sleeper,
+}
+
+/// Set in the keys of new guards, so that growing ones come first.
+const NEW: u64 = 1 << 63;
+
+/// A number for a wait; later ones are larger. Process-wide, since one token may cancel waits in several managers.
+pub(super) fn next_key() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // Taken under the manager's lock, which orders the waits of one manager.
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Inner {
+    /// Puts a demand that must wait into the queue, or says why it may not.
+    pub(super) fn enqueue(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+        patience: &Patience,
+        place: &'static Location<'static>,
+    ) -> Result<Place, Error> {
+        let ticket = demand.ticket;
+        self.check_ever(core, ticket)?;
+        let index = ticket.group().index;
+        let since = self.clock.now();
+        if !patience.waits {
+            return Err(Error::WouldBlock {
+                requested: ticket.bytes(),
+                in_use: core.group(index).shared.load().sum(),
+                capacity: self.capacity(core, ticket),
+                waiting: core.group(index).queue.len(),
+            });
+        }
+        if let Some(error) = self.given_up(core, ticket, patience, since, since) {
+            return Err(error);
+        }
+        let sleeper = Sleeper::new();
+        let waiter = Arc::new(Waiter {
+            ticket: ticket.clone(),
+            from: demand.from.cloned(),
+            waker: sleeper.waker(),
+            since,
+            place,
+            thread: std::thread::current().id(),
+            may_give_up: patience.wait.may_give_up(),
+            overtaken: AtomicU64::new(0),
+            outcome: Mutex::new(None),
+        });
+        let number = next_key();
+        let key = if demand.from.is_some() {
+            number
+        } else {
+            number | NEW
+        };
+        self.check_circle(core, &waiter, key)?;
+        // The manager may have been closed while a policy was asked.
+        if core.closed {
+            return Err(Error::Closed);
+        }
+        core.stats.waits += 1;
+        self.emit(core, EventKind::AdmissionWait, Some(ticket), |_| {});
+        core.group_mut(index).queue.insert(key, waiter.clone());
+        Ok(Place {
+            waiter,
+            key,
+            sleeper,
+        })
+    }
+
+    /// The error of a wait that is over without admission, if it is over.
+    fn given_up(
+        &self,
+        core: &Locked<'_>,
+        ticket: &Ticket,
+        patience: &Patience,
+        since: Instant,
+        now: Instant,
+    ) -> Option<Error> {
+        let waited = now.saturating_duration_since(since);
+        if patience.wait.is_cancelled() {
+            return Some(Error::Cancelled {
+                requested: ticket.bytes(),
+                waited,
+            });
+        }
+        if patience
+            .wait
+            .deadline_at()
+            .is_some_and(|deadline| now >= deadline)
+        {
+            let state = core.group(ticket.group().index);
+            return Some(Error::Timeout {
+                requested: ticket.bytes(),
+                in_use: state.shared.load().sum(),
+                capacity: self.capacity(core, ticket),
+                waited,
+                waiting: state.queue.len(),
+            });
+        }
+        None
+    }
+
+    /// Sleeps until admitted. Returns the group's word at admission.
+    pub(super) fn wait(&self, place: &Place, patience: &Patience) -> Result<Word, Error> {
+        let waiter = &place.waiter;
+        let token = patience.wait.token();
+        if let Some(token) = token {
+            token.register(place.key, waiter.waker.clone());
+        }
+        let outcome = loop {
+            if let Some(outcome) = waiter.outcome.lock().take() {
+                break outcome;
+            }
+            let deadline = patience.wait.deadline_at();
+            let over = patience.wait.is_cancelled()
+                || deadline.is_some_and(|deadline| self.clock.now() >= deadline);
+            if over && let Some(outcome) = self.leave_queue(place, patience) {
+                break outcome;
+            }
+            self.clock.park(&place.sleeper, deadline);
+        };
+        if let Some(token) = token {
+            token.unregister(place.key);
+        }
+        outcome.map(|sum| Word(Word::demand(sum, false)))
+    }
+
+    /// Takes a waiter that gives up out of the queue, unless it was admitted first.
+    fn leave_queue(&self, place: &Place, patience: &Patience) -> Option<Result<u64, Error>> {
+        let waiter = &place.waiter;
+        let ticket = &waiter.ticket;
+        let mut core = self.lock();
+        if let Some(outcome) = waiter.outcome.lock().take() {
+            return Some(outcome);
+        }
+        let now = self.clock.now();
+        let mut error = self.given_up(&core, ticket, patience, waiter.since, now)?;
+        core.group_mut(ticket.group().index)
+            .queue
+            .remove(&place.key);
+        if let Error::Timeout { waiting, .. } = &mut error {
+            *waiting = core.group(ticket.group().index).queue.len();
+        }
+        let kind = if error.is_timeout() {
+            core.stats.timeouts += 1;
+            EventKind::AdmissionTimedOut
+        } else {
+            core.stats.cancellations += 1;
+            EventKind::AdmissionCancelled
+        };
+        self.emit(&mut core, kind, Some(ticket), |_| {});
+        // The one behind may fit where this one did not. It settles its own limit when it wakes.
+        self.pump(&mut core, ticket.group().index);
+        self.revisit(&mut core);
+        Some(Err(error))
+    }
+
+    /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
+    fn next_in_line(
+        &self,
+        core: &Locked<'_>,
+        index: usize,
+        after: Option<u64>,
+    ) -> Option<(u64, Arc<Waiter>)> {
+        let from = after.map_or(0, |key| key + 1);
+        let first = |queue: &std::collections::BTreeMap<u64, Arc<Waiter>>| {
+            queue
+                .range(from..)
+                .next()
+                .map(|(key, waiter)| (*key, waiter.clone()))
+        };
+        if core.config.budget.is_none() {
+            return first(&core.group(index).queue);
+        }
+        core.live_groups()
+            .filter_map(|state| first(&state.queue))
+            .min_by_key(|(key, _)| *key)
+    }
+
+    /// Whether nobody is in line before a new demand of this group.
+    pub(super) fn is_line_empty(&self, core: &Locked<'_>, index: usize) -> bool {
+        core.group(index).queue.is_empty() && (core.config.budget.is_none() || core.waiters() == 0)
+    }
+
+    /// Whether a growing guard waits in line already.
+    pub(super) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
+        self.next_in_line(core, index, None)
+            .is_some_and(|(key, _)| key & NEW == 0)
+    }
+
+    /// Admits from the head of the line while it may be admitted. The caller holds no judge.
+    ///
+    /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless somebody
+    /// whom they would pass has been passed often enough.
+    pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) {
+        let allowed = core.config.overtaking;
+        let mut passed: Vec<Arc<Waiter>> = Vec::new();
+        let mut after = None;
+        while let Some((key, waiter)) = self.next_in_line(core, index, after) {
+            let group = waiter.ticket.group().clone();
+            // Taken without the manager's lock, which comes after it.
+            let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
+            let demand = waiter.demand();
+            let verdict = match self.check_countable(core, demand) {
+                Ok(()) => self.judge(core, demand),
+                // It may fit once others have left.
+                Err(_) => Ok(Verdict::Wait),
+            };
+            // Without the lock it may have left.
+            if !core.group(group.index).queue.contains_key(&key) {
+                continue;
+            }
+            if verdict == Ok(Verdict::Wait) {
+                if waiter.overtaken.load(Ordering::Relaxed) >= allowed {
+                    break;
+                }
+                passed.push(waiter);
+                after = Some(key);
+                continue;
+            }
+            core.group_mut(group.index).queue.remove(&key);
+            self.clear_flag(core, group.index);
+            let outcome = verdict.and_then(|_| self.start(core, demand).map(Word::sum));
+            if outcome.is_ok() {
+                for waiter in &passed {
+                    // Under the manager's lock.
+                    waiter.overtaken.fetch_add(1, Ordering::Relaxed);
+                }
+                let exhausted =
+                    |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
+                self.resolve(core, &waiter, outcome);
+                if passed.iter().any(exhausted) {
+                    break;
+                }
+            } else {
+                self.resolve(core, &waiter, outcome);
+            }
+        }
+        self.clear_flag(core, index);
+    }
+
+    /// Clears the group's `WAITERS` flag if nobody waits in it.
+    pub(super) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
+        let state = core.group(index);
+        if state.queue.is_empty() {
+            state
+                .shared
+                .word
+                .fetch_and(!Word::WAITERS, Ordering::AcqRel);
+        }
+    }
+
+    /// Gives a waiter that was taken out of the queue its outcome, and wakes it.
+    pub(crate) fn resolve(
+        &self,
+        core: &mut Locked<'_>,
+        waiter: &Waiter,
+        outcome: Result<u64, Error>,
+    ) {
+        *waiter.outcome.lock() = Some(outcome);
+        core.wake(waiter.waker.clone());
+    }
+
+    /// Does what a release inside user code has left to the call around it.
+    pub(crate) fn revisit(&self, core: &mut Locked<'_>) {
+        if user_code::is_inside(self.address()) {
+            return;
+        }
+        while let Some(group) = core.revisit.pop() {
+            self.pump(core, group.index);
+            self.settle(core);
+        }
+    }
+}
