@@ -1,4 +1,4 @@
-//! dev
+//! The rows of the bars: ratios within one run.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -6,7 +6,7 @@
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Something whose acquire + release is timed.
 pub(crate) struct Subject {
@@ -106,8 +106,7 @@ struct Shared {
     order: AtomicU64,
     subject: AtomicUsize,
     pairs: AtomicU64,
-    begun: AtomicUsize,
-    done: AtomicUsize,
+    arrived: AtomicUsize,
     dismissed: AtomicBool,
 }
 
@@ -119,8 +118,7 @@ impl Crew {
                 order: AtomicU64::new(0),
                 subject: AtomicUsize::new(0),
                 pairs: AtomicU64::new(0),
-                begun: AtomicUsize::new(0),
-                done: AtomicUsize::new(0),
+                arrived: AtomicUsize::new(0),
                 dismissed: AtomicBool::new(false),
             },
         }
@@ -131,13 +129,11 @@ impl Crew {
         let shared = &self.shared;
         shared.subject.store(index, Ordering::Relaxed);
         shared.pairs.store(pairs, Ordering::Relaxed);
-        shared.begun.store(0, Ordering::Relaxed);
-        shared.done.store(0, Ordering::Relaxed);
         shared.order.fetch_add(1, Ordering::Release);
-        shared.meet(&shared.begun);
+        shared.meet();
         let start = Instant::now();
         (subjects[index].pairs)(pairs);
-        shared.meet(&shared.done);
+        shared.meet();
         start.elapsed().as_secs_f64() * 1e9 / pairs as f64
     }
 }
@@ -154,15 +150,18 @@ impl Shared {
             }
             let index = self.subject.load(Ordering::Relaxed);
             let pairs = self.pairs.load(Ordering::Relaxed);
-            self.meet(&self.begun);
+            self.meet();
             (subjects[index].pairs)(pairs);
-            self.meet(&self.done);
+            self.meet();
         }
     }
 
-    fn meet(&self, counter: &AtomicUsize) {
-        counter.fetch_add(1, Ordering::AcqRel);
-        spin_until(|| counter.load(Ordering::Acquire) == self.threads);
+    /// Returns once every thread has come. The count only grows: were it reset, a thread that had not yet seen it
+    /// full would wait for ever.
+    fn meet(&self) {
+        let mine = self.arrived.fetch_add(1, Ordering::AcqRel);
+        let full = (mine / self.threads + 1) * self.threads;
+        spin_until(|| self.arrived.load(Ordering::Acquire) >= full);
     }
 
     fn dismiss(&self) {
@@ -182,12 +181,6 @@ pub(crate) fn spin_until(mut condition: impl FnMut() -> bool) {
             hint::spin_loop();
         }
     }
-}
-
-/// Spins for a time; a sleep would take the core's clock down.
-pub(crate) fn spin_for(time: Duration) {
-    let start = Instant::now();
-    spin_until(|| start.elapsed() >= time);
 }
 
 /// The median; 0 of nothing.

@@ -9,7 +9,6 @@ use mlx_wired::{
     PolicyId, Sizes, SumPolicy, Ticket,
 };
 use std::hint::black_box;
-use std::sync::Arc;
 
 /// The size of one guard.
 const BYTES: u64 = 1 << 20;
@@ -218,22 +217,4 @@ fn custom(report: &mut Report) {
         Some(20.0),
         Some(cost.nanoseconds),
     );
-}
-
-/// Policies whose pairs cost nothing but atomics.
-pub(crate) fn built_in(manager: &Manager) -> Vec<(&'static str, Arc<Prepared>)> {
-    fn one<P: Policy + Clone>(manager: &Manager, policy: &P) -> Arc<Prepared> {
-        Arc::new(Prepared::with_manager(manager.clone(), policy, 1, 10))
-    }
-    vec![
-        ("sum-uncapped", one(manager, &SumPolicy::uncapped())),
-        ("fixed", one(manager, &FixedPolicy::new(CAP))),
-        ("sum-capped", one(manager, &SumPolicy::capped(CAP))),
-        (
-            "budget",
-            one(manager, &BudgetPolicy::new(BYTES).with_cap(CAP)),
-        ),
-        ("max", one(manager, &MaxPolicy::new())),
-        ("peak", one(manager, &PeakPolicy)),
-    ]
 }
