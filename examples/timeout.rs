@@ -19,7 +19,16 @@ fn main() -> Result<(), Error> {
     let policy = SumPolicy::capped(100 * MIB);
     let large = manager.ticket(&policy, 80 * MIB).label("large");
     let small = manager.ticket(&policy, 30 * MIB).label("small");
-    let holder = large.acquire()?;
+
+    // A borrowed guard belongs to its thread: waiting here for what this very thread holds would never end.
+    let held = large.acquire()?;
+    if let Err(error) = small.admit_timeout(Duration::from_secs(5)) {
+        println!("deadlock: {error}");
+    }
+    drop(held);
+
+    // An owned guard may be released by any thread.
+    let holder = large.acquire_owned()?;
 
     match small.admit_timeout(Duration::from_millis(100)) {
         Ok(_guard) => println!("admitted"),
