@@ -36,8 +36,10 @@ struct Slot {
     place: AtomicPtr<Location<'static>>,
 }
 
-/// The slots of one thread.
+/// The slots of one thread. Two threads never write to one cache line, nor does anybody read next to what a thread
+/// writes for each guard: the alignment is that of `CachePadded` where lines are fetched in pairs.
 #[derive(Debug)]
+#[repr(align(128))]
 struct Slab {
     slots: [Slot; SLOTS],
     owner: std::sync::Mutex<Option<Thread>>,

@@ -85,9 +85,10 @@ impl Group {
     }
 }
 
-/// How many live guards of one size there are, for policies that need the largest.
+/// How many live guards of one size there are, for policies that need the largest. Every acquire and release of that
+/// size writes it.
 #[derive(Debug, Default)]
-pub(crate) struct SizeCount(pub(crate) AtomicU64);
+pub(crate) struct SizeCount(pub(crate) CachePadded<AtomicU64>);
 
 /// Which group a policy belongs to: its id and the form of its formula.
 pub(crate) type GroupKey = (PolicyId, Discriminant<Formula>);
