@@ -209,7 +209,7 @@ impl Ticket {
     #[track_caller]
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter() {
-            Fast::Admitted(sum) => Raw::fast(sum, self.id, Location::caller()),
+            Fast::Admitted(word) => Raw::fast(word, self.id, Location::caller()),
             entered => self.enter_slow(entered, Wait::new(), true)?,
         };
         Ok(Guard::new(self, raw))
@@ -227,7 +227,7 @@ impl Ticket {
     #[track_caller]
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter() {
-            Fast::Admitted(sum) => Raw::fast(sum, self.id, Location::caller()),
+            Fast::Admitted(word) => Raw::fast(word, self.id, Location::caller()),
             entered => self.enter_slow(entered, Wait::new(), false)?,
         };
         Ok(Guard::new(self, raw))
@@ -266,7 +266,7 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
         let raw = match self.enter() {
-            Fast::Admitted(sum) => Raw::fast(sum, self.id, Location::caller()),
+            Fast::Admitted(word) => Raw::fast(word, self.id, Location::caller()),
             entered => self.enter_slow(entered, wait, true)?,
         };
         Ok(Guard::new(self, raw))
@@ -290,14 +290,14 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
         let place = Location::caller();
-        let (sum, admission) = match self.enter() {
-            Fast::Admitted(sum) => (sum, None),
+        let (word, admission) = match self.enter() {
+            Fast::Admitted(word) => (word, None),
             entered => {
                 let admission = self.enter_locked(entered, wait, true, place)?;
-                (admission.sum, Some(admission))
+                (admission.word, Some(admission))
             }
         };
-        let raw = Raw::owned(sum, admission, self.id, place);
+        let raw = Raw::owned(word, admission, self.id, place);
         Ok(OwnedGuard::new(self.clone(), raw))
     }
 

@@ -25,8 +25,8 @@ pub(crate) struct Patience {
 /// An admitted and covered demand.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    /// The group's sum at admission.
-    pub(crate) sum: u64,
+    /// The group's word at admission.
+    pub(crate) word: Word,
     pub(crate) waited: Duration,
     /// What the group called for at admission.
     pub(crate) wanted: u64,

@@ -74,7 +74,7 @@ impl Inner {
         }
         let state = core.group(ticket.group().index);
         Ok(Admission {
-            sum: at_admission.sum(),
+            word: at_admission,
             waited,
             wanted: state.limit(at_admission, core.baseline()),
             epoch: if core.epoch.open {

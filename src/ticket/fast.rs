@@ -1,9 +1,17 @@
 //! Acquiring and releasing without the lock: the few atomic operations that nearly every guard costs.
 
 use super::Ticket;
-use crate::manager::group::{Group, Reads};
+use crate::manager::group::Reads;
 use crate::manager::word::Word;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, thread_local};
+use std::cell::Cell;
+
+thread_local! {
+    /// The word that the thread's last release left behind, of whatever group: the first guess of the next swap. A
+    /// wrong guess costs less than a load before it: the failed swap brings the line for writing, so that the next
+    /// one succeeds, where a load would bring it for reading first and then again for writing.
+    static LEFT_BEHIND: Cell<u64> = const { Cell::new(0) };
+}
 
 /// How the fast path counts a ticket's demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +26,8 @@ pub(super) enum Route {
 
 /// What the fast path found.
 pub(super) enum Fast {
-    /// The demand is counted and covered; the group's sum with it.
-    Admitted(u64),
+    /// The demand is counted and covered; the word with it.
+    Admitted(Word),
     /// The demand is counted; the limit does not cover it yet.
     Added(Word),
     /// Nothing was counted.
@@ -57,7 +65,7 @@ impl Ticket {
             word.sum()
         };
         if basis < reads.cover.load(Ordering::Acquire) && !word.overflows() {
-            Fast::Admitted(word.sum())
+            Fast::Admitted(word)
         } else {
             Fast::Added(word)
         }
@@ -67,7 +75,7 @@ impl Ticket {
     #[inline]
     fn swap_in(&self, admit: u64) -> Option<Word> {
         let word = &self.group.word;
-        let mut seen = Word(word.load(Ordering::Relaxed));
+        let mut seen = Word(LEFT_BEHIND.with(Cell::get));
         loop {
             let next = seen
                 .checked_add(self.demand)
@@ -78,23 +86,45 @@ impl Ticket {
                 }
                 return None;
             };
-            match word.compare_exchange_weak(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
+            match word.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Some(next),
                 Err(now) => seen = Word(now),
             }
         }
     }
 
-    /// Releases a guard that the fast path gave. Returns false if it must be released
-    /// [under the lock](Self::leave).
+    /// Releases a guard that the fast path gave, with the word at its admission. Returns false, with nothing
+    /// done, if its work must be finished first or everything looks under the lock.
     #[inline]
-    pub(super) fn leave_fast(&self) -> bool {
+    pub(super) fn leave_fast(&self, admitted: Word) -> bool {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        let looks = flags & (Reads::ALWAYS | Reads::ASKS) != 0;
-        if looks && (flags & Reads::ALWAYS != 0 || self.may_lower(flags)) {
+        if flags & Reads::ALWAYS != 0 {
             return false;
         }
+        if flags & Reads::ASKS != 0 {
+            if self.size_count.is_none() && !self.lowers(admitted, flags) {
+                // The word is seldom what it was then. If it is, one swap judges and releases.
+                return self.swap_out(admitted, flags);
+            }
+            if self.lowers(self.word_now(), flags) {
+                return false;
+            }
+        }
         self.leave_unlocked();
+        true
+    }
+
+    /// [`leave_fast`](Self::leave_fast), judged on the word that is swapped.
+    #[inline]
+    fn swap_out(&self, admitted: Word, flags: u32) -> bool {
+        let left = admitted.0.wrapping_sub(self.demand);
+        let word = &self.group.word;
+        // AcqRel: as in `leave_unlocked`.
+        match word.compare_exchange(admitted.0, left, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => self.look_after(Word(left), false),
+            Err(now) if self.lowers(Word(now), flags) => return false,
+            Err(_) => self.leave_unlocked(),
+        }
         true
     }
 
@@ -110,7 +140,6 @@ impl Ticket {
 
     #[inline]
     fn leave_unlocked(&self) {
-        let Group { word, reads, .. } = &*self.group;
         let last = match &self.size_count {
             // Relaxed: ordered by the word's subtraction.
             Some(count) => count.0.fetch_sub(1, Ordering::Relaxed) == 1,
@@ -118,8 +147,15 @@ impl Ticket {
         };
         // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
         // and it sees our subtraction otherwise.
-        let old = word.fetch_sub(self.demand, Ordering::AcqRel);
-        let word = Word(old.wrapping_sub(self.demand));
+        let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
+        self.look_after(Word(old.wrapping_sub(self.demand)), last);
+    }
+
+    /// Looks under the lock after a release that concerns others. `last`: of its size.
+    #[inline]
+    fn look_after(&self, word: Word, last: bool) {
+        LEFT_BEHIND.with(|left| left.set(word.0));
+        let reads = &self.group.reads;
         let floor = reads.floor.load(Ordering::Acquire);
         let flags = reads.flags.load(Ordering::Acquire);
         let may_shrink = match &self.size_count {
@@ -141,19 +177,35 @@ impl Ticket {
 
     /// Whether releasing a guard now may lower the limit, so that its work must be finished first. May err
     /// on the side of yes.
-    #[inline]
     pub(super) fn may_lower(&self, flags: u32) -> bool {
-        if flags & Reads::ALWAYS != 0 {
-            return true;
-        }
-        let word = Word(self.group.word.load(Ordering::Relaxed));
+        let word = self.word_now();
+        flags & Reads::ALWAYS != 0
+            || self.may_shrink(word)
+            || (self.kind.is_driving() && Self::may_end(word, flags))
+    }
+
+    /// [`may_lower`](Self::may_lower) of a driving guard, judged on `word`.
+    #[inline]
+    fn lowers(&self, word: Word, flags: u32) -> bool {
+        Self::may_end(word, flags) || self.may_shrink(word)
+    }
+
+    #[inline]
+    fn may_end(word: Word, flags: u32) -> bool {
+        word.driving() <= 1 && flags & Reads::ANCHORED_ELSEWHERE == 0
+    }
+
+    #[inline]
+    fn may_shrink(&self, word: Word) -> bool {
         let floor = self.group.reads.floor.load(Ordering::Relaxed);
-        let ends = word.driving() <= 1 && flags & Reads::ANCHORED_ELSEWHERE == 0;
-        let shrinks = match &self.size_count {
+        match &self.size_count {
             Some(count) => count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor,
-            None => word.sum() - self.bytes.min(word.sum()) < floor,
-        };
-        (ends && self.kind.is_driving()) || shrinks
+            None => word.sum().saturating_sub(self.bytes) < floor,
+        }
+    }
+
+    fn word_now(&self) -> Word {
+        Word(self.group.word.load(Ordering::Relaxed))
     }
 
     /// The flags that sessions publish.

@@ -6,6 +6,7 @@ use crate::event::EventKind;
 use crate::holders::{self, Record};
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::user_code;
+use crate::manager::word::Word;
 use crate::ticket::{Released, Wait};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -17,8 +18,8 @@ pub(super) type Hook = Box<dyn FnOnce() -> Result<(), HookError> + Send + Sync>;
 
 /// What a guard remembers of its admission. Released by [`Raw::end`] or [`Raw::release`], once.
 pub(super) struct Raw {
-    /// The group's sum at admission.
-    sum: u64,
+    /// The group's word at admission.
+    word: Word,
     record: Record,
     /// What the fast path never has. Emptied by the release, so that dropping the guard checks it once.
     extra: ManuallyDrop<Option<Box<Extra>>>,
@@ -49,16 +50,16 @@ impl From<Admission> for Extra {
 impl Raw {
     /// Stands in for one that was taken out of its guard.
     pub(super) const EMPTY: Self = Self {
-        sum: 0,
+        word: Word(0),
         record: Record::NONE,
         extra: ManuallyDrop::new(None),
     };
 
     /// A borrowed guard that the fast path gave.
     #[inline]
-    pub(super) fn fast(sum: u64, ticket: u64, place: &'static Location<'static>) -> Self {
+    pub(super) fn fast(word: Word, ticket: u64, place: &'static Location<'static>) -> Self {
         Self {
-            sum,
+            word,
             record: holders::record(ticket, place),
             extra: ManuallyDrop::new(None),
         }
@@ -71,7 +72,7 @@ impl Raw {
         place: &'static Location<'static>,
     ) -> Self {
         Self {
-            sum: admission.sum,
+            word: admission.word,
             record: holders::record(ticket, place),
             extra: ManuallyDrop::new(Some(Box::new(admission.into()))),
         }
@@ -79,13 +80,13 @@ impl Raw {
 
     /// An owned guard; `admission` is what the slow path gave.
     pub(super) fn owned(
-        sum: u64,
+        word: Word,
         admission: Option<Admission>,
         ticket: u64,
         place: &'static Location<'static>,
     ) -> Self {
         Self {
-            sum,
+            word,
             record: holders::list_owned(ticket, place),
             extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
         }
@@ -93,7 +94,7 @@ impl Raw {
 
     pub(super) fn wanted(&self, ticket: &Ticket) -> u64 {
         let known = self.extra.as_ref().and_then(|extra| extra.wanted);
-        known.unwrap_or_else(|| ticket.manager().wanted(self.held(ticket), self.sum))
+        known.unwrap_or_else(|| ticket.manager().wanted(self.held(ticket), self.word.sum()))
     }
 
     pub(super) fn waited(&self) -> Duration {
@@ -122,7 +123,7 @@ impl Raw {
     #[inline]
     pub(super) fn end(&mut self, ticket: &Ticket) {
         let fast = self.extra.is_none() && self.record.is_slot();
-        if fast && ticket.leave_fast() {
+        if fast && ticket.leave_fast(self.word) {
             holders::forget_slot(self.record);
             return;
         }
@@ -191,7 +192,7 @@ impl Raw {
         } else {
             holders::list_owned(to.id(), place)
         };
-        self.sum = admission.sum;
+        self.word = admission.word;
         let extra = self.extra.get_or_insert_default();
         extra.wanted = Some(admission.wanted);
         extra.resized = Some(to);
