@@ -33,7 +33,7 @@ impl Inner {
             if let Some(failure) = uncovered.and_then(|uncovered| uncovered.failed.clone()) {
                 break Some(failure);
             }
-            if looked && self.is_covered(core, ticket) {
+            if looked && (self.is_covered(core, ticket) || raises_nothing(core, ticket)) {
                 break None;
             }
             if core.busy && !waits {
@@ -117,4 +117,13 @@ impl Inner {
         self.after_release(core, ticket);
         error
     }
+}
+
+/// Whether the demand is a reservation in an epoch that nobody drives any more: one that lingers, or whose end failed.
+fn raises_nothing(core: &Locked<'_>, ticket: &Ticket) -> bool {
+    let driven = || {
+        core.live_groups()
+            .any(|state| state.shared.load().driving() > 0)
+    };
+    !ticket.kind().is_driving() && !core.busy && !driven()
 }

@@ -235,18 +235,11 @@ impl Inner {
 
     fn decide(&self, core: &mut Locked<'_>, view: &View, may: May, now: Instant) -> Step {
         if !view.iter().any(|(_, word)| word.driving() > 0) {
-            return self.decide_end(core, may, now);
+            return self.decide_end(core, view, may, now);
         }
         self.open_epoch(core);
         core.owed.begin_linger_anew();
-        let baseline = core.epoch.baseline;
-        let wanted = view
-            .iter()
-            .map(|(index, word)| (core.group(*index), *word))
-            .filter(|(state, word)| state.is_live(*word))
-            .map(|(state, word)| state.limit(word, baseline))
-            .max()
-            .unwrap_or(baseline);
+        let wanted = Self::called_for(core, view);
         if std::mem::take(&mut core.tell_computed) {
             self.emit(core, EventKind::LimitComputed, None, |event| {
                 event.desired = Some(wanted)
@@ -269,6 +262,17 @@ impl Inner {
             return Step::Keep;
         }
         self.decide_shrink(core, limit, wanted, now)
+    }
+
+    /// The limit that everything counted calls for, driving or not.
+    fn called_for(core: &Locked<'_>, view: &View) -> u64 {
+        let baseline = core.epoch.baseline;
+        view.iter()
+            .map(|(index, word)| (core.group(*index), *word))
+            .filter(|(state, word)| state.is_live(*word))
+            .map(|(state, word)| state.limit(word, baseline))
+            .max()
+            .unwrap_or(baseline)
     }
 
     /// A shrink is large enough: now, or when the cooldown is over?
@@ -300,10 +304,14 @@ impl Inner {
     }
 
     /// No driving guard lives.
-    fn decide_end(&self, core: &mut Locked<'_>, may: May, now: Instant) -> Step {
+    fn decide_end(&self, core: &mut Locked<'_>, view: &View, may: May, now: Instant) -> Step {
         core.owed.shrink_at = None;
         if !core.epoch.open {
             return Step::Keep;
+        }
+        if Self::called_for(core, view).min(core.bound()) > core.applied {
+            // A reservation that nobody drives raises nothing, but the next driving guard must.
+            core.epoch.ready = false;
         }
         // MLX refuses more than its own maximum, even if somebody has told us a higher baseline.
         let limit = core.epoch.baseline.min(core.maximum);

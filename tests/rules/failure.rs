@@ -212,6 +212,23 @@ fn r11_a_failed_restore_is_reported_and_retried_at_the_next_transition() -> Resu
 }
 
 #[test]
+fn r11_a_reservation_does_not_wait_for_a_restore_that_fails() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::uncapped();
+    let guard = rig.manager.ticket(&policy, 10).acquire_owned()?;
+    rig.backend.set_failing(true);
+    drop(guard);
+    let large = rig.manager.ticket(&policy, 1000).reservation();
+    let large = acquiring(&large, Wait::new()).result()?;
+    assert_eq!(rig.calls(), 3, "one more try");
+    rig.backend.set_failing(false);
+    rig.manager.maintain();
+    assert_eq!(rig.limit(), 0);
+    drop(large);
+    rig.finish()
+}
+
+#[test]
 fn r11_maintain_retries_a_failed_restore() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);

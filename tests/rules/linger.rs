@@ -1,7 +1,7 @@
 //! R8 and R9: what is done later, and by whom.
 
-use crate::support::{GIB, Rig, SECOND, next, quiet};
-use mlx_wired::{Config, Error, EventKind, FixedPolicy, SumPolicy};
+use crate::support::{GIB, Rig, SECOND, acquiring, next, quiet};
+use mlx_wired::{Config, Error, EventKind, FixedPolicy, SumPolicy, Wait};
 use std::time::Duration;
 
 const LINGER: Duration = Duration::from_secs(10);
@@ -167,6 +167,24 @@ fn r9_a_reservation_neither_prevents_nor_prolongs_the_end() -> Result<(), Error>
     rig.manager.maintain();
     assert_eq!(rig.limit(), 0);
     drop(held);
+    rig.finish()
+}
+
+#[test]
+fn r9_a_reservation_larger_than_the_lingering_limit_raises_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(LINGER))?;
+    let policy = SumPolicy::uncapped();
+    drop(rig.manager.ticket(&policy, GIB).acquire()?);
+    let weights = rig.manager.ticket(&policy, 5 * GIB).reservation();
+    let weights = acquiring(&weights, Wait::new()).result()?;
+    assert_eq!(rig.requested(), [GIB]);
+    // Whoever drives next raises for the reservation too, though it is of another group and covered itself.
+    let other = rig.manager.ticket(&FixedPolicy::new(1), 1);
+    let other = other.acquire()?;
+    assert_eq!(rig.limit(), 5 * GIB);
+    drop((weights, other));
+    rig.clock.advance(LINGER);
+    rig.manager.maintain();
     rig.finish()
 }
 
