@@ -496,7 +496,7 @@ impl Inner {
             for waiter in queue.into_values() {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }
-            self.pump(&mut core, index);
+            self.clear_flag(&mut core, index);
         }
         self.settle(&mut core);
     }

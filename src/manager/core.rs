@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
+    /// Counts the holds of the lock, for [`Locked::was_disturbed`].
+    pub(crate) holds: u64,
 }
 
 /// From the first driving guard until the baseline is back.
@@ -374,16 +376,25 @@ pub(crate) struct Locked<'a> {
     core: Option<MutexGuard<'a, Core>>,
     wakes: Vec<Waker>,
     wake_sleepers: bool,
+    disturbed: bool,
 }
 
 impl<'a> Locked<'a> {
     pub(crate) fn new(inner: &'a Inner) -> Self {
+        let mut core = inner.core.lock();
+        core.holds += 1;
         Self {
             inner,
-            core: Some(inner.core.lock()),
+            core: Some(core),
             wakes: Vec::new(),
             wake_sleepers: false,
+            disturbed: false,
         }
+    }
+
+    /// Whether somebody else held the lock meanwhile, while this was [unlocked](Self::unlocked).
+    pub(crate) fn was_disturbed(&self) -> bool {
+        self.disturbed
     }
 
     /// Wakes `waker` once the lock is free.
@@ -400,9 +411,13 @@ impl<'a> Locked<'a> {
 
     /// Calls `f` without the lock, after the wake-ups that are due.
     pub(crate) fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        let holds = self.holds;
         self.release();
         let result = f();
-        self.core = Some(self.inner.core.lock());
+        let mut core = self.inner.core.lock();
+        self.disturbed |= core.holds != holds;
+        core.holds += 1;
+        self.core = Some(core);
         result
     }
 

@@ -72,8 +72,19 @@ impl Inner {
                 source: failure.error,
             });
         }
+        Ok(self.admission(core, ticket, at_admission, waited))
+    }
+
+    /// What a guard remembers of its admission.
+    pub(super) fn admission(
+        &self,
+        core: &Locked<'_>,
+        ticket: &Ticket,
+        at_admission: Word,
+        waited: Duration,
+    ) -> Admission {
         let state = core.group(ticket.group().index);
-        Ok(Admission {
+        Admission {
             sum: at_admission.sum(),
             waited,
             wanted: state.limit(at_admission, core.baseline()),
@@ -82,7 +93,7 @@ impl Inner {
             } else {
                 0
             },
-        })
+        }
     }
 
     fn is_covered(&self, core: &Locked<'_>, ticket: &Ticket) -> bool {

@@ -98,11 +98,8 @@ impl Inner {
         if core.mode == WireMode::Off {
             return Ok(Verdict::Admit);
         }
-        if let Some(budget) = core.config.budget {
-            let others = core.total_live().saturating_sub(demand.held());
-            if others.saturating_add(ticket.bytes()) > budget {
-                return Ok(Verdict::Wait);
-            }
+        if !self.fits_budget(core, demand) {
+            return Ok(Verdict::Wait);
         }
         let word = state.shared.load();
         let others = word.sum().saturating_sub(demand.held());
@@ -125,7 +122,21 @@ impl Inner {
             }
             max = live.each.first().copied().unwrap_or(0);
         }
-        self.ask(core, ticket, &live, max)
+        let verdict = self.ask(core, ticket, &live, max)?;
+        // Without the lock, others may have taken what the budget had left.
+        if self.fits_budget(core, demand) {
+            Ok(verdict)
+        } else {
+            Ok(Verdict::Wait)
+        }
+    }
+
+    /// Whether the budget over all groups has room for a demand.
+    fn fits_budget(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
+        core.config.budget.is_none_or(|budget| {
+            let others = core.total_live().saturating_sub(demand.held());
+            others.saturating_add(demand.ticket.bytes()) <= budget
+        })
     }
 
     /// Asks about a demand in a group of which only these guards are left.

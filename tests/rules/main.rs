@@ -14,6 +14,7 @@ mod linger;
 mod mixed;
 mod ownership;
 mod policy_only;
+mod races;
 mod support;
 mod synchronize;
 mod user_code;

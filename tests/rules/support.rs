@@ -7,6 +7,7 @@ use mlx_wired::{
     Subscriber, SumPolicy, Ticket, Wait,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -190,6 +191,25 @@ pub(crate) fn assert_alive(rig: &Rig) {
     let guard = others.result().expect("others are admitted");
     assert!(rig.limit() >= 1 << 20);
     drop(guard);
+}
+
+/// Waits inside a policy until the test lets it go on; after that it stops nobody.
+#[derive(Clone, Default)]
+pub(crate) struct Brake(Arc<(AtomicBool, AtomicBool)>);
+
+impl Brake {
+    pub(crate) fn stop(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        until(|| self.0.1.load(Ordering::SeqCst), "the policy may go on");
+    }
+
+    pub(crate) fn wait_stopped(&self) {
+        until(|| self.0.0.load(Ordering::SeqCst), "the policy was called");
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.1.store(true, Ordering::SeqCst);
+    }
 }
 
 type Admits = dyn Fn(&Context, &Sizes<'_>, u64) -> bool + Send + Sync;
