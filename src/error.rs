@@ -60,7 +60,7 @@ pub enum Error {
         held: u64,
         /// Where that guard was acquired.
         held_at: &'static Location<'static>,
-        /// How many threads are in the circle.
+        /// How many threads wait in the circle, or behind it.
         threads: usize,
     },
     /// A group cannot count this demand.

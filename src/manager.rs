@@ -482,6 +482,7 @@ impl Inner {
             core.group_mut(group.index).version += 1;
             self.pump(&mut core, group.index);
         }
+        self.break_circles(&mut core);
         self.settle(&mut core);
         Ok(())
     }
@@ -540,6 +541,7 @@ impl Inner {
         for group in groups {
             self.pump(&mut core, group.index);
         }
+        self.break_circles(&mut core);
         self.settle(&mut core);
         Ok(())
     }

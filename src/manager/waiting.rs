@@ -225,6 +225,7 @@ impl Inner {
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) {
         let allowed = core.config.overtaking;
         let mut passed: Vec<Arc<Waiter>> = Vec::new();
+        let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
             let group = waiter.ticket.group().clone();
@@ -260,6 +261,7 @@ impl Inner {
                     |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
                 self.resolve(core, &waiter, outcome);
                 if passed.iter().any(exhausted) {
+                    overtaken_out = true;
                     break;
                 }
             } else {
@@ -267,6 +269,10 @@ impl Inner {
             }
         }
         self.clear_flag(core, index);
+        if overtaken_out {
+            // Who might have overtaken is behind a head now, which may be waiting for it.
+            self.break_circles(core);
+        }
     }
 
     /// Clears the group's `WAITERS` flag if nobody waits in it.

@@ -2,7 +2,9 @@
 
 mod admission;
 mod allocations;
+
 mod ceiling;
+mod circles;
 mod custom;
 mod events;
 mod failure;
@@ -12,9 +14,11 @@ mod hysteresis;
 mod limit;
 mod linger;
 mod mixed;
+mod overtaking;
 mod ownership;
 mod policy_only;
 mod races;
+
 mod support;
 mod synchronize;
 mod user_code;

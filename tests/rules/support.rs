@@ -156,6 +156,52 @@ pub(crate) fn queued(manager: &Manager, ticket: &Ticket, wait: Wait) -> Acquirin
     pending
 }
 
+/// A thread that holds a guard.
+pub(crate) struct Worker {
+    second: mpsc::Sender<(Ticket, Wait)>,
+    result: Pending<Result<u64, Error>>,
+    manager: Manager,
+}
+
+impl Worker {
+    /// It has acquired `first`.
+    #[track_caller]
+    pub(crate) fn holding(manager: &Manager, first: &Ticket) -> Self {
+        let first = first.clone();
+        let (second, wanted) = mpsc::channel::<(Ticket, Wait)>();
+        let (told, holds) = mpsc::channel();
+        let result = Pending::spawn(move || {
+            let _held = first.acquire()?;
+            told.send(()).expect("the test waits");
+            let (second, wait) = wanted.recv().expect("the test goes on");
+            let guard = second.acquire_with(wait)?;
+            Ok(guard.bytes())
+        });
+        holds.recv_timeout(PATIENCE).expect("it acquires the first");
+        Self {
+            second,
+            result,
+            manager: manager.clone(),
+        }
+    }
+
+    /// It acquires `second` too.
+    pub(crate) fn wants(self, second: &Ticket, wait: Wait) -> Pending<Result<u64, Error>> {
+        let sent = self.second.send((second.clone(), wait));
+        sent.expect("it holds the first");
+        self.result
+    }
+
+    /// [`wants`](Self::wants), seen to wait.
+    #[track_caller]
+    pub(crate) fn waits(self, second: &Ticket, wait: Wait) -> Pending<Result<u64, Error>> {
+        let (manager, before) = (self.manager.clone(), self.manager.waiting().len());
+        let pending = self.wants(second, wait);
+        until(|| manager.waiting().len() > before, "it waits");
+        pending
+    }
+}
+
 /// Returns once `condition` holds.
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
