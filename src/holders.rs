@@ -194,6 +194,22 @@ pub(crate) fn forget(record: Record) {
     }
 }
 
+/// Records that a guard has another ticket from now on; one in a slot, on its own thread.
+pub(crate) fn rename(record: Record, ticket: u64) {
+    if record.is_slot() {
+        LOCAL.with(|local| {
+            let slot = &local.slab.get().slots[record.0 as usize % SLOTS];
+            slot.ticket.store(ticket, Ordering::Release);
+        });
+    } else if let Some(listed) = LISTED
+        .lock()
+        .as_mut()
+        .and_then(|all| all.get_mut(&record.0))
+    {
+        listed.ticket = ticket;
+    }
+}
+
 /// Whether the calling thread has a borrowed guard, of any manager.
 pub(crate) fn thread_holds() -> bool {
     LOCAL.with(|local| {

@@ -224,4 +224,20 @@ impl Inner {
         self.emit(core, EventKind::TicketStarted, Some(ticket), |_| {});
         word
     }
+
+    /// Undoes an admission: of a new guard, or of a grown one, which goes back to `from`.
+    pub(super) fn take_back(&self, core: &mut Locked<'_>, ticket: &Ticket, from: Option<&Ticket>) {
+        let (kind, told) = match from {
+            None => {
+                core.subtract(ticket);
+                (EventKind::TicketEnded, ticket)
+            }
+            Some(from) => {
+                core.replace(ticket, from);
+                let grown = ticket.bytes();
+                (EventKind::TicketResized { from: grown }, from)
+            }
+        };
+        self.emit(core, kind, Some(told), |_| {});
+    }
 }

@@ -294,14 +294,6 @@ impl Core {
         to.add_in_place_of(from)
     }
 
-    /// Undoes an admission: of a new guard, or of a resized one, which goes back to `from`.
-    pub(crate) fn take_back(&mut self, ticket: &Ticket, from: Option<&Ticket>) -> Word {
-        match from {
-            None => self.subtract(ticket),
-            Some(from) => self.replace(ticket, from),
-        }
-    }
-
     /// Lets the newest admitted policy of a group speak for it.
     fn speak_for(&mut self, ticket: &Ticket) -> &mut GroupState {
         let budget = self.budget;

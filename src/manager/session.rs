@@ -546,8 +546,7 @@ impl Inner {
             });
             let (ticket, from) = (uncovered.ticket.clone(), uncovered.from.clone());
             if !proceed {
-                core.take_back(&ticket, from.as_ref());
-                self.emit(core, EventKind::TicketEnded, Some(&ticket), |_| {});
+                self.take_back(core, &ticket, from.as_ref());
                 groups.push(ticket.group().clone());
             }
         }

@@ -2,13 +2,14 @@
 
 mod admission;
 mod allocations;
-
+mod budget;
 mod ceiling;
 mod circles;
 mod custom;
 mod events;
 mod failure;
 mod foreign_code;
+mod growing;
 mod guards;
 mod hysteresis;
 mod limit;
@@ -18,7 +19,7 @@ mod overtaking;
 mod ownership;
 mod policy_only;
 mod races;
-
+mod resize;
 mod support;
 mod synchronize;
 mod user_code;
