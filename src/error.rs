@@ -16,13 +16,13 @@ pub enum Error {
     Timeout {
         /// What was asked for.
         requested: u64,
-        /// What the group's live guards hold.
+        /// What the group's live guards hold, or those of all groups if the budget over them leaves less.
         in_use: u64,
-        /// What the group may hold, where the policy tells.
+        /// What may be held there, where the policy tells.
         capacity: Option<u64>,
         /// How long it waited.
         waited: Duration,
-        /// How many waited in the same group when it gave up, itself not counted.
+        /// How many waited in the same line when it gave up, itself not counted.
         waiting: usize,
     },
     /// The [`CancelToken`](crate::CancelToken) was cancelled before admission.
@@ -36,18 +36,18 @@ pub enum Error {
     WouldBlock {
         /// What was asked for.
         requested: u64,
-        /// What the group's live guards hold.
+        /// What the group's live guards hold, or those of all groups if the budget over them leaves less.
         in_use: u64,
-        /// What the group may hold, where the policy tells.
+        /// What may be held there, where the policy tells.
         capacity: Option<u64>,
-        /// How many wait in the same group.
+        /// How many wait in the same line.
         waiting: usize,
     },
     /// The policy would refuse this demand even if nothing else were live.
     NeverAdmissible {
         /// What was asked for.
         size: u64,
-        /// What the group may hold at most, where the policy tells.
+        /// What may be held at most, where the policy or the budget over all groups tells.
         capacity: Option<u64>,
     },
     /// The wait would never end: threads that wait hold what is waited for, this one among them.
@@ -60,7 +60,7 @@ pub enum Error {
         held: u64,
         /// Where that guard was acquired.
         held_at: &'static Location<'static>,
-        /// How many threads are in the circle.
+        /// How many threads wait in the circle, or behind it.
         threads: usize,
     },
     /// A group cannot count this demand.

@@ -77,12 +77,14 @@ struct Local {
     slab: Cell<&'static Slab>,
     /// The slots in use.
     used: Cell<u64>,
+    /// How many borrowed guards of this thread are in the list.
+    listed: Cell<u64>,
 }
 
 thread_local! {
     // Without a destructor, so that reaching it costs no check and it works until the thread is gone.
     static LOCAL: Local = const {
-        Local { slab: Cell::new(&NO_SLAB), used: Cell::new(FULL) }
+        Local { slab: Cell::new(&NO_SLAB), used: Cell::new(FULL), listed: Cell::new(0) }
     };
 
     static GIVE_BACK: GiveBack = const { GiveBack };
@@ -184,9 +186,36 @@ pub(crate) fn forget(record: Record) {
     if record.is_slot() {
         return forget_slot(record);
     }
+    if record.is_bound() {
+        LOCAL.with(|local| local.listed.set(local.listed.get() - 1));
+    }
     if let Some(listed) = &mut *LISTED.lock() {
         listed.remove(&record.0);
     }
+}
+
+/// Records that a guard has another ticket from now on; one in a slot, on its own thread.
+pub(crate) fn rename(record: Record, ticket: u64) {
+    if record.is_slot() {
+        LOCAL.with(|local| {
+            let slot = &local.slab.get().slots[record.0 as usize % SLOTS];
+            slot.ticket.store(ticket, Ordering::Release);
+        });
+    } else if let Some(listed) = LISTED
+        .lock()
+        .as_mut()
+        .and_then(|all| all.get_mut(&record.0))
+    {
+        listed.ticket = ticket;
+    }
+}
+
+/// Whether the calling thread has a borrowed guard, of any manager.
+pub(crate) fn thread_holds() -> bool {
+    LOCAL.with(|local| {
+        let has_slab = !std::ptr::eq(local.slab.get(), &NO_SLAB);
+        (has_slab && local.used.get() != 0) || local.listed.get() > 0
+    })
 }
 
 /// The guards that are in no slab.
@@ -202,6 +231,7 @@ struct Listed {
 }
 
 fn list(ticket: u64, place: Place) -> Record {
+    LOCAL.with(|local| local.listed.set(local.listed.get() + 1));
     list_as(ticket, place, false)
 }
 

@@ -482,6 +482,7 @@ impl Inner {
             core.group_mut(group.index).version += 1;
             self.pump(&mut core, group.index);
         }
+        self.break_circles(&mut core);
         self.settle(&mut core);
         Ok(())
     }
@@ -496,7 +497,7 @@ impl Inner {
             for waiter in queue.into_values() {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }
-            self.pump(&mut core, index);
+            self.clear_flag(&mut core, index);
         }
         self.settle(&mut core);
     }
@@ -540,6 +541,7 @@ impl Inner {
         for group in groups {
             self.pump(&mut core, group.index);
         }
+        self.break_circles(&mut core);
         self.settle(&mut core);
         Ok(())
     }

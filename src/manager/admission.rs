@@ -70,17 +70,11 @@ impl Inner {
             return Err(Error::Reentrant);
         }
         let mut core = self.lock();
-        let word = self.start(&mut core, demand)?;
+        // Less than what was covered needs no cover. It cannot fail either: what it frees may be given away at once.
+        let word = self.count(&mut core, demand);
         self.pump(&mut core, ticket.group().index);
         self.settle(&mut core);
-        self.cover(
-            &mut core,
-            ticket,
-            Some(from),
-            word,
-            Duration::ZERO,
-            patience.waits,
-        )
+        Ok(self.admission(&core, ticket, word, Duration::ZERO))
     }
 
     fn enter(
@@ -191,6 +185,12 @@ impl Inner {
                 .map(Entered::Queued),
             Err(error) => Err(error),
         };
+        if matches!(entered, Ok(Entered::Queued(_))) && core.was_disturbed() {
+            // While a policy was asked, without the lock, somebody may have freed something, seen nobody wait, and
+            // cleared the flag.
+            group.word.fetch_or(Word::WAITERS, Ordering::AcqRel);
+            core.revisit.push(group.clone());
+        }
         self.clear_flag(core, group.index);
         if !first && entered.is_ok() && core.config.overtaking > 0 {
             // It may pass those who wait.
@@ -201,15 +201,20 @@ impl Inner {
 
     /// Counts an admitted demand and tells of it.
     pub(super) fn start(&self, core: &mut Locked<'_>, demand: Demand<'_>) -> Result<Word, Error> {
-        let Demand { ticket, from } = demand;
-        if !core.can_count(ticket, from) {
-            return Err(full(GroupLimit::Bytes, ticket));
+        if !core.can_count(demand.ticket, demand.from) {
+            return Err(full(GroupLimit::Bytes, demand.ticket));
         }
+        Ok(self.count(core, demand))
+    }
+
+    /// [`start`](Self::start) for a demand that the state word can hold.
+    fn count(&self, core: &mut Locked<'_>, demand: Demand<'_>) -> Word {
+        let Demand { ticket, from } = demand;
         if let Some(from) = from {
             let word = core.replace(from, ticket);
             let kind = EventKind::TicketResized { from: from.bytes() };
             self.emit(core, kind, Some(ticket), |_| {});
-            return Ok(word);
+            return word;
         }
         if ticket.kind().is_driving() && self.is_watched() {
             self.open_epoch(core);
@@ -217,6 +222,22 @@ impl Inner {
         self.emit(core, EventKind::AdmissionGranted, Some(ticket), |_| {});
         let word = core.add(ticket);
         self.emit(core, EventKind::TicketStarted, Some(ticket), |_| {});
-        Ok(word)
+        word
+    }
+
+    /// Undoes an admission: of a new guard, or of a grown one, which goes back to `from`.
+    pub(super) fn take_back(&self, core: &mut Locked<'_>, ticket: &Ticket, from: Option<&Ticket>) {
+        let (kind, told) = match from {
+            None => {
+                core.subtract(ticket);
+                (EventKind::TicketEnded, ticket)
+            }
+            Some(from) => {
+                core.replace(ticket, from);
+                let grown = ticket.bytes();
+                (EventKind::TicketResized { from: grown }, from)
+            }
+        };
+        self.emit(core, kind, Some(told), |_| {});
     }
 }

@@ -4,7 +4,11 @@
 //! thread holds is not stuck; what it holds and what it asked for will be released, and the next in line is tried. A
 //! thread that is still stuck when nothing changes any more waits in a circle, and if the newcomer is among
 //! them, it has closed it. Owned guards are held by no thread, and a waiter with a deadline or a token may give
-//! up, so neither makes anybody stuck: a circle reported is a circle.
+//! up, so neither makes anybody stuck; and a waiter that may still overtake those before it does not count as
+//! behind them. So a circle reported is a circle.
+//!
+//! A circle may also close while everybody waits already: overtaking is used up, or a policy holds less than it did.
+//! Then the circle is broken at the first in line whose own guards are part of it.
 
 use super::Inner;
 use super::core::Locked;
@@ -12,12 +16,18 @@ use super::judge::{Live, Verdict};
 use super::queue::Waiter;
 use super::registry::Holder;
 use crate::Error;
-use crate::sync::Arc;
+use crate::holders;
+use crate::sync::{Arc, Ordering};
 use std::collections::{BTreeMap, HashSet};
 use std::thread::ThreadId;
 
-/// The waiters of one line, in its order.
-type Line = Vec<Arc<Waiter>>;
+/// Who waits for what, and who holds what, at one moment.
+struct Waits {
+    /// With their keys in the queues, in the order of arrival.
+    waiters: Vec<(u64, Arc<Waiter>)>,
+    /// What is held by threads: not owned guards.
+    holders: Vec<Holder>,
+}
 
 impl Inner {
     /// Refuses a demand whose wait would close a circle.
@@ -27,146 +37,171 @@ impl Inner {
         newcomer: &Arc<Waiter>,
         key: u64,
     ) -> Result<(), Error> {
-        let holders = self.holders();
-        let own = newcomer.thread;
         // Nearly always: a thread that holds nothing closes no circle.
-        if !holders
-            .iter()
-            .any(|holder| holder.bound && holder.thread == own)
-        {
+        if !holders::thread_holds() {
             return Ok(());
         }
+        let own = newcomer.thread;
         loop {
-            let waits = core.stats.waits;
-            let lines = self.lines(core, newcomer, key);
-            let stuck = self.stuck_threads(core, lines, &holders, own)?;
+            let waits = self.waits(core, Some((key, newcomer)));
+            let stuck = self.stuck_threads(core, &waits, Some(own), None);
             if !stuck.contains(&own) {
                 return Ok(());
             }
-            // A policy was asked without the lock: only waits that stood still make a circle.
-            let still = self.lines(core, newcomer, key);
-            let moved = core.stats.waits != waits
-                || still
-                    .values()
-                    .flatten()
-                    .any(|waiter| waiter.outcome.lock().is_some());
-            if !moved {
-                return Err(self.would_deadlock(newcomer, &holders, &stuck));
+            if self.stands(core, &waits, Some(key)) {
+                return Err(would_deadlock(newcomer, &waits.holders, &stuck));
             }
         }
     }
 
-    /// The lines as they would be with the newcomer. With a budget over all groups there is one.
-    fn lines(&self, core: &Locked<'_>, newcomer: &Arc<Waiter>, key: u64) -> BTreeMap<usize, Line> {
-        let one_line = core.config.budget.is_some();
-        let mut keyed: Vec<(u64, usize, Arc<Waiter>)> = core
-            .live_groups()
-            .flat_map(|state| {
-                let index = state.shared.index;
-                state
-                    .queue
-                    .iter()
-                    .map(move |(key, waiter)| (*key, index, waiter.clone()))
-            })
-            .collect();
-        keyed.push((key, newcomer.ticket.group().index, newcomer.clone()));
-        keyed.sort_by_key(|(key, ..)| *key);
-        let mut lines: BTreeMap<usize, Line> = BTreeMap::new();
-        for (_, index, waiter) in keyed {
-            lines
-                .entry(if one_line { 0 } else { index })
-                .or_default()
-                .push(waiter);
+    /// Ends waits until no circle is left. For changes that may close one among those who wait already.
+    pub(super) fn break_circles(&self, core: &mut Locked<'_>) {
+        while core.waiters() > 0 {
+            let waits = self.waits(core, None);
+            let stuck = self.stuck_threads(core, &waits, None, None);
+            let Some((key, waiter)) = self.first_in_circle(core, &waits, &stuck) else {
+                return;
+            };
+            if !self.stands(core, &waits, None) {
+                continue;
+            }
+            let group = waiter.ticket.group().clone();
+            core.group_mut(group.index).queue.remove(key);
+            let error = would_deadlock(waiter, &waits.holders, &stuck);
+            self.resolve(core, waiter, Err(error));
+            // Those behind it may fit.
+            self.pump(core, group.index);
         }
-        lines
     }
 
-    /// The threads that no release by others can free.
+    /// The first in line that would be admitted were its own guards released: it waits for itself.
+    fn first_in_circle<'a>(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &'a Waits,
+        stuck: &HashSet<ThreadId>,
+    ) -> Option<&'a (u64, Arc<Waiter>)> {
+        waits.waiters.iter().find(|(_, waiter)| {
+            let own = waiter.thread;
+            let holds = waits.holders.iter().any(|holder| holder.thread == own);
+            stuck.contains(&own)
+                && holds
+                && !self
+                    .stuck_threads(core, waits, None, Some(own))
+                    .contains(&own)
+        })
+    }
+
+    /// The present waits, and those that would be with the newcomer.
+    fn waits(&self, core: &Locked<'_>, newcomer: Option<(u64, &Arc<Waiter>)>) -> Waits {
+        let queued = core.live_groups().flat_map(|state| &state.queue);
+        let mut waiters: Vec<_> = queued.map(|(key, waiter)| (*key, waiter.clone())).collect();
+        waiters.extend(newcomer.map(|(key, waiter)| (key, waiter.clone())));
+        waiters.sort_by_key(|(key, _)| *key);
+        let mut holders = self.holders();
+        holders.retain(|holder| holder.bound);
+        Waits { waiters, holders }
+    }
+
+    /// Whether the same waiters wait still: policies are asked without the lock. Who waits releases nothing, so
+    /// what they hold is the same too.
+    fn stands(&self, core: &Locked<'_>, waits: &Waits, newcomer: Option<u64>) -> bool {
+        let queued = core.live_groups().flat_map(|state| state.queue.keys());
+        let mut now: Vec<u64> = queued.copied().chain(newcomer).collect();
+        now.sort_unstable();
+        now.iter().eq(waits.waiters.iter().map(|(key, _)| key))
+    }
+
+    /// The threads that no release by others can free. `own` counts as one that does not give up; what `released`
+    /// holds counts as released.
     fn stuck_threads(
         &self,
         core: &mut Locked<'_>,
-        mut lines: BTreeMap<usize, Line>,
-        holders: &[Holder],
-        own: ThreadId,
-    ) -> Result<HashSet<ThreadId>, Error> {
-        let mut stuck: HashSet<ThreadId> = lines
-            .values()
-            .flatten()
-            .filter(|waiter| waiter.thread == own || !waiter.may_give_up)
-            .map(|waiter| waiter.thread)
-            .collect();
-        loop {
-            let mut freed = None;
-            for (index, line) in &lines {
-                let Some(head) = line.first() else { continue };
-                if !stuck.contains(&head.thread) || self.can_free(core, head, holders, &stuck)? {
-                    freed = Some(*index);
-                    break;
+        waits: &Waits,
+        own: Option<ThreadId>,
+        released: Option<ThreadId>,
+    ) -> HashSet<ThreadId> {
+        // By group; with a budget over all groups there is one line.
+        let mut lines: BTreeMap<Option<usize>, Vec<&Waiter>> = BTreeMap::new();
+        let mut stuck = HashSet::new();
+        for (_, waiter) in &waits.waiters {
+            let index = waiter.ticket.group().index;
+            let line = core.config.budget.is_none().then_some(index);
+            lines.entry(line).or_default().push(waiter);
+            if own == Some(waiter.thread) || !waiter.may_give_up {
+                stuck.insert(waiter.thread);
+            }
+        }
+        let allowed = core.config.overtaking;
+        'reduce: loop {
+            let held: Vec<&Holder> = waits
+                .holders
+                .iter()
+                .filter(|holder| stuck.contains(&holder.thread) && released != Some(holder.thread))
+                .collect();
+            for line in lines.values_mut() {
+                for place in 0..line.len() {
+                    let waiter = line[place];
+                    if !stuck.contains(&waiter.thread) || self.can_free(core, waiter, &held) {
+                        stuck.remove(&waiter.thread);
+                        line.remove(place);
+                        continue 'reduce;
+                    }
+                    // Under the manager's lock.
+                    if waiter.overtaken.load(Ordering::Relaxed) >= allowed {
+                        break;
+                    }
                 }
             }
-            let Some(line) = freed.and_then(|index| lines.get_mut(&index)) else {
-                return Ok(stuck);
-            };
-            let head = line.remove(0);
-            stuck.remove(&head.thread);
+            return stuck;
         }
     }
 
-    /// Whether a waiter could be admitted if everything were released that no stuck thread holds.
-    fn can_free(
-        &self,
-        core: &mut Locked<'_>,
-        waiter: &Waiter,
-        holders: &[Holder],
-        stuck: &HashSet<ThreadId>,
-    ) -> Result<bool, Error> {
-        let index = waiter.ticket.group().index;
-        let mut held: Vec<&Holder> = holders
-            .iter()
-            .filter(|holder| holder.bound && stuck.contains(&holder.thread))
-            .collect();
+    /// Whether a waiter could be admitted if only these were held.
+    fn can_free(&self, core: &mut Locked<'_>, waiter: &Waiter, held: &[&Holder]) -> bool {
+        let mut held = held.to_vec();
+        // A growing guard asks for its new size in place of what it holds.
         if let Some(from) = &waiter.from
-            && let Some(own) = held.iter().position(|holder| holder.ticket == from.id())
+            && let Some(own) = held
+                .iter()
+                .position(|holder| holder.ticket == from.id() && holder.thread == waiter.thread)
         {
             held.swap_remove(own);
         }
-        if let Some(budget) = core.config.budget {
-            let sum = held
-                .iter()
-                .fold(0_u64, |sum, holder| sum.saturating_add(holder.bytes));
-            if sum.saturating_add(waiter.ticket.bytes()) > budget {
-                return Ok(false);
-            }
+        let sum = |sum: u64, holder: &&Holder| sum.saturating_add(holder.bytes);
+        if let Some(budget) = core.config.budget
+            && held.iter().fold(waiter.ticket.bytes(), sum) > budget
+        {
+            return false;
         }
-        let in_group = held.iter().filter(|holder| holder.group == index);
+        let group = waiter.ticket.group().index;
+        let in_group = held.iter().filter(|holder| holder.group == group);
         let live = Live::of(in_group.map(|holder| holder.bytes).collect());
-        // A policy that panics here is asked again at admission, where it is told of.
-        Ok(self.judge_among(core, &waiter.ticket, &live)? == Verdict::Admit)
+        // A policy that panics here is asked again at admission, where it is told of: until then it may admit.
+        !matches!(
+            self.judge_among(core, &waiter.ticket, &live),
+            Ok(Verdict::Wait)
+        )
     }
+}
 
-    fn would_deadlock(
-        &self,
-        newcomer: &Waiter,
-        holders: &[Holder],
-        stuck: &HashSet<ThreadId>,
-    ) -> Error {
-        let group = newcomer.ticket.group().index;
-        // The newcomer's own guard first, then one in the group it waits for; the largest of those.
-        let culprit = holders
-            .iter()
-            .filter(|holder| holder.bound && stuck.contains(&holder.thread))
-            .max_by_key(|holder| {
-                (
-                    holder.thread == newcomer.thread,
-                    holder.group == group,
-                    holder.bytes,
-                )
-            });
-        Error::WouldDeadlock {
-            requested: newcomer.ticket.bytes(),
-            held: culprit.map_or(0, |holder| holder.bytes),
-            held_at: culprit.map_or(newcomer.place, |holder| holder.place),
-            threads: stuck.len(),
-        }
+fn would_deadlock(waiter: &Waiter, holders: &[Holder], stuck: &HashSet<ThreadId>) -> Error {
+    let group = waiter.ticket.group().index;
+    // The waiter's own guard first, then one in the group it waits for; the largest of those.
+    let culprit = holders
+        .iter()
+        .filter(|holder| stuck.contains(&holder.thread))
+        .max_by_key(|holder| {
+            (
+                holder.thread == waiter.thread,
+                holder.group == group,
+                holder.bytes,
+            )
+        });
+    Error::WouldDeadlock {
+        requested: waiter.ticket.bytes(),
+        held: culprit.map_or(0, |holder| holder.bytes),
+        held_at: culprit.map_or(waiter.place, |holder| holder.place),
+        threads: stuck.len(),
     }
 }

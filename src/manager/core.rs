@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
+    /// Counts the holds of the lock, for [`Locked::was_disturbed`].
+    pub(crate) holds: u64,
 }
 
 /// From the first driving guard until the baseline is back.
@@ -292,14 +294,6 @@ impl Core {
         to.add_in_place_of(from)
     }
 
-    /// Undoes an admission: of a new guard, or of a resized one, which goes back to `from`.
-    pub(crate) fn take_back(&mut self, ticket: &Ticket, from: Option<&Ticket>) -> Word {
-        match from {
-            None => self.subtract(ticket),
-            Some(from) => self.replace(ticket, from),
-        }
-    }
-
     /// Lets the newest admitted policy of a group speak for it.
     fn speak_for(&mut self, ticket: &Ticket) -> &mut GroupState {
         let budget = self.budget;
@@ -374,16 +368,25 @@ pub(crate) struct Locked<'a> {
     core: Option<MutexGuard<'a, Core>>,
     wakes: Vec<Waker>,
     wake_sleepers: bool,
+    disturbed: bool,
 }
 
 impl<'a> Locked<'a> {
     pub(crate) fn new(inner: &'a Inner) -> Self {
+        let mut core = inner.core.lock();
+        core.holds += 1;
         Self {
             inner,
-            core: Some(inner.core.lock()),
+            core: Some(core),
             wakes: Vec::new(),
             wake_sleepers: false,
+            disturbed: false,
         }
+    }
+
+    /// Whether somebody else held the lock meanwhile, while this was [unlocked](Self::unlocked).
+    pub(crate) fn was_disturbed(&self) -> bool {
+        self.disturbed
     }
 
     /// Wakes `waker` once the lock is free.
@@ -400,9 +403,13 @@ impl<'a> Locked<'a> {
 
     /// Calls `f` without the lock, after the wake-ups that are due.
     pub(crate) fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        let holds = self.holds;
         self.release();
         let result = f();
-        self.core = Some(self.inner.core.lock());
+        let mut core = self.inner.core.lock();
+        self.disturbed |= core.holds != holds;
+        core.holds += 1;
+        self.core = Some(core);
         result
     }
 

@@ -6,7 +6,6 @@ use super::core::{Locked, Uncovered};
 use super::waiting::next_key;
 use super::word::Word;
 use crate::Error;
-use crate::event::EventKind;
 use crate::sync::Ordering;
 use crate::ticket::Ticket;
 use std::time::Duration;
@@ -72,8 +71,19 @@ impl Inner {
                 source: failure.error,
             });
         }
+        Ok(self.admission(core, ticket, at_admission, waited))
+    }
+
+    /// What a guard remembers of its admission.
+    pub(super) fn admission(
+        &self,
+        core: &Locked<'_>,
+        ticket: &Ticket,
+        at_admission: Word,
+        waited: Duration,
+    ) -> Admission {
         let state = core.group(ticket.group().index);
-        Ok(Admission {
+        Admission {
             word: at_admission,
             waited,
             wanted: state.limit(at_admission, core.baseline()),
@@ -82,7 +92,7 @@ impl Inner {
             } else {
                 0
             },
-        })
+        }
     }
 
     fn is_covered(&self, core: &Locked<'_>, ticket: &Ticket) -> bool {
@@ -104,16 +114,8 @@ impl Inner {
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }
-        let word = core.take_back(ticket, from);
-        let error = Error::WouldBlock {
-            requested: ticket.bytes(),
-            in_use: word.sum(),
-            capacity: self.capacity(core, ticket),
-            waiting: core.group(ticket.group().index).queue.len(),
-        };
-        if from.is_none() {
-            self.emit(core, EventKind::TicketEnded, Some(ticket), |_| {});
-        }
+        self.take_back(core, ticket, from);
+        let error = self.would_block(core, ticket);
         self.after_release(core, ticket);
         error
     }

@@ -98,11 +98,8 @@ impl Inner {
         if core.mode == WireMode::Off {
             return Ok(Verdict::Admit);
         }
-        if let Some(budget) = core.config.budget {
-            let others = core.total_live().saturating_sub(demand.held());
-            if others.saturating_add(ticket.bytes()) > budget {
-                return Ok(Verdict::Wait);
-            }
+        if !self.fits_budget(core, demand) {
+            return Ok(Verdict::Wait);
         }
         let word = state.shared.load();
         let others = word.sum().saturating_sub(demand.held());
@@ -125,7 +122,21 @@ impl Inner {
             }
             max = live.each.first().copied().unwrap_or(0);
         }
-        self.ask(core, ticket, &live, max)
+        let verdict = self.ask(core, ticket, &live, max)?;
+        // Without the lock, others may have taken what the budget had left.
+        if self.fits_budget(core, demand) {
+            Ok(verdict)
+        } else {
+            Ok(Verdict::Wait)
+        }
+    }
+
+    /// Whether the budget over all groups has room for a demand.
+    fn fits_budget(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
+        core.config.budget.is_none_or(|budget| {
+            let others = core.total_live().saturating_sub(demand.held());
+            others.saturating_add(demand.ticket.bytes()) <= budget
+        })
     }
 
     /// Asks about a demand in a group of which only these guards are left.
@@ -196,7 +207,10 @@ impl Inner {
             return Ok(());
         }
         let baseline = core.admission_baseline();
-        let capacity = self.capacity(core, ticket);
+        let capacity = [self.capacity(core, ticket), core.config.budget]
+            .into_iter()
+            .flatten()
+            .min();
         let over_budget = core
             .config
             .budget
@@ -225,15 +239,51 @@ impl Inner {
         Ok(())
     }
 
-    /// The most that the ticket's group may hold, where the policy is a built-in one or a budget is set.
-    pub(super) fn capacity(&self, core: &Locked<'_>, ticket: &Ticket) -> Option<u64> {
+    /// The most that the ticket's group may hold, where its policy tells.
+    fn capacity(&self, core: &Locked<'_>, ticket: &Ticket) -> Option<u64> {
         let formula = ticket.formula().resolve(core.budget);
         let admitted = formula.admitted(core.admission_baseline());
-        let by_policy = formula.can_refuse().then(|| admitted.saturating_sub(1));
-        match (by_policy, core.config.budget) {
-            (Some(capacity), Some(budget)) => Some(capacity.min(budget)),
-            (capacity, budget) => capacity.or(budget),
+        formula.can_refuse().then(|| admitted.saturating_sub(1))
+    }
+
+    /// What is in use in the ticket's group, or in all groups if the budget over them leaves less.
+    pub(super) fn usage(&self, core: &Locked<'_>, ticket: &Ticket) -> Usage {
+        let state = core.group(ticket.group().index);
+        let of_group = Usage {
+            in_use: state.shared.load().sum(),
+            capacity: self.capacity(core, ticket),
+            waiting: state.queue.len(),
+        };
+        let Some(budget) = core.config.budget else {
+            return of_group;
+        };
+        let of_all = Usage {
+            in_use: core.total_live(),
+            capacity: Some(budget),
+            waiting: core.waiters() as usize,
+        };
+        if of_group.room() < of_all.room() {
+            // The line is that of all groups either way.
+            return Usage {
+                waiting: of_all.waiting,
+                ..of_group
+            };
         }
+        of_all
+    }
+}
+
+/// What a demand meets, as errors tell it.
+pub(super) struct Usage {
+    pub(super) in_use: u64,
+    pub(super) capacity: Option<u64>,
+    pub(super) waiting: usize,
+}
+
+impl Usage {
+    fn room(&self) -> u64 {
+        self.capacity
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.in_use))
     }
 }
 

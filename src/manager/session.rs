@@ -145,7 +145,8 @@ impl Inner {
             let Some(state) = core.live_groups().find(|state| state.must_ask(baseline)) else {
                 return;
             };
-            let index = state.shared.index;
+            // Keeps the group's place while the policy is asked: its last guard may go meanwhile.
+            let group = state.shared.clone();
             let version = state.version;
             let policy = state.policy.clone();
             let wants_sizes = state.wants_sizes;
@@ -171,7 +172,7 @@ impl Inner {
                 self.emit(core, EventKind::PolicyPanicked(message), None, |_| {});
                 baseline.saturating_add(word.sum())
             });
-            core.group_mut(index).answered = Some((version, baseline, limit));
+            core.group_mut(group.index).answered = Some((version, baseline, limit));
         }
     }
 
@@ -553,8 +554,7 @@ impl Inner {
             });
             let (ticket, from) = (uncovered.ticket.clone(), uncovered.from.clone());
             if !proceed {
-                core.take_back(&ticket, from.as_ref());
-                self.emit(core, EventKind::TicketEnded, Some(&ticket), |_| {});
+                self.take_back(core, &ticket, from.as_ref());
                 groups.push(ticket.group().clone());
             }
         }

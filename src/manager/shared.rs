@@ -117,6 +117,7 @@ impl ManagerBuilder {
                 replaced: Vec::new(),
                 stats: Stats::default(),
                 tell_computed: false,
+                holds: 0,
             }),
             turn: Futex::new(0),
             clock: self.clock,

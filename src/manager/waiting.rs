@@ -54,12 +54,7 @@ impl Inner {
         let index = ticket.group().index;
         let since = self.clock.now();
         if !patience.waits {
-            return Err(Error::WouldBlock {
-                requested: ticket.bytes(),
-                in_use: core.group(index).shared.load().sum(),
-                capacity: self.capacity(core, ticket),
-                waiting: core.group(index).queue.len(),
-            });
+            return Err(self.would_block(core, ticket));
         }
         if let Some(error) = self.given_up(core, ticket, patience, since, since) {
             return Err(error);
@@ -97,6 +92,17 @@ impl Inner {
         })
     }
 
+    /// The error of a demand that would have to wait and may not.
+    pub(super) fn would_block(&self, core: &Locked<'_>, ticket: &Ticket) -> Error {
+        let usage = self.usage(core, ticket);
+        Error::WouldBlock {
+            requested: ticket.bytes(),
+            in_use: usage.in_use,
+            capacity: usage.capacity,
+            waiting: usage.waiting,
+        }
+    }
+
     /// The error of a wait that is over without admission, if it is over.
     fn given_up(
         &self,
@@ -118,13 +124,13 @@ impl Inner {
             .deadline_at()
             .is_some_and(|deadline| now >= deadline)
         {
-            let state = core.group(ticket.group().index);
+            let usage = self.usage(core, ticket);
             return Some(Error::Timeout {
                 requested: ticket.bytes(),
-                in_use: state.shared.load().sum(),
-                capacity: self.capacity(core, ticket),
+                in_use: usage.in_use,
+                capacity: usage.capacity,
                 waited,
-                waiting: state.queue.len(),
+                waiting: usage.waiting,
             });
         }
         None
@@ -169,7 +175,8 @@ impl Inner {
             .queue
             .remove(&place.key);
         if let Error::Timeout { waiting, .. } = &mut error {
-            *waiting = core.group(ticket.group().index).queue.len();
+            // Itself not counted.
+            *waiting = self.usage(&core, ticket).waiting;
         }
         let kind = if error.is_timeout() {
             core.stats.timeouts += 1;
@@ -225,6 +232,7 @@ impl Inner {
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) {
         let allowed = core.config.overtaking;
         let mut passed: Vec<Arc<Waiter>> = Vec::new();
+        let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
             let group = waiter.ticket.group().clone();
@@ -260,6 +268,7 @@ impl Inner {
                     |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
                 self.resolve(core, &waiter, outcome);
                 if passed.iter().any(exhausted) {
+                    overtaken_out = true;
                     break;
                 }
             } else {
@@ -267,6 +276,10 @@ impl Inner {
             }
         }
         self.clear_flag(core, index);
+        if overtaken_out {
+            // Who might have overtaken is behind a head now, which may be waiting for it.
+            self.break_circles(core);
+        }
     }
 
     /// Clears the group's `WAITERS` flag if nobody waits in it.

@@ -185,13 +185,7 @@ impl Raw {
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
         let admission = manager.resize(from, &to, &Patience { waits, wait }, place)?;
-        let bound = self.record.is_bound();
-        holders::forget(self.record);
-        self.record = if bound {
-            holders::record(to.id(), place)
-        } else {
-            holders::list_owned(to.id(), place)
-        };
+        holders::rename(self.record, to.id());
         self.word = admission.word;
         let extra = self.extra.get_or_insert_default();
         extra.wanted = Some(admission.wanted);

@@ -7,6 +7,7 @@ use mlx_wired::{
     Subscriber, SumPolicy, Ticket, Wait,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -155,6 +156,52 @@ pub(crate) fn queued(manager: &Manager, ticket: &Ticket, wait: Wait) -> Acquirin
     pending
 }
 
+/// A thread that holds a guard.
+pub(crate) struct Worker {
+    second: mpsc::Sender<(Ticket, Wait)>,
+    result: Pending<Result<u64, Error>>,
+    manager: Manager,
+}
+
+impl Worker {
+    /// It has acquired `first`.
+    #[track_caller]
+    pub(crate) fn holding(manager: &Manager, first: &Ticket) -> Self {
+        let first = first.clone();
+        let (second, wanted) = mpsc::channel::<(Ticket, Wait)>();
+        let (told, holds) = mpsc::channel();
+        let result = Pending::spawn(move || {
+            let _held = first.acquire()?;
+            told.send(()).expect("the test waits");
+            let (second, wait) = wanted.recv().expect("the test goes on");
+            let guard = second.acquire_with(wait)?;
+            Ok(guard.bytes())
+        });
+        holds.recv_timeout(PATIENCE).expect("it acquires the first");
+        Self {
+            second,
+            result,
+            manager: manager.clone(),
+        }
+    }
+
+    /// It acquires `second` too.
+    pub(crate) fn wants(self, second: &Ticket, wait: Wait) -> Pending<Result<u64, Error>> {
+        let sent = self.second.send((second.clone(), wait));
+        sent.expect("it holds the first");
+        self.result
+    }
+
+    /// [`wants`](Self::wants), seen to wait.
+    #[track_caller]
+    pub(crate) fn waits(self, second: &Ticket, wait: Wait) -> Pending<Result<u64, Error>> {
+        let (manager, before) = (self.manager.clone(), self.manager.waiting().len());
+        let pending = self.wants(second, wait);
+        until(|| manager.waiting().len() > before, "it waits");
+        pending
+    }
+}
+
 /// Returns once `condition` holds.
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
@@ -190,6 +237,25 @@ pub(crate) fn assert_alive(rig: &Rig) {
     let guard = others.result().expect("others are admitted");
     assert!(rig.limit() >= 1 << 20);
     drop(guard);
+}
+
+/// Waits inside a policy until the test lets it go on; after that it stops nobody.
+#[derive(Clone, Default)]
+pub(crate) struct Brake(Arc<(AtomicBool, AtomicBool)>);
+
+impl Brake {
+    pub(crate) fn stop(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        until(|| self.0.1.load(Ordering::SeqCst), "the policy may go on");
+    }
+
+    pub(crate) fn wait_stopped(&self) {
+        until(|| self.0.0.load(Ordering::SeqCst), "the policy was called");
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.1.store(true, Ordering::SeqCst);
+    }
 }
 
 type Admits = dyn Fn(&Context, &Sizes<'_>, u64) -> bool + Send + Sync;

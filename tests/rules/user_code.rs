@@ -1,11 +1,10 @@
 //! R22: policies, backends and hooks that panic or call back.
 
 use crate::support::{
-    Custom, Pending, Rig, SECOND, acquiring, assert_alive, eager, kinds, next, queued, quiet, until,
+    Brake, Custom, Pending, Rig, SECOND, acquiring, assert_alive, eager, kinds, next, queued, quiet,
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 fn assert_panicked(error: Option<Error>, said: &str) {
@@ -266,25 +265,6 @@ fn r22_a_guard_released_inside_can_admit_after_a_head_gave_up() -> Result<(), Er
     assert!(head.result().is_err());
     drop(behind.result()?);
     rig.finish()
-}
-
-/// Waits inside a policy until the test lets it go on.
-#[derive(Clone, Default)]
-struct Brake(Arc<(AtomicBool, AtomicBool)>);
-
-impl Brake {
-    fn stop(&self) {
-        self.0.0.store(true, Ordering::SeqCst);
-        until(|| self.0.1.load(Ordering::SeqCst), "the policy may go on");
-    }
-
-    fn wait_stopped(&self) {
-        until(|| self.0.0.load(Ordering::SeqCst), "the policy was called");
-    }
-
-    fn release(&self) {
-        self.0.1.store(true, Ordering::SeqCst);
-    }
 }
 
 #[test]

@@ -1,0 +1,314 @@
+//! R25: a budget over all groups.
+
+use crate::support::{Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, queued, quiet, until};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{
+    CancelToken, Config, Error, FixedPolicy, MaxPolicy, OwnedGuard, SumPolicy, Wait, WireMode,
+};
+
+#[test]
+fn r25_two_groups_are_not_both_admitted() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(48 * GIB))?;
+    let one = rig.manager.ticket(&SumPolicy::new(), 40 * GIB);
+    let two = rig.manager.ticket(&MaxPolicy::new(), 40 * GIB);
+    let guard = one.acquire()?;
+    let refused = two.try_acquire().err();
+    let expected = Error::WouldBlock {
+        requested: 40 * GIB,
+        in_use: 40 * GIB,
+        capacity: Some(48 * GIB),
+        waiting: 0,
+    };
+    assert_eq!(refused, Some(expected));
+    let waiting = queued(&rig.manager, &two, Wait::new());
+    let small = rig.manager.ticket(&FixedPolicy::new(1), 8 * GIB);
+    let behind = queued(&rig.manager, &small, Wait::new());
+    drop(guard);
+    drop((waiting.result()?, behind.result()?));
+    rig.finish()
+}
+
+#[test]
+fn r25_each_policy_counts_beside_the_budget() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let capped = rig.manager.ticket(&SumPolicy::capped(20), 15);
+    let custom = rig.manager.ticket(&Custom::capped(60), 50);
+    let first = (capped.acquire()?, custom.acquire()?);
+    // The policies' own caps, not the budget: 65 of 100.
+    assert!(capped.try_acquire().is_err_and(|e| e.is_would_block()));
+    assert!(custom.try_acquire().is_err_and(|e| e.is_would_block()));
+    let rest = rig.manager.ticket(&SumPolicy::uncapped(), 35);
+    let second = rest.try_acquire()?;
+    let more = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    assert!(more.try_acquire().is_err_and(|e| e.is_would_block()));
+    drop((first, second));
+    rig.finish()
+}
+
+/// Who waits, in turn.
+fn served(rig: &Rig, queue: Vec<Acquiring>, holder: OwnedGuard) -> Result<(), Error> {
+    let mut left = queue.len();
+    let mut guard = holder;
+    for pending in queue {
+        drop(guard);
+        guard = pending.result()?;
+        left -= 1;
+        assert_eq!(rig.manager.waiting().len(), left, "one at a time, in turn");
+    }
+    drop(guard);
+    Ok(())
+}
+
+#[test]
+fn r25_one_queue_serves_all_groups_in_turn() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(10))?;
+    let manager = &rig.manager;
+    let tickets = [
+        manager.ticket(&SumPolicy::capped(10), 10),
+        manager.ticket(&MaxPolicy::new(), 10),
+        manager.ticket(&Custom::capped(10), 10),
+        manager.ticket(&FixedPolicy::new(3), 10).reservation(),
+        manager.ticket(&SumPolicy::uncapped(), 10).resident(),
+    ];
+    let holder = tickets[0].acquire_owned()?;
+    let order = [1, 3, 2, 0, 4, 2, 1, 0, 3];
+    let queue = order.map(|index: usize| queued(manager, &tickets[index], Wait::new()));
+    let places: Vec<u64> = manager.waiting().iter().map(|w| w.ticket.id()).collect();
+    assert_eq!(places, order.map(|index| tickets[index].id()));
+    served(&rig, queue.into(), holder)?;
+    rig.finish()
+}
+
+#[test]
+fn r25_nobody_of_another_group_overtakes() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let held = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 60)
+        .acquire_owned()?;
+    let head = queued(
+        &rig.manager,
+        &rig.manager.ticket(&MaxPolicy::new(), 50),
+        Wait::new(),
+    );
+    // It would fit, and its policy never refuses.
+    let small = rig.manager.ticket(&FixedPolicy::new(1), 1);
+    assert!(small.try_acquire().is_err_and(|e| e.is_would_block()));
+    let behind = queued(&rig.manager, &small, Wait::new());
+    drop(held);
+    drop((head.result()?, behind.result()?));
+    rig.finish()
+}
+
+#[test]
+fn r25_a_head_that_gives_up_lets_other_groups_go_on() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let held = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 60)
+        .acquire_owned()?;
+    let large = rig.manager.ticket(&MaxPolicy::new(), 50);
+    let small = rig.manager.ticket(&Custom::new(), 40);
+    let token = CancelToken::new();
+    for wait in [Wait::new().cancel(&token), Wait::new().timeout(SECOND)] {
+        let head = queued(&rig.manager, &large, wait);
+        let behind = queued(&rig.manager, &small, Wait::new());
+        token.cancel();
+        rig.clock.advance(SECOND);
+        assert!(head.result().is_err());
+        drop(behind.result()?);
+    }
+    drop(held);
+    rig.finish()
+}
+
+#[test]
+fn r25_what_exceeds_the_budget_never_comes() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(48))?;
+    let manager = &rig.manager;
+    for (ticket, capacity) in [
+        (manager.ticket(&SumPolicy::uncapped(), 49), 48),
+        (manager.ticket(&Custom::new(), 49), 48),
+        (manager.ticket(&SumPolicy::capped(50), 49), 48),
+        (manager.ticket(&SumPolicy::capped(40), 41), 40),
+    ] {
+        let never = Error::NeverAdmissible {
+            size: ticket.bytes(),
+            capacity: Some(capacity),
+        };
+        assert_eq!(ticket.acquire().err(), Some(never.clone()));
+        assert_eq!(ticket.try_acquire().err(), Some(never));
+    }
+    assert_eq!(rig.calls(), 0);
+    rig.finish()
+}
+
+#[test]
+fn r25_zero_admits_nothing_but_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(0))?;
+    let one = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let nothing = rig.manager.ticket(&SumPolicy::uncapped(), 0);
+    assert!(matches!(one.acquire(), Err(Error::NeverAdmissible { .. })));
+    drop((nothing.acquire()?, nothing.try_acquire()?));
+    rig.finish()
+}
+
+#[test]
+fn r25_reservations_and_residents_count() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let policy = SumPolicy::uncapped();
+    let weights = rig.manager.ticket(&policy, 40).reservation();
+    let model = rig.manager.ticket(&MaxPolicy::new(), 40).resident();
+    let step = rig.manager.ticket(&policy, 30);
+    let weights = weights.acquire()?;
+    let model = model.acquire()?;
+    assert!(step.try_acquire().is_err_and(|e| e.is_would_block()));
+    let waiting = queued(&rig.manager, &step, Wait::new());
+    drop(weights);
+    drop(waiting.result()?);
+    drop(model);
+    rig.finish()
+}
+
+#[test]
+fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
+    let rig = Rig::new(eager().budget(100))?;
+    let mut one = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 40)
+        .acquire_owned()?;
+    let two = rig.manager.ticket(&MaxPolicy::new(), 40);
+    let mut two = two.acquire()?;
+    two.try_resize(60)?;
+    let refused = two.try_resize(61);
+    let expected = Err(Error::WouldBlock {
+        requested: 61,
+        in_use: 100,
+        capacity: Some(100),
+        waiting: 0,
+    });
+    assert_eq!((refused, two.bytes()), (expected, 60));
+    assert!(matches!(
+        two.resize(101),
+        Err(Error::NeverAdmissible { .. })
+    ));
+    let waiting = queued(
+        &rig.manager,
+        &rig.manager.ticket(&Custom::new(), 20),
+        Wait::new(),
+    );
+    // Growing comes before the queue, whatever its group.
+    let grown = Pending::spawn(move || one.resize(60).map(|()| one));
+    until(|| rig.manager.waiting().len() == 2, "it grows");
+    two.resize(40)?;
+    let one = grown.result()?;
+    waiting.assert_pending();
+    two.resize(20)?;
+    drop(waiting.result()?);
+    drop((one, two));
+    rig.finish()
+}
+
+#[test]
+fn r25_the_budget_changes_only_while_idle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let set = |budget: Option<u64>| rig.manager.configure(|config| config.budget(budget));
+    let busy = Err(Error::Busy { field: "budget" });
+    for guard in [
+        ticket.acquire_owned()?,
+        ticket.clone().reservation().acquire_owned()?,
+        rig.manager
+            .ticket(&SumPolicy::uncapped(), 0)
+            .acquire_owned()?,
+    ] {
+        assert_eq!(set(Some(100)), busy);
+        assert_eq!(rig.manager.config(), quiet());
+        drop(guard);
+    }
+    set(Some(15))?;
+    let guard = ticket.acquire()?;
+    assert_eq!((set(None), set(Some(20))), (busy.clone(), busy.clone()));
+    set(Some(15))?;
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    assert_eq!(set(None), busy);
+    drop(guard);
+    drop(waiting.result()?);
+    set(None)?;
+    drop((ticket.try_acquire()?, ticket.try_acquire()?));
+    rig.finish()
+}
+
+#[test]
+fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let one = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let two = rig.manager.ticket(&MaxPolicy::new(), 10);
+    // Both have been admitted without the lock.
+    drop([(); 3].map(|()| (one.acquire_owned(), two.acquire_owned())));
+    rig.manager.configure(|config| config.budget(25))?;
+    let guards = (one.acquire()?, two.acquire()?);
+    assert!(one.try_acquire().is_err_and(|e| e.is_would_block()));
+    assert!(two.try_acquire().is_err_and(|e| e.is_would_block()));
+    drop(guards);
+    rig.finish()
+}
+
+#[test]
+fn r25_mode_off_knows_no_budget() -> Result<(), Error> {
+    let rig = Rig::new(quiet().mode(WireMode::Off).budget(10))?;
+    let policies = [SumPolicy::uncapped(), SumPolicy::capped(5)];
+    let tickets = policies.map(|policy| rig.manager.ticket(&policy, 40));
+    let custom = rig.manager.ticket(&Custom::capped(5), 40);
+    let mut guards = Vec::new();
+    for ticket in [&tickets[0], &tickets[1], &custom, &tickets[1]] {
+        guards.push(ticket.acquire()?);
+    }
+    guards[1].resize(400)?;
+    drop(guards);
+    assert_eq!(rig.calls(), 0);
+    rig.finish()
+}
+
+#[test]
+fn r25_without_wired_memory_the_budget_holds_too() -> Result<(), Error> {
+    for (device, config) in [
+        (RecordingBackend::cuda(), quiet()),
+        (RecordingBackend::cpu(), quiet()),
+        (RecordingBackend::metal(), quiet().mode(WireMode::Never)),
+    ] {
+        let config: Config = config.budget(48);
+        let rig = Rig::on(device, config)?;
+        let one = rig.manager.ticket(&SumPolicy::new(), 40);
+        let two = rig.manager.ticket(&MaxPolicy::new(), 40);
+        let guard = one.acquire()?;
+        let waiting = queued(&rig.manager, &two, Wait::new());
+        drop(guard);
+        drop(waiting.result()?);
+        assert_eq!(rig.calls(), 0);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r25_the_deadline_tells_what_all_groups_hold() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let held = rig.manager.ticket(&MaxPolicy::new(), 70).acquire_owned()?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(90), 40);
+    let other = rig.manager.ticket(&FixedPolicy::new(1), 40);
+    let waiting = queued(&rig.manager, &ticket, Wait::new().timeout(SECOND));
+    let behind = queued(&rig.manager, &other, Wait::new());
+    rig.clock.advance(SECOND);
+    let expected = Error::Timeout {
+        requested: 40,
+        in_use: 70,
+        capacity: Some(100),
+        waited: SECOND,
+        waiting: 1,
+    };
+    assert_eq!(waiting.result().err(), Some(expected));
+    drop(held);
+    drop(behind.result()?);
+    rig.finish()
+}

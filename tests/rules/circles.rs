@@ -1,0 +1,433 @@
+//! R19: waits that would never end are refused, and only those.
+
+use crate::support::{Custom, Pending, Rig, SECOND, Worker, acquiring, queued, quiet, until};
+use mlx_wired::{CancelToken, Error, OwnedGuard, SumPolicy, Wait};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+
+/// The error's numbers: asked for, held, threads.
+#[track_caller]
+fn circle<T>(result: Result<T, Error>) -> (u64, u64, usize) {
+    match result.map(|_| ()) {
+        Err(Error::WouldDeadlock {
+            requested,
+            held,
+            threads,
+            ..
+        }) => (requested, held, threads),
+        other => panic!("expected a circle, got {other:?}"),
+    }
+}
+
+#[test]
+fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let other = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let guard = ticket.acquire()?;
+    assert_eq!(circle(other.acquire()), (50, 60, 1));
+    assert_eq!(circle(other.acquire_owned()), (50, 60, 1));
+    assert_eq!(circle(other.admit_timeout(SECOND)), (50, 60, 1));
+    let token = CancelToken::new();
+    let wait = Wait::new().cancel(&token);
+    assert_eq!(circle(other.acquire_with(wait)), (50, 60, 1));
+    assert!(other.try_acquire().is_err_and(|e| e.is_would_block()));
+    assert!(rig.manager.waiting().is_empty());
+    drop(guard);
+    drop(other.try_acquire()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_the_error_tells_where_the_guard_was_taken_and_what_to_do() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let (guard, line) = (ticket.acquire()?, line!());
+    let error = ticket.acquire().expect_err("it holds the rest");
+    let Error::WouldDeadlock { held_at, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!((held_at.file(), held_at.line()), (file!(), line));
+    let text = error.to_string();
+    for said in [
+        &format!("{}:{line}", file!()),
+        "acquire before entering the pool",
+        "a pool of its own",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r19_every_worker_holds_one_and_wants_a_second() -> Result<(), Error> {
+    const WORKERS: usize = 4;
+    let rig = Rig::new(quiet())?;
+    let ticket = rig
+        .manager
+        .ticket(&SumPolicy::capped(10 * WORKERS as u64), 10);
+    let all_hold = Arc::new(Barrier::new(WORKERS));
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let (ticket, all_hold) = (ticket.clone(), all_hold.clone());
+            Pending::spawn(move || {
+                let _first = ticket.acquire()?;
+                all_hold.wait();
+                ticket.acquire().map(|_second| ())
+            })
+        })
+        .collect();
+    let results: Vec<_> = workers.into_iter().map(Pending::result).collect();
+    let refused: Vec<_> = results.into_iter().filter(Result::is_err).collect();
+    assert_eq!(refused.len(), 1, "the last, who closes the circle");
+    for result in refused {
+        assert_eq!(circle(result), (10, 10, WORKERS));
+    }
+    rig.finish()
+}
+
+#[test]
+fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .expect("two threads");
+    let stolen = Mutex::new(None);
+    let (begun, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    pool.scope(|scope| {
+        scope.spawn(|scope| {
+            let _guard = ticket.acquire().expect("the first");
+            let left = || {
+                until(|| begun.load(Ordering::SeqCst), "the other half runs");
+                // This worker takes it up while it waits for the other half.
+                scope.spawn(|_| {
+                    let result = ticket.acquire().map(|_guard| ());
+                    *stolen.lock().expect("not poisoned") = Some(result);
+                    done.store(true, Ordering::SeqCst);
+                });
+            };
+            let right = || {
+                begun.store(true, Ordering::SeqCst);
+                until(|| done.load(Ordering::SeqCst), "the third job ends");
+            };
+            rayon::join(left, right);
+        });
+    });
+    let stolen = stolen.into_inner().expect("not poisoned");
+    assert_eq!(circle(stolen.expect("it ran")), (10, 10, 1));
+    rig.finish()
+}
+
+#[test]
+fn r19_owned_guards_are_held_by_no_thread() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let kept: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
+    let (keep, other) = (kept.clone(), ticket.clone());
+    let waiting = Pending::spawn(move || {
+        *keep.lock().expect("not poisoned") = Some(other.acquire_owned()?);
+        other.acquire_owned()
+    });
+    until(|| rig.manager.waiting().len() == 1, "it waits");
+    // Another thread releases what the waiting one has taken.
+    drop(kept.lock().expect("not poisoned").take());
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    for by_token in [false, true] {
+        let token = CancelToken::new();
+        let wait = if by_token {
+            Wait::new().cancel(&token)
+        } else {
+            Wait::new().timeout(SECOND)
+        };
+        let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &half));
+        let first = first.waits(&half, wait);
+        let second = second.waits(&half, Wait::new());
+        second.assert_pending();
+        rig.clock.advance(SECOND);
+        token.cancel();
+        assert!(matches!(
+            first.result(),
+            Err(Error::Timeout { .. } | Error::Cancelled { .. })
+        ));
+        assert_eq!(second.result(), Ok(50));
+    }
+    rig.finish()
+}
+
+#[test]
+fn r19_a_deadline_does_not_excuse_who_closes_the_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &half));
+    let first = first.waits(&half, Wait::new());
+    let second = second.wants(&half, Wait::new().timeout(SECOND));
+    assert_eq!(circle(second.result()), (50, 50, 2));
+    assert_eq!(first.result(), Ok(50));
+    rig.finish()
+}
+
+#[test]
+fn r19_who_waits_behind_a_head_that_waits_for_it() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let half = ticket(50);
+    let held = half.acquire()?;
+    let head = queued(&rig.manager, &ticket(100), Wait::new());
+    // It would fit, but not before the head, which waits for the other half.
+    assert_eq!(circle(ticket(10).acquire()), (10, 50, 2));
+    head.assert_pending();
+    drop(held);
+    drop(head.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_no_alarm_while_somebody_who_runs_can_release() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let third = ticket(30);
+    let held = third.acquire()?;
+    let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &third));
+    // 60 are held by those who wait; the 30 that the head wants fit as soon as this thread releases.
+    let first = first.waits(&third, Wait::new());
+    let second = second.waits(&third, Wait::new());
+    drop(held);
+    assert_eq!((first.result(), second.result()), (Ok(30), Ok(30)));
+    rig.finish()
+}
+
+#[test]
+fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let mut guard = ticket.acquire()?;
+    let other = ticket.clone();
+    let first = Pending::spawn(move || {
+        let mut guard = other.acquire()?;
+        guard.resize(80).map(|()| guard.bytes())
+    });
+    until(|| rig.manager.waiting().len() == 1, "the other grows");
+    assert_eq!(circle(guard.resize(60)), (60, 50, 2));
+    assert_eq!(guard.bytes(), 50, "it keeps its size");
+    guard.resize(20)?;
+    assert_eq!(first.result(), Ok(80));
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r19_a_growing_guard_does_not_wait_for_itself() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let mut guard = ticket.acquire()?;
+    guard.resize(100)?;
+    let other = rig.manager.ticket(&SumPolicy::capped(100), 1);
+    assert_eq!(circle(other.acquire()), (1, 100, 1));
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r19_reservations_of_waiting_threads_are_held_too() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(100);
+    let weights = rig.manager.ticket(&policy, 50).reservation();
+    let step = rig.manager.ticket(&policy, 50);
+    let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &weights));
+    let first = first.waits(&step, Wait::new());
+    let second = second.wants(&step, Wait::new());
+    assert_eq!(circle(second.result()), (50, 50, 2));
+    assert_eq!(first.result(), Ok(50));
+    rig.finish()
+}
+
+#[test]
+fn r19_a_circle_through_two_groups() -> Result<(), Error> {
+    for budget in [None, Some(200)] {
+        let rig = Rig::new(quiet().budget(budget))?;
+        let one = rig.manager.ticket(&SumPolicy::capped(10), 10);
+        let two = rig.manager.ticket(&SumPolicy::capped(20), 20);
+        let held = two.acquire()?;
+        let first = Worker::holding(&rig.manager, &one).waits(&two, Wait::new());
+        assert_eq!(circle(one.acquire()), (10, 20, 2));
+        drop(held);
+        assert_eq!(first.result(), Ok(20));
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r19_a_circle_through_the_budget() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let one = rig.manager.ticket(&SumPolicy::uncapped(), 50);
+    let two = rig.manager.ticket(&SumPolicy::capped(120), 50);
+    let held = two.acquire()?;
+    let first = Worker::holding(&rig.manager, &one).waits(&one, Wait::new());
+    assert_eq!(circle(two.acquire()), (50, 50, 2));
+    drop(held);
+    assert_eq!(first.result(), Ok(50));
+    rig.finish()
+}
+
+#[test]
+fn r19_custom_policies_are_asked_about_what_would_be_left() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let one_at_a_time = Custom::new().admits(|_, live, _| live.count == 0);
+    let ticket = rig.manager.ticket(&one_at_a_time, 10);
+    let held = ticket.acquire()?;
+    assert_eq!(circle(ticket.acquire()), (10, 10, 1));
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    drop(held);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_a_panic_in_anothers_policy_is_no_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let armed = Arc::new(AtomicBool::new(false));
+    let arm = armed.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, _| {
+            assert!(!arm.load(Ordering::SeqCst), "armed");
+            live.count == 0
+        })
+        .ever(|_, _| true);
+    let theirs = rig.manager.ticket(&policy, 10);
+    let ours = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let unrelated = rig.manager.ticket(&SumPolicy::capped(20), 20);
+    let held = theirs.acquire_owned()?;
+    let first = Worker::holding(&rig.manager, &ours).waits(&theirs, Wait::new());
+    let second = Worker::holding(&rig.manager, &unrelated);
+    armed.store(true, Ordering::SeqCst);
+    // Whether the first is stuck, only its policy knows.
+    let second = second.waits(&ours, Wait::new());
+    armed.store(false, Ordering::SeqCst);
+    drop(held);
+    assert_eq!((first.result(), second.result()), (Ok(10), Ok(10)));
+    rig.finish()
+}
+
+#[test]
+fn r19_a_circle_that_a_poke_closes_is_broken() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let capacity = Arc::new(AtomicU64::new(100));
+    let now = capacity.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, new| live.sum + new <= now.load(Ordering::SeqCst))
+        .ever(|_, _| true);
+    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let other = ticket(20).acquire_owned()?;
+    let waits = Worker::holding(&rig.manager, &ticket(40)).waits(&ticket(60), Wait::new());
+    rig.manager.poke()?;
+    waits.assert_pending();
+    // Less than it holds and wants together.
+    capacity.store(90, Ordering::SeqCst);
+    rig.manager.poke()?;
+    assert_eq!(circle(waits.result()), (60, 40, 1));
+    drop(other);
+    rig.finish()
+}
+
+#[test]
+fn r19_only_who_waits_for_itself_is_told() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let capacity = Arc::new(AtomicU64::new(100));
+    let now = capacity.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, new| live.sum + new <= now.load(Ordering::SeqCst))
+        .ever(|_, _| true);
+    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let elsewhere = rig.manager.ticket(&SumPolicy::capped(7), 7);
+    let other = ticket(20).acquire_owned()?;
+    let first = Worker::holding(&rig.manager, &ticket(40)).waits(&ticket(60), Wait::new());
+    // It holds something of another group, and stands behind the first.
+    let innocent = Worker::holding(&rig.manager, &elsewhere).waits(&ticket(10), Wait::new());
+    capacity.store(90, Ordering::SeqCst);
+    rig.manager.poke()?;
+    assert_eq!(circle(first.result()), (60, 40, 2));
+    assert_eq!(innocent.result(), Ok(10));
+    drop(other);
+    rig.finish()
+}
+
+#[test]
+fn r19_a_circle_that_less_overtaking_closes_is_broken() -> Result<(), Error> {
+    let rig = Rig::new(quiet().overtaking(1))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let held = ticket(40).acquire_owned()?;
+    let inner = Worker::holding(&rig.manager, &ticket(10));
+    let large = queued(&rig.manager, &ticket(100), Wait::new());
+    // It does not fit yet, but it may overtake.
+    let inner = inner.waits(&ticket(60), Wait::new());
+    inner.assert_pending();
+    rig.manager.configure(|config| config.overtaking(0))?;
+    assert_eq!(circle(inner.result()), (60, 10, 2));
+    drop(held);
+    drop(large.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_a_circle_closes_when_overtaking_is_used_up() -> Result<(), Error> {
+    let rig = Rig::new(quiet().overtaking(1))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let held = ticket(40).acquire_owned()?;
+    let inner = Worker::holding(&rig.manager, &ticket(10));
+    let large = queued(&rig.manager, &ticket(100), Wait::new());
+    // It does not fit yet, but it may overtake.
+    let inner = inner.waits(&ticket(60), Wait::new());
+    inner.assert_pending();
+    // Somebody else overtakes instead.
+    let passed = acquiring(&ticket(50), Wait::new()).result()?;
+    assert_eq!(circle(inner.result()), (60, 10, 2));
+    drop((held, passed));
+    drop(large.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_guards_of_other_managers_close_no_circle() -> Result<(), Error> {
+    let (rig, other) = (Rig::new(quiet())?, Rig::new(quiet())?);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let held = ticket.acquire_owned()?;
+    let elsewhere = other.manager.ticket(&SumPolicy::capped(10), 10);
+    let waits = Worker::holding(&rig.manager, &elsewhere).waits(&ticket, Wait::new());
+    waits.assert_pending();
+    drop(held);
+    assert_eq!(waits.result(), Ok(10));
+    other.finish()?;
+    rig.finish()
+}
+
+#[test]
+fn r19_guards_beyond_a_threads_slots_are_held_too() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let small = rig.manager.ticket(&SumPolicy::capped(100), 1);
+    let mut guards = Vec::new();
+    for _ in 0..100 {
+        guards.push(small.acquire()?);
+    }
+    // Those in the thread's own record go first.
+    drop(guards.drain(..64));
+    let large = rig.manager.ticket(&SumPolicy::capped(100), 65);
+    assert_eq!(circle(large.acquire()), (65, 1, 1));
+    drop(guards);
+    let thread = thread::current().id();
+    let holders = rig.manager.holders();
+    assert!(holders.iter().all(|holder| holder.thread != thread));
+    drop(large.acquire()?);
+    rig.finish()
+}

@@ -1,0 +1,181 @@
+//! R21, R16: guards that wait to grow, and who waits with them.
+
+use crate::support::{
+    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, queued, quiet, until,
+};
+use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
+use std::time::Duration;
+
+/// Grows a guard on another thread, seen to wait.
+fn growing(
+    rig: &Rig,
+    mut guard: OwnedGuard,
+    to: u64,
+    wait: Wait,
+) -> Pending<(Result<(), Error>, OwnedGuard)> {
+    let before = rig.manager.waiting().len();
+    let pending = Pending::spawn(move || (guard.resize_with(to, wait), guard));
+    until(|| rig.manager.waiting().len() > before, "it waits");
+    pending
+}
+
+#[test]
+fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let growing_one = ticket(40).acquire_owned()?;
+    let other = ticket(40).acquire_owned()?;
+    let waiting = queued(&rig.manager, &ticket(30), Wait::new());
+    let grown = growing(&rig, growing_one, 80, Wait::new());
+    let first = rig.manager.waiting()[0].ticket.bytes();
+    assert_eq!(first, 80, "it is the first in line");
+    drop(other);
+    let (result, guard) = grown.result();
+    assert_eq!((result, guard.bytes()), (Ok(()), 80));
+    waiting.assert_pending();
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r21_growing_guards_are_served_in_their_order() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let held = ticket(60).acquire_owned()?;
+    let guards = [ticket(20).acquire_owned()?, ticket(20).acquire_owned()?];
+    let [first, second] = guards;
+    let first = growing(&rig, first, 70, Wait::new());
+    // It would fit at once, but another grows already.
+    let second = growing(&rig, second, 30, Wait::new());
+    drop(held);
+    let (result, first) = first.result();
+    assert_eq!(result, Ok(()));
+    let (result, second) = second.result();
+    assert_eq!(result, Ok(()));
+    drop((first, second));
+    rig.finish()
+}
+
+#[test]
+fn r21_try_resize_does_not_wait_for_anothers_setter_call() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let mut guard = ticket.acquire_owned()?;
+    let gate = rig.backend.gate();
+    let raising = acquiring(&ticket, Wait::new());
+    gate.wait_entered(1);
+    let events = rig.manager.subscribe(100);
+    let refused = guard.try_resize(30);
+    let expected = Err(Error::WouldBlock {
+        requested: 30,
+        in_use: 20,
+        capacity: Some(100),
+        waiting: 0,
+    });
+    assert_eq!((refused, guard.bytes()), (expected, 10));
+    let told = kinds(&events);
+    assert_eq!(
+        told[..2],
+        [
+            EventKind::TicketResized { from: 10 },
+            EventKind::TicketResized { from: 30 }
+        ],
+        "and taken back"
+    );
+    gate.open();
+    drop(raising.result()?);
+    guard.try_resize(30)?;
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let held = ticket.acquire_owned()?;
+    let token = CancelToken::new();
+    let guard = ticket.acquire_owned()?;
+    let pending = growing(&rig, guard, 60, Wait::new().timeout(SECOND));
+    rig.clock.advance(SECOND);
+    let (result, guard) = pending.result();
+    let expected = Error::Timeout {
+        requested: 60,
+        in_use: 100,
+        capacity: Some(100),
+        waited: SECOND,
+        waiting: 0,
+    };
+    assert_eq!((result, guard.bytes()), (Err(expected), 50));
+    let pending = growing(&rig, guard, 60, Wait::new().cancel(&token));
+    token.cancel();
+    let (result, mut guard) = pending.result();
+    assert!(matches!(result, Err(Error::Cancelled { .. })));
+    assert!(
+        guard
+            .resize_timeout(51, Duration::ZERO)
+            .is_err_and(|e| e.is_timeout())
+    );
+    assert_eq!(guard.bytes(), 50);
+    drop(held);
+    guard.resize_timeout(60, SECOND)?;
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r21_a_closed_manager_lets_guards_shrink_only() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let mut guard = ticket.acquire()?;
+    let waits = growing(&rig, ticket.acquire_owned()?, 60, Wait::new());
+    rig.manager.close();
+    let (result, other) = waits.result();
+    assert_eq!((result, other.bytes()), (Err(Error::Closed), 50));
+    assert_eq!(guard.resize(51), Err(Error::Closed));
+    guard.resize(10)?;
+    assert_eq!(rig.limit(), 60);
+    drop((guard, other));
+    rig.finish()
+}
+
+#[test]
+fn r21_a_shrink_while_a_policy_is_asked_is_not_lost() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let asked = brake.clone();
+    let policy = Custom::new().admits(move |_, live, new| {
+        if live.count > 0 {
+            asked.stop();
+        }
+        live.sum + new <= 100
+    });
+    let mut guard = rig.manager.ticket(&policy, 100).acquire_owned()?;
+    let pending = acquiring(&rig.manager.ticket(&policy, 50), Wait::new());
+    brake.wait_stopped();
+    guard.resize(50)?;
+    brake.release();
+    drop(pending.result()?);
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r21_a_thread_that_waits_holds_its_resized_size() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let worker = Worker::holding(&rig.manager, &ticket(30));
+    let ten = ticket(10);
+    let mut guard = ten.acquire()?;
+    guard.resize(70)?;
+    let pending = worker.waits(&ticket(20), Wait::new());
+    let refused = guard.resize(80);
+    assert!(matches!(
+        refused,
+        Err(Error::WouldDeadlock { held: 70, .. })
+    ));
+    drop(guard);
+    assert_eq!(pending.result(), Ok(20));
+    rig.finish()
+}

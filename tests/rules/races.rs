@@ -1,0 +1,140 @@
+//! R15, R23, R25: what others do while a policy is asked, which happens without any lock.
+
+use crate::support::{Brake, Custom, Pending, Rig, acquiring, assert_alive, queued, quiet, until};
+use mlx_wired::{Error, FixedPolicy, SumPolicy, Wait};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[test]
+fn r15_a_release_while_the_policy_refuses_is_not_lost() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let asked = brake.clone();
+    let policy = Custom::new().admits(move |_, live, _| {
+        if live.count > 0 {
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let ticket = rig.manager.ticket(&policy, 10);
+    let guard = ticket.acquire_owned()?;
+    let pending = acquiring(&ticket, Wait::new());
+    brake.wait_stopped();
+    drop(guard);
+    brake.release();
+    drop(pending.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r15_a_poke_while_the_policy_refuses_is_not_lost() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let open = Arc::new(AtomicBool::new(false));
+    let (asked, flag) = (brake.clone(), open.clone());
+    let policy = Custom::new()
+        .admits(move |_, _, _| {
+            let answer = flag.load(Ordering::SeqCst);
+            asked.stop();
+            answer
+        })
+        .ever(|_, _| true);
+    let ticket = rig.manager.ticket(&policy, 10);
+    let pending = acquiring(&ticket, Wait::new());
+    brake.wait_stopped();
+    open.store(true, Ordering::SeqCst);
+    rig.manager.poke()?;
+    brake.release();
+    drop(pending.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r25_the_budget_holds_while_a_policy_is_asked() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(48))?;
+    let brake = Brake::default();
+    let asked = brake.clone();
+    let policy = Custom::new().admits(move |_, _, _| {
+        asked.stop();
+        true
+    });
+    let slow = rig.manager.ticket(&policy, 40);
+    let quick = rig.manager.ticket(&SumPolicy::uncapped(), 40);
+    let pending = acquiring(&slow, Wait::new());
+    brake.wait_stopped();
+    let first = quick.acquire()?;
+    brake.release();
+    until(|| rig.manager.waiting().len() == 1, "it waits");
+    drop(first);
+    drop(pending.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r22_a_group_may_go_while_its_policy_is_asked_for_the_limit() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let armed = Arc::new(AtomicBool::new(false));
+    let (asked, arm) = (brake.clone(), armed.clone());
+    let policy = Custom::new().limits(move |_, live| {
+        if arm.load(Ordering::SeqCst) {
+            asked.stop();
+        }
+        live.sum
+    });
+    let older = rig.manager.ticket(&FixedPolicy::new(5), 1);
+    let guard = rig.manager.ticket(&policy, 10).acquire_owned()?;
+    armed.store(true, Ordering::SeqCst);
+    let manager = rig.manager.clone();
+    let poked = Pending::spawn(move || manager.poke());
+    brake.wait_stopped();
+    drop((older, guard));
+    // A new group takes the place of one of the two that nobody uses any more; the other's is empty.
+    let newer = rig.manager.ticket(&FixedPolicy::new(6), 1);
+    brake.release();
+    poked.result()?;
+    drop(newer);
+    assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r23_close_admits_nobody_who_waits_under_a_budget() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(10))?;
+    let held = rig.manager.ticket(&SumPolicy::uncapped(), 5);
+    let guard = held.acquire()?;
+    let large = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let small = rig.manager.ticket(&FixedPolicy::new(5), 5);
+    let waits = [
+        queued(&rig.manager, &large, Wait::new()),
+        queued(&rig.manager, &small, Wait::new()),
+    ];
+    rig.manager.close();
+    for pending in waits {
+        assert_eq!(pending.result().err(), Some(Error::Closed));
+    }
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r21_a_shrink_stays_whatever_becomes_of_a_call_in_flight() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(100);
+    let weights = rig.manager.ticket(&policy, 100).reservation();
+    let half = rig.manager.ticket(&policy, 50).reservation();
+    let mut weights = weights.acquire()?;
+    let waiting = queued(&rig.manager, &half, Wait::new());
+    let gate = rig.backend.gate();
+    let step = rig.manager.ticket(&SumPolicy::uncapped(), 7);
+    let raising = acquiring(&step, Wait::new());
+    gate.wait_entered(1);
+    assert_eq!(weights.try_resize(50), Ok(()));
+    assert_eq!(weights.bytes(), 50);
+    gate.open();
+    let waiting = waiting.result()?;
+    drop(raising.result()?);
+    assert!(rig.manager.ticket(&policy, 1).try_acquire().is_err());
+    drop((weights, waiting));
+    rig.finish()
+}
