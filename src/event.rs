@@ -27,7 +27,7 @@ pub struct Event {
     pub baseline: u64,
     /// The limit that the live guards call for, before any clamp.
     pub desired: Option<u64>,
-    /// The limit that was set.
+    /// The limit then in force, if the event is about the limit or the baseline.
     pub applied: Option<u64>,
     /// Live guards of every kind.
     pub live: u64,

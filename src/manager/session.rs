@@ -95,7 +95,9 @@ impl Inner {
                 }
                 Step::End { limit } => {
                     if self.set(core, limit, None, false) {
-                        self.emit(core, EventKind::BaselineRestored, None, |_| {});
+                        self.emit(core, EventKind::BaselineRestored, None, |event| {
+                            event.applied = Some(limit)
+                        });
                         self.close_epoch(core);
                     } else {
                         may.lower = false;
@@ -221,7 +223,9 @@ impl Inner {
         core.epoch.ready = false;
         // A statistic for guards; a driving guard's epoch cannot end before it.
         self.epoch.store(core.epoch.number, Ordering::Relaxed);
-        self.emit(core, EventKind::BaselineCaptured, None, |_| {});
+        self.emit(core, EventKind::BaselineCaptured, None, |event| {
+            event.applied = Some(baseline)
+        });
     }
 
     fn close_epoch(&self, core: &mut Locked<'_>) {
@@ -490,8 +494,10 @@ impl Inner {
             Err(error) => {
                 core.stats.setter_failures += 1;
                 let kind = EventKind::LimitApplyFailed(error.to_string());
+                let in_force = core.in_force();
                 self.emit(core, kind, None, |event| {
-                    event.desired = wanted.or(Some(limit))
+                    event.desired = wanted.or(Some(limit));
+                    event.applied = Some(in_force);
                 });
                 let now = self.clock.now();
                 if raise {
@@ -524,7 +530,9 @@ impl Inner {
             core.epoch.captured = true;
             if core.epoch.baseline != previous {
                 core.epoch.baseline = previous;
-                self.emit(core, EventKind::BaselineCaptured, None, |_| {});
+                self.emit(core, EventKind::BaselineCaptured, None, |event| {
+                    event.applied = Some(previous)
+                });
             }
         }
         core.applied = limit;

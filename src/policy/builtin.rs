@@ -163,7 +163,8 @@ macro_rules! by_formula {
 
             fn can_admit(&self, context: &Context, live: &Sizes<'_>, new: u64) -> bool {
                 let formula = self.formula().resolve(context.budget);
-                live.sum.saturating_add(new) < formula.admitted(context.baseline)
+                !self.can_refuse()
+                    || live.sum.saturating_add(new) < formula.admitted(context.baseline)
             }
 
             fn can_refuse(&self) -> bool {

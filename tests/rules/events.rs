@@ -249,3 +249,31 @@ fn r24_a_model_near_the_ceiling_is_warned_of() -> Result<(), Error> {
     assert!(warned(500 * GIB)?, "only warned of");
     rig.finish()
 }
+
+#[test]
+fn r24_events_about_the_limit_carry_the_one_in_force() -> Result<(), Error> {
+    let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let guard = ticket.acquire()?;
+    rig.backend.fail_next(1);
+    ticket.acquire().expect_err("the setter fails");
+    drop(guard);
+    // Counted with what is known at first, then with MLX's answer.
+    let in_force = [
+        (EventKind::BaselineCaptured, vec![0, 7]),
+        (EventKind::BaselineRestored, vec![7]),
+    ];
+    let told: Vec<Event> = events.drain().collect();
+    let applied = |wanted: &dyn Fn(&EventKind) -> bool| -> Vec<Option<u64>> {
+        let of_kind = told.iter().filter(|event| wanted(&event.kind));
+        of_kind.map(|event| event.applied).collect()
+    };
+    for (kind, limits) in in_force {
+        let limits: Vec<_> = limits.into_iter().map(Some).collect();
+        assert_eq!(applied(&|other| *other == kind), limits, "{kind:?}");
+    }
+    let failed = applied(&|kind| matches!(kind, EventKind::LimitApplyFailed(_)));
+    assert_eq!(failed, [Some(17)]);
+    rig.finish()
+}
