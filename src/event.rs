@@ -156,6 +156,8 @@ pub(crate) struct Bus {
     taps: ArcSwap<Vec<Arc<Tap>>>,
     /// Serialises changes of `taps`.
     changing: Mutex<()>,
+    /// Somebody has subscribed and was not seen to leave.
+    watched: AtomicBool,
     sequence: AtomicU64,
 }
 
@@ -174,6 +176,7 @@ impl Bus {
         let mut taps = self.open_taps();
         taps.push(tap);
         self.taps.store(Arc::new(taps));
+        self.watched.store(true, Ordering::Relaxed);
         Subscriber { receiver, shared }
     }
 
@@ -186,20 +189,22 @@ impl Bus {
     }
 
     /// Whether anybody listens; forgets subscribers that are gone.
+    #[inline]
     pub(crate) fn is_watched(&self) -> bool {
-        let taps = self.taps.load();
-        if taps.is_empty() {
-            return false;
-        }
-        if taps
-            .iter()
-            .any(|tap| !tap.shared.open.load(Ordering::Relaxed))
-        {
+        // Relaxed: who subscribes under the manager's lock is seen by whoever takes it afterwards.
+        self.watched.load(Ordering::Relaxed) && self.has_subscribers()
+    }
+
+    #[cold]
+    fn has_subscribers(&self) -> bool {
+        let gone = |tap: &Arc<Tap>| !tap.shared.open.load(Ordering::Relaxed);
+        if self.taps.load().iter().any(gone) {
             let _changing = self.changing.lock();
-            self.taps.store(Arc::new(self.open_taps()));
-            return !self.taps.load().is_empty();
+            let taps = self.open_taps();
+            self.watched.store(!taps.is_empty(), Ordering::Relaxed);
+            self.taps.store(Arc::new(taps));
         }
-        true
+        self.watched.load(Ordering::Relaxed)
     }
 
     /// Delivers `event`, which gets the next sequence number. Callers serialise themselves.
