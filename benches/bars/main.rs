@@ -1,14 +1,95 @@
-//! The rows of the bars: ratios within one run.
+//! Every bar of this crate, measured beside what it is compared with, in one run.
+//!
+//! ```sh
+//! cargo bench --bench bars                       # every row
+//! cargo bench --bench bars -- pairs/ handoff     # the rows whose names contain one of these
+//! cargo bench --bench bars -- --help
+//! ```
+//!
+//! `benches/README.md` says how the rows are measured and what came out.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `options.rs` | the command line |
+//! | `report.rs`, `machine.rs` | rows and verdicts; where and when |
+//! | `method.rs`, `crew.rs`, `pinning.rs` | interleaved timing; threads that work at the same time; and where |
+//! | `prepared.rs`, `peers.rs`, `counting.rs` | what is timed, what it is compared with, what is counted |
+//! | `pairs.rs`, `live.rs` | acquire + drop without a limit change |
+//! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
+//! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
+//! | `training.rs` | a ticket around a real training step |
+//! | `plot.rs` | a run's pairs as a picture |
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a program for the terminal"
 )]
+
+mod burst;
+mod counting;
+mod crew;
+mod fairness;
+mod handoff;
+mod live;
+mod machine;
 mod method;
+mod nothing;
+mod options;
 mod pairs;
 mod peers;
+mod pinning;
+mod plot;
+mod prepared;
 mod report;
-fn main() {
-    let mut report = report::Report::default();
+mod traced;
+mod training;
+mod wakeups;
+
+use options::{Options, Task};
+use report::Report;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: counting::Allocator = counting::Allocator;
+
+/// What a part of this program that is not a measurement fails with.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let task = match options::parse() {
+        Ok(task) => task,
+        Err(error) => {
+            eprintln!("bars: {error}\nTry --help.");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match task {
+        Task::Help => {
+            print!("{}", options::USAGE);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Measure(options) => measure(options),
+        Task::Plot { run, picture } => plot::draw(&run, &picture).map(|()| ExitCode::SUCCESS),
+        Task::Traced => {
+            traced::child();
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("bars: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn measure(options: Options) -> Result<ExitCode, Failure> {
+    let mut report = Report::new(options.filters, options.quick);
     pairs::run(&mut report);
+    live::run(&mut report);
+    nothing::run(&mut report);
+    burst::run(&mut report);
+    handoff::run(&mut report);
+    wakeups::run(&mut report);
+    fairness::run(&mut report);
+    training::run(&mut report);
+    report.finish(options.json.as_deref())
 }

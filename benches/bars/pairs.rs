@@ -1,220 +1,131 @@
-//! Acquire + drop where the limit need not change: the first six rows.
+//! Acquire + drop where the limit need not change, on one thread and on several at once.
 
-use crate::method::{self, Cost, Effort, Subject};
+use crate::crew::{self, Subject};
+use crate::method::{self, Cost, Effort};
 use crate::peers;
+use crate::prepared::{BuiltIn, Prepared, SingleSizes, manager};
 use crate::report::Report;
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{
-    BudgetPolicy, Context, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy,
-    PolicyId, Sizes, SumPolicy, Ticket,
-};
-use std::hint::black_box;
 
-/// The size of one guard.
-const BYTES: u64 = 1 << 20;
-/// A cap that nothing here comes near.
-const CAP: u64 = 32 << 30;
-
-/// A ticket of which others' guards live, under a limit that covers one more for each thread.
-pub(crate) struct Prepared {
-    pub(crate) ticket: Ticket,
-    /// Owned guards, so that they are in no thread's slab.
-    _anchors: Vec<OwnedGuard>,
-    _manager: Manager,
-}
-
-impl Prepared {
-    /// In the default configuration, on a device with wired memory.
-    pub(crate) fn new<P: Policy + Clone>(policy: &P, threads: usize) -> Self {
-        let manager = Manager::builder()
-            .backend(RecordingBackend::metal().build())
-            .build()
-            .expect("the default configuration is valid");
-        Self::with_manager(manager, policy, threads, 10 * threads)
-    }
-
-    pub(crate) fn with_manager<P: Policy + Clone>(
-        manager: Manager,
-        policy: &P,
-        threads: usize,
-        live: usize,
-    ) -> Self {
-        let ticket = manager.ticket(policy, BYTES);
-        let acquire = |_| ticket.acquire_owned().expect("nothing is in the way");
-        let anchors = (0..live).map(acquire).collect();
-        // Raises the limit for all threads at once. It stays: what is let go of is less than a shrink.
-        drop((0..threads).map(acquire).collect::<Vec<_>>());
-        Self {
-            ticket,
-            _anchors: anchors,
-            _manager: manager,
-        }
-    }
-
-    pub(crate) fn pairs(&self, pairs: u64) {
-        // The loop must not know more of the ticket than a caller's own loop would.
-        let ticket = black_box(&self.ticket);
-        for _ in 0..pairs {
-            let guard = ticket.acquire().expect("nothing is in the way");
-            black_box(());
-            drop(guard);
-        }
-    }
-}
-
-fn subject<P: Policy + Clone>(name: &str, policy: &P, threads: usize) -> Subject {
-    let prepared = Prepared::new(policy, threads);
-    Subject::new(name, move |pairs| prepared.pairs(pairs))
-}
-
-/// A policy of the user's own that reads single sizes: their largest, doubled, and the rest.
-#[derive(Clone)]
-pub(crate) struct SingleSizes(PolicyId);
-
-impl SingleSizes {
-    pub(crate) fn new() -> Self {
-        Self(PolicyId::unique())
-    }
-}
-
-impl Policy for SingleSizes {
-    fn id(&self) -> PolicyId {
-        self.0.clone()
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        // Over the ceiling: what it says never changes the limit.
-        context.baseline + (1 << 40) + live.each.iter().take(2).sum::<u64>()
-    }
-
-    fn can_admit(&self, _context: &Context, live: &Sizes<'_>, new: u64) -> bool {
-        live.each
-            .iter()
-            .fold(new, |sum, size| sum.saturating_add(*size))
-            <= CAP
-    }
-
-    fn wants_sizes(&self) -> bool {
-        true
-    }
-}
-
-const NEVER_REFUSE: [&str; 2] = ["sum-uncapped", "fixed"];
-const REFUSE: [&str; 2] = ["sum-capped", "budget"];
-const LARGEST: [&str; 2] = ["max", "peak"];
-const CUSTOM: &str = "custom-single-sizes-10-live";
-
-fn subjects(threads: usize) -> Vec<Subject> {
-    let mut subjects = vec![
-        peers::base(),
-        subject("sum-uncapped", &SumPolicy::uncapped(), threads),
-        subject("fixed", &FixedPolicy::new(CAP), threads),
-        subject("sum-capped", &SumPolicy::capped(CAP), threads),
-        subject("budget", &BudgetPolicy::new(BYTES).with_cap(CAP), threads),
-        subject("max", &MaxPolicy::new(), threads),
-        subject("peak", &PeakPolicy, threads),
-    ];
-    subjects.extend(peers::all());
-    subjects
-}
-
-/// What a row may cost with so many threads.
-fn bar(name: &str, threads: usize) -> Option<f64> {
-    let one_of = |names: &[&str]| names.contains(&name);
-    match threads {
-        1 if one_of(&NEVER_REFUSE) => Some(1.25),
-        1 if one_of(&REFUSE) => Some(1.4),
-        1 if one_of(&LARGEST) => Some(3.0),
-        2 if one_of(&NEVER_REFUSE) => Some(1.8),
-        4.. if one_of(&NEVER_REFUSE) => Some(1.6),
-        2.. if one_of(&REFUSE) => Some(2.2),
-        _ => None,
-    }
-}
+/// Guards of each thread's that live beside those that are timed.
+const LIVE: usize = 10;
+const CUSTOM: &str = "pairs/custom-single-sizes-10-live/1";
 
 pub(crate) fn run(report: &mut Report) {
     for threads in [1, 2, 4, 8, 16] {
-        if threads > method::cores() {
-            for name in [NEVER_REFUSE, REFUSE].concat() {
-                report.skip(row(name, threads), bar(name, threads));
-            }
-            continue;
-        }
-        let effort = match threads {
-            1 => Effort {
-                pairs: 20_000,
-                rounds: 61,
-                sets: 9,
-            },
-            2 => Effort {
-                pairs: 20_000,
-                rounds: 31,
-                sets: 9,
-            },
-            _ => Effort {
-                pairs: 10_000,
-                rounds: 15,
-                sets: 7,
-            },
-        };
-        let costs = method::compare(threads, &subjects(threads), effort);
-        tell(report, &costs, threads);
+        measure(report, threads);
     }
     custom(report);
+}
+
+/// What a pair may cost with so many threads, in multiples of BASE.
+fn bar(policy: BuiltIn, threads: usize) -> Option<f64> {
+    use BuiltIn::{Budget, Fixed, Max, Peak, SumCapped, SumUncapped};
+    match (policy, threads) {
+        (SumUncapped | Fixed, 1) => Some(1.25),
+        (SumUncapped | Fixed, 2) => Some(1.8),
+        (SumUncapped | Fixed, _) => Some(1.6),
+        (SumCapped | Budget, 1) => Some(1.4),
+        (SumCapped | Budget, _) => Some(2.2),
+        (Max | Peak, 1) => Some(3.0),
+        (Max | Peak, _) => None,
+    }
+}
+
+/// From four threads on, what has a bar must also cost less than every peer.
+fn must_lead(policy: BuiltIn, threads: usize) -> bool {
+    threads >= 4 && bar(policy, threads).is_some()
 }
 
 fn row(name: &str, threads: usize) -> String {
     format!("pairs/{name}/{threads}")
 }
 
-fn tell(report: &mut Report, costs: &[Cost], threads: usize) {
-    let peers: Vec<String> = peers::all().into_iter().map(|peer| peer.name).collect();
-    let is_peer = |cost: &&Cost| peers.contains(&cost.name) || cost.name == "base";
-    let best_peer = costs
+fn below_peers(policy: BuiltIn, threads: usize) -> String {
+    format!("{}/below-every-peer", row(policy.name(), threads))
+}
+
+fn measure(report: &mut Report, threads: usize) {
+    let policies: Vec<BuiltIn> = BuiltIn::ALL
+        .into_iter()
+        .filter(|policy| {
+            report.wants(&row(policy.name(), threads))
+                || (must_lead(*policy, threads) && report.wants(&below_peers(*policy, threads)))
+        })
+        .collect();
+    let wants_leader = |policy: &BuiltIn| {
+        must_lead(*policy, threads) && report.wants(&below_peers(*policy, threads))
+    };
+    let all_peers = policies.iter().any(wants_leader);
+    let mut subjects = peers::all();
+    subjects.retain(|peer| all_peers || report.wants(&row(&peer.name, threads)));
+    if policies.is_empty() && subjects.is_empty() {
+        return;
+    }
+    if threads > method::cores() {
+        for policy in policies
+            .into_iter()
+            .filter(|policy| bar(*policy, threads).is_some())
+        {
+            report.skip(row(policy.name(), threads), bar(policy, threads));
+        }
+        return;
+    }
+
+    let peers = subjects.len();
+    subjects.insert(0, peers::base());
+    subjects.extend(policies.iter().map(|policy| {
+        let prepared = Prepared::built_in(*policy, threads, LIVE * threads);
+        Subject::new(policy.name(), move |pairs| prepared.pairs(pairs))
+    }));
+    let (pairs, effort) = effort(threads, report.is_quick());
+    let costs = crew::compare(threads, &subjects, pairs, effort);
+
+    let (others, ours) = costs.split_at(1 + peers);
+    let best = others[1..]
         .iter()
-        .filter(|cost| peers.contains(&cost.name))
         .map(|cost| cost.ratio)
         .fold(f64::INFINITY, f64::min);
-    for cost in costs.iter().filter(|cost| !is_peer(cost)) {
-        let bar = bar(&cost.name, threads);
-        report.ratio(
-            row(&cost.name, threads),
-            cost.ratio,
-            bar,
-            Some(cost.nanoseconds),
-        );
-        let must_lead = threads >= 4 && bar.is_some();
-        if must_lead {
-            let name = format!("{}/below-every-peer", row(&cost.name, threads));
-            report.below(name, cost.ratio, best_peer);
-        }
+    for (policy, cost) in policies.into_iter().zip(ours) {
+        tell(report, policy, threads, *cost, best);
     }
-    for cost in costs.iter().filter(is_peer) {
-        report.peer(row(&cost.name, threads), cost.ratio, Some(cost.nanoseconds));
+    for (subject, cost) in subjects.iter().zip(others) {
+        report.peer(row(&subject.name, threads), cost.ratio, Some(cost.time));
+    }
+}
+
+fn effort(threads: usize, quick: bool) -> (u64, Effort) {
+    let (pairs, rounds, sets) = match threads {
+        _ if quick => return (10, Effort::TRIAL),
+        1 => (10_000, 31, 15),
+        2 => (5_000, 31, 15),
+        _ => (5_000, 15, 9),
+    };
+    (pairs, Effort { rounds, sets })
+}
+
+fn tell(report: &mut Report, policy: BuiltIn, threads: usize, cost: Cost, best_peer: f64) {
+    let (name, time) = (row(policy.name(), threads), Some(cost.time));
+    match bar(policy, threads) {
+        Some(bar) => report.at_most(name, cost.ratio, bar, time),
+        None => report.info(name, cost.ratio, time),
+    }
+    if must_lead(policy, threads) {
+        report.below(below_peers(policy, threads), cost.ratio, best_peer);
     }
 }
 
 fn custom(report: &mut Report) {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()
-        .expect("the default configuration is valid");
-    let prepared = Prepared::with_manager(manager, &SingleSizes::new(), 1, 10);
+    if !report.wants(CUSTOM) {
+        return;
+    }
+    let manager = manager();
+    let ticket = manager.ticket(&SingleSizes::new(), crate::prepared::BYTES);
+    let prepared = Prepared::new(manager, ticket, 1, LIVE);
     let subjects = [
         peers::base(),
-        Subject::new(CUSTOM, move |pairs| prepared.pairs(pairs)),
+        Subject::new("custom", move |pairs| prepared.pairs(pairs)),
     ];
-    let effort = Effort {
-        pairs: 5_000,
-        rounds: 31,
-        sets: 7,
-    };
-    let costs = method::compare(1, &subjects, effort);
-    let cost = &costs[1];
-    report.ratio(
-        row(CUSTOM, 1),
-        cost.ratio,
-        Some(20.0),
-        Some(cost.nanoseconds),
-    );
+    let (pairs, effort) = effort(1, report.is_quick());
+    let cost = crew::compare(1, &subjects, pairs / 4 + 1, effort)[1];
+    report.at_most(CUSTOM, cost.ratio, 20.0, Some(cost.time));
 }

@@ -1,6 +1,6 @@
 //! What a pair is compared with.
 
-use crate::method::Subject;
+use crate::crew::Subject;
 use crossbeam::utils::CachePadded;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};

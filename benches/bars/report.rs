@@ -1,6 +1,11 @@
 //! What was measured: a line for each row, a verdict, and the same for machines.
 
+use crate::Failure;
+use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,10 +15,12 @@ pub(crate) enum Verdict {
     Ok,
     /// Not within the bar.
     Short,
-    /// This machine cannot run it.
+    /// This machine or build cannot run it.
     Skip,
     /// Somebody else, for comparison.
     Peer,
+    /// Ours, without a bar.
+    Info,
 }
 
 /// One line.
@@ -22,76 +29,104 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) value: Option<f64>,
     pub(crate) bar: Option<f64>,
-    /// Of one pair, where that was measured.
+    /// The time behind the ratio, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) nanoseconds: Option<f64>,
     pub(crate) verdict: Verdict,
 }
 
-/// All rows of a run.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Report {
+/// What `--json` writes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Run {
     pub(crate) machine: Machine,
     pub(crate) rows: Vec<Row>,
 }
 
-/// Where and when.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) system: String,
-    pub(crate) date: String,
+/// What is asked for, and what has come of it.
+pub(crate) struct Report {
+    filters: Vec<String>,
+    quick: bool,
+    rows: Vec<Row>,
 }
 
 impl Report {
+    pub(crate) fn new(filters: Vec<String>, quick: bool) -> Self {
+        Self {
+            filters,
+            quick,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Whether everything is only to be tried.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick
+    }
+
+    /// Whether this row is asked for.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter))
+    }
+
     /// A multiple of something measured in the same run, or a count; at most the bar.
-    pub(crate) fn ratio(
+    pub(crate) fn at_most(
         &mut self,
-        name: String,
+        name: impl Into<String>,
         value: f64,
-        bar: Option<f64>,
+        bar: f64,
         nanoseconds: Option<f64>,
     ) {
         // What is printed is what is judged.
-        let shown = (value * 1000.0).round() / 1000.0;
-        let verdict = match bar {
-            Some(bar) if shown <= bar => Verdict::Ok,
-            Some(_) => Verdict::Short,
-            None => Verdict::Peer,
-        };
+        let within = shown(value).parse().is_ok_and(|shown: f64| shown <= bar);
+        self.judged(name.into(), value, bar, nanoseconds, within);
+    }
+
+    /// Must be below another's value, not equal to it.
+    pub(crate) fn below(&mut self, name: impl Into<String>, value: f64, other: f64) {
+        self.judged(name.into(), value, other, None, value < other);
+    }
+
+    fn judged(
+        &mut self,
+        name: String,
+        value: f64,
+        bar: f64,
+        nanoseconds: Option<f64>,
+        within: bool,
+    ) {
+        let verdict = if within { Verdict::Ok } else { Verdict::Short };
         self.push(Row {
             name,
             value: Some(value),
-            bar,
+            bar: Some(bar),
             nanoseconds,
             verdict,
         });
     }
 
-    /// Must be below another's value, not equal to it.
-    pub(crate) fn below(&mut self, name: String, value: f64, other: f64) {
-        let verdict = if value < other {
-            Verdict::Ok
-        } else {
-            Verdict::Short
-        };
+    pub(crate) fn peer(&mut self, name: impl Into<String>, value: f64, nanoseconds: Option<f64>) {
         self.push(Row {
-            name,
+            name: name.into(),
             value: Some(value),
-            bar: Some(other),
-            nanoseconds: None,
-            verdict,
+            bar: None,
+            nanoseconds,
+            verdict: Verdict::Peer,
         });
     }
 
-    pub(crate) fn peer(&mut self, name: String, value: f64, nanoseconds: Option<f64>) {
-        self.ratio(name, value, None, nanoseconds);
+    pub(crate) fn info(&mut self, name: impl Into<String>, value: f64, nanoseconds: Option<f64>) {
+        self.push(Row {
+            name: name.into(),
+            value: Some(value),
+            bar: None,
+            nanoseconds,
+            verdict: Verdict::Info,
+        });
     }
 
-    pub(crate) fn skip(&mut self, name: String, bar: Option<f64>) {
+    pub(crate) fn skip(&mut self, name: impl Into<String>, bar: Option<f64>) {
         self.push(Row {
-            name,
+            name: name.into(),
             value: None,
             bar,
             nanoseconds: None,
@@ -100,22 +135,50 @@ impl Report {
     }
 
     fn push(&mut self, row: Row) {
-        println!("{}", row.line());
+        if !self.wants(&row.name) {
+            return;
+        }
+        if self.quick && row.verdict != Verdict::Skip {
+            println!("{:<NAME$} {:>9} {:>9}  tried", row.name, "-", "-");
+        } else {
+            println!("{}", row.line());
+        }
         self.rows.push(row);
     }
+
+    /// Writes the rows for machines if asked to; says whether all are within their bars.
+    pub(crate) fn finish(self, json: Option<&Path>) -> Result<ExitCode, Failure> {
+        if self.rows.is_empty() {
+            return Err(format!("no row's name contains {}", self.filters.join(" or ")).into());
+        }
+        let is_short = |row: &Row| row.verdict == Verdict::Short;
+        let short = !self.quick && self.rows.iter().any(is_short);
+        if let Some(file) = json {
+            let run = Run {
+                machine: Machine::this(),
+                rows: self.rows,
+            };
+            fs::write(file, serde_json::to_string_pretty(&run)? + "\n")
+                .map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        Ok(ExitCode::from(u8::from(short)))
+    }
 }
+
+/// The width of the names.
+const NAME: usize = 44;
 
 impl Row {
     fn line(&self) -> String {
-        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
+        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), shown);
         let verdict = format!("{:?}", self.verdict).to_lowercase();
         let (value, bar) = (number(self.value), number(self.bar));
-        format!("{:<58} {value:>9} {bar:>9}  {verdict}", self.name)
+        format!("{:<NAME$} {value:>9} {bar:>9}  {verdict}", self.name)
     }
 }
 
-/// Three decimals for ratios, none for counts.
-pub(crate) fn number(value: f64) -> String {
+/// Three decimals for ratios, more for small ones, none for counts.
+pub(crate) fn shown(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         format!("{value}")
     } else if value < 0.01 {

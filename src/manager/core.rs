@@ -39,6 +39,8 @@ pub(crate) struct Core {
     /// What the limit is certain not to fall below while the lock is free; `None` while the epoch ends or
     /// nothing has been covered yet.
     pub(crate) guaranteed: Option<u64>,
+    /// What the last session published, while nothing has closed it: which releases look.
+    pub(crate) standing: Option<Published>,
     pub(crate) epoch: Epoch,
     pub(crate) owed: Owed,
     pub(crate) last_change: Option<Instant>,
@@ -72,6 +74,17 @@ pub(crate) struct Epoch {
     pub(crate) captured: bool,
     /// Everything counted has been covered once: only then may covers be published.
     pub(crate) ready: bool,
+}
+
+/// Which groups' releases were told to look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Published {
+    /// Its last driving guard may end the epoch.
+    pub(crate) anchor: Option<usize>,
+    /// Its releases may make a shrink due.
+    pub(crate) holder: Option<usize>,
+    /// What the holder must call for more than; else a shrink is due.
+    pub(crate) shrink_to: Option<u64>,
 }
 
 /// What must still be done.
@@ -351,7 +364,8 @@ impl Core {
     }
 
     /// Makes every acquire and release look under the lock.
-    pub(crate) fn close_routes(&self) {
+    pub(crate) fn close_routes(&mut self) {
+        self.standing = None;
         for group in self.live_groups() {
             group.shared.reads.close();
         }

@@ -1,7 +1,7 @@
 //! Sessions: the one place that decides about the limit and calls the setter.
 
 use super::config::{OnApplyFailure, WireMode};
-use super::core::{Failure, Locked};
+use super::core::{Failure, Locked, Published};
 use super::group::Reads;
 use super::word::Word;
 use super::{Inner, user_code};
@@ -50,15 +50,6 @@ struct May {
     lower: bool,
 }
 
-/// Which groups' releases were told to look.
-#[derive(Debug, Clone, Copy, Default)]
-struct Published {
-    /// Its last driving guard may end the epoch.
-    anchor: Option<usize>,
-    /// Its releases may make a shrink due.
-    holder: Option<usize>,
-}
-
 /// The words, read by read-modify-writes after the covers were closed.
 type View = Vec<(usize, Word)>;
 
@@ -80,6 +71,7 @@ impl Inner {
                     let limit = core.epoch_limit();
                     let published = self.publish(core, &view, limit);
                     if self.settled(core, published, may, now) {
+                        core.standing = core.epoch_limit().map(|_| published);
                         break;
                     }
                 }
@@ -196,6 +188,7 @@ impl Inner {
     fn close_and_read(&self, core: &mut Locked<'_>) -> View {
         core.close_covers();
         core.guaranteed = None;
+        core.standing = None;
         core.live_groups()
             .map(|state| (state.shared.index, state.shared.read()))
             .collect()
@@ -358,6 +351,7 @@ impl Inner {
                 .find(|(_, word)| word.driving() > 0)
                 .map(|(index, _)| *index),
             holder: self.shrink_holder(core, view, shrink_to),
+            shrink_to,
         };
         let asks = if core.is_wired() { Reads::ASKS } else { 0 };
         for state in core.live_groups() {

@@ -104,6 +104,7 @@ impl ManagerBuilder {
                 applied: 0,
                 known: false,
                 guaranteed: None,
+                standing: None,
                 epoch: Default::default(),
                 owed: Owed::default(),
                 last_change: None,

@@ -1,0 +1,132 @@
+//! A ticket whose pairs need no limit change, and the policies that are measured with it.
+
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{
+    BudgetPolicy, Context, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy,
+    PolicyId, Sizes, SumPolicy, Ticket,
+};
+use std::hint::black_box;
+
+/// The size of one guard.
+pub(crate) const BYTES: u64 = 1 << 10;
+/// A cap that nothing here comes near.
+const CAP: u64 = 32 << 30;
+
+/// The built-in policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BuiltIn {
+    SumUncapped,
+    Fixed,
+    SumCapped,
+    Budget,
+    Max,
+    Peak,
+}
+
+impl BuiltIn {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::SumUncapped,
+        Self::Fixed,
+        Self::SumCapped,
+        Self::Budget,
+        Self::Max,
+        Self::Peak,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SumUncapped => "sum-uncapped",
+            Self::Fixed => "fixed",
+            Self::SumCapped => "sum-capped",
+            Self::Budget => "budget",
+            Self::Max => "max",
+            Self::Peak => "peak",
+        }
+    }
+
+    pub(crate) fn ticket(self, manager: &Manager) -> Ticket {
+        match self {
+            Self::SumUncapped => manager.ticket(&SumPolicy::uncapped(), BYTES),
+            Self::Fixed => manager.ticket(&FixedPolicy::new(CAP), BYTES),
+            Self::SumCapped => manager.ticket(&SumPolicy::capped(CAP), BYTES),
+            Self::Budget => manager.ticket(&BudgetPolicy::new(BYTES).with_cap(CAP), BYTES),
+            Self::Max => manager.ticket(&MaxPolicy::new(), BYTES),
+            Self::Peak => manager.ticket(&PeakPolicy, BYTES),
+        }
+    }
+}
+
+/// A manager in the default configuration, on a device with wired memory.
+pub(crate) fn manager() -> Manager {
+    Manager::builder()
+        .backend(RecordingBackend::metal().build())
+        .build()
+        .expect("the default configuration is valid")
+}
+
+/// A ticket of which others' guards live, under a limit that covers one more for each thread.
+pub(crate) struct Prepared {
+    pub(crate) ticket: Ticket,
+    /// Owned guards: they belong to no thread, so every thread starts alike.
+    _anchors: Vec<OwnedGuard>,
+    _manager: Manager,
+}
+
+impl Prepared {
+    pub(crate) fn new(manager: Manager, ticket: Ticket, threads: usize, live: usize) -> Self {
+        let acquire = |_| ticket.acquire_owned().expect("nothing is in the way");
+        let anchors = (0..live).map(acquire).collect();
+        // Raises the limit for all threads at once. It stays: what is let go of is less than a shrink.
+        drop((0..threads).map(acquire).collect::<Vec<_>>());
+        Self {
+            ticket,
+            _anchors: anchors,
+            _manager: manager,
+        }
+    }
+
+    pub(crate) fn built_in(policy: BuiltIn, threads: usize, live: usize) -> Self {
+        let manager = manager();
+        let ticket = policy.ticket(&manager);
+        Self::new(manager, ticket, threads, live)
+    }
+
+    pub(crate) fn pairs(&self, pairs: u64) {
+        // The loop must not know more of the ticket than a caller's own loop would.
+        let ticket = black_box(&self.ticket);
+        for _ in 0..pairs {
+            let guard = ticket.acquire().expect("nothing is in the way");
+            black_box(());
+            drop(guard);
+        }
+    }
+}
+
+/// A policy of the user's own that reads single sizes: room for all, and for the largest once more.
+#[derive(Clone)]
+pub(crate) struct SingleSizes(PolicyId);
+
+impl SingleSizes {
+    pub(crate) fn new() -> Self {
+        Self(PolicyId::unique())
+    }
+}
+
+impl Policy for SingleSizes {
+    fn id(&self) -> PolicyId {
+        self.0.clone()
+    }
+
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+        let largest = live.each.iter().max().copied().unwrap_or(0);
+        context.baseline + live.each.iter().sum::<u64>() + largest
+    }
+
+    fn can_admit(&self, _context: &Context, live: &Sizes<'_>, new: u64) -> bool {
+        live.each.iter().sum::<u64>() + new <= CAP
+    }
+
+    fn wants_sizes(&self) -> bool {
+        true
+    }
+}
