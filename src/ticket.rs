@@ -139,8 +139,11 @@ impl Ticket {
         self
     }
 
-    /// Changes what people are told of it.
+    /// Changes what people are told of it. If there are clones, it is another ticket from then on.
     fn describe(&mut self, change: impl FnOnce(&mut About)) {
+        if Arc::strong_count(&self.info) > 1 {
+            self.id = next_id();
+        }
         let mut about = (*self.info.about).clone();
         change(&mut about);
         let info = Arc::make_mut(&mut self.info);
@@ -183,7 +186,8 @@ impl Ticket {
         self.info.about.label.as_deref()
     }
 
-    /// Its number in the process, as in events. From 1.
+    /// Its number in the process, as in events. From 1. Clones have the same, until they are given
+    /// another name or kind.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -343,7 +347,6 @@ impl Ticket {
     fn resized(&self, bytes: u64) -> Self {
         let mut ticket = self.clone();
         ticket.bytes = bytes;
-        ticket.id = next_id();
         if ticket.size_count.is_some() {
             ticket.size_count = Some(self.info.manager.size_count(&self.group, bytes));
         }

@@ -87,8 +87,7 @@ impl Inner {
             return Err(Error::Reentrant);
         }
         self.claim()?;
-        let Demand { ticket, from } = demand;
-        let group = ticket.group();
+        let group = demand.ticket.group();
         let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
         let decided = self.admit(&mut core, demand, patience, place);
@@ -97,18 +96,19 @@ impl Inner {
         match decided? {
             Entered::Admitted(word) => self.cover(
                 &mut core,
-                ticket,
-                from,
+                demand,
                 word,
                 Duration::ZERO,
                 patience.waits,
+                None,
             ),
             Entered::Queued(place) => {
                 drop(core);
                 let word = self.wait(&place, patience)?;
                 let since = place.waiter.since;
                 let waited = self.clock.now().saturating_duration_since(since);
-                self.cover(&mut self.lock(), ticket, from, word, waited, true)
+                let mut core = self.lock();
+                self.cover(&mut core, demand, word, waited, true, Some(place.key))
             }
         }
     }
@@ -127,11 +127,11 @@ impl Inner {
         if !redo {
             return self.cover(
                 &mut core,
-                ticket,
-                None,
+                ticket.into(),
                 word,
                 Duration::ZERO,
                 patience.waits,
+                None,
             );
         }
         // Under the lock the demand is judged, counted and told of properly, or refused.

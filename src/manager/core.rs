@@ -135,9 +135,19 @@ pub(crate) struct Uncovered {
     pub(crate) ticket: Ticket,
     /// What a resized guard had before.
     pub(crate) from: Option<Ticket>,
+    pub(crate) cover: Cover,
+}
+
+/// How far an admitted demand is on its way to a guard.
+#[derive(Debug, Clone)]
+pub(crate) enum Cover {
+    /// A call must be made.
+    Needed,
     /// The session's present call is to cover it.
-    pub(crate) included: bool,
-    pub(crate) failed: Option<Failure>,
+    Called,
+    /// A call has covered it; what is added later is not its concern.
+    Done,
+    Failed(Failure),
 }
 
 /// A set that failed.
@@ -305,6 +315,19 @@ impl Core {
     pub(crate) fn replace(&mut self, from: &Ticket, to: &Ticket) -> Word {
         self.speak_for(to).version += 1;
         to.add_in_place_of(from)
+    }
+
+    /// Tells those whom the present call was to cover what became of it. Returns their demands, and what they go back
+    /// to.
+    pub(crate) fn called_are(&mut self, cover: Cover) -> Vec<(Ticket, Option<Ticket>)> {
+        let called = self.uncovered.values_mut();
+        called
+            .filter(|uncovered| matches!(uncovered.cover, Cover::Called))
+            .map(|uncovered| {
+                uncovered.cover = cover.clone();
+                (uncovered.ticket.clone(), uncovered.from.clone())
+            })
+            .collect()
     }
 
     /// Lets the newest admitted policy of a group speak for it.

@@ -2,7 +2,8 @@
 
 use super::Inner;
 use super::admission::Admission;
-use super::core::{Locked, Uncovered};
+use super::core::{Cover, Locked, Uncovered};
+use super::judge::Demand;
 use super::waiting::next_key;
 use super::word::Word;
 use crate::Error;
@@ -13,40 +14,38 @@ use std::time::Duration;
 impl Inner {
     /// Returns once the limit covers an admitted demand, by this thread's call or another's.
     ///
-    /// `from` is what a resized guard goes back to if the limit cannot be set.
+    /// `key` is the entry in
+    /// [`Core::uncovered`](super::core::Core::uncovered) that was made at the admission of a waiter.
     pub(super) fn cover(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
-        from: Option<&Ticket>,
+        demand: Demand<'_>,
         at_admission: Word,
         waited: Duration,
         waits: bool,
+        mut key: Option<u64>,
     ) -> Result<Admission, Error> {
+        let ticket = demand.ticket;
         core.stats.note_wait(waited);
         // While something is owed or somebody watches, every transition is a session of its own.
-        let mut looked = !core.routes_closed(self);
-        let mut key = None;
+        // A running session decides again anyway.
+        let mut looked = core.busy || !core.routes_closed(self);
         let failure = loop {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
-            if let Some(failure) = uncovered.and_then(|uncovered| uncovered.failed.clone()) {
-                break Some(failure);
+            match uncovered.map(|uncovered| &uncovered.cover) {
+                Some(Cover::Failed(failure)) => break Some(failure.clone()),
+                Some(Cover::Done) => break None,
+                _ => {}
             }
             if looked && (self.is_covered(core, ticket) || raises_nothing(core, ticket)) {
                 break None;
             }
             if core.busy && !waits {
-                return Err(self.withdraw(core, ticket, from, key));
+                return Err(self.withdraw(core, demand, key));
             }
             if key.is_none() {
                 let new = next_key();
-                let uncovered = Uncovered {
-                    ticket: ticket.clone(),
-                    from: from.cloned(),
-                    included: false,
-                    failed: None,
-                };
-                core.uncovered.insert(new, uncovered);
+                self.await_cover(core, new, demand);
                 key = Some(new);
             }
             if core.busy {
@@ -95,6 +94,21 @@ impl Inner {
         }
     }
 
+    /// Enters an admitted demand in the list of those that a call is to cover.
+    pub(super) fn await_cover(&self, core: &mut Locked<'_>, key: u64, demand: Demand<'_>) {
+        let cover = if self.is_covered(core, demand.ticket) {
+            Cover::Done
+        } else {
+            Cover::Needed
+        };
+        let uncovered = Uncovered {
+            ticket: demand.ticket.clone(),
+            from: demand.from.cloned(),
+            cover,
+        };
+        core.uncovered.insert(key, uncovered);
+    }
+
     fn is_covered(&self, core: &Locked<'_>, ticket: &Ticket) -> bool {
         if !ticket.kind().is_driving() && !core.epoch.open {
             return true;
@@ -104,13 +118,8 @@ impl Inner {
     }
 
     /// `try_acquire` found another's setter call in flight: the demand goes again.
-    fn withdraw(
-        &self,
-        core: &mut Locked<'_>,
-        ticket: &Ticket,
-        from: Option<&Ticket>,
-        key: Option<u64>,
-    ) -> Error {
+    fn withdraw(&self, core: &mut Locked<'_>, demand: Demand<'_>, key: Option<u64>) -> Error {
+        let Demand { ticket, from } = demand;
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }

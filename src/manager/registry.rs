@@ -4,7 +4,7 @@ use super::Inner;
 use crate::holders::{self, Seen};
 use crate::sync::Arc;
 use crate::ticket::Kind;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::thread::ThreadId;
 
@@ -38,7 +38,7 @@ impl Registry {
     /// Forgets tickets that are gone and hold nothing. Each sweep waits until the number has doubled, so that
     /// registering costs a constant on average.
     fn sweep(&mut self) {
-        let held: Vec<u64> = holders::all().iter().map(|seen| seen.ticket).collect();
+        let held: HashSet<u64> = holders::all().iter().map(|seen| seen.ticket).collect();
         self.tickets
             .retain(|id, about| Arc::strong_count(about) > 1 || held.contains(id));
         self.sweep_at = (self.tickets.len() * 2).max(64);

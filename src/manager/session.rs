@@ -1,7 +1,7 @@
 //! Sessions: the one place that decides about the limit and calls the setter.
 
 use super::config::{OnApplyFailure, WireMode};
-use super::core::{Failure, Locked, Published};
+use super::core::{Cover, Failure, Locked, Published};
 use super::group::Reads;
 use super::word::Word;
 use super::{Inner, user_code};
@@ -452,8 +452,11 @@ impl Inner {
     /// Calls the setter without the lock. Returns whether it succeeded.
     fn set(&self, core: &mut Locked<'_>, limit: u64, wanted: Option<u64>, raise: bool) -> bool {
         for uncovered in core.uncovered.values_mut() {
-            uncovered.included = true;
+            if matches!(uncovered.cover, Cover::Needed) {
+                uncovered.cover = Cover::Called;
+            }
         }
+        let baseline = core.epoch.baseline;
         let wired = core.is_wired();
         let expected = core.applied;
         let answer = if wired {
@@ -481,7 +484,11 @@ impl Inner {
                     let kind = EventKind::LimitClamped { ceiling: limit };
                     self.emit(core, kind, None, |event| event.desired = Some(wanted));
                 }
-                // Whoever the call was to cover need not wait for what this session does next.
+                // Unless it was computed from another baseline, whoever the call was to cover need not wait for what
+                // this session does next.
+                if core.epoch.baseline == baseline {
+                    core.called_are(Cover::Done);
+                }
                 core.wake_sleepers();
                 true
             }
@@ -496,6 +503,8 @@ impl Inner {
                 let now = self.clock.now();
                 if raise {
                     self.fail_uncovered(core, limit, &error);
+                } else {
+                    core.called_are(Cover::Needed);
                 }
                 core.owed.failed(now);
                 let number = core.stats.setter_failures;
@@ -538,24 +547,14 @@ impl Inner {
     /// A raise failed: everybody it was to cover fails together, or proceeds unwired.
     fn fail_uncovered(&self, core: &mut Locked<'_>, limit: u64, error: &BackendError) {
         let proceed = core.config.on_apply_failure == OnApplyFailure::Proceed;
-        let failed: Vec<u64> = core
-            .uncovered
-            .iter()
-            .filter(|(_, uncovered)| uncovered.included && uncovered.failed.is_none())
-            .map(|(key, _)| *key)
-            .collect();
+        let failed = core.called_are(Cover::Failed(Failure {
+            limit,
+            error: error.clone(),
+            proceed,
+        }));
         let mut groups = Vec::new();
-        for key in failed {
-            let Some(uncovered) = core.uncovered.get_mut(&key) else {
-                continue;
-            };
-            uncovered.failed = Some(Failure {
-                limit,
-                error: error.clone(),
-                proceed,
-            });
-            let (ticket, from) = (uncovered.ticket.clone(), uncovered.from.clone());
-            if !proceed {
+        if !proceed {
+            for (ticket, from) in failed {
                 self.take_back(core, &ticket, from.as_ref());
                 groups.push(ticket.group().clone());
             }

@@ -10,24 +10,28 @@ crate::sync::thread_local! {
 }
 
 /// Marks the thread as inside a call of the manager at `address`, until dropped.
+///
+/// A guard may be released by the destructor of another thread-local value, after this module's has gone. Then
+/// nothing is marked: calls back are not refused.
 struct Inside;
 
 impl Inside {
     fn enter(address: usize) -> Self {
-        INSIDE.with(|inside| inside.borrow_mut().push(address));
+        let _gone = INSIDE.try_with(|inside| inside.borrow_mut().push(address));
         Self
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with(|inside| inside.borrow_mut().pop());
+        let _gone = INSIDE.try_with(|inside| inside.borrow_mut().pop());
     }
 }
 
 /// Whether this thread is inside a call that the manager at `address` made.
 pub(crate) fn is_inside(address: usize) -> bool {
-    INSIDE.with(|inside| inside.borrow().contains(&address))
+    let inside = INSIDE.try_with(|inside| inside.borrow().contains(&address));
+    inside.unwrap_or(false)
 }
 
 /// Calls `f` for the manager at `address`; a panic becomes its message.

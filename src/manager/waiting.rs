@@ -26,7 +26,7 @@ use std::time::Instant;
 /// A place in the queue, and the means to sleep in it.
 pub(super) struct Place {
     pub(super) waiter: Arc<Waiter>,
-    key: u64,
+    pub(super) key: u64,
     sleeper: Sleeper,
 }
 
@@ -260,6 +260,8 @@ impl Inner {
             self.clear_flag(core, group.index);
             let outcome = verdict.and_then(|_| self.start(core, demand).map(Word::sum));
             if outcome.is_ok() {
+                // From now on: a call that fails before it wakes fails it too.
+                self.await_cover(core, key, demand);
                 for waiter in &passed {
                     // Under the manager's lock.
                     waiter.overtaken.fetch_add(1, Ordering::Relaxed);

@@ -370,3 +370,42 @@ fn r11_close_during_failures_restores_at_last() -> Result<(), Error> {
     rig.manager.maintain();
     rig.finish()
 }
+
+#[test]
+fn r11_whom_the_call_before_has_covered_keeps_its_guard() -> Result<(), Error> {
+    let rig = Rig::on(RecordingBackend::metal().fail_call(2), quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let gate = rig.backend.gate();
+    let first = acquiring(&ticket, Wait::new());
+    gate.wait_entered(1);
+    let second = acquiring(&ticket, Wait::new());
+    for _ in 0..2 {
+        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
+    }
+    gate.open();
+    assert_set_limit(second.result().err(), 20);
+    let first = first.result()?;
+    assert_eq!((rig.limit(), first.is_wired()), (10, true));
+    drop(first);
+    rig.finish()
+}
+
+#[test]
+fn r11_admitted_waiters_fail_together() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(80);
+    let weights = rig.manager.ticket(&policy, 80).reservation();
+    let ticket = rig.manager.ticket(&policy, 10);
+    let held = weights.acquire_owned()?;
+    let waiting = [(); 8].map(|()| queued(&rig.manager, &ticket, Wait::new()));
+    rig.backend.set_failing(true);
+    drop(held);
+    for pending in waiting {
+        assert_set_limit(pending.result().err(), 80);
+    }
+    assert_eq!(rig.calls(), 1);
+    rig.backend.set_failing(false);
+    drop(ticket.acquire()?);
+    rig.finish()
+}

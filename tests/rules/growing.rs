@@ -42,7 +42,7 @@ fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
 fn r21_growing_guards_are_served_in_their_order() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
-    let held = ticket(60).acquire_owned()?;
+    let held = ticket(40).acquire_owned()?;
     let guards = [ticket(20).acquire_owned()?, ticket(20).acquire_owned()?];
     let [first, second] = guards;
     let first = growing(&rig, first, 70, Wait::new());

@@ -2,10 +2,12 @@
 
 use crate::support::{Custom, GIB, Pending, Rig, SECOND, eager, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Error, FixedPolicy, Kind, MaxPolicy, PeakPolicy, SumPolicy, Wait};
+use mlx_wired::{Error, FixedPolicy, Kind, MaxPolicy, OwnedGuard, PeakPolicy, SumPolicy, Wait};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 #[test]
@@ -218,5 +220,27 @@ fn r21_wire_max_wires_the_ceiling_and_is_counted() -> Result<(), Error> {
     assert_eq!(rig.limit(), 48 * GIB);
     drop(inner);
     assert_eq!(rig.requested(), [48 * GIB, 7]);
+    rig.finish()
+}
+
+thread_local! {
+    static KEPT: RefCell<Option<OwnedGuard>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn r21_a_guard_in_a_thread_local_releases_at_the_threads_end() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    for policy in [Custom::new(), Custom::new()] {
+        let ticket = rig.manager.ticket(&policy, 10);
+        let thread = thread::spawn(move || {
+            // Registered before any of the library's own locals, so destroyed after them.
+            KEPT.with(|kept| kept.borrow_mut().take());
+            let guard = ticket.acquire_owned()?;
+            KEPT.with(|kept| *kept.borrow_mut() = Some(guard));
+            Ok::<_, Error>(())
+        });
+        thread.join().expect("it ends")?;
+        assert_eq!(rig.limit(), 0);
+    }
     rig.finish()
 }

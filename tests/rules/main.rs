@@ -11,6 +11,7 @@ mod failure;
 mod foreign_code;
 mod growing;
 mod guards;
+mod holders;
 mod hysteresis;
 mod limit;
 mod linger;

@@ -138,3 +138,19 @@ fn r21_a_shrink_stays_whatever_becomes_of_a_call_in_flight() -> Result<(), Error
     drop((weights, waiting));
     rig.finish()
 }
+
+#[test]
+fn r15_try_acquire_takes_what_is_covered_while_somebody_watches() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let _events = rig.manager.subscribe(1);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let large = rig.manager.ticket(&FixedPolicy::new(50), 1);
+    let held = (large.acquire()?, ticket.acquire()?);
+    let gate = rig.backend.gate();
+    let raising = acquiring(&rig.manager.ticket(&FixedPolicy::new(90), 1), Wait::new());
+    gate.wait_entered(1);
+    drop(ticket.try_acquire()?);
+    gate.open();
+    drop((held, raising.result()?));
+    rig.finish()
+}

@@ -1,0 +1,45 @@
+//! R19: who holds what, where and on which thread is always known.
+
+use crate::support::{Rig, quiet};
+use mlx_wired::{Error, Kind, SumPolicy};
+
+#[test]
+fn r19_kinds_and_names_of_one_ticket_are_told_apart() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let step = rig.manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    let guard = step.acquire()?;
+    let weights = step.clone().reservation().label("weights");
+    let other = weights.acquire()?;
+    assert_ne!(step.id(), weights.id());
+    let mut told: Vec<_> = rig
+        .manager
+        .holders()
+        .into_iter()
+        .map(|holder| (holder.ticket, holder.kind, holder.label))
+        .collect();
+    told.sort_by_key(|(ticket, ..)| *ticket);
+    let expected = [
+        (step.id(), Kind::Active, Some("step".into())),
+        (weights.id(), Kind::Reservation, Some("weights".into())),
+    ];
+    assert_eq!(told, expected);
+    drop((guard, other));
+    rig.finish()
+}
+
+#[test]
+fn r19_a_ticket_is_known_after_its_variants_have_gone() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    drop(ticket.clone().reservation());
+    drop(ticket.clone().label("another"));
+    // Enough new tickets that those that are gone are forgotten.
+    for _ in 0..1000 {
+        drop(rig.manager.ticket(&SumPolicy::capped(100), 1));
+    }
+    let guard = ticket.acquire()?;
+    assert_eq!(rig.manager.holders().len(), 1);
+    assert!(matches!(ticket.acquire(), Err(Error::WouldDeadlock { .. })));
+    drop(guard);
+    rig.finish()
+}
