@@ -13,6 +13,7 @@ pub(crate) mod registry;
 mod release;
 mod session;
 mod shared;
+mod standing;
 pub(crate) mod user_code;
 mod waiting;
 pub(crate) mod word;

@@ -30,6 +30,9 @@ impl Inner {
         // While something is owed or somebody watches, every transition is a session of its own.
         // A running session decides again anyway.
         let mut looked = core.busy || !core.routes_closed(self);
+        if looked {
+            self.ask_again(core, ticket);
+        }
         let failure = loop {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
             match uncovered.map(|uncovered| &uncovered.cover) {

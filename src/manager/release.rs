@@ -45,6 +45,8 @@ impl Inner {
             core.owed.begin_linger_anew();
         }
         self.revisit(core);
-        self.settle(core);
+        if !self.still_stands(core, ticket) {
+            self.settle(core);
+        }
     }
 }

@@ -136,38 +136,49 @@ impl Inner {
             if !core.epoch.open {
                 return;
             }
-            let Some(state) = core.live_groups().find(|state| state.must_ask(baseline)) else {
+            let changed = core.live_groups().find(|state| state.must_ask(baseline));
+            let Some(index) = changed.map(|state| state.shared.index) else {
                 return;
             };
-            // Keeps the group's place while the policy is asked: its last guard may go meanwhile.
-            let group = state.shared.clone();
-            let version = state.version;
-            let policy = state.policy.clone();
-            let wants_sizes = state.wants_sizes;
-            let word = state.shared.load();
-            let count = word.driving() + state.reservations;
-            let max = state.largest();
-            let each = if wants_sizes {
-                state.each_size()
-            } else {
-                Vec::new()
-            };
-            let context = self.context(core, baseline);
-            let answer = core.unlocked(|| {
-                let live = Sizes {
-                    count,
-                    sum: word.sum(),
-                    max,
-                    each: &each,
-                };
-                user_code::call(self.address(), || policy.limit(&context, &live))
-            });
-            let limit = answer.unwrap_or_else(|message| {
-                self.emit(core, EventKind::PolicyPanicked(message), None, |_| {});
-                baseline.saturating_add(word.sum())
-            });
-            core.group_mut(group.index).answered = Some((version, baseline, limit));
+            self.ask_policy(core, index);
         }
+    }
+
+    /// Asks a custom policy for its group's limit if the group has changed, without the lock.
+    pub(super) fn ask_policy(&self, core: &mut Locked<'_>, index: usize) {
+        let baseline = core.epoch.baseline;
+        let state = core.group(index);
+        if !state.must_ask(baseline) {
+            return;
+        }
+        // Keeps the group's place while the policy is asked: its last guard may go meanwhile.
+        let group = state.shared.clone();
+        let version = state.version;
+        let policy = state.policy.clone();
+        let wants_sizes = state.wants_sizes;
+        let word = state.shared.load();
+        let count = word.driving() + state.reservations;
+        let max = state.largest();
+        let each = if wants_sizes {
+            state.each_size()
+        } else {
+            Vec::new()
+        };
+        let context = self.context(core, baseline);
+        let answer = core.unlocked(|| {
+            let live = Sizes {
+                count,
+                sum: word.sum(),
+                max,
+                each: &each,
+            };
+            user_code::call(self.address(), || policy.limit(&context, &live))
+        });
+        let limit = answer.unwrap_or_else(|message| {
+            self.emit(core, EventKind::PolicyPanicked(message), None, |_| {});
+            baseline.saturating_add(word.sum())
+        });
+        core.group_mut(group.index).answered = Some((version, baseline, limit));
     }
 
     /// What a policy is told.
