@@ -60,7 +60,7 @@ pub(crate) struct Inner {
     events: Bus,
     pub(crate) tickets: Mutex<registry::Registry>,
     epoch: AtomicU64,
-    /// Whether this manager owns its backend's resource.
+    /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     claimed: AtomicBool,
     last_failure: Mutex<Option<(u64, Error)>>,
     /// What the environment said, until the first subscriber is told.
@@ -334,17 +334,21 @@ impl Inner {
         std::ptr::from_ref(self).addr()
     }
 
+    pub(crate) fn owns_backend(&self) -> bool {
+        // Relaxed: the registry's lock orders the claim itself.
+        self.claimed.load(Ordering::Relaxed)
+    }
+
     /// Makes this manager the owner of its backend's resource, if there is one.
     pub(crate) fn claim(&self) -> Result<(), Error> {
+        if self.owns_backend() {
+            return Ok(());
+        }
         let Some(resource) = self.backend.exclusive() else {
             return Ok(());
         };
-        // Relaxed: the registry's lock orders the claim itself.
-        if self.claimed.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         let _one_at_a_time = self.core.lock();
-        if !self.claimed.load(Ordering::Relaxed) {
+        if !self.owns_backend() {
             shared::claim(resource)?;
             self.claimed.store(true, Ordering::Relaxed);
         }

@@ -380,6 +380,8 @@ impl Inner {
                 (_, Some(_)) => 0,
                 (_, None) => formula.admitted(admission_baseline),
             };
+            // Whoever read an `admit` before it was lowered, and is let in by it, must not pass here.
+            let cover = cover.min(admit);
             let always = if core.config.budget.is_some() {
                 Reads::ALWAYS
             } else {
