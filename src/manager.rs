@@ -258,13 +258,17 @@ impl Manager {
     ///
     /// As [`poke`](Self::poke).
     pub fn set_pressure(&self, pressure: f64) -> Result<(), Error> {
+        let inner = &self.0.inner;
+        if user_code::is_inside(inner.address()) {
+            return Err(Error::Reentrant);
+        }
         let pressure = if pressure.is_nan() {
             1.0
         } else {
             pressure.clamp(0.0, 1.0)
         };
-        self.0.inner.lock().pressure = pressure;
-        self.poke()
+        inner.lock().pressure = pressure;
+        inner.poke()
     }
 
     /// Examines every queue and the limit again, for policies that depend on outside state.
@@ -382,6 +386,7 @@ impl Inner {
                 queue: Default::default(),
                 reservations: 0,
                 sizes: Default::default(),
+                sweep_sizes_at: 0,
                 version: 0,
                 answered: None,
             }),
