@@ -61,7 +61,7 @@ pub(crate) struct Inner {
     events: Bus,
     pub(crate) tickets: Mutex<registry::Registry>,
     epoch: AtomicU64,
-    /// Whether this manager owns its backend's resource.
+    /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     claimed: AtomicBool,
     last_failure: Mutex<Option<(u64, Error)>>,
     /// What the environment said, until the first subscriber is told.
@@ -259,13 +259,17 @@ impl Manager {
     ///
     /// As [`poke`](Self::poke).
     pub fn set_pressure(&self, pressure: f64) -> Result<(), Error> {
+        let inner = &self.0.inner;
+        if user_code::is_inside(inner.address()) {
+            return Err(Error::Reentrant);
+        }
         let pressure = if pressure.is_nan() {
             1.0
         } else {
             pressure.clamp(0.0, 1.0)
         };
-        self.0.inner.lock().pressure = pressure;
-        self.poke()
+        inner.lock().pressure = pressure;
+        inner.poke()
     }
 
     /// Examines every queue and the limit again, for policies that depend on outside state.
@@ -335,17 +339,21 @@ impl Inner {
         std::ptr::from_ref(self).addr()
     }
 
+    pub(crate) fn owns_backend(&self) -> bool {
+        // Relaxed: the registry's lock orders the claim itself.
+        self.claimed.load(Ordering::Relaxed)
+    }
+
     /// Makes this manager the owner of its backend's resource, if there is one.
     pub(crate) fn claim(&self) -> Result<(), Error> {
+        if self.owns_backend() {
+            return Ok(());
+        }
         let Some(resource) = self.backend.exclusive() else {
             return Ok(());
         };
-        // Relaxed: the registry's lock orders the claim itself.
-        if self.claimed.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         let _one_at_a_time = self.core.lock();
-        if !self.claimed.load(Ordering::Relaxed) {
+        if !self.owns_backend() {
             shared::claim(resource)?;
             self.claimed.store(true, Ordering::Relaxed);
         }
@@ -379,6 +387,7 @@ impl Inner {
                 queue: Default::default(),
                 reservations: 0,
                 sizes: Default::default(),
+                sweep_sizes_at: 0,
                 version: 0,
                 answered: None,
             }),

@@ -123,7 +123,10 @@ impl Inner {
     ) -> Result<Admission, Error> {
         let inside = user_code::is_inside(self.address());
         let mut core = self.lock();
-        let redo = word.overflows() || inside || core.judges_all(self);
+        let redo = word.overflows()
+            || inside
+            || core.judges_all(self)
+            || !self.holds(&core, ticket, word.sum());
         if !redo {
             return self.cover(
                 &mut core,

@@ -277,6 +277,7 @@ impl Core {
     /// Whether every acquire and release must look under the lock.
     pub(crate) fn routes_closed(&self, inner: &Inner) -> bool {
         self.closed
+            || !inner.owns_backend()
             || inner.is_watched()
             || self.owed.retry_at.is_some()
             || (!self.config.housekeeping && self.owed.due().is_some())

@@ -109,6 +109,8 @@ pub(crate) struct GroupState {
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
     pub(crate) reservations: u64,
     pub(crate) sizes: BTreeMap<u64, Arc<SizeCount>>,
+    /// How many sizes may be known before those that nobody has any more are forgotten.
+    pub(crate) sweep_sizes_at: usize,
     /// Counts the changes of a custom group's members.
     pub(crate) version: u64,
     /// What a custom policy answered last: for which version and baseline, and the limit.
@@ -140,9 +142,15 @@ impl GroupState {
 
     /// The counter of guards of `bytes`.
     pub(crate) fn size_count(&mut self, bytes: u64) -> Arc<SizeCount> {
-        self.sizes.retain(|size, count| {
-            *size == bytes || Arc::strong_count(count) > 1 || count.0.load(Ordering::Acquire) > 0
-        });
+        if self.sizes.len() >= self.sweep_sizes_at {
+            self.sizes.retain(|size, count| {
+                *size == bytes
+                    || Arc::strong_count(count) > 1
+                    || count.0.load(Ordering::Acquire) > 0
+            });
+            // Until the number has doubled, so that a ticket costs a constant on average.
+            self.sweep_sizes_at = (self.sizes.len() * 2).max(16);
+        }
         self.sizes.entry(bytes).or_default().clone()
     }
 

@@ -82,6 +82,8 @@ impl Inner {
                     may.raise &= self.set(core, limit, Some(wanted), true);
                 }
                 Step::Lower { limit, wanted } => {
+                    core.owed.shrink_at = None;
+                    core.owed.shrink_since = None;
                     self.publish(core, &view, Some(limit));
                     may.lower &= self.set(core, limit, Some(wanted), false);
                 }
@@ -122,10 +124,17 @@ impl Inner {
 
     /// Runs a session unless one runs: that one decides again after its call.
     pub(crate) fn settle(&self, core: &mut Locked<'_>) {
-        if !core.busy {
-            core.busy = true;
-            self.session(core);
+        if core.busy {
+            return;
         }
+        if user_code::is_inside(self.address()) {
+            // Others wait for the policy that called: what is due is done after it.
+            let group = core.live_groups().next().map(|state| state.shared.clone());
+            core.revisit.extend(group);
+            return;
+        }
+        core.busy = true;
+        self.session(core);
     }
 
     /// Asks each custom policy whose group has changed for its limit, without the lock.
@@ -297,8 +306,6 @@ impl Inner {
             core.owed.shrink_at = Some(at);
             return Step::Keep;
         }
-        core.owed.shrink_at = None;
-        core.owed.shrink_since = None;
         Step::Lower { limit, wanted }
     }
 
@@ -391,6 +398,8 @@ impl Inner {
                 (_, Some(_)) => 0,
                 (_, None) => formula.admitted(admission_baseline),
             };
+            // Whoever read an `admit` before it was lowered, and is let in by it, must not pass here.
+            let cover = cover.min(admit);
             let always = if core.config.budget.is_some() {
                 Reads::ALWAYS
             } else {

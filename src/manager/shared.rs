@@ -88,7 +88,8 @@ impl ManagerBuilder {
     fn build_unclaimed(self) -> Result<Manager, Error> {
         let config = self.config.validate()?;
         let device = self.backend.device();
-        let settings = Settings::new(&config, &device, self.backend.exclusive())?;
+        let exclusive = self.backend.exclusive();
+        let settings = Settings::new(&config, &device, exclusive)?;
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
             core: Mutex::new(Core {
@@ -127,7 +128,7 @@ impl ManagerBuilder {
             events: Bus::default(),
             tickets: Mutex::default(),
             epoch: AtomicU64::new(0),
-            claimed: AtomicBool::new(false),
+            claimed: AtomicBool::new(exclusive.is_none()),
             last_failure: Mutex::new(None),
             unrecognised_mode: Mutex::new(settings.unrecognised),
         });
@@ -270,4 +271,33 @@ pub(super) fn idle_only_change(old: &Config, new: &Config) -> Option<&'static st
     ]
     .into_iter()
     .find_map(|(field, changed)| changed.then_some(field))
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::ffi::RecordingBackend;
+    use crate::{Error, Manager, SumPolicy};
+
+    #[test]
+    fn a_manager_that_owns_nothing_lets_nobody_in() -> Result<(), Error> {
+        let builder = || {
+            let backend = RecordingBackend::metal().exclusive("taken by the first");
+            Manager::builder().backend(backend.build())
+        };
+        let owner = builder().build()?;
+        // As the shared one is made.
+        let other = builder().build_unclaimed()?;
+        let ticket = other.ticket(&SumPolicy::uncapped(), 1);
+        let in_use = || ticket.acquire().err();
+        let expected = Error::BackendInUse {
+            resource: "taken by the first",
+        };
+        other.maintain();
+        assert_eq!(in_use(), Some(expected.clone()));
+        other.poke()?;
+        assert_eq!(in_use(), Some(expected));
+        drop(owner);
+        drop(ticket.acquire()?);
+        Ok(())
+    }
 }

@@ -38,9 +38,14 @@ impl Ticket {
     /// Counts the demand if that needs no lock.
     #[inline]
     pub(super) fn enter(&self) -> Fast {
+        // Relaxed: a stale value only sends us to the lock, or past it to a cover that is closed or below `admit`.
+        self.enter_below(self.group.reads.admit.load(Ordering::Relaxed))
+    }
+
+    /// [`enter`](Self::enter) with what was read from `admit`.
+    #[inline]
+    fn enter_below(&self, admit: u64) -> Fast {
         let reads = &self.group.reads;
-        // Relaxed: a stale value only sends us to the lock, or past it to a closed cover.
-        let admit = reads.admit.load(Ordering::Relaxed);
         if admit == 0 || self.route == Route::Locked {
             return Fast::Closed;
         }
@@ -75,22 +80,28 @@ impl Ticket {
     #[inline]
     fn swap_in(&self, admit: u64) -> Option<Word> {
         let word = &self.group.word;
+        let joined = |seen: Word| {
+            let next = seen.checked_add(self.demand)?;
+            (!seen.has_waiters() && next.sum() < admit).then_some(next)
+        };
         let mut seen = Word(LEFT_BEHIND.with(Cell::get));
-        loop {
-            let next = seen
-                .checked_add(self.demand)
-                .filter(|next| !seen.has_waiters() && next.sum() < admit);
-            let Some(next) = next else {
-                if let Some(count) = &self.size_count {
-                    count.0.fetch_sub(1, Ordering::Relaxed);
-                }
-                return None;
-            };
-            match word.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(next),
+        let mut next = joined(seen);
+        if next.is_none() {
+            // That the guess leaves no room says nothing: it may be another group's.
+            seen = self.word_now();
+            next = joined(seen);
+        }
+        while let Some(with_us) = next {
+            match word.compare_exchange(seen.0, with_us.0, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return next,
                 Err(now) => seen = Word(now),
             }
+            next = joined(seen);
         }
+        if let Some(count) = &self.size_count {
+            count.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        None
     }
 
     /// Releases a guard that the fast path gave, with the word at its admission. Returns false, with nothing
@@ -244,5 +255,47 @@ impl Ticket {
         }
         let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
         Word(old.wrapping_sub(self.demand))
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::ffi::RecordingBackend;
+    use crate::{Config, Error, Manager, SumPolicy, Wait};
+    use std::panic::Location;
+
+    /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
+    /// while `held` bytes are in use.
+    fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64) -> Option<Error> {
+        let manager = Manager::builder()
+            .backend(RecordingBackend::metal().build())
+            .build()
+            .expect("the default settings are valid");
+        let held = manager.ticket(&SumPolicy::new(), held);
+        let ticket = manager.ticket(&SumPolicy::new(), bytes);
+        drop((ticket.acquire(), held.acquire()));
+        let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
+        manager.configure(change).expect("idle");
+        // Whatever is admitted is covered.
+        let _held = (manager.wire_max(0), held.acquire().expect("it fits"));
+        let entered = ticket.enter_below(admit);
+        assert!(matches!(entered, Fast::Added(_)), "over what may be held");
+        let place = Location::caller();
+        ticket
+            .enter_locked(entered, Wait::new(), false, place)
+            .err()
+    }
+
+    #[test]
+    fn a_stale_admit_does_not_pass_a_lower_cap() {
+        let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30);
+        assert!(refused.is_some_and(|error| error.is_would_block()));
+    }
+
+    #[test]
+    fn a_stale_admit_does_not_pass_a_budget() {
+        let refused = late(|config| config.budget(15), 10, 10);
+        assert!(refused.is_some_and(|error| error.is_would_block()));
     }
 }

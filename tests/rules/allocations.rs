@@ -99,3 +99,22 @@ fn r5_a_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
     }
     rig.finish()
 }
+
+#[test]
+fn r5_groups_in_turn_allocate_nothing_and_take_no_lock() -> Result<(), Error> {
+    let rig = Rig::new(quiet().shrink_threshold_ratio(1.0))?;
+    let large = rig.manager.ticket(&SumPolicy::capped(1000), 100);
+    let small = rig.manager.ticket(&SumPolicy::capped(50), 10);
+    let keep = [(); 5].map(|()| large.acquire_owned());
+    let kept = small.acquire()?;
+    drop((large.acquire()?, small.acquire()?));
+    let allocations = COUNT.get();
+    for _ in 0..100 {
+        drop(large.acquire()?);
+        // More is held in the other group than this one may hold.
+        drop(small.acquire()?);
+    }
+    assert_eq!(COUNT.get() - allocations, 0);
+    drop((keep, kept));
+    rig.finish()
+}

@@ -6,6 +6,7 @@ use crate::support::{
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 fn assert_panicked(error: Option<Error>, said: &str) {
     match error {
@@ -333,5 +334,34 @@ fn r22_a_hook_may_use_the_manager() -> Result<(), Error> {
     });
     let released = Pending::spawn(move || guard.release()).result();
     assert_eq!(released.error, None);
+    rig.finish()
+}
+
+#[test]
+fn r22_what_is_due_is_done_after_the_policys_call() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(SECOND))?;
+    drop(
+        rig.manager
+            .ticket(&SumPolicy::uncapped(), 10)
+            .acquire_owned()?,
+    );
+    rig.clock.advance(SECOND);
+    let (manager, backend) = (rig.manager.clone(), rig.backend.clone());
+    let policy = Custom::new()
+        .admits(move |_, _, _| {
+            let calls = backend.call_count();
+            manager.maintain();
+            assert_eq!(backend.call_count(), calls, "others wait for this policy");
+            assert_eq!(manager.set_pressure(0.5), Err(Error::Reentrant));
+            false
+        })
+        .ever(|_, _| true);
+    let refused = rig.manager.ticket(&policy, 1).try_acquire().err();
+    assert!(refused.is_some_and(|error| error.is_would_block()));
+    assert_eq!(rig.limit(), 0, "linger is over");
+    rig.manager
+        .configure(|config| config.linger(Duration::ZERO))?;
+    let told = Custom::new().admits(|context, _, _| context.pressure == 0.0);
+    drop(rig.manager.ticket(&told, 1).try_acquire()?);
     rig.finish()
 }
