@@ -90,3 +90,8 @@ pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,
 };
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
+
+// The programs of the documents, which must compile, or must not.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/DEFECTS.md")]
+struct Defects;

@@ -465,10 +465,18 @@ impl Inner {
         limit.min(self.lock().bound())
     }
 
-    /// Whether the limit is MLX's, set for an epoch, and at least `limit` or the bound.
-    pub(crate) fn has_wired(&self, limit: u64) -> bool {
+    /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
+    /// its admission: that much, or what the group calls for now if others have gone, or the bound.
+    pub(crate) fn has_wired(&self, ticket: &Ticket, wanted: u64) -> bool {
         let core = self.lock();
-        core.is_wired() && core.epoch.open && core.applied >= limit.min(core.bound())
+        let state = core.group(ticket.group().index);
+        let baseline = core.epoch.baseline;
+        let now = if state.must_ask(baseline) {
+            wanted
+        } else {
+            state.limit(state.shared.load(), baseline)
+        };
+        core.is_wired() && core.epoch.open && core.applied >= wanted.min(now).min(core.bound())
     }
 
     pub(crate) fn applied(&self) -> u64 {

@@ -112,7 +112,7 @@ impl Raw {
     }
 
     pub(super) fn is_wired(&self, ticket: &Ticket) -> bool {
-        ticket.manager().has_wired(self.wanted(ticket))
+        ticket.manager().has_wired(ticket, self.wanted(ticket))
     }
 
     pub(super) fn set_hook(&mut self, hook: Hook) {

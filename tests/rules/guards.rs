@@ -244,3 +244,22 @@ fn r21_a_guard_in_a_thread_local_releases_at_the_threads_end() -> Result<(), Err
     }
     rig.finish()
 }
+
+#[test]
+fn r21_a_guard_stays_wired_when_its_group_has_shrunk() -> Result<(), Error> {
+    let custom = crate::support::Custom::new();
+    let rig = Rig::new(eager())?;
+    let policy = SumPolicy::uncapped();
+    let tickets = [
+        rig.manager.ticket(&policy, 10),
+        rig.manager.ticket(&custom, 10),
+    ];
+    for ticket in tickets {
+        let (first, second) = (ticket.acquire()?, ticket.acquire()?);
+        drop(first);
+        assert_eq!((rig.limit(), second.wanted()), (10, 20));
+        assert!(second.is_wired(), "the limit covers all that lives");
+        drop(second);
+    }
+    rig.finish()
+}

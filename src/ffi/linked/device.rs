@@ -14,19 +14,23 @@ use std::sync::OnceLock;
 
 use super::{from_size, memory_limit};
 use crate::ffi::error_handler::check;
-use crate::ffi::{BackendError, Device, DeviceKind, Support, system};
+use crate::ffi::{Backend, BackendError, Device, DeviceKind, NoMlx, Support, system};
 
 /// The device and, if MLX could not be asked, why. Asked once: MLX reads the working set once too.
 pub(super) fn probed() -> &'static (Device, Option<BackendError>) {
     static PROBED: OnceLock<(Device, Option<BackendError>)> = OnceLock::new();
     PROBED.get_or_init(|| match probe() {
         Ok(device) => (device, None),
-        Err(error) => {
-            let mut device = Device::new(DeviceKind::Cpu, Support::Unknown);
-            device.memory_size = system::physical_memory();
-            (device, Some(error))
-        }
+        Err(error) => (unasked(), Some(error)),
     })
+}
+
+/// What counts if MLX could not be asked. A policy capped by the device must not go without a cap then.
+fn unasked() -> Device {
+    Device {
+        support: Support::Unknown,
+        ..NoMlx::new().device()
+    }
 }
 
 /// Asks for the GPU by name, not for the calling thread's default device: a thread that computes on
@@ -218,5 +222,18 @@ fn present(
         Ok(()) => Ok(true),
         Err(error) if error.code == Some(OTHER_TYPE) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_cannot_be_asked_has_the_machines_budget() {
+        let device = unasked();
+        assert_eq!(device.support, Support::Unknown);
+        assert!(device.budget.is_some_and(|budget| budget > 0), "{device:?}");
+        assert!(device.budget <= device.memory_size, "{device:?}");
     }
 }
