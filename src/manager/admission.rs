@@ -9,7 +9,6 @@ use super::word::Word;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::EventKind;
-use crate::sync::Ordering;
 use crate::ticket::{Ticket, Wait};
 use std::panic::Location;
 use std::time::Duration;
@@ -166,7 +165,7 @@ impl Inner {
         }
         let group = ticket.group();
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
-        group.word.fetch_or(Word::WAITERS, Ordering::AcqRel);
+        group.set_flag();
         // A growing guard does not wait behind those who may be waiting for it.
         let grows = demand.from.is_some() && !self.somebody_grows(core, group.index);
         let first = grows || self.is_line_empty(core, group.index);
@@ -191,7 +190,7 @@ impl Inner {
         if matches!(entered, Ok(Entered::Queued(_))) && core.was_disturbed() {
             // While a policy was asked, without the lock, somebody may have freed something, seen nobody wait, and
             // cleared the flag.
-            group.word.fetch_or(Word::WAITERS, Ordering::AcqRel);
+            group.set_flag();
             core.revisit.push(group.clone());
         }
         self.clear_flag(core, group.index);

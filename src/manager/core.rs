@@ -338,13 +338,18 @@ impl Core {
         let state = self.groups[index]
             .as_mut()
             .expect("a ticket keeps its group");
-        if state.formula != ticket.formula() || state.custom() {
+        state.wants_sizes = ticket.wants_sizes();
+        let speaks = if state.custom() {
+            Arc::ptr_eq(&state.policy, ticket.policy())
+        } else {
+            state.formula == ticket.formula()
+        };
+        if !speaks {
             state.formula = ticket.formula();
             self.replaced.push(std::mem::replace(
                 &mut state.policy,
                 ticket.policy().clone(),
             ));
-            state.wants_sizes = ticket.wants_sizes();
             state.resolved = ticket.formula().resolve(budget);
             state.label = ticket.policy_label().clone();
             // The old formula's cover says nothing about the new one's.

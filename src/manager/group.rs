@@ -74,6 +74,21 @@ impl Group {
         }
     }
 
+    /// Sends whoever acquires or releases from here on to the lock.
+    pub(crate) fn set_flag(&self) {
+        // In a custom group everybody goes there anyway.
+        if !self.custom {
+            self.word.fetch_or(Word::WAITERS, Ordering::AcqRel);
+        }
+    }
+
+    /// Undoes [`set_flag`](Self::set_flag).
+    pub(crate) fn clear_flag(&self) {
+        if !self.custom {
+            self.word.fetch_and(!Word::WAITERS, Ordering::AcqRel);
+        }
+    }
+
     /// The word as it is; decisions that must not miss an addition use [`Group::read`].
     pub(crate) fn load(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
@@ -156,12 +171,13 @@ impl GroupState {
 
     /// The sizes of all live guards, in descending order.
     pub(crate) fn each_size(&self) -> Vec<u64> {
-        let sizes = self.sizes.iter().rev();
-        sizes
-            .flat_map(|(size, count)| {
-                std::iter::repeat_n(*size, count.0.load(Ordering::Acquire) as usize)
-            })
-            .collect()
+        let live = self.shared.load().driving() + self.reservations;
+        let mut each = Vec::with_capacity(live as usize);
+        for (size, count) in self.sizes.iter().rev() {
+            let count = count.0.load(Ordering::Acquire) as usize;
+            each.resize(each.len() + count, *size);
+        }
+        each
     }
 
     /// What this group's limit grows with.

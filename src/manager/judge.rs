@@ -50,6 +50,11 @@ impl Live {
     /// What the guards of these sizes are together.
     pub(super) fn of(mut each: Vec<u64>) -> Self {
         each.sort_unstable_by(|a, b| b.cmp(a));
+        Self::of_sorted(each)
+    }
+
+    /// [`of`](Self::of) for sizes in descending order.
+    pub(super) fn of_sorted(each: Vec<u64>) -> Self {
         Self {
             count: each.len() as u64,
             sum: each.iter().fold(0, |sum, size| sum.saturating_add(*size)),
@@ -57,7 +62,11 @@ impl Live {
         }
     }
 
-    fn sizes(&self, max: u64, wants_sizes: bool) -> Sizes<'_> {
+    pub(super) fn largest(&self) -> u64 {
+        self.each.first().copied().unwrap_or(0)
+    }
+
+    pub(super) fn sizes(&self, max: u64, wants_sizes: bool) -> Sizes<'_> {
         let each = if wants_sizes { &self.each[..] } else { &[] };
         Sizes {
             count: self.count,
@@ -120,7 +129,7 @@ impl Inner {
             if let Some(own) = live.each.iter().position(|size| *size == from.bytes()) {
                 live.each.remove(own);
             }
-            max = live.each.first().copied().unwrap_or(0);
+            max = live.largest();
         }
         let verdict = self.ask(core, ticket, &live, max)?;
         // Without the lock, others may have taken what the budget had left.
@@ -152,7 +161,7 @@ impl Inner {
         if !ticket.group().custom {
             return Ok(self.judge_formula(core, ticket, live.sum));
         }
-        let max = live.each.first().copied().unwrap_or(0);
+        let max = live.largest();
         self.ask(core, ticket, live, max)
     }
 

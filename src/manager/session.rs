@@ -2,7 +2,7 @@
 
 use super::config::{OnApplyFailure, WireMode};
 use super::core::{Cover, Failure, Locked, Published};
-use super::group::Reads;
+use super::group::{Group, Reads};
 use super::word::Word;
 use super::{Inner, user_code};
 use crate::Error;
@@ -146,22 +146,21 @@ impl Inner {
                 return;
             }
             let changed = core.live_groups().find(|state| state.must_ask(baseline));
-            let Some(index) = changed.map(|state| state.shared.index) else {
+            // Keeps the group's place while the policy is asked: its last guard may go meanwhile.
+            let Some(group) = changed.map(|state| state.shared.clone()) else {
                 return;
             };
-            self.ask_policy(core, index);
+            self.ask_policy(core, &group);
         }
     }
 
     /// Asks a custom policy for its group's limit if the group has changed, without the lock.
-    pub(super) fn ask_policy(&self, core: &mut Locked<'_>, index: usize) {
+    pub(super) fn ask_policy(&self, core: &mut Locked<'_>, group: &Group) {
         let baseline = core.epoch.baseline;
-        let state = core.group(index);
+        let state = core.group(group.index);
         if !state.must_ask(baseline) {
             return;
         }
-        // Keeps the group's place while the policy is asked: its last guard may go meanwhile.
-        let group = state.shared.clone();
         let version = state.version;
         let policy = state.policy.clone();
         let wants_sizes = state.wants_sizes;

@@ -1,14 +1,15 @@
 //! Transitions that need no session: what the last one published still stands.
 
-use super::Inner;
 use super::core::Locked;
+use super::judge::Live;
+use super::{Inner, user_code};
 use crate::ticket::Ticket;
 
 impl Inner {
     /// Asks the ticket's custom policy for its group's limit, if the group has changed and no session would do so.
     pub(super) fn ask_again(&self, core: &mut Locked<'_>, ticket: &Ticket) {
         if ticket.group().custom && !core.busy && core.standing.is_some() {
-            self.ask_policy(core, ticket.group().index);
+            self.ask_policy(core, ticket.group());
             self.revisit(core);
         }
     }
@@ -16,11 +17,13 @@ impl Inner {
     /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and
     /// nothing is owed. Then what tells releases when to look (invariant I6) needs no renewal.
     pub(super) fn still_stands(&self, core: &mut Locked<'_>, ticket: &Ticket) -> bool {
-        self.ask_again(core, ticket);
+        let index = ticket.group().index;
+        if core.standing.is_some_and(|it| it.holder == Some(index)) {
+            self.ask_again(core, ticket);
+        }
         let Some(published) = core.standing else {
             return false;
         };
-        let index = ticket.group().index;
         let state = core.group(index);
         let word = state.shared.load();
         let baseline = core.epoch.baseline;
@@ -30,9 +33,67 @@ impl Inner {
         };
         let is_held = published.holder != Some(index)
             || (state.is_live(word)
+                && !state.must_ask(baseline)
                 && published
                     .shrink_to
                     .is_some_and(|to| state.limit(word, baseline) > to));
-        is_anchored && is_held && !state.must_ask(baseline) && core.owed.due().is_none()
+        is_anchored && is_held && core.owed.due().is_none()
+    }
+
+    /// Releases a demand of a custom group if that changes nothing for others, which is found out before: so that
+    /// no work need be finished first (R12). Returns false, with nothing done, if it may.
+    pub(crate) fn leave_quietly(&self, ticket: &Ticket) -> bool {
+        if user_code::is_inside(self.address()) {
+            return false;
+        }
+        let mut core = self.lock();
+        let index = ticket.group().index;
+        let owes = core.owed.due().is_some() || !core.revisit.is_empty();
+        let Some(published) = core.standing.filter(|_| !core.busy && !owes) else {
+            return false;
+        };
+        let driving = core.group(index).shared.load().driving();
+        let left = driving - u64::from(ticket.kind().is_driving());
+        let is_anchored = published
+            .anchor
+            .is_some_and(|anchor| anchor != index || left > 0);
+        if !is_anchored || !self.is_line_empty(&core, index) {
+            return false;
+        }
+        let mut answered = None;
+        if published.holder == Some(index) {
+            let baseline = core.epoch.baseline;
+            let limit = self.ask_without(&mut core, ticket);
+            let is_held = limit > published.shrink_to && left > 0;
+            if !is_held || core.was_disturbed() {
+                return false;
+            }
+            answered = limit.map(|limit| (baseline, limit));
+        }
+        core.subtract(ticket);
+        if let Some((baseline, limit)) = answered {
+            let state = core.group_mut(index);
+            state.answered = Some((state.version, baseline, limit));
+        }
+        true
+    }
+
+    /// What a custom group would call for without one of its guards; `None` if its policy panicked.
+    fn ask_without(&self, core: &mut Locked<'_>, ticket: &Ticket) -> Option<u64> {
+        let state = core.group(ticket.group().index);
+        let policy = state.policy.clone();
+        let mut each = state.each_size();
+        if let Some(own) = each.iter().position(|size| *size == ticket.bytes()) {
+            each.remove(own);
+        }
+        let wants_sizes = state.wants_sizes;
+        let context = self.context(core, core.epoch.baseline);
+        let live = Live::of_sorted(each);
+        core.unlocked(|| {
+            user_code::call(self.address(), || {
+                policy.limit(&context, &live.sizes(live.largest(), wants_sizes))
+            })
+        })
+        .ok()
     }
 }

@@ -288,10 +288,7 @@ impl Inner {
     pub(super) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
         let state = core.group(index);
         if state.queue.is_empty() {
-            state
-                .shared
-                .word
-                .fetch_and(!Word::WAITERS, Ordering::AcqRel);
+            state.shared.clear_flag();
         }
     }
 

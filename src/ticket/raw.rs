@@ -135,6 +135,15 @@ impl Raw {
     fn end_slow(&mut self, ticket: &Ticket) {
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
+        let hooked = self
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.hook.is_some());
+        if ticket.group().custom && !hooked && ticket.manager().leave_quietly(ticket) {
+            drop(self.extra.take());
+            holders::forget(self.record);
+            return;
+        }
         // What went wrong is in an event.
         drop(self.finish(ticket));
         self.leave(ticket);
