@@ -388,6 +388,7 @@ impl Inner {
                 reservations: 0,
                 sizes: Default::default(),
                 sweep_sizes_at: 0,
+                scratch: Vec::new(),
                 version: 0,
                 answered: None,
             }),

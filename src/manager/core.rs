@@ -469,8 +469,10 @@ impl<'a> Locked<'a> {
         if std::mem::take(&mut self.wake_sleepers) {
             crate::sync::wake_all(&self.inner.turn);
         }
-        for waker in self.wakes.drain(..) {
-            waker.wake();
+        if !self.wakes.is_empty() {
+            for waker in self.wakes.drain(..) {
+                waker.wake();
+            }
         }
         drop(replaced);
     }

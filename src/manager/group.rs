@@ -5,6 +5,7 @@ use super::word::Word;
 use crate::policy::formula::{Basis, Resolved};
 use crate::policy::{Formula, Policy, PolicyId};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::ticket::Ticket;
 use crossbeam::utils::CachePadded;
 use std::collections::BTreeMap;
 use std::mem::Discriminant;
@@ -126,6 +127,8 @@ pub(crate) struct GroupState {
     pub(crate) sizes: BTreeMap<u64, Arc<SizeCount>>,
     /// How many sizes may be known before those that nobody has any more are forgotten.
     pub(crate) sweep_sizes_at: usize,
+    /// An empty list whose memory is used again.
+    pub(crate) scratch: Vec<u64>,
     /// Counts the changes of a custom group's members.
     pub(crate) version: u64,
     /// What a custom policy answered last: for which version and baseline, and the limit.
@@ -169,15 +172,33 @@ impl GroupState {
         self.sizes.entry(bytes).or_default().clone()
     }
 
-    /// The sizes of all live guards, in descending order.
-    pub(crate) fn each_size(&self) -> Vec<u64> {
-        let live = self.shared.load().driving() + self.reservations;
-        let mut each = Vec::with_capacity(live as usize);
+    /// The sizes of all live guards, in descending order. [Given back](Self::give_back), it is used again.
+    pub(crate) fn each_size(&mut self) -> Vec<u64> {
+        let mut each = std::mem::take(&mut self.scratch);
         for (size, count) in self.sizes.iter().rev() {
             let count = count.0.load(Ordering::Acquire) as usize;
             each.resize(each.len() + count, *size);
         }
         each
+    }
+
+    /// Keeps the memory of what [`each_size`](Self::each_size) gave.
+    pub(crate) fn give_back(&mut self, mut each: Vec<u64>) {
+        each.clear();
+        self.scratch = each;
+    }
+
+    /// The policy that speaks for the group, kept alive for a call without the lock: by `ticket` if it is its own,
+    /// else in `kept`.
+    pub(crate) fn speaker<'a>(
+        &self,
+        ticket: Option<&'a Ticket>,
+        kept: &'a mut Option<Arc<dyn Policy>>,
+    ) -> &'a dyn Policy {
+        match ticket.map(Ticket::policy) {
+            Some(own) if Arc::ptr_eq(own, &self.policy) => &**own,
+            _ => &**kept.insert(self.policy.clone()),
+        }
     }
 
     /// What this group's limit grows with.

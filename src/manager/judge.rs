@@ -103,13 +103,14 @@ impl Inner {
         demand: Demand<'_>,
     ) -> Result<Verdict, Error> {
         let ticket = demand.ticket;
-        let state = core.group(ticket.group().index);
+        let index = ticket.group().index;
         if core.mode == WireMode::Off {
             return Ok(Verdict::Admit);
         }
         if !self.fits_budget(core, demand) {
             return Ok(Verdict::Wait);
         }
+        let state = core.group(index);
         let word = state.shared.load();
         let others = word.sum().saturating_sub(demand.held());
         if !state.custom() {
@@ -122,7 +123,7 @@ impl Inner {
         };
         let mut max = state.largest();
         if ticket.wants_sizes() || demand.from.is_some() {
-            live.each = state.each_size();
+            live.each = core.group_mut(index).each_size();
         }
         if let Some(from) = demand.from {
             live.count -= 1;
@@ -131,7 +132,9 @@ impl Inner {
             }
             max = live.largest();
         }
-        let verdict = self.ask(core, ticket, &live, max)?;
+        let verdict = self.ask(core, ticket, &live, max);
+        core.group_mut(index).give_back(live.each);
+        let verdict = verdict?;
         // Without the lock, others may have taken what the budget had left.
         if self.fits_budget(core, demand) {
             Ok(verdict)

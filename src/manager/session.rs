@@ -11,6 +11,7 @@ use crate::ffi::BackendError;
 use crate::policy::formula::Basis;
 use crate::policy::{Context, Sizes};
 use crate::sync::{Arc, Ordering};
+use crate::ticket::Ticket;
 use std::time::{Duration, Instant};
 
 /// After how many cooldowns a shrink that was held back happens even if the limit grew meanwhile.
@@ -150,25 +151,27 @@ impl Inner {
             let Some(group) = changed.map(|state| state.shared.clone()) else {
                 return;
             };
-            self.ask_policy(core, &group);
+            self.ask_policy(core, &group, None);
         }
     }
 
-    /// Asks a custom policy for its group's limit if the group has changed, without the lock.
-    pub(super) fn ask_policy(&self, core: &mut Locked<'_>, group: &Group) {
+    /// Asks a custom policy for its group's limit if the group has changed, without the lock. `ticket`: whose
+    /// transition it is.
+    pub(super) fn ask_policy(&self, core: &mut Locked<'_>, group: &Group, ticket: Option<&Ticket>) {
         let baseline = core.epoch.baseline;
         let state = core.group(group.index);
         if !state.must_ask(baseline) {
             return;
         }
         let version = state.version;
-        let policy = state.policy.clone();
+        let mut kept = None;
+        let policy = state.speaker(ticket, &mut kept);
         let wants_sizes = state.wants_sizes;
         let word = state.shared.load();
         let count = word.driving() + state.reservations;
         let max = state.largest();
         let each = if wants_sizes {
-            state.each_size()
+            core.group_mut(group.index).each_size()
         } else {
             Vec::new()
         };
@@ -186,7 +189,9 @@ impl Inner {
             self.emit(core, EventKind::PolicyPanicked(message), None, |_| {});
             baseline.saturating_add(word.sum())
         });
-        core.group_mut(group.index).answered = Some((version, baseline, limit));
+        let state = core.group_mut(group.index);
+        state.give_back(each);
+        state.answered = Some((version, baseline, limit));
     }
 
     /// What a policy is told.

@@ -9,7 +9,7 @@ impl Inner {
     /// Asks the ticket's custom policy for its group's limit, if the group has changed and no session would do so.
     pub(super) fn ask_again(&self, core: &mut Locked<'_>, ticket: &Ticket) {
         if ticket.group().custom && !core.busy && core.standing.is_some() {
-            self.ask_policy(core, ticket.group());
+            self.ask_policy(core, ticket.group(), Some(ticket));
             self.revisit(core);
         }
     }
@@ -80,20 +80,23 @@ impl Inner {
 
     /// What a custom group would call for without one of its guards; `None` if its policy panicked.
     fn ask_without(&self, core: &mut Locked<'_>, ticket: &Ticket) -> Option<u64> {
-        let state = core.group(ticket.group().index);
-        let policy = state.policy.clone();
-        let mut each = state.each_size();
+        let index = ticket.group().index;
+        let mut each = core.group_mut(index).each_size();
         if let Some(own) = each.iter().position(|size| *size == ticket.bytes()) {
             each.remove(own);
         }
-        let wants_sizes = state.wants_sizes;
-        let context = self.context(core, core.epoch.baseline);
         let live = Live::of_sorted(each);
-        core.unlocked(|| {
+        let state = core.group(index);
+        let wants_sizes = state.wants_sizes;
+        let mut kept = None;
+        let policy = state.speaker(Some(ticket), &mut kept);
+        let context = self.context(core, core.epoch.baseline);
+        let limit = core.unlocked(|| {
             user_code::call(self.address(), || {
                 policy.limit(&context, &live.sizes(live.largest(), wants_sizes))
             })
-        })
-        .ok()
+        });
+        core.group_mut(index).give_back(live.each);
+        limit.ok()
     }
 }

@@ -3,7 +3,7 @@
 use super::Ticket;
 use crate::manager::group::Reads;
 use crate::manager::word::Word;
-use crate::sync::{Ordering, thread_local};
+use crate::sync::{AtomicU64, Ordering, thread_local};
 use std::cell::Cell;
 
 thread_local! {
@@ -228,10 +228,21 @@ impl Ticket {
     pub(crate) fn add(&self) -> Word {
         if let Some(count) = &self.size_count {
             // Relaxed: ordered by the word's addition that follows.
-            count.0.fetch_add(1, Ordering::Relaxed);
+            self.change(&count.0, 1);
         }
-        let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
-        Word(old.wrapping_add(self.demand))
+        Word(self.change(&self.group.word, self.demand))
+    }
+
+    /// Adds to a word of the group, under the lock. Returns what it is then.
+    fn change(&self, word: &AtomicU64, by: u64) -> u64 {
+        if self.group.custom {
+            // Nobody writes without the lock: no read-modify-write is needed.
+            let new = word.load(Ordering::Relaxed).wrapping_add(by);
+            word.store(new, Ordering::Release);
+            new
+        } else {
+            word.fetch_add(by, Ordering::AcqRel).wrapping_add(by)
+        }
     }
 
     /// Counts the demand in place of another's of the same group and kind, under the lock.
@@ -248,54 +259,11 @@ impl Ticket {
         Word(old.wrapping_add(change))
     }
 
-    /// Takes the demand out of the group's word. Returns the word without it.
+    /// Takes the demand out of the group's word, under the lock. Returns the word without it.
     pub(crate) fn subtract(&self) -> Word {
         if let Some(count) = &self.size_count {
-            count.0.fetch_sub(1, Ordering::Relaxed);
+            self.change(&count.0, 1_u64.wrapping_neg());
         }
-        let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
-        Word(old.wrapping_sub(self.demand))
-    }
-}
-
-#[cfg(all(test, not(any(loom, shuttle))))]
-mod tests {
-    use super::*;
-    use crate::ffi::RecordingBackend;
-    use crate::{Config, Error, Manager, SumPolicy, Wait};
-    use std::panic::Location;
-
-    /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
-    /// while `held` bytes are in use.
-    fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64) -> Option<Error> {
-        let manager = Manager::builder()
-            .backend(RecordingBackend::metal().build())
-            .build()
-            .expect("the default settings are valid");
-        let held = manager.ticket(&SumPolicy::new(), held);
-        let ticket = manager.ticket(&SumPolicy::new(), bytes);
-        drop((ticket.acquire(), held.acquire()));
-        let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
-        manager.configure(change).expect("idle");
-        // Whatever is admitted is covered.
-        let _held = (manager.wire_max(0), held.acquire().expect("it fits"));
-        let entered = ticket.enter_below(admit);
-        assert!(matches!(entered, Fast::Added(_)), "over what may be held");
-        let place = Location::caller();
-        ticket
-            .enter_locked(entered, Wait::new(), false, place)
-            .err()
-    }
-
-    #[test]
-    fn a_stale_admit_does_not_pass_a_lower_cap() {
-        let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30);
-        assert!(refused.is_some_and(|error| error.is_would_block()));
-    }
-
-    #[test]
-    fn a_stale_admit_does_not_pass_a_budget() {
-        let refused = late(|config| config.budget(15), 10, 10);
-        assert!(refused.is_some_and(|error| error.is_would_block()));
+        Word(self.change(&self.group.word, self.demand.wrapping_neg()))
     }
 }
