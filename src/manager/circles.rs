@@ -74,22 +74,30 @@ impl Inner {
         }
     }
 
-    /// The first in line that would be admitted were its own guards released: it waits for itself.
+    /// The first in line that would be admitted were its own guards released, since it waits for itself. Where more than
+    /// one thread must release before anybody goes on: who holds the most.
     fn first_in_circle<'a>(
         &self,
         core: &mut Locked<'_>,
         waits: &'a Waits,
         stuck: &HashSet<ThreadId>,
     ) -> Option<&'a (u64, Arc<Waiter>)> {
-        waits.waiters.iter().find(|(_, waiter)| {
+        let held = |thread| {
+            let own = waits.holders.iter().filter(|h| h.thread == thread);
+            own.map(|holder| holder.bytes).reduce(u64::saturating_add)
+        };
+        let holding: Vec<_> = waits
+            .waiters
+            .iter()
+            .filter(|(_, waiter)| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
+            .collect();
+        let for_itself = holding.iter().find(|(_, waiter)| {
             let own = waiter.thread;
-            let holds = waits.holders.iter().any(|holder| holder.thread == own);
-            stuck.contains(&own)
-                && holds
-                && !self
-                    .stuck_threads(core, waits, None, Some(own))
-                    .contains(&own)
-        })
+            let others = self.stuck_threads(core, waits, None, Some(own));
+            !others.contains(&own)
+        });
+        let most = || holding.iter().max_by_key(|(_, w)| held(w.thread));
+        for_itself.or_else(most).copied()
     }
 
     /// The present waits, and those that would be with the newcomer.

@@ -238,6 +238,10 @@ impl Inner {
             let group = waiter.ticket.group().clone();
             // Taken without the manager's lock, which comes after it.
             let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
+            // Meanwhile it may have left, and its guard with it.
+            if !core.group(group.index).queue.contains_key(&key) {
+                continue;
+            }
             let demand = waiter.demand();
             let verdict = match self.check_countable(core, demand) {
                 Ok(()) => self.judge(core, demand),

@@ -431,3 +431,20 @@ fn r19_guards_beyond_a_threads_slots_are_held_too() -> Result<(), Error> {
     drop(large.acquire()?);
     rig.finish()
 }
+
+#[test]
+fn r19_a_circle_that_takes_more_than_one_to_break() -> Result<(), Error> {
+    let rig = Rig::new(quiet().overtaking(1))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(150), bytes);
+    let held = ticket(13).acquire_owned()?;
+    let workers = [51, 86].map(|bytes| Worker::holding(&rig.manager, &ticket(bytes)));
+    // Neither 51 nor 86 leaves it enough.
+    let head = queued(&rig.manager, &ticket(100), Wait::new());
+    let [first, second] = workers.map(|worker| worker.waits(&ticket(13), Wait::new()));
+    rig.manager.configure(|config| config.overtaking(0))?;
+    assert_eq!(circle(second.result()), (13, 86, 3));
+    assert_eq!(circle(first.result()), (13, 51, 2));
+    drop(held);
+    drop(head.result()?);
+    rig.finish()
+}
