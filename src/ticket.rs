@@ -209,7 +209,8 @@ impl Ticket {
     /// # Fairness
     ///
     /// First in, first out within the policy's group.
-    #[inline]
+    // A call that returns the guard in memory costs as much as the rest again.
+    #[inline(always)]
     #[track_caller]
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter() {
@@ -227,7 +228,8 @@ impl Ticket {
     ///
     /// [`Error::WouldBlock`] if it would have to wait, with numbers only and without allocating; else as
     /// [`acquire`](Self::acquire).
-    #[inline]
+    // A call that returns the guard in memory costs as much as the rest again.
+    #[inline(always)]
     #[track_caller]
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter() {

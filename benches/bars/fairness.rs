@@ -14,6 +14,10 @@ const HOLD: Duration = Duration::from_millis(1);
 /// How long the threads take turns in one run.
 const LENGTH: Duration = Duration::from_millis(200);
 const RUNS: usize = 21;
+/// A holder that slept so long was kept asleep by the machine: whoever waited meanwhile did not wait for the place.
+const DISTURBED: Duration = Duration::from_micros(1500);
+/// How often a run is repeated for that.
+const TRIES: usize = 10;
 const OURS: &str = "worst-wait/sum-capped";
 const BAR: f64 = 1.5;
 
@@ -37,7 +41,7 @@ pub(crate) fn run(report: &mut Report) {
     let mut waits = vec![Vec::new(); places.len()];
     for _ in 0..runs {
         for ((_, place), waits) in places.iter().zip(&mut waits) {
-            waits.push(worst_wait(place, length));
+            waits.push(undisturbed(place, length));
         }
     }
     for ((row, _), waits) in places.into_iter().zip(waits) {
@@ -51,8 +55,26 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
-/// The longest wait of any thread in one run, in seconds.
-fn worst_wait(place: &Place, length: Duration) -> f64 {
+/// The longest wait of any thread, in seconds, in a run without a disturbed hold.
+fn undisturbed(place: &Place, length: Duration) -> f64 {
+    let mut run = run_once(place, length);
+    for _ in 1..TRIES {
+        if run.hold <= DISTURBED {
+            break;
+        }
+        run = run_once(place, length);
+    }
+    run.wait.as_secs_f64()
+}
+
+/// The longest of any thread in one run.
+#[derive(Clone, Copy, Default)]
+struct Worst {
+    wait: Duration,
+    hold: Duration,
+}
+
+fn run_once(place: &Place, length: Duration) -> Worst {
     let start = Barrier::new(THREADS);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -60,22 +82,27 @@ fn worst_wait(place: &Place, length: Duration) -> f64 {
                 scope.spawn(|| {
                     start.wait();
                     let end = Instant::now() + length;
-                    let mut worst = Duration::ZERO;
+                    let mut worst = Worst::default();
                     while Instant::now() < end {
                         let asked = Instant::now();
                         place(&mut || {
-                            worst = worst.max(asked.elapsed());
+                            let admitted = Instant::now();
                             thread::sleep(HOLD);
+                            worst.wait = worst.wait.max(admitted - asked);
+                            worst.hold = worst.hold.max(admitted.elapsed());
                         });
                     }
-                    worst.as_secs_f64()
+                    worst
                 })
             })
             .collect();
         threads
             .into_iter()
             .map(|thread| thread.join().expect("it only waits"))
-            .fold(0.0, f64::max)
+            .fold(Worst::default(), |one, other| Worst {
+                wait: one.wait.max(other.wait),
+                hold: one.hold.max(other.hold),
+            })
     })
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(report: &mut Report) {
     } else {
         Effort {
             rounds: 21,
-            sets: 15,
+            sets: 31,
         }
     };
     for (row, cost) in rows.into_iter().zip(measure(&mechanisms, effort)) {

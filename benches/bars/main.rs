@@ -47,6 +47,8 @@ mod wakeups;
 
 use options::{Options, Task};
 use report::Report;
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -82,6 +84,10 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: Options) -> Result<ExitCode, Failure> {
+    // Now, not after the measurements: they take minutes.
+    let create =
+        |path: PathBuf| File::create(&path).map_err(|error| format!("{}: {error}", path.display()));
+    let json = options.json.map(create).transpose()?;
     let mut report = Report::new(options.filters, options.quick);
     pairs::run(&mut report);
     live::run(&mut report);
@@ -91,5 +97,5 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     wakeups::run(&mut report);
     fairness::run(&mut report);
     training::run(&mut report);
-    report.finish(options.json.as_deref())
+    report.finish(json)
 }

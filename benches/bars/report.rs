@@ -3,8 +3,8 @@
 use crate::Failure;
 use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// What became of a row.
@@ -147,19 +147,19 @@ impl Report {
     }
 
     /// Writes the rows for machines if asked to; says whether all are within their bars.
-    pub(crate) fn finish(self, json: Option<&Path>) -> Result<ExitCode, Failure> {
+    pub(crate) fn finish(self, json: Option<File>) -> Result<ExitCode, Failure> {
         if self.rows.is_empty() {
             return Err(format!("no row's name contains {}", self.filters.join(" or ")).into());
         }
         let is_short = |row: &Row| row.verdict == Verdict::Short;
         let short = !self.quick && self.rows.iter().any(is_short);
-        if let Some(file) = json {
+        if let Some(mut file) = json {
             let run = Run {
                 machine: Machine::this(),
                 rows: self.rows,
             };
-            fs::write(file, serde_json::to_string_pretty(&run)? + "\n")
-                .map_err(|error| format!("{}: {error}", file.display()))?;
+            serde_json::to_writer_pretty(&mut file, &run)?;
+            writeln!(file)?;
         }
         Ok(ExitCode::from(u8::from(short)))
     }
