@@ -95,3 +95,7 @@ pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/DEFECTS.md")]
 struct Defects;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/MIGRATING.md")]
+struct Migrating;
