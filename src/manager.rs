@@ -390,6 +390,7 @@ impl Inner {
                 sweep_sizes_at: 0,
                 scratch: Vec::new(),
                 version: 0,
+                foreseen: None,
                 answered: None,
             }),
         };

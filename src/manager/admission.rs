@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::core::Locked;
+use super::group::Foreseen;
 use super::judge::{Demand, Verdict, full};
 use super::user_code;
 use super::waiting::Place;
@@ -206,7 +207,14 @@ impl Inner {
         if !core.can_count(demand.ticket, demand.from) {
             return Err(full(GroupLimit::Bytes, demand.ticket));
         }
-        Ok(self.count(core, demand))
+        let index = demand.ticket.group().index;
+        let foreseen = core.group_mut(index).foreseen.take();
+        let word = self.count(core, demand);
+        let state = core.group_mut(index);
+        if let Some(Foreseen { baseline, limit }) = foreseen {
+            state.answered = Some((state.version, baseline, limit));
+        }
+        Ok(word)
     }
 
     /// [`start`](Self::start) for a demand that the state word can hold.

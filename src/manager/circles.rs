@@ -184,10 +184,10 @@ impl Inner {
         }
         let group = waiter.ticket.group().index;
         let in_group = held.iter().filter(|holder| holder.group == group);
-        let live = Live::of(in_group.map(|holder| holder.bytes).collect());
+        let mut live = Live::of(in_group.map(|holder| holder.bytes).collect());
         // A policy that panics here is asked again at admission, where it is told of: until then it may admit.
         !matches!(
-            self.judge_among(core, &waiter.ticket, &live),
+            self.judge_among(core, &waiter.ticket, &mut live),
             Ok(Verdict::Wait)
         )
     }

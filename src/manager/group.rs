@@ -109,6 +109,13 @@ pub(crate) struct SizeCount(pub(crate) CachePadded<AtomicU64>);
 /// Which group a policy belongs to: its id and the form of its formula.
 pub(crate) type GroupKey = (PolicyId, Discriminant<Formula>);
 
+/// A custom policy's answer about a demand that it admits but that is not counted yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Foreseen {
+    pub(crate) baseline: u64,
+    pub(crate) limit: u64,
+}
+
 /// The part of a group under the manager's lock.
 pub(crate) struct GroupState {
     pub(crate) shared: Arc<Group>,
@@ -131,6 +138,8 @@ pub(crate) struct GroupState {
     pub(crate) scratch: Vec<u64>,
     /// Counts the changes of a custom group's members.
     pub(crate) version: u64,
+    /// What the custom policy that has just admitted a demand says the limit is with it.
+    pub(crate) foreseen: Option<Foreseen>,
     /// What a custom policy answered last: for which version and baseline, and the limit.
     pub(crate) answered: Option<(u64, u64, u64)>,
 }

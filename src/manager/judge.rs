@@ -2,12 +2,13 @@
 
 use super::config::WireMode;
 use super::core::Locked;
+use super::group::Foreseen;
 use super::word::{MAX_DRIVING, MAX_SUM};
 use super::{Inner, user_code};
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::EventKind;
-use crate::policy::Sizes;
+use crate::policy::{Context, Sizes};
 use crate::ticket::Ticket;
 
 /// An answer about a demand.
@@ -62,6 +63,13 @@ impl Live {
         }
     }
 
+    fn add(&mut self, size: u64) {
+        let place = self.each.partition_point(|other| *other > size);
+        self.each.insert(place, size);
+        self.count += 1;
+        self.sum = self.sum.saturating_add(size);
+    }
+
     pub(super) fn largest(&self) -> u64 {
         self.each.first().copied().unwrap_or(0)
     }
@@ -104,6 +112,7 @@ impl Inner {
     ) -> Result<Verdict, Error> {
         let ticket = demand.ticket;
         let index = ticket.group().index;
+        core.group_mut(index).foreseen = None;
         if core.mode == WireMode::Off {
             return Ok(Verdict::Admit);
         }
@@ -122,6 +131,7 @@ impl Inner {
             each: Vec::new(),
         };
         let mut max = state.largest();
+        let version = state.version;
         if ticket.wants_sizes() || demand.from.is_some() {
             live.each = core.group_mut(index).each_size();
         }
@@ -132,9 +142,13 @@ impl Inner {
             }
             max = live.largest();
         }
-        let verdict = self.ask(core, ticket, &live, max);
-        core.group_mut(index).give_back(live.each);
-        let verdict = verdict?;
+        let foresees = demand.from.is_none() && core.standing.is_some() && !core.busy;
+        let answer = self.ask(core, ticket, &mut live, max, foresees);
+        let state = core.group_mut(index);
+        state.give_back(live.each);
+        let (verdict, foreseen) = answer?;
+        // Without the lock, others may have come or gone.
+        state.foreseen = foreseen.filter(|_| state.version == version);
         // Without the lock, others may have taken what the budget had left.
         if self.fits_budget(core, demand) {
             Ok(verdict)
@@ -156,7 +170,7 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
-        live: &Live,
+        live: &mut Live,
     ) -> Result<Verdict, Error> {
         if core.mode == WireMode::Off {
             return Ok(Verdict::Admit);
@@ -165,7 +179,8 @@ impl Inner {
             return Ok(self.judge_formula(core, ticket, live.sum));
         }
         let max = live.largest();
-        self.ask(core, ticket, live, max)
+        let (verdict, _) = self.ask(core, ticket, live, max, false)?;
+        Ok(verdict)
     }
 
     fn judge_formula(&self, core: &Locked<'_>, ticket: &Ticket, others: u64) -> Verdict {
@@ -184,28 +199,46 @@ impl Inner {
             || sum < formula.admitted(core.admission_baseline())
     }
 
-    /// Asks a custom policy, without the manager's lock.
+    /// Asks a custom policy, without the manager's lock; and if it `foresees`, also what the limit will be with the
+    /// demand that it admits, for which `live` is changed.
     fn ask(
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
-        live: &Live,
+        live: &mut Live,
         max: u64,
-    ) -> Result<Verdict, Error> {
+        foresees: bool,
+    ) -> Result<(Verdict, Option<Foreseen>), Error> {
         if !ticket.can_refuse() {
-            return Ok(Verdict::Admit);
+            return Ok((Verdict::Admit, None));
         }
-        let policy = ticket.policy();
+        let (policy, new) = (ticket.policy(), ticket.bytes());
+        let wants_sizes = ticket.wants_sizes();
         let context = self.context(core, core.admission_baseline());
-        let answer = core.unlocked(|| {
-            let sizes = live.sizes(max, ticket.wants_sizes());
-            user_code::call(self.address(), || {
-                policy.can_admit(&context, &sizes, ticket.bytes())
-            })
+        let baseline = core.epoch.baseline;
+        let (answer, limit) = core.unlocked(|| {
+            let sizes = live.sizes(max, wants_sizes);
+            let admit = || policy.can_admit(&context, &sizes, new);
+            let answer = user_code::call(self.address(), admit);
+            if answer != Ok(true) || !foresees {
+                return (answer, None);
+            }
+            let context = Context {
+                baseline,
+                total_live: context.total_live.saturating_add(new),
+                ..context
+            };
+            live.add(new);
+            let sizes = live.sizes(max.max(new), wants_sizes);
+            let limit = user_code::call(self.address(), || policy.limit(&context, &sizes));
+            (answer, limit.ok())
         });
         match answer {
-            Ok(true) => Ok(Verdict::Admit),
-            Ok(false) => Ok(Verdict::Wait),
+            Ok(true) => Ok((
+                Verdict::Admit,
+                limit.map(|limit| Foreseen { baseline, limit }),
+            )),
+            Ok(false) => Ok((Verdict::Wait, None)),
             Err(message) => Err(self.policy_panicked(core, ticket, message)),
         }
     }
