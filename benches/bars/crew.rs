@@ -1,6 +1,6 @@
 //! Threads that do the same thing at the same time, and how long that takes them.
 
-use crate::method::{self, Cost, Effort, spin_until};
+use crate::method::{self, Cost, spin_until};
 use crate::pinning::{Pinned, cpus, preemptions};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -25,14 +25,49 @@ impl Subject {
     }
 }
 
+/// How long to measure.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    /// Pairs by each thread in one timing.
+    pub(crate) pairs: u64,
+    /// Timings of each subject in one set.
+    pub(crate) rounds: usize,
+    pub(crate) sets: usize,
+}
+
+impl Effort {
+    /// Just enough to have tried it.
+    pub(crate) const TRIAL: Self = Self {
+        pairs: 10,
+        rounds: 1,
+        sets: 1,
+    };
+}
+
 /// Compares with the first subject what a pair of each costs, in nanoseconds, when so many threads do
-/// nothing else. A timing is of `pairs` pairs by each thread.
+/// nothing else.
+///
+/// Each set has subjects of its own, and those before it are kept: where something happens to lie in memory
+/// can cost a tenth, and should not be the same luck throughout.
 pub(crate) fn compare(
     threads: usize,
-    subjects: &[Subject],
-    pairs: u64,
     effort: Effort,
+    subjects: impl Fn() -> Vec<Subject>,
 ) -> Vec<Cost> {
+    let mut kept = Vec::new();
+    let sets: Vec<_> = (0..effort.sets)
+        .map(|_| {
+            let subjects = subjects();
+            let costs = one_set(threads, &subjects, effort);
+            kept.push(subjects);
+            costs
+        })
+        .collect();
+    method::over_sets(&sets)
+}
+
+/// One set, with threads of its own.
+pub(crate) fn one_set(threads: usize, subjects: &[Subject], effort: Effort) -> Vec<Cost> {
     let crew = Crew {
         threads,
         order: AtomicU64::new(0),
@@ -50,10 +85,10 @@ pub(crate) fn compare(
         let _pinned = Pinned::to(cpus().first().copied());
         // Each thread's first guard, and the caches, are not what is measured.
         for index in 0..subjects.len() {
-            crew.time(subjects, index, pairs.min(1000));
+            crew.time(subjects, index, effort.pairs.min(1000));
         }
-        let time = |index| crew.time(subjects, index, pairs);
-        let costs = method::interleave(subjects.len(), effort, time);
+        let time = |index| crew.time(subjects, index, effort.pairs);
+        let costs = method::interleave(subjects.len(), effort.rounds, time);
         crew.dismiss();
         costs
     })

@@ -1,6 +1,6 @@
 //! From one thread's release until the thread that slept for it runs.
 
-use crate::method::{self, Cost, Effort, median, spin_until};
+use crate::method::{self, Cost, median, spin_until};
 use crate::pinning::{Pinned, cpus};
 use crate::prepared::{BYTES, manager};
 use crate::report::Report;
@@ -34,15 +34,8 @@ pub(crate) fn run(report: &mut Report) {
         report.skip(OURS, Some(BAR));
         return;
     }
-    let effort = if report.is_quick() {
-        Effort::TRIAL
-    } else {
-        Effort {
-            rounds: 21,
-            sets: 31,
-        }
-    };
-    for (row, cost) in rows.into_iter().zip(measure(&mechanisms, effort)) {
+    let (rounds, sets) = if report.is_quick() { (1, 1) } else { (21, 31) };
+    for (row, cost) in rows.into_iter().zip(measure(&mechanisms, rounds, sets)) {
         if row == OURS {
             report.at_most(row, cost.ratio, BAR, Some(cost.time));
         } else {
@@ -51,7 +44,7 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
-fn measure(mechanisms: &[&dyn Mechanism], effort: Effort) -> Vec<Cost> {
+fn measure(mechanisms: &[&dyn Mechanism], rounds: usize, sets: usize) -> Vec<Cost> {
     let turn = Turn::new();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -59,11 +52,12 @@ fn measure(mechanisms: &[&dyn Mechanism], effort: Effort) -> Vec<Cost> {
             turn.serve(mechanisms);
         });
         let _pinned = Pinned::to(cpus().first().copied());
-        let costs = method::interleave(mechanisms.len(), effort, |index| {
-            median((0..TURNS).map(|_| turn.take(mechanisms, index)))
-        });
+        let time = |index| median((0..TURNS).map(|_| turn.take(mechanisms, index)));
+        let sets: Vec<_> = (0..sets)
+            .map(|_| method::interleave(mechanisms.len(), rounds, time))
+            .collect();
         turn.over.store(true, Ordering::Release);
-        costs
+        method::over_sets(&sets)
     })
 }
 

@@ -18,7 +18,7 @@
 //! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
 //! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
 //! | `training.rs` | a ticket around a real training step |
-//! | `plot.rs` | a run's pairs as a picture |
+//! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -41,6 +41,7 @@ mod pinning;
 mod plot;
 mod prepared;
 mod report;
+mod table;
 mod traced;
 mod training;
 mod wakeups;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         }
         Task::Measure(options) => measure(options),
         Task::Plot { run, picture } => plot::draw(&run, &picture).map(|()| ExitCode::SUCCESS),
+        Task::Table { runs } => table::print(&runs).map(|()| ExitCode::SUCCESS),
         Task::Traced => {
             traced::child();
             Ok(ExitCode::SUCCESS)

@@ -7,20 +7,6 @@
 use std::hint;
 use std::thread;
 
-/// How long to measure.
-#[derive(Clone, Copy)]
-pub(crate) struct Effort {
-    /// Timings of each subject in one set.
-    pub(crate) rounds: usize,
-    /// Sets; what counts is the median of their medians.
-    pub(crate) sets: usize,
-}
-
-impl Effort {
-    /// Just enough to have tried it.
-    pub(crate) const TRIAL: Self = Self { rounds: 1, sets: 1 };
-}
-
 /// What one subject costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
@@ -48,24 +34,13 @@ impl Timing {
     }
 }
 
-/// Compares `count` subjects with the first one, BASE. `time` times the subject of that index once.
+/// One set: compares `count` subjects with the first one, BASE, each timed in `rounds` rounds. `time` times the
+/// subject of that index once.
 pub(crate) fn interleave(
     count: usize,
-    effort: Effort,
+    rounds: usize,
     mut time: impl FnMut(usize) -> f64,
 ) -> Vec<Cost> {
-    let sets: Vec<_> = (0..effort.sets)
-        .map(|_| set(count, effort.rounds, &mut time))
-        .collect();
-    (0..count)
-        .map(|index| Cost {
-            ratio: median(sets.iter().map(|set| set[index].ratio)),
-            time: median(sets.iter().map(|set| set[index].time)),
-        })
-        .collect()
-}
-
-fn set(count: usize, rounds: usize, time: &mut impl FnMut(usize) -> f64) -> Vec<Cost> {
     let others = count - 1;
     let mut timings: Vec<Vec<Timing>> = (0..others).map(|_| Vec::with_capacity(rounds)).collect();
     let mut base = vec![time(0)];
@@ -89,6 +64,17 @@ fn set(count: usize, rounds: usize, time: &mut impl FnMut(usize) -> f64) -> Vec<
         .into_iter()
         .map(|timings| calm_median(timings, usual));
     [of_base].into_iter().chain(of_others).collect()
+}
+
+/// What counts of several sets: the median of each subject's medians.
+pub(crate) fn over_sets(sets: &[Vec<Cost>]) -> Vec<Cost> {
+    let subjects = sets.first().map_or(0, Vec::len);
+    (0..subjects)
+        .map(|index| Cost {
+            ratio: median(sets.iter().map(|set| set[index].ratio)),
+            time: median(sets.iter().map(|set| set[index].time)),
+        })
+        .collect()
 }
 
 /// The medians of the calmer half.

@@ -11,6 +11,7 @@ usage: cargo bench --bench bars -- [OPTIONS] [ROW...]
   ROW...                only the rows whose names contain one of these
   --json FILE           writes the rows for machines
   --plot RUN PICTURE    draws the pairs of such a file as an SVG, and measures nothing
+  --table RUN...        prints such files as tables, and measures nothing
   --bench               measures (cargo bench says so); without it each row is tried briefly and none
                         is judged, which is what cargo test --benches is for
   --help                this text
@@ -27,6 +28,9 @@ pub(crate) enum Task {
     Plot {
         run: PathBuf,
         picture: PathBuf,
+    },
+    Table {
+        runs: Vec<PathBuf>,
     },
     /// To be the child whose system calls are counted.
     Traced,
@@ -60,6 +64,10 @@ pub(crate) fn parse() -> Result<Task, lexopt::Error> {
                     run: parser.value()?.into(),
                     picture: parser.value()?.into(),
                 });
+            }
+            Long("table") => {
+                let runs = parser.values()?.map(PathBuf::from).collect();
+                return Ok(Task::Table { runs });
             }
             Long(TRACED) => return Ok(Task::Traced),
             Long("help") | Short('h') => return Ok(Task::Help),

@@ -1,9 +1,9 @@
 //! Acquire + drop where the limit need not change, on one thread and on several at once.
 
-use crate::crew::{self, Subject};
-use crate::method::{self, Cost, Effort};
+use crate::crew::{self, Effort, Subject};
+use crate::method::{self, Cost};
 use crate::peers;
-use crate::prepared::{BuiltIn, Prepared, SingleSizes, manager};
+use crate::prepared::{BYTES, BuiltIn, Prepared, SingleSizes, manager};
 use crate::report::Report;
 
 /// Guards of each thread's that live beside those that are timed.
@@ -56,51 +56,59 @@ fn measure(report: &mut Report, threads: usize) {
         must_lead(*policy, threads) && report.wants(&below_peers(*policy, threads))
     };
     let all_peers = policies.iter().any(wants_leader);
-    let mut subjects = peers::all();
-    subjects.retain(|peer| all_peers || report.wants(&row(&peer.name, threads)));
-    if policies.is_empty() && subjects.is_empty() {
+    let wants_peer = |peer: &Subject| all_peers || report.wants(&row(&peer.name, threads));
+    if policies.is_empty() && !peers::all().iter().any(wants_peer) {
         return;
     }
     if threads > method::cores() {
-        for policy in policies
-            .into_iter()
-            .filter(|policy| bar(*policy, threads).is_some())
-        {
+        let barred = |policy: &BuiltIn| bar(*policy, threads).is_some();
+        for policy in policies.into_iter().filter(barred) {
             report.skip(row(policy.name(), threads), bar(policy, threads));
         }
         return;
     }
 
-    let peers = subjects.len();
-    subjects.insert(0, peers::base());
-    subjects.extend(policies.iter().map(|policy| {
-        let prepared = Prepared::built_in(*policy, threads, LIVE * threads);
-        Subject::new(policy.name(), move |pairs| prepared.pairs(pairs))
-    }));
-    let (pairs, effort) = effort(threads, report.is_quick());
-    let costs = crew::compare(threads, &subjects, pairs, effort);
+    // BASE, the peers, then ours.
+    let subjects = || {
+        let peers = peers::all().into_iter().filter(wants_peer);
+        let ours = policies.iter().map(|policy| {
+            let prepared = Prepared::built_in(*policy, threads, LIVE * threads);
+            Subject::new(policy.name(), move |pairs| prepared.pairs(pairs))
+        });
+        [peers::base()]
+            .into_iter()
+            .chain(peers)
+            .chain(ours)
+            .collect::<Vec<_>>()
+    };
+    let names: Vec<String> = subjects().into_iter().map(|subject| subject.name).collect();
+    let costs = crew::compare(threads, effort(threads, report.is_quick()), subjects);
 
-    let (others, ours) = costs.split_at(1 + peers);
+    let (others, ours) = costs.split_at(costs.len() - policies.len());
     let best = others[1..]
         .iter()
         .map(|cost| cost.ratio)
         .fold(f64::INFINITY, f64::min);
-    for (policy, cost) in policies.into_iter().zip(ours) {
-        tell(report, policy, threads, *cost, best);
+    for (policy, cost) in policies.iter().zip(ours) {
+        tell(report, *policy, threads, *cost, best);
     }
-    for (subject, cost) in subjects.iter().zip(others) {
-        report.peer(row(&subject.name, threads), cost.ratio, Some(cost.time));
+    for (name, cost) in names.iter().zip(others) {
+        report.peer(row(name, threads), cost.ratio, Some(cost.time));
     }
 }
 
-fn effort(threads: usize, quick: bool) -> (u64, Effort) {
+fn effort(threads: usize, quick: bool) -> Effort {
     let (pairs, rounds, sets) = match threads {
-        _ if quick => return (10, Effort::TRIAL),
+        _ if quick => return Effort::TRIAL,
         1 => (10_000, 31, 15),
         2 => (5_000, 31, 15),
-        _ => (5_000, 15, 9),
+        _ => (5_000, 15, 11),
     };
-    (pairs, Effort { rounds, sets })
+    Effort {
+        pairs,
+        rounds,
+        sets,
+    }
 }
 
 fn tell(report: &mut Report, policy: BuiltIn, threads: usize, cost: Cost, best_peer: f64) {
@@ -118,14 +126,13 @@ fn custom(report: &mut Report) {
     if !report.wants(CUSTOM) {
         return;
     }
-    let manager = manager();
-    let ticket = manager.ticket(&SingleSizes::new(), crate::prepared::BYTES);
-    let prepared = Prepared::new(manager, ticket, 1, LIVE);
-    let subjects = [
-        peers::base(),
-        Subject::new("custom", move |pairs| prepared.pairs(pairs)),
-    ];
-    let (pairs, effort) = effort(1, report.is_quick());
-    let cost = crew::compare(1, &subjects, pairs / 4 + 1, effort)[1];
+    let subjects = || {
+        let manager = manager();
+        let ticket = manager.ticket(&SingleSizes::new(), BYTES);
+        let prepared = Prepared::new(manager, ticket, 1, LIVE);
+        let ours = Subject::new("custom", move |pairs| prepared.pairs(pairs));
+        vec![peers::base(), ours]
+    };
+    let cost = crew::compare(1, effort(1, report.is_quick()), subjects)[1];
     report.at_most(CUSTOM, cost.ratio, 20.0, Some(cost.time));
 }

@@ -40,8 +40,7 @@ struct Line {
 }
 
 pub(crate) fn draw(run: &Path, picture: &Path) -> Result<(), Failure> {
-    let text = fs::read_to_string(run).map_err(|error| format!("{}: {error}", run.display()))?;
-    let run: Run = serde_json::from_str(&text)?;
+    let run = Run::read(run)?;
     let lines = lines(&run);
     if lines.is_empty() {
         return Err("the run has no pairs".into());

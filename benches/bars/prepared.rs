@@ -66,7 +66,7 @@ pub(crate) fn manager() -> Manager {
 
 /// A ticket of which others' guards live, under a limit that covers one more for each thread.
 pub(crate) struct Prepared {
-    pub(crate) ticket: Ticket,
+    ticket: Ticket,
     /// Owned guards: they belong to no thread, so every thread starts alike.
     _anchors: Vec<OwnedGuard>,
     _manager: Manager,
@@ -74,15 +74,21 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(manager: Manager, ticket: Ticket, threads: usize, live: usize) -> Self {
-        let acquire = |_| ticket.acquire_owned().expect("nothing is in the way");
-        let anchors = (0..live).map(acquire).collect();
+        let anchors = guards(&ticket, live);
         // Raises the limit for all threads at once. It stays: what is let go of is less than a shrink.
-        drop((0..threads).map(acquire).collect::<Vec<_>>());
+        drop(guards(&ticket, threads));
         Self {
             ticket,
             _anchors: anchors,
             _manager: manager,
         }
+    }
+
+    /// So many more guards, and one more that comes and goes as with the first.
+    pub(crate) fn more(&self, live: usize) -> Vec<OwnedGuard> {
+        let more = guards(&self.ticket, live);
+        drop(guards(&self.ticket, 1));
+        more
     }
 
     pub(crate) fn built_in(policy: BuiltIn, threads: usize, live: usize) -> Self {
@@ -100,6 +106,11 @@ impl Prepared {
             drop(guard);
         }
     }
+}
+
+fn guards(ticket: &Ticket, count: usize) -> Vec<OwnedGuard> {
+    let acquire = |_| ticket.acquire_owned().expect("nothing is in the way");
+    (0..count).map(acquire).collect()
 }
 
 /// A policy of the user's own that reads single sizes: room for all, and for the largest once more.

@@ -3,8 +3,10 @@
 use crate::Failure;
 use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What became of a row.
@@ -40,6 +42,14 @@ pub(crate) struct Row {
 pub(crate) struct Run {
     pub(crate) machine: Machine,
     pub(crate) rows: Vec<Row>,
+}
+
+impl Run {
+    pub(crate) fn read(file: &Path) -> Result<Self, Failure> {
+        let complain = |error: &dyn Display| format!("{}: {error}", file.display());
+        let text = fs::read_to_string(file).map_err(|error| complain(&error))?;
+        Ok(serde_json::from_str(&text).map_err(|error| complain(&error))?)
+    }
 }
 
 /// What is asked for, and what has come of it.
