@@ -15,12 +15,12 @@
 //! at worst to the one acquired while the reader looked.
 
 use crate::sync::unmodelled::Mutex;
+use crate::sync::{Thread, current_thread, thread_local};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::thread::Thread;
 
 type Place = &'static Location<'static>;
 
@@ -57,6 +57,13 @@ impl Slab {
             owner: std::sync::Mutex::new(None),
         }
     }
+
+    /// Whether a guard lives in it. Exact on the owner's thread.
+    fn is_used(&self) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| slot.ticket.load(Ordering::Relaxed) != 0)
+    }
 }
 
 /// Stands in for a slab in threads that have none. Never written: its thread's mask is full.
@@ -87,22 +94,25 @@ thread_local! {
         Local { slab: Cell::new(&NO_SLAB), used: Cell::new(FULL), listed: Cell::new(0) }
     };
 
-    static GIVE_BACK: GiveBack = const { GiveBack };
+    static GIVE_BACK: GiveBack = const { GiveBack(Cell::new(None)) };
 }
 
 /// Gives the thread's slab back when the thread ends.
-struct GiveBack;
+struct GiveBack(Cell<Option<&'static Slab>>);
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
-        LOCAL.with(|local| {
-            // A guard that still lives keeps the slab: it may yet be released by another local's destructor.
-            if local.used.get() == 0 {
-                let slab = local.slab.replace(&NO_SLAB);
-                local.used.set(FULL);
-                SLABS.lock().free.push(slab);
-            }
+        let Some(slab) = self.0.take() else { return };
+        // A guard that still lives keeps the slab: it may yet be released by another local's destructor.
+        if slab.is_used() {
+            return;
+        }
+        // In a model the local may be gone; then nobody reaches the slab by it.
+        let _reset = LOCAL.try_with(|local| {
+            local.slab.set(&NO_SLAB);
+            local.used.set(FULL);
         });
+        SLABS.lock().free.push(slab);
     }
 }
 
@@ -162,7 +172,8 @@ fn record_slow(ticket: u64, place: Place) -> Record {
             slab
         })
     };
-    *slab.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+    *slab.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(current_thread());
+    GIVE_BACK.with(|give_back| give_back.0.set(Some(slab)));
     LOCAL.with(|local| {
         local.slab.set(slab);
         local.used.set(0);
@@ -248,7 +259,7 @@ fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
     let listed = Listed {
         ticket,
         place,
-        thread: std::thread::current(),
+        thread: current_thread(),
         owned,
     };
     LISTED.lock().get_or_insert_default().insert(key, listed);

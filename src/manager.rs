@@ -31,7 +31,7 @@ use crate::event::{Bus, Event, EventKind, Subscriber};
 use crate::ffi::{Backend, BackendError, Device, Support};
 use crate::policy::formula::Basis;
 use crate::policy::{Formula, Policy};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
 use crate::ticket::{OwnedGuard, Ticket};
 use std::fmt;
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub(crate) struct Inner {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
     events: Bus,
-    pub(crate) tickets: Mutex<registry::Registry>,
+    pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
     epoch: AtomicU64,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     claimed: AtomicBool,

@@ -17,9 +17,8 @@ use super::queue::Waiter;
 use super::registry::Holder;
 use crate::Error;
 use crate::holders;
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Ordering, ThreadId};
 use std::collections::{BTreeMap, HashSet};
-use std::thread::ThreadId;
 
 /// Who waits for what, and who holds what, at one moment.
 struct Waits {

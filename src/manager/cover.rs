@@ -133,11 +133,12 @@ impl Inner {
     }
 }
 
-/// Whether the demand is a reservation in an epoch that nobody drives any more: one that lingers, or whose end failed.
+/// Whether the demand is a reservation in an epoch that nobody drives any more, one that lingers or whose end failed,
+/// and a session has closed the covers on its account.
 fn raises_nothing(core: &Locked<'_>, ticket: &Ticket) -> bool {
     let driven = || {
         core.live_groups()
             .any(|state| state.shared.load().driving() > 0)
     };
-    !ticket.kind().is_driving() && !core.busy && !driven()
+    !ticket.kind().is_driving() && !core.busy && !core.epoch.ready && !driven()
 }

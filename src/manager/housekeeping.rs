@@ -19,11 +19,11 @@ impl Inner {
         let sleeper = Sleeper::new();
         let waker = sleeper.waker();
         let (this, clock) = (self.this.clone(), self.clock.clone());
-        let spawned = std::thread::Builder::new()
-            .name("mlx-wired housekeeping".to_owned())
-            .spawn(move || keep_house(&this, &*clock, &sleeper));
+        let spawned = crate::sync::spawn("mlx-wired housekeeping", move || {
+            keep_house(&this, &*clock, &sleeper);
+        });
         match spawned {
-            Ok(_) => core.housekeeper = Some(waker),
+            Ok(()) => core.housekeeper = Some(waker),
             // No thread to be had: every transition looks instead.
             Err(_) => {
                 core.config.housekeeping = false;

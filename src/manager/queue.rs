@@ -3,10 +3,9 @@
 use super::judge::Demand;
 use crate::Error;
 use crate::clock::Waker;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
 use crate::ticket::Ticket;
 use std::panic::Location;
-use std::thread::ThreadId;
 use std::time::Instant;
 
 /// One acquire that waits for admission.

@@ -2,11 +2,10 @@
 
 use super::Inner;
 use crate::holders::{self, Seen};
-use crate::sync::Arc;
+use crate::sync::{Arc, ThreadId};
 use crate::ticket::Kind;
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
-use std::thread::ThreadId;
 
 /// What people want to know of a ticket.
 #[derive(Debug, Clone)]

@@ -126,7 +126,7 @@ impl ManagerBuilder {
             backend: self.backend,
             device,
             events: Bus::default(),
-            tickets: Mutex::default(),
+            tickets: unmodelled::Mutex::default(),
             epoch: AtomicU64::new(0),
             claimed: AtomicBool::new(exclusive.is_none()),
             last_failure: Mutex::new(None),

@@ -18,7 +18,7 @@ use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
 use crate::event::EventKind;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, current_thread, unmodelled};
 use crate::ticket::Ticket;
 use std::panic::Location;
 use std::time::Instant;
@@ -35,7 +35,7 @@ const NEW: u64 = 1 << 63;
 
 /// A number for a wait; later ones are larger. Process-wide, since one token may cancel waits in several managers.
 pub(super) fn next_key() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static NEXT: unmodelled::AtomicU64 = unmodelled::AtomicU64::new(0);
     // Taken under the manager's lock, which orders the waits of one manager.
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -66,7 +66,7 @@ impl Inner {
             waker: sleeper.waker(),
             since,
             place,
-            thread: std::thread::current().id(),
+            thread: current_thread().id(),
             may_give_up: patience.wait.may_give_up(),
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
@@ -261,8 +261,9 @@ impl Inner {
                 continue;
             }
             core.group_mut(group.index).queue.remove(&key);
-            self.clear_flag(core, group.index);
             let outcome = verdict.and_then(|_| self.start(core, demand).map(Word::sum));
+            // Not before the demand is counted: a fast acquire would take what it was promised.
+            self.clear_flag(core, group.index);
             if outcome.is_ok() {
                 // From now on: a call that fails before it wakes fails it too.
                 self.await_cover(core, key, demand);

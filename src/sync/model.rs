@@ -8,8 +8,10 @@ use shuttle as model;
 use super::Arc;
 pub(crate) use model::sync::MutexGuard;
 pub(crate) use model::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+pub(crate) use model::thread::{Thread, ThreadId, current as current_thread};
 #[cfg(not(loom))]
 pub(crate) use model::thread_local;
+use std::io;
 use std::ops::Deref;
 use std::sync::PoisonError;
 use std::time::Instant;
@@ -17,12 +19,24 @@ use std::time::Instant;
 /// Loom's knows no `const` initialisers.
 #[cfg(loom)]
 macro_rules! local_of_a_model {
-    ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
-        loom::thread_local! { $(#[$attribute])* static $name: $type = $init; }
+    ($($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };)*) => {
+        loom::thread_local! { $($(#[$attribute])* static $name: $type = $init;)* }
     };
 }
 #[cfg(loom)]
 pub(crate) use local_of_a_model as thread_local;
+
+/// The models' own stacks are too small for a session with a policy's code in it.
+const STACK: usize = 1 << 16;
+
+/// Starts a thread that nobody joins.
+pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    model::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK)
+        .spawn(f)
+        .map(drop)
+}
 
 /// As [`super::unmodelled::Mutex`].
 #[derive(Debug, Default)]

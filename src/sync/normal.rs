@@ -2,8 +2,18 @@
 
 pub(crate) use super::unmodelled::{Mutex, MutexGuard};
 pub(crate) use crossbeam::sync::{Parker, Unparker};
+use std::io;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+pub(crate) use std::thread::{Thread, ThreadId, current as current_thread};
 pub(crate) use std::thread_local;
+
+/// Starts a thread that nobody joins.
+pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(f)
+        .map(drop)
+}
 
 /// A word that threads sleep on.
 pub(crate) type Futex = AtomicU32;

@@ -1,7 +1,7 @@
 //! R8 and R9: what is done later, and by whom.
 
 use crate::support::{GIB, Rig, SECOND, acquiring, next, quiet};
-use mlx_wired::{Config, Error, EventKind, FixedPolicy, SumPolicy, Wait};
+use mlx_wired::{Config, Error, EventKind, FixedPolicy, PolicyId, SumPolicy, Wait};
 use std::time::Duration;
 
 const LINGER: Duration = Duration::from_secs(10);
@@ -233,6 +233,25 @@ fn r9_a_linger_without_end_lasts_until_close() -> Result<(), Error> {
     rig.manager.maintain();
     assert_eq!(rig.limit(), GIB);
     drop(ticket.acquire()?);
+    rig.manager.close();
+    rig.finish()
+}
+
+#[test]
+fn r3_a_reservation_taken_while_the_epoch_lingers_counts_for_the_next_driving_guard()
+-> Result<(), Error> {
+    let rig = Rig::new(Config::default().linger(LINGER))?;
+    let weights = SumPolicy::uncapped().with_id(PolicyId::named("weights"));
+    let step = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let small = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    drop(step.acquire()?);
+    assert_eq!(rig.limit(), GIB, "it lingers");
+    let weights = rig.manager.ticket(&weights, 3 * GIB).reservation();
+    let held = weights.acquire()?;
+    assert_eq!(rig.limit(), GIB, "a reservation raises nothing");
+    let driving = small.acquire()?;
+    assert_eq!(rig.limit(), 3 * GIB);
+    drop((driving, held));
     rig.manager.close();
     rig.finish()
 }

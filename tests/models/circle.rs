@@ -1,0 +1,62 @@
+//! Threads that hold a guard and want another (R19): no false alarm, and no circle unnoticed.
+
+use super::check::{Size, explore, spawn};
+use super::claim::Form;
+use super::world::{Demand, World, eager};
+use mlx_wired::Error;
+
+/// Takes both, or is told that it would wait for ever. Returns whether it got both.
+fn take_both(first: &Demand, second: &Demand) -> bool {
+    let first = first.acquire().unwrap();
+    let got = match second.acquire() {
+        Ok(_guard) => true,
+        Err(Error::WouldDeadlock { .. }) => false,
+        Err(error) => panic!("{error}"),
+    };
+    drop(first);
+    got
+}
+
+#[test]
+fn each_wants_what_the_other_holds() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let [one, other] = ["a", "b"].map(|group| world.active(group, Form::Capped(4), 3));
+        let crosswise = spawn({
+            let (one, other) = (one.clone(), other.clone());
+            move || take_both(&one, &other)
+        });
+        let mine = take_both(&other, &one);
+        assert!(crosswise.join() || mine, "one of them was told in vain");
+        world.finish();
+    });
+}
+
+#[test]
+fn two_halves_of_one_group() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let half = world.active("a", Form::Capped(4), 2);
+        let another = spawn({
+            let half = half.clone();
+            move || take_both(&half, &half)
+        });
+        let mine = take_both(&half, &half);
+        assert!(another.join() || mine, "one of them was told in vain");
+        world.finish();
+    });
+}
+
+/// An owned guard is held by no thread, so to wait for it is no circle.
+#[test]
+fn a_wait_for_an_owned_guard() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let half = world.active("a", Form::Capped(4), 2);
+        let owned = half.acquire_owned().unwrap();
+        let releasing = spawn(move || drop(owned));
+        assert!(take_both(&half, &half));
+        releasing.join();
+        world.finish();
+    });
+}

@@ -1,0 +1,68 @@
+//! The manager is closed, or its last handle goes.
+
+use super::check::{Size, explore, spawn};
+use super::claim::Form;
+use super::world::{World, eager};
+use mlx_wired::Error;
+use std::time::Duration;
+
+fn close_against_acquire(form: Form) {
+    let world = World::new(eager());
+    let leaves = world.active("a", form, 3).acquire_owned().unwrap();
+    let coming = world.active("a", form, 2);
+    let closing = spawn({
+        let world = world.clone();
+        move || {
+            world.manager.close();
+            drop(leaves);
+        }
+    });
+    match coming.acquire() {
+        Ok(guard) => drop(guard),
+        Err(error) => assert!(matches!(error, Error::Closed), "{error}"),
+    }
+    closing.join();
+    assert!(matches!(coming.try_acquire().err(), Some(Error::Closed)));
+    world.finish();
+}
+
+#[test]
+fn against_a_wait() {
+    explore(Size::Two, || close_against_acquire(Form::Capped(4)));
+}
+
+#[test]
+fn against_an_acquire() {
+    explore(Size::Two, || close_against_acquire(Form::Sum));
+}
+
+#[test]
+fn against_a_wait_custom() {
+    explore(Size::Two, || close_against_acquire(Form::Custom(4)));
+}
+
+#[test]
+fn against_the_last_release_that_would_linger() {
+    explore(Size::Two, || {
+        let world = World::new(eager().linger(Duration::from_secs(9)));
+        let last = world.active("a", Form::Sum, 3).acquire_owned().unwrap();
+        let releasing = spawn(move || drop(last));
+        world.manager.close();
+        releasing.join();
+        world.finish();
+    });
+}
+
+/// The guards outlive the manager's last handle; nothing lingers after it.
+#[test]
+fn the_last_handle_against_the_last_release() {
+    explore(Size::Two, || {
+        let world = World::new(eager().linger(Duration::from_secs(9)));
+        let last = world.active("a", Form::Sum, 3).acquire_owned().unwrap();
+        let oracle = world.oracle.clone();
+        let releasing = spawn(move || drop(last));
+        drop(world);
+        releasing.join();
+        oracle.finish();
+    });
+}

@@ -1,0 +1,148 @@
+//! The last driving guard leaves: the baseline is set back, once, and never under a guard.
+
+use super::check::{Size, explore, join_all, spawn};
+use super::claim::Form;
+use super::oracle::Oracle;
+use super::world::{Demand, World, eager};
+use std::sync::Arc;
+
+fn on_baseline(baseline: u64) -> Arc<World> {
+    World::on(Oracle::new(baseline, 1000), eager())
+}
+
+fn last_against_first(world: &World, last: &Demand, first: &Demand) {
+    let last = last.acquire_owned().unwrap();
+    let releasing = spawn(move || drop(last));
+    let first = first.acquire().unwrap();
+    releasing.join();
+    world.assert_exact();
+    drop(first);
+    world.finish();
+}
+
+fn same_group(baseline: u64, form: Form) {
+    let world = on_baseline(baseline);
+    let (last, first) = (world.active("a", form, 4), world.active("a", form, 3));
+    last_against_first(&world, &last, &first);
+}
+
+#[test]
+fn last_release_against_first_acquire() {
+    explore(Size::Two, || same_group(0, Form::Sum));
+}
+
+#[test]
+fn last_release_against_first_acquire_above_a_baseline() {
+    explore(Size::Two, || same_group(5, Form::Sum));
+}
+
+#[test]
+fn last_release_against_first_acquire_max() {
+    explore(Size::Two, || same_group(5, Form::Max));
+}
+
+#[test]
+fn last_release_against_first_acquire_custom() {
+    explore(Size::Two, || same_group(5, Form::Custom(9)));
+}
+
+#[test]
+fn last_release_against_first_acquire_of_another_group() {
+    explore(Size::Two, || {
+        let world = on_baseline(5);
+        let last = world.active("a", Form::Sum, 4);
+        let first = world.active("b", Form::Capped(9), 3);
+        last_against_first(&world, &last, &first);
+    });
+}
+
+/// A demand of no bytes needs its group's limit all the same.
+#[test]
+fn last_release_against_an_acquire_of_zero_bytes() {
+    explore(Size::Two, || {
+        let world = on_baseline(0);
+        let last = world.active("a", Form::Fixed(7), 4);
+        let first = world.active("a", Form::Fixed(7), 0);
+        last_against_first(&world, &last, &first);
+    });
+}
+
+/// What was reserved before the epoch counts in its first limit.
+#[test]
+fn first_acquires_above_a_reservation() {
+    explore(Size::Two, || {
+        let world = on_baseline(5);
+        let weights = world.active("a", Form::Sum, 4).reservation();
+        let weights = weights.acquire_owned().unwrap();
+        let one = world.active("a", Form::Sum, 1);
+        let other = world.active("a", Form::Sum, 0);
+        let acquiring = spawn(move || drop(one.acquire().unwrap()));
+        drop(other.acquire().unwrap());
+        acquiring.join();
+        drop(weights);
+        world.finish();
+    });
+}
+
+#[test]
+fn two_last_releases_in_one_group() {
+    explore(Size::Two, || {
+        let world = on_baseline(5);
+        let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let other = world.active("a", Form::Sum, 3).acquire_owned().unwrap();
+        let releasing = spawn(move || drop(one));
+        drop(other);
+        releasing.join();
+        world.finish();
+    });
+}
+
+fn two_groups(first: Form, second: Form) {
+    let world = on_baseline(0);
+    let one = world.active("a", first, 4).acquire_owned().unwrap();
+    let other = world.active("b", second, 3).acquire_owned().unwrap();
+    let releasing = spawn(move || drop(one));
+    drop(other);
+    releasing.join();
+    world.finish();
+}
+
+#[test]
+fn two_last_releases_in_two_groups() {
+    explore(Size::Two, || two_groups(Form::Sum, Form::Sum));
+}
+
+#[test]
+fn two_last_releases_in_two_groups_max() {
+    explore(Size::Two, || two_groups(Form::Max, Form::Fixed(9)));
+}
+
+/// A group whose guards were told that another's keep the epoch open.
+#[test]
+fn the_anchor_leaves_while_another_group_goes_on() {
+    explore(Size::Two, || {
+        let world = on_baseline(0);
+        let anchor = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let other = world.active("b", Form::Sum, 3);
+        let goes_on = other.acquire_owned().unwrap();
+        let releasing = spawn(move || drop(anchor));
+        drop(other.acquire().unwrap());
+        drop(goes_on);
+        releasing.join();
+        world.finish();
+    });
+}
+
+#[test]
+fn three_last_releases_in_three_groups() {
+    explore(Size::Three, || {
+        let world = on_baseline(0);
+        let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let two = world.active("b", Form::Sum, 3).acquire_owned().unwrap();
+        let three = world.active("c", Form::Max, 2).acquire_owned().unwrap();
+        let releasing = [spawn(move || drop(one)), spawn(move || drop(two))];
+        drop(three);
+        join_all(releasing);
+        world.finish();
+    });
+}

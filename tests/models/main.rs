@@ -1,0 +1,24 @@
+//! Models of the coordinator's races, for loom (`--cfg loom`) and shuttle (`--cfg shuttle`); see README.md.
+#![cfg(any(loom, shuttle))]
+
+mod check;
+mod claim;
+mod custom;
+mod oracle;
+mod world;
+
+mod budget;
+mod circle;
+mod closing;
+mod configuring;
+mod epoch_end;
+mod failing_setter;
+mod giving_up;
+mod owing;
+mod queue;
+mod raise_against_lower;
+mod resizing;
+mod shrink;
+#[cfg(not(loom))]
+mod soup;
+mod user_code;

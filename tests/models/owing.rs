@@ -1,0 +1,141 @@
+//! What is owed: a shrink that the cooldown holds back, the end of linger, a call to be tried again.
+
+use super::check::{Size, explore, spawn, yield_now};
+use super::claim::Form;
+use super::oracle::Oracle;
+use super::world::{World, eager};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A shrink that is held back happens when it is due, whatever is released meanwhile.
+#[test]
+fn a_shrink_against_a_release() {
+    explore(Size::Two, || {
+        let world = World::new(eager().shrink_cooldown(SECOND));
+        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let other = world.active("b", Form::Max, 3).acquire_owned().unwrap();
+        let releasing = spawn(move || drop(one));
+        drop(other);
+        releasing.join();
+        world.clock.advance(SECOND);
+        world.manager.maintain();
+        world.assert_exact();
+        drop(stays);
+        world.finish();
+    });
+}
+
+#[test]
+fn maintain_against_a_release_and_an_acquire() {
+    explore(Size::Two, || {
+        let world = World::new(eager().shrink_cooldown(SECOND));
+        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        drop(world.active("a", Form::Sum, 4).acquire().unwrap());
+        let coming = world.active("a", Form::Sum, 3);
+        world.clock.advance(SECOND);
+        let maintaining = spawn({
+            let world = world.clone();
+            move || world.manager.maintain()
+        });
+        drop(coming.acquire().unwrap());
+        maintaining.join();
+        world.clock.advance(SECOND);
+        world.manager.maintain();
+        world.assert_exact();
+        drop(stays);
+        world.finish();
+    });
+}
+
+/// The epoch's end is due while somebody comes: the baseline is not forgotten.
+#[test]
+fn the_end_of_linger_against_an_acquire() {
+    explore(Size::Two, || {
+        let world = World::on(Oracle::new(5, 1000), eager().linger(SECOND));
+        drop(world.active("a", Form::Sum, 4).acquire().unwrap());
+        let coming = world.active("a", Form::Sum, 6);
+        world.clock.advance(SECOND);
+        let maintaining = spawn({
+            let world = world.clone();
+            move || world.manager.maintain()
+        });
+        drop(coming.acquire().unwrap());
+        maintaining.join();
+        world.clock.advance(SECOND);
+        world.manager.maintain();
+        world.finish();
+    });
+}
+
+/// A reservation comes while the epoch lingers or ends.
+#[test]
+fn the_end_of_linger_against_a_reservation() {
+    explore(Size::Two, || {
+        let world = World::on(Oracle::new(5, 1000), eager().linger(SECOND));
+        drop(world.active("a", Form::Sum, 4).acquire().unwrap());
+        let coming = world.active("a", Form::Sum, 9).reservation();
+        world.clock.advance(SECOND);
+        let maintaining = spawn({
+            let world = world.clone();
+            move || world.manager.maintain()
+        });
+        drop(coming.acquire().unwrap());
+        maintaining.join();
+        world.clock.advance(SECOND);
+        world.manager.maintain();
+        world.finish();
+    });
+}
+
+fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        yield_now();
+    }
+}
+
+/// The housekeeping thread shrinks and ends by itself.
+#[test]
+fn housekeeping() {
+    explore(Size::Many, || {
+        let settings = eager().shrink_cooldown(SECOND).linger(SECOND);
+        let world = World::new(settings.housekeeping(true));
+        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let releasing = spawn(move || drop(leaves));
+        world.clock.advance(SECOND);
+        releasing.join();
+        world.clock.advance(SECOND);
+        until(|| world.oracle.limit() == 2);
+        drop(stays);
+        // A session that runs meanwhile begins to count when it has called the setter.
+        until(|| {
+            world.clock.advance(SECOND);
+            world.oracle.limit() == 0
+        });
+        world.finish();
+    });
+}
+
+/// A failed restore is tried again by the housekeeping thread.
+#[test]
+fn housekeeping_tries_again() {
+    explore(Size::Many, || {
+        let world = World::on(Oracle::new(5, 1000), eager().housekeeping(true));
+        let coming = world.active("a", Form::Sum, 4);
+        world.oracle.fail([2, 3]);
+        let coming_too = coming.clone();
+        let acquiring = spawn(move || drop(coming_too.acquire()));
+        drop(coming.acquire());
+        acquiring.join();
+        for _ in 0..3 {
+            world.clock.advance(SECOND * 60);
+        }
+        until(|| {
+            world.clock.advance(SECOND * 60);
+            world.oracle.limit() == 5
+        });
+        world.finish();
+    });
+}

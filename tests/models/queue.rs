@@ -1,0 +1,151 @@
+//! Who waits, who is next, and that nobody is forgotten.
+
+use super::check::{Size, explore, join_all, spawn};
+use super::claim::Form;
+use super::world::{World, eager};
+
+fn enqueue_against_release(form: Form) {
+    let world = World::new(eager());
+    let leaves = world.active("a", form, 4).acquire_owned().unwrap();
+    let coming = world.active("a", form, 3);
+    let releasing = spawn(move || drop(leaves));
+    drop(coming.acquire().unwrap());
+    releasing.join();
+    world.finish();
+}
+
+#[test]
+fn enqueue_against_release_capped() {
+    explore(Size::Two, || enqueue_against_release(Form::Capped(4)));
+}
+
+#[test]
+fn enqueue_against_release_custom() {
+    explore(Size::Two, || enqueue_against_release(Form::Custom(4)));
+}
+
+/// The release makes no change of the limit due, so only the flag brings it to the lock.
+#[test]
+fn enqueue_against_a_release_that_changes_nothing() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let high = world
+            .active("b", Form::Fixed(9), 1)
+            .acquire_owned()
+            .unwrap();
+        let stays = world
+            .active("a", Form::Capped(4), 1)
+            .acquire_owned()
+            .unwrap();
+        let leaves = world.active("a", Form::Capped(4), 2);
+        let leaves_soon = leaves.acquire_owned().unwrap();
+        let coming = world.active("a", Form::Capped(4), 3);
+        let releasing = spawn(move || drop(leaves_soon));
+        drop(coming.acquire().unwrap());
+        releasing.join();
+        drop((stays, high));
+        world.finish();
+    });
+}
+
+/// One is judged under the lock while another compares and swaps: together they are over the cap.
+#[test]
+fn the_lock_against_a_swap() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let high = world
+            .active("b", Form::Fixed(9), 1)
+            .acquire_owned()
+            .unwrap();
+        let warm = world
+            .active("a", Form::Capped(4), 1)
+            .acquire_owned()
+            .unwrap();
+        let fast = world.active("a", Form::Capped(4), 2);
+        let locked = world.active("a", Form::Capped(4), 2).reservation();
+        let acquiring = spawn(move || drop(fast.acquire().unwrap()));
+        drop(locked.acquire().unwrap());
+        acquiring.join();
+        drop((warm, high));
+        world.finish();
+    });
+}
+
+/// Whoever is admitted while an earlier one waits has barged.
+fn three_come(form: Form) {
+    let world = World::new(eager());
+    let leaves = world.active("a", form, 4).acquire_owned().unwrap();
+    let sizes = [4, 1];
+    let coming = sizes.map(|bytes| {
+        let demand = world.active("a", form, bytes);
+        spawn(move || drop(demand.acquire_in_turn(0).unwrap()))
+    });
+    let last = world.active("a", form, 2);
+    drop(leaves);
+    drop(last.acquire_in_turn(0).unwrap());
+    join_all(coming);
+    world.finish();
+}
+
+#[test]
+fn first_in_first_out() {
+    explore(Size::Three, || three_come(Form::Capped(4)));
+}
+
+#[test]
+fn first_in_first_out_custom() {
+    explore(Size::Three, || three_come(Form::Custom(4)));
+}
+
+#[test]
+fn a_hand_over_among_many() {
+    explore(Size::Many, || {
+        let world = World::new(eager());
+        let coming = [4, 1, 3, 2].map(|bytes| {
+            let demands = [(); 2].map(|()| world.active("a", Form::Capped(4), bytes));
+            spawn(move || {
+                for demand in demands {
+                    drop(demand.acquire_in_turn(0).unwrap());
+                }
+            })
+        });
+        join_all(coming);
+        world.finish();
+    });
+}
+
+/// Small demands pass a large one once, and no more.
+#[test]
+fn overtaking_is_bounded() {
+    explore(Size::Many, || {
+        let world = World::new(eager().overtaking(1));
+        let leaves = world.active("a", Form::Capped(4), 3).acquire_owned();
+        let large = world.active("a", Form::Capped(4), 4);
+        let first = spawn(move || drop(large.acquire().unwrap()));
+        let small = [1, 1, 1].map(|bytes| {
+            let demand = world.active("a", Form::Capped(4), bytes);
+            spawn(move || drop(demand.acquire_in_turn(1).unwrap()))
+        });
+        drop(leaves);
+        first.join();
+        join_all(small);
+        world.finish();
+    });
+}
+
+/// The same in two threads: one that was let pass against the release that serves the head.
+#[test]
+fn overtaking_against_release() {
+    explore(Size::Three, || {
+        let world = World::new(eager().overtaking(1));
+        let leaves = world.active("a", Form::Capped(4), 3).acquire_owned();
+        let large = world.active("a", Form::Capped(4), 4);
+        let small = world.active("a", Form::Capped(4), 1);
+        let first = spawn(move || drop(large.acquire().unwrap()));
+        let second = spawn(move || drop(small.acquire_in_turn(1).unwrap()));
+        drop(leaves);
+        first.join();
+        second.join();
+        world.finish();
+    });
+}

@@ -1,0 +1,149 @@
+//! Guards that grow and shrink, against each other and against the queue.
+
+use super::check::{Size, explore, spawn};
+use super::claim::Form;
+use super::world::{World, eager};
+use mlx_wired::Error;
+
+fn grow_against_release(form: Form) {
+    let world = World::new(eager());
+    let leaves = world.active("a", form, 2).acquire_owned().unwrap();
+    let mut grows = world.active("a", form, 2).acquire_owned().unwrap();
+    let releasing = spawn(move || drop(leaves));
+    grows.resize(4).unwrap();
+    releasing.join();
+    world.assert_exact();
+    drop(grows);
+    world.finish();
+}
+
+#[test]
+fn a_growth_against_a_release() {
+    explore(Size::Two, || grow_against_release(Form::Capped(4)));
+}
+
+#[test]
+fn a_growth_against_a_release_max() {
+    explore(Size::Two, || grow_against_release(Form::Max));
+}
+
+#[test]
+fn a_growth_against_a_release_custom() {
+    explore(Size::Two, || grow_against_release(Form::Custom(4)));
+}
+
+/// Two owned guards grow; the first to finish leaves.
+#[test]
+fn two_growths() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let mut one = world
+            .active("a", Form::Capped(6), 1)
+            .acquire_owned()
+            .unwrap();
+        let mut other = world
+            .active("a", Form::Capped(6), 2)
+            .acquire_owned()
+            .unwrap();
+        let growing = spawn(move || {
+            one.resize(4).unwrap();
+            drop(one);
+        });
+        other.resize(4).unwrap();
+        drop(other);
+        growing.join();
+        world.finish();
+    });
+}
+
+/// Two bound guards that grow against each other: one is told, and the other grows.
+#[test]
+fn two_growths_that_exclude_each_other() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let one = world.active("a", Form::Capped(6), 3);
+        let other = world.active("a", Form::Capped(6), 3);
+        let grow = |demand: super::world::Demand| {
+            let mut guard = demand.acquire().unwrap();
+            match guard.resize(6) {
+                Ok(()) => true,
+                Err(Error::WouldDeadlock { .. }) => false,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let growing = spawn(move || grow(one));
+        let other_grew = grow(other);
+        let one_grew = growing.join();
+        assert!(one_grew || other_grew);
+        world.finish();
+    });
+}
+
+/// A growing guard comes before those who wait, since they may wait for it.
+#[test]
+fn a_growth_against_a_wait() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let mut grows = world
+            .active("a", Form::Capped(6), 3)
+            .acquire_owned()
+            .unwrap();
+        let waits = world.active("a", Form::Capped(6), 4);
+        let waiting = spawn(move || drop(waits.acquire().unwrap()));
+        grows.resize(6).unwrap();
+        drop(grows);
+        waiting.join();
+        world.finish();
+    });
+}
+
+fn shrink_against_acquire(form: Form) {
+    let world = World::new(eager());
+    let mut shrinks = world.active("a", form, 6).acquire_owned().unwrap();
+    let coming = world.active("a", form, 3);
+    let acquiring = spawn(move || coming.acquire_owned().unwrap());
+    shrinks.resize(2).unwrap();
+    let came = acquiring.join();
+    world.assert_exact();
+    drop((shrinks, came));
+    world.finish();
+}
+
+#[test]
+fn a_smaller_size_against_an_acquire() {
+    explore(Size::Two, || shrink_against_acquire(Form::Capped(6)));
+}
+
+#[test]
+fn a_smaller_size_against_an_acquire_max() {
+    explore(Size::Two, || shrink_against_acquire(Form::Max));
+}
+
+#[test]
+fn a_smaller_size_against_an_acquire_custom() {
+    explore(Size::Two, || shrink_against_acquire(Form::Custom(6)));
+}
+
+/// A growth whose set fails: the guard keeps its size.
+#[test]
+fn a_growth_that_fails() {
+    for call in 1..4 {
+        explore(Size::Two, move || {
+            let world = World::new(eager());
+            world.oracle.fail([call]);
+            let mut grows = world
+                .active("a", Form::Capped(9), 2)
+                .acquire_owned()
+                .unwrap();
+            let coming = world.active("a", Form::Capped(9), 4);
+            let acquiring = spawn(move || drop(coming.acquire()));
+            let grown = grows.resize(5);
+            assert!(matches!(grown, Ok(()) | Err(Error::SetLimit { .. })));
+            acquiring.join();
+            drop(grows);
+            world.clock.advance(std::time::Duration::from_secs(60));
+            world.manager.maintain();
+            world.finish();
+        });
+    }
+}

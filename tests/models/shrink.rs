@@ -1,0 +1,123 @@
+//! Releases that together make a shrink due, though none of them does so alone.
+
+use super::check::{Size, explore, join_all, spawn};
+use super::claim::Form;
+use super::world::{World, eager, quiet};
+use std::time::Duration;
+
+/// [`quiet`], without a cooldown: lowers by half or more.
+fn by_half() -> mlx_wired::Config {
+    quiet()
+        .shrink_threshold_ratio(0.5)
+        .shrink_cooldown(Duration::ZERO)
+}
+
+/// Two leave at once; the limit must be what the one that stays calls for.
+fn two_leave(group: &'static str, form: Form, sizes: [u64; 2]) {
+    let world = World::new(by_half());
+    let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+    let leave = sizes.map(|bytes| world.active(group, form, bytes).acquire_owned().unwrap());
+    let [one, other] = leave;
+    let releasing = spawn(move || drop(one));
+    drop(other);
+    releasing.join();
+    world.assert_exact();
+    drop(stays);
+    world.finish();
+}
+
+#[test]
+fn one_group() {
+    explore(Size::Two, || two_leave("a", Form::Sum, [4, 4]));
+}
+
+#[test]
+fn another_group() {
+    explore(Size::Two, || two_leave("b", Form::Capped(20), [4, 4]));
+}
+
+/// The last of its size.
+#[test]
+fn largest_twice() {
+    explore(Size::Two, || two_leave("b", Form::Max, [8, 8]));
+}
+
+#[test]
+fn largest_and_a_smaller_one() {
+    explore(Size::Two, || two_leave("b", Form::Max, [8, 5]));
+}
+
+#[test]
+fn custom() {
+    explore(Size::Two, || two_leave("b", Form::Custom(20), [4, 4]));
+}
+
+/// The group that calls for the most is another one afterwards.
+#[test]
+fn the_holder_changes() {
+    explore(Size::Two, || {
+        let world = World::new(by_half());
+        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let one = world.active("b", Form::Sum, 10).acquire_owned().unwrap();
+        let other = world.active("c", Form::Sum, 9).acquire_owned().unwrap();
+        let releasing = spawn(move || drop(one));
+        drop(other);
+        releasing.join();
+        world.assert_exact();
+        drop(stays);
+        world.finish();
+    });
+}
+
+/// One of the same size comes while the last of its size goes.
+#[test]
+fn the_same_size_comes_and_goes() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let stays = world.active("a", Form::Max, 2).acquire_owned().unwrap();
+        let size = world.active("a", Form::Max, 8);
+        let leaves = size.acquire_owned().unwrap();
+        let releasing = spawn(move || drop(leaves));
+        let came = size.acquire().unwrap();
+        releasing.join();
+        world.assert_exact();
+        drop(came);
+        world.assert_exact();
+        drop(stays);
+        world.finish();
+    });
+}
+
+/// Small ones come and go below the shrink mark while a large one leaves.
+#[test]
+fn a_small_one_comes_and_goes() {
+    explore(Size::Two, || {
+        let world = World::new(by_half());
+        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let small = world.active("a", Form::Sum, 4);
+        let large = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let releasing = spawn(move || drop(large));
+        drop(small.acquire().unwrap());
+        releasing.join();
+        world.assert_exact();
+        drop(stays);
+        world.finish();
+    });
+}
+
+#[test]
+fn three_leave() {
+    explore(Size::Three, || {
+        let world = World::new(by_half());
+        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let leave =
+            [3, 3, 4].map(|bytes| world.active("a", Form::Sum, bytes).acquire_owned().unwrap());
+        let [one, two, three] = leave;
+        let releasing = [spawn(move || drop(one)), spawn(move || drop(two))];
+        drop(three);
+        join_all(releasing);
+        world.assert_exact();
+        drop(stays);
+        world.finish();
+    });
+}

@@ -1,0 +1,223 @@
+//! A manager on the oracle, and guards that the oracle knows of.
+
+use super::claim::{Claim, Form};
+use super::custom::Custom;
+use super::oracle::Oracle;
+use mlx_wired::clock::FakeClock;
+use mlx_wired::{
+    Config, Error, FixedPolicy, Guard, Manager, MaxPolicy, OwnedGuard, PolicyId, SumPolicy, Ticket,
+    Wait,
+};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// The default settings, without the housekeeping thread.
+pub(crate) fn quiet() -> Config {
+    Config::default().housekeeping(false)
+}
+
+/// [`quiet`], and every drop of the limit is worth a call at once.
+pub(crate) fn eager() -> Config {
+    quiet()
+        .shrink_threshold_ratio(0.0)
+        .shrink_cooldown(Duration::ZERO)
+}
+
+/// A manager of its own, and all that it works with.
+pub(crate) struct World {
+    pub(crate) manager: Manager,
+    pub(crate) oracle: Arc<Oracle>,
+    pub(crate) clock: FakeClock,
+}
+
+impl World {
+    /// Nothing wired before; a ceiling that is never reached.
+    pub(crate) fn new(config: Config) -> Arc<Self> {
+        Self::on(Oracle::new(0, 1000), config)
+    }
+
+    pub(crate) fn on(oracle: Oracle, config: Config) -> Arc<Self> {
+        let oracle = Arc::new(oracle);
+        let clock = FakeClock::new();
+        let manager = Manager::builder()
+            .backend(oracle.clone())
+            .clock(clock.clone())
+            .config(config)
+            .build()
+            .expect("the settings are valid");
+        Arc::new(Self {
+            manager,
+            oracle,
+            clock,
+        })
+    }
+
+    pub(crate) fn active(self: &Arc<Self>, group: &'static str, form: Form, bytes: u64) -> Demand {
+        let id = PolicyId::named(group);
+        let ticket = match form {
+            Form::Sum => self
+                .manager
+                .ticket(&SumPolicy::uncapped().with_id(id), bytes),
+            Form::Capped(cap) => self
+                .manager
+                .ticket(&SumPolicy::capped(cap).with_id(id), bytes),
+            Form::Device => self.manager.ticket(&SumPolicy::new().with_id(id), bytes),
+            Form::Max => self.manager.ticket(&MaxPolicy::new().with_id(id), bytes),
+            Form::Fixed(limit) => self.manager.ticket(&FixedPolicy::new(limit), bytes),
+            Form::Custom(cap) => {
+                let policy = Custom::new(&self.oracle, group, cap);
+                return self.under(&policy, group, form, bytes);
+            }
+        };
+        self.demand(ticket, group, form, bytes)
+    }
+
+    /// A demand under a policy of one's own.
+    pub(crate) fn under(
+        self: &Arc<Self>,
+        policy: &Custom,
+        group: &'static str,
+        form: Form,
+        bytes: u64,
+    ) -> Demand {
+        self.demand(self.manager.ticket(policy, bytes), group, form, bytes)
+    }
+
+    fn demand(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        group: &'static str,
+        form: Form,
+        bytes: u64,
+    ) -> Demand {
+        Demand {
+            world: self.clone(),
+            ticket,
+            claim: Claim {
+                group,
+                form,
+                bytes,
+                driving: true,
+            },
+        }
+    }
+
+    /// Everybody has left: nobody waits, and the limit is what it was at first.
+    pub(crate) fn finish(&self) {
+        assert!(self.manager.waiting().is_empty(), "nobody waits");
+        self.oracle.finish();
+    }
+
+    /// The limit is what the live guards call for, not more.
+    pub(crate) fn assert_exact(&self) {
+        let (limit, needed) = (self.oracle.limit(), self.oracle.needed());
+        assert_eq!(limit, needed, "after the calls {:?}", self.oracle.calls());
+    }
+}
+
+/// A ticket, and what it is for the oracle.
+#[derive(Clone)]
+pub(crate) struct Demand {
+    world: Arc<World>,
+    pub(crate) ticket: Ticket,
+    claim: Claim,
+}
+
+impl Demand {
+    pub(crate) fn reservation(mut self) -> Self {
+        self.ticket = self.ticket.reservation();
+        self.claim.driving = false;
+        self
+    }
+
+    pub(crate) fn acquire(&self) -> Result<Held<Guard<'_>>, Error> {
+        self.ticket.acquire().map(|guard| self.hold(guard))
+    }
+
+    pub(crate) fn try_acquire(&self) -> Result<Held<Guard<'_>>, Error> {
+        self.ticket.try_acquire().map(|guard| self.hold(guard))
+    }
+
+    pub(crate) fn acquire_with(&self, wait: Wait) -> Result<Held<Guard<'_>>, Error> {
+        self.ticket.acquire_with(wait).map(|guard| self.hold(guard))
+    }
+
+    /// Acquires, and tells the oracle whom that has passed: those who waited before and wait still. Nobody
+    /// may use this ticket again.
+    pub(crate) fn acquire_in_turn(&self, allowed: u64) -> Result<Held<Guard<'_>>, Error> {
+        let before = self.waiting();
+        let guard = self.acquire()?;
+        let after = self.waiting();
+        let passed = before.iter().filter(|waiter| after.contains(waiter));
+        self.world.oracle.passed(passed.copied(), allowed);
+        Ok(guard)
+    }
+
+    /// The tickets of those who wait.
+    fn waiting(&self) -> Vec<u64> {
+        let waiting = self.world.manager.waiting();
+        waiting.iter().map(|waiter| waiter.ticket.id()).collect()
+    }
+
+    pub(crate) fn acquire_owned(&self) -> Result<Held<OwnedGuard>, Error> {
+        self.ticket.acquire_owned().map(|guard| self.hold(guard))
+    }
+
+    fn hold<G>(&self, guard: G) -> Held<G> {
+        Held {
+            key: self.world.oracle.began(self.claim),
+            guard: Some(guard),
+            claim: self.claim,
+            oracle: self.world.oracle.clone(),
+        }
+    }
+}
+
+/// A guard that the oracle protects.
+pub(crate) struct Held<G> {
+    guard: Option<G>,
+    key: u64,
+    claim: Claim,
+    oracle: Arc<Oracle>,
+}
+
+/// Both guards change their size alike.
+macro_rules! resize {
+    ($guard:ty) => {
+        impl Held<$guard> {
+            pub(crate) fn resize(&mut self, bytes: u64) -> Result<(), Error> {
+                let grows = bytes > self.claim.bytes;
+                let to = Claim {
+                    bytes,
+                    ..self.claim
+                };
+                if !grows {
+                    self.oracle.resized(self.key, to);
+                }
+                let guard = self.guard.as_mut().expect("it lives");
+                if let Err(error) = guard.resize(bytes) {
+                    assert_eq!(guard.bytes(), self.claim.bytes, "all or nothing");
+                    return Err(error);
+                }
+                self.claim = to;
+                if grows {
+                    self.oracle.resized(self.key, to);
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+resize!(OwnedGuard);
+resize!(Guard<'_>);
+
+impl<G> Drop for Held<G> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.oracle.ends(self.key);
+        }
+        drop(self.guard.take());
+    }
+}
