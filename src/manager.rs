@@ -1,17 +1,22 @@
 //! The manager: the one owner of the limit.
 
 pub(crate) mod admission;
+mod ask;
 mod circles;
 mod config;
 pub(crate) mod core;
 mod cover;
+mod decide;
 pub(crate) mod group;
 mod housekeeping;
 mod judge;
+mod locked;
+mod publish;
 pub(crate) mod queue;
 pub(crate) mod registry;
 mod release;
 mod session;
+mod set;
 mod shared;
 mod standing;
 pub(crate) mod user_code;
@@ -23,8 +28,9 @@ pub use queue::{CancelToken, Waiting};
 pub use registry::Holder;
 pub use shared::ManagerBuilder;
 
-use self::core::{Core, Locked};
+use self::core::Core;
 use self::group::{Group, GroupState, SizeCount};
+use self::locked::Locked;
 use crate::Error;
 use crate::clock::Clock;
 use crate::event::{Bus, Event, EventKind, Subscriber};

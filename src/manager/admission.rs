@@ -1,9 +1,9 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
 use super::Inner;
-use super::core::Locked;
 use super::group::Foreseen;
 use super::judge::{Demand, Verdict, full};
+use super::locked::Locked;
 use super::user_code;
 use super::waiting::Place;
 use super::word::Word;

@@ -11,8 +11,8 @@
 //! Then the circle is broken at the first in line whose own guards are part of it.
 
 use super::Inner;
-use super::core::Locked;
 use super::judge::{Live, Verdict};
+use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
 use crate::Error;

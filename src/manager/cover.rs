@@ -2,8 +2,9 @@
 
 use super::Inner;
 use super::admission::Admission;
-use super::core::{Cover, Locked, Uncovered};
+use super::core::{Cover, Uncovered};
 use super::judge::Demand;
+use super::locked::Locked;
 use super::waiting::next_key;
 use super::word::Word;
 use crate::Error;

@@ -1,7 +1,7 @@
 //! The thread that does what is owed when it is due. It lives only while something is owed.
 
 use super::Inner;
-use super::core::Locked;
+use super::locked::Locked;
 use crate::clock::{Clock, Sleeper};
 use crate::sync::Weak;
 use std::time::Instant;

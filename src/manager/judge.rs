@@ -1,8 +1,8 @@
 //! Whether a demand may join its group: what policies, the budget over all groups and the state word say.
 
 use super::config::WireMode;
-use super::core::Locked;
 use super::group::Foreseen;
+use super::locked::Locked;
 use super::word::{MAX_DRIVING, MAX_SUM};
 use super::{Inner, user_code};
 use crate::Error;

@@ -1,6 +1,6 @@
 //! Releasing when the fast path cannot decide.
 
-use super::core::Locked;
+use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::event::EventKind;
 use crate::sync::Arc;

@@ -1,7 +1,7 @@
 //! Transitions that need no session: what the last one published still stands.
 
-use super::core::Locked;
 use super::judge::Live;
+use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::ticket::Ticket;
 

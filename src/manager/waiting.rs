@@ -10,8 +10,8 @@
 
 use super::Inner;
 use super::admission::Patience;
-use super::core::Locked;
 use super::judge::{Demand, Verdict};
+use super::locked::Locked;
 use super::queue::Waiter;
 use super::user_code;
 use super::word::Word;

@@ -1,0 +1,142 @@
+//! What a session leaves for the fast path to decide by itself.
+
+use super::Inner;
+use super::config::WireMode;
+use super::core::Published;
+use super::decide::{May, Step, View};
+use super::group::Reads;
+use super::locked::Locked;
+use super::word::Word;
+use crate::policy::formula::Basis;
+use crate::sync::Ordering;
+use std::time::Instant;
+
+impl Inner {
+    /// Publishes what the fast path may decide by itself while the limit is at least `limit`.
+    pub(super) fn publish(
+        &self,
+        core: &mut Locked<'_>,
+        view: &View,
+        limit: Option<u64>,
+    ) -> Published {
+        core.guaranteed = limit;
+        if core.routes_closed(self) {
+            core.close_routes();
+            return Published::default();
+        }
+        let baseline = core.epoch.baseline;
+        let admission_baseline = core.admission_baseline();
+        let covers_all = limit.is_some_and(|limit| limit >= core.bound());
+        let shrink_to = core.applied.checked_sub(core.shrink_step());
+        let published = Published {
+            anchor: view
+                .iter()
+                .find(|(_, word)| word.driving() > 0)
+                .map(|(index, _)| *index),
+            holder: self.shrink_holder(core, view, shrink_to),
+            shrink_to,
+        };
+        let asks = if core.is_wired() { Reads::ASKS } else { 0 };
+        for state in core.live_groups() {
+            let reads = &state.shared.reads;
+            let index = Some(state.shared.index);
+            if state.custom() || state.mixed {
+                reads.admit.store(0, Ordering::Release);
+                reads.cover.store(0, Ordering::Release);
+                reads.flags.store(Reads::ALWAYS | asks, Ordering::Release);
+                continue;
+            }
+            let formula = state.resolved;
+            let cover = match limit {
+                None => 0,
+                Some(_) if covers_all => u64::MAX,
+                Some(limit) => formula.covered(baseline, limit),
+            };
+            let floor = match (shrink_to, formula.basis()) {
+                (Some(to), _) if published.holder == index => formula.covered(baseline, to),
+                (_, Basis::Sum) => 0,
+                (_, Basis::Largest) => u64::MAX,
+            };
+            let admit = match (core.mode, core.config.budget) {
+                (WireMode::Off, _) => u64::MAX,
+                // The budget is of all groups together: only the lock knows.
+                (_, Some(_)) => 0,
+                (_, None) => formula.admitted(admission_baseline),
+            };
+            // Whoever read an `admit` before it was lowered, and is let in by it, must not pass here.
+            let cover = cover.min(admit);
+            let always = if core.config.budget.is_some() {
+                Reads::ALWAYS
+            } else {
+                0
+            };
+            // The holder's last release looks too: with it goes all that the group calls for.
+            let watches = published.anchor.is_none()
+                || published.anchor == index
+                || published.holder == index;
+            let elsewhere = if watches {
+                0
+            } else {
+                Reads::ANCHORED_ELSEWHERE
+            };
+            reads.admit.store(admit, Ordering::Release);
+            reads.floor.store(floor, Ordering::Release);
+            reads
+                .flags
+                .store(elsewhere | asks | always, Ordering::Release);
+            reads.cover.store(cover, Ordering::Release);
+        }
+        published
+    }
+
+    /// The one group whose releases look for a shrink: the one that calls for the most. While it calls for
+    /// more than `shrink_to`, no release elsewhere can make a shrink due.
+    fn shrink_holder(
+        &self,
+        core: &Locked<'_>,
+        view: &View,
+        shrink_to: Option<u64>,
+    ) -> Option<usize> {
+        let to = shrink_to?;
+        if !core.epoch.open || core.owed.shrink_at.is_some() {
+            return None;
+        }
+        view.iter()
+            .map(|(index, word)| (core.group(*index), *word))
+            .filter(|(state, word)| state.is_live(*word))
+            .map(|(state, word)| (state.limit(word, core.epoch.baseline), state.shared.index))
+            .max()
+            .filter(|(limit, _)| *limit > to)
+            .map(|(_, index)| index)
+    }
+
+    /// Whether what was published still stands now that everybody who left before seeing it is read.
+    pub(super) fn settled(
+        &self,
+        core: &mut Locked<'_>,
+        published: Published,
+        may: May,
+        now: Instant,
+    ) -> bool {
+        let view: View = core
+            .live_groups()
+            .map(|state| (state.shared.index, state.shared.read()))
+            .collect();
+        let word = |index: usize| {
+            view.iter()
+                .find(|(other, _)| *other == index)
+                .map_or(Word::default(), |(_, word)| *word)
+        };
+        let anchored = published
+            .anchor
+            .is_none_or(|index| word(index).driving() > 0);
+        let to = core.applied.checked_sub(core.shrink_step());
+        let held = published.holder.is_none_or(|index| {
+            let (state, word) = (core.group(index), word(index));
+            state.is_live(word) && to.is_some_and(|to| state.limit(word, core.epoch.baseline) > to)
+        });
+        // A raise is the concern of whoever needs it, who finds the cover too small and comes here.
+        let step = self.decide(core, &view, may, now);
+        anchored && held && matches!(step, Step::Keep | Step::Raise { .. })
+    }
+}
