@@ -267,3 +267,44 @@ impl Ticket {
         Word(self.change(&self.group.word, self.demand.wrapping_neg()))
     }
 }
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::ffi::RecordingBackend;
+    use crate::{Config, Error, Manager, SumPolicy, Wait};
+    use std::panic::Location;
+
+    /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
+    /// while `held` bytes are in use.
+    fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64) -> Option<Error> {
+        let manager = Manager::builder()
+            .backend(RecordingBackend::metal().build())
+            .build()
+            .expect("the default settings are valid");
+        let held = manager.ticket(&SumPolicy::new(), held);
+        let ticket = manager.ticket(&SumPolicy::new(), bytes);
+        drop((ticket.acquire(), held.acquire()));
+        let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
+        manager.configure(change).expect("idle");
+        // Whatever is admitted is covered.
+        let _held = (manager.wire_max(0), held.acquire().expect("it fits"));
+        let entered = ticket.enter_below(admit);
+        assert!(matches!(entered, Fast::Added(_)), "over what may be held");
+        let place = Location::caller();
+        ticket
+            .enter_locked(entered, Wait::new(), false, place)
+            .err()
+    }
+
+    #[test]
+    fn a_stale_admit_does_not_pass_a_lower_cap() {
+        let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30);
+        assert!(refused.is_some_and(|error| error.is_would_block()));
+    }
+
+    #[test]
+    fn a_stale_admit_does_not_pass_a_budget() {
+        let refused = late(|config| config.budget(15), 10, 10);
+        assert!(refused.is_some_and(|error| error.is_would_block()));
+    }
+}

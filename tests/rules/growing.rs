@@ -4,6 +4,7 @@ use crate::support::{
     Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, queued, quiet, until,
 };
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
+use std::thread;
 use std::time::Duration;
 
 /// Grows a guard on another thread, seen to wait.
@@ -177,5 +178,36 @@ fn r21_a_thread_that_waits_holds_its_resized_size() -> Result<(), Error> {
     ));
     drop(guard);
     assert_eq!(pending.result(), Ok(20));
+    rig.finish()
+}
+
+#[test]
+fn r21_who_gave_up_is_not_judged() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let asked = brake.clone();
+    let policy = Custom::capped(60).ever(move |_, new| {
+        if new == 7 {
+            asked.stop();
+        }
+        true
+    });
+    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let gives_up = growing(&rig, guard, 80, Wait::new().timeout(SECOND));
+    let other = acquiring(&rig.manager.ticket(&policy, 7), Wait::new());
+    brake.wait_stopped();
+    let manager = rig.manager.clone();
+    let poked = Pending::spawn(move || manager.poke());
+    // Time for the poke to come upon the waiter, and to wait for the policy that is being asked.
+    for _ in 0..1000 {
+        thread::yield_now();
+    }
+    rig.clock.advance(SECOND);
+    let (result, guard) = gives_up.result();
+    assert!(result.is_err_and(|error| error.is_timeout()));
+    drop(guard);
+    brake.release();
+    poked.result()?;
+    drop(other.result()?);
     rig.finish()
 }
