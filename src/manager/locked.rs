@@ -82,7 +82,13 @@ impl<'a> Locked<'a> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
+        let core = self.core.as_mut();
+        let traced = core.map(|core| std::mem::take(&mut core.traced));
         self.release();
+        // Only here: in `unlocked` the thread may be in a session, or hold a judge.
+        if let Some(traced) = traced {
+            traced.report();
+        }
     }
 }
 
