@@ -104,11 +104,16 @@ impl Inner {
             ),
             Entered::Queued(place) => {
                 drop(core);
-                let word = self.wait(&place, patience)?;
+                let granted = self.wait(&place, patience)?;
                 let since = place.waiter.since;
                 let waited = self.clock.now().saturating_duration_since(since);
                 let mut core = self.lock();
-                self.cover(&mut core, demand, word, waited, true, Some(place.key))
+                if granted.covered {
+                    core.stats.note_wait(waited);
+                    return Ok(self.admission(&core, demand.ticket, granted.word, waited));
+                }
+                let key = Some(place.key);
+                self.cover(&mut core, demand, granted.word, waited, true, key)
             }
         }
     }
