@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 /// The monotonic clock of a [`Manager`](crate::Manager).
 ///
-/// Deadlines, cooldown, linger and back-off are counted on it.
+/// Deadlines, cooldown, linger and back-off are counted on it. Both methods are called with nothing to catch a
+/// panic, and `now` while others wait: they must not panic, nor call the manager.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The present time.
     fn now(&self) -> Instant;
@@ -108,6 +109,10 @@ impl FakeClock {
     }
 
     /// Moves the time forward and wakes whoever's deadline has come.
+    ///
+    /// # Panics
+    ///
+    /// If the time is beyond what an [`Instant`] can hold.
     pub fn advance(&self, by: Duration) {
         let due = {
             let mut time = self.0.lock();

@@ -142,7 +142,8 @@ impl Subscriber {
         self.receiver.try_recv().ok()
     }
 
-    /// Waits for the next event; `None` once the manager is gone or the time is over.
+    /// Waits for the next event; `None` once the manager is gone or the time is over. `timeout` is the system's time,
+    /// whatever clock the manager has.
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Option<Event> {
         self.receiver.recv_timeout(timeout).ok()

@@ -55,15 +55,18 @@
 //!
 //! * The limit is one number: a group's policy says how much, MLX decides what is wired. When the limit is
 //!   lowered it picks what to unwire.
-//! * First in, first out: a large ticket at the head of a group's queue holds up small ones behind it.
+//! * First in, first out: a large ticket at the head of a group's queue holds up small ones behind it, unless
+//!   [`Config::overtaking`] lets some of them pass.
 //! * Sizes are what you say. A ticket too small is not noticed here; measure the peak.
 //! * A program that wants no waiting at all uses policies that never refuse.
 //!
 //! # Deadlocks
 //!
-//! A thread that holds a guard and waits for another may wait for what it holds itself. In a pool, acquire before
-//! work is split: a worker that waits inside a join may have stolen the job that should release.
-//! Bound waits with [`Ticket::admit_timeout`].
+//! A thread that holds a guard and waits for another may wait for what it holds itself, alone or together with others. In
+//! a pool, acquire before work is split: a worker that waits inside a join may have stolen the job that should release.
+//! A [`Guard`] belongs to its thread, so such a wait is refused with [`Error::WouldDeadlock`]; an [`OwnedGuard`] may be
+//! released by any thread, and a wait for something else (a lock, a join) is not seen. Bound waits with
+//! [`Ticket::admit_timeout`] there.
 //!
 //! # Features
 //!

@@ -123,6 +123,10 @@ impl Manager {
     ///
     /// The policy is cloned once; put state that clones should share behind an [`Arc`], which is a
     /// policy itself.
+    ///
+    /// # Panics
+    ///
+    /// Where the policy's `id`, `label`, `can_refuse` or `wants_sizes` does.
     pub fn ticket<P: Policy + Clone>(&self, policy: &P, bytes: u64) -> Ticket {
         Ticket::new(&self.0.inner, Arc::new(policy.clone()), bytes)
     }
@@ -217,7 +221,7 @@ impl Manager {
         self.0.inner.lock().stats
     }
 
-    /// Who waits for admission, the longest waiting first.
+    /// Who waits for admission, in the order of arrival; guards that grow come before the others.
     #[must_use]
     pub fn waiting(&self) -> Vec<Waiting> {
         let core = self.0.inner.lock();
@@ -264,9 +268,14 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] for mode, baseline override, margin or reserve while a guard lives or somebody waits;
+    /// [`Error::Busy`] for mode, baseline override, margin, reserve or budget while a guard lives or somebody waits;
     /// [`Error::InvalidConfig`] for a value out of range; [`Error::Reentrant`] from inside a policy.
     /// Nothing is changed then.
+    ///
+    /// # Blocking
+    ///
+    /// As [`poke`](Self::poke). `change` runs without a lock: of two calls at the same time the later one's settings
+    /// count, all of them.
     pub fn configure(&self, change: impl FnOnce(Config) -> Config) -> Result<(), Error> {
         let config = change(self.config()).validate()?;
         self.0.inner.configure(config)
@@ -275,6 +284,10 @@ impl Manager {
     /// Tells how scarce memory is, from 0 (none) to 1 (critical), and examines the queues again.
     ///
     /// # Errors
+    ///
+    /// As [`poke`](Self::poke); then the pressure is what it was.
+    ///
+    /// # Blocking
     ///
     /// As [`poke`](Self::poke).
     pub fn set_pressure(&self, pressure: f64) -> Result<(), Error> {
@@ -293,9 +306,15 @@ impl Manager {
 
     /// Examines every queue and the limit again, for policies that depend on outside state.
     ///
+    /// A wait that has become a circle since it began ends with [`Error::WouldDeadlock`].
+    ///
     /// # Errors
     ///
     /// [`Error::Reentrant`] from inside a policy of this manager.
+    ///
+    /// # Blocking
+    ///
+    /// As long as the policies that are asked, and the setter's call if one is made; not for another thread's.
     pub fn poke(&self) -> Result<(), Error> {
         self.0.inner.poke()
     }
@@ -305,7 +324,8 @@ impl Manager {
     ///
     /// # Blocking
     ///
-    /// As long as the setter's call, if one is made; not for another thread's.
+    /// As long as the setter's call, if one is made; not for another thread's. From inside a policy it leaves the work
+    /// to the call around it.
     pub fn maintain(&self) {
         let inner = &self.0.inner;
         inner.settle(&mut inner.lock());
@@ -313,6 +333,10 @@ impl Manager {
 
     /// Closes the manager: waiters get [`Error::Closed`], no new guard is given, and the baseline is restored
     /// when the last driving guard goes.
+    ///
+    /// # Blocking
+    ///
+    /// As [`maintain`](Self::maintain).
     pub fn close(&self) {
         self.0.inner.close();
     }

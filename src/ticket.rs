@@ -198,7 +198,7 @@ impl Ticket {
     ///
     /// # Errors
     ///
-    /// [`Error::NeverAdmissible`], [`Error::GroupFull`], [`Error::SetLimit`],
+    /// [`Error::NeverAdmissible`], [`Error::WouldDeadlock`], [`Error::GroupFull`], [`Error::SetLimit`],
     /// [`Error::PolicyPanicked`], [`Error::Reentrant`], [`Error::Closed`] and
     /// [`Error::BackendInUse`]. Nothing is held after an error.
     ///
@@ -209,7 +209,8 @@ impl Ticket {
     ///
     /// # Fairness
     ///
-    /// First in, first out within the policy's group.
+    /// First in, first out within the policy's group; with a [budget](crate::Config::budget) over all groups, among
+    /// all of them. [`Config::overtaking`](crate::Config::overtaking) relaxes it.
     // A call that returns the guard in memory costs as much as the rest again.
     #[inline(always)]
     #[track_caller]

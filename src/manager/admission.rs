@@ -114,7 +114,7 @@ impl Inner {
             }
             Ok(Entered::Queued(place)) => {
                 drop(core);
-                let word = self.wait(&place, patience)?;
+                let granted = self.wait(&place, patience)?;
                 let until = self.clock.now();
                 let waited = Waited {
                     time: until.saturating_duration_since(place.waiter.since),
@@ -122,7 +122,12 @@ impl Inner {
                 };
                 let mut core = self.lock();
                 core.note_wait(waited.time);
-                self.cover(&mut core, demand, word, Some(waited), true, Some(place.key))
+                if granted.covered {
+                    core.stats.admissions += 1;
+                    return Ok(self.admission(&core, demand.ticket, granted.word, Some(waited)));
+                }
+                let key = Some(place.key);
+                self.cover(&mut core, demand, granted.word, Some(waited), true, key)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::config::{Config, WireMode};
 use super::group::{Group, GroupKey, GroupState};
+use super::judge::Demand;
 use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
@@ -326,6 +327,16 @@ impl Core {
     pub(crate) fn replace(&mut self, from: &Ticket, to: &Ticket) -> Word {
         self.speak_for(to).version += 1;
         to.add_in_place_of(from)
+    }
+
+    /// Enters an admitted demand that the limit does not cover yet in the list of those that a call is to cover.
+    pub(super) fn await_cover(&mut self, key: u64, demand: Demand<'_>) {
+        let uncovered = Uncovered {
+            ticket: demand.ticket.clone(),
+            from: demand.from.cloned(),
+            cover: Cover::Needed,
+        };
+        self.uncovered.insert(key, uncovered);
     }
 
     /// Tells those whom the present call was to cover what became of it. Returns their demands, and what they go back

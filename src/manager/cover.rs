@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::admission::{Admission, Waited};
-use super::core::{Cover, Uncovered};
+use super::core::Cover;
 use super::judge::Demand;
 use super::locked::Locked;
 use super::waiting::next_key;
@@ -49,7 +49,7 @@ impl Inner {
             }
             if key.is_none() {
                 let new = next_key();
-                self.await_cover(core, new, demand);
+                core.await_cover(new, demand);
                 key = Some(new);
             }
             if core.busy {
@@ -108,22 +108,8 @@ impl Inner {
         }
     }
 
-    /// Enters an admitted demand in the list of those that a call is to cover.
-    pub(super) fn await_cover(&self, core: &mut Locked<'_>, key: u64, demand: Demand<'_>) {
-        let cover = if self.is_covered(core, demand.ticket) {
-            Cover::Done
-        } else {
-            Cover::Needed
-        };
-        let uncovered = Uncovered {
-            ticket: demand.ticket.clone(),
-            from: demand.from.cloned(),
-            cover,
-        };
-        core.uncovered.insert(key, uncovered);
-    }
-
-    fn is_covered(&self, core: &Locked<'_>, ticket: &Ticket) -> bool {
+    /// Whether the limit covers an admitted demand.
+    pub(super) fn is_covered(&self, core: &Locked<'_>, ticket: &Ticket) -> bool {
         if !ticket.kind().is_driving() && !core.epoch.open {
             return true;
         }

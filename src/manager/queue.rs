@@ -1,6 +1,7 @@
 //! Waiters, and the tokens that cancel them.
 
 use super::judge::Demand;
+use super::word::Word;
 use crate::Error;
 use crate::clock::Waker;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
@@ -26,7 +27,16 @@ pub(crate) struct Waiter {
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
-    pub(crate) outcome: Mutex<Option<Result<u64, Error>>>,
+    pub(crate) outcome: Mutex<Option<Result<Granted, Error>>>,
+}
+
+/// A waiter's admission, by another's hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Granted {
+    /// The group's word with the demand.
+    pub(crate) word: Word,
+    /// The limit covered it. If not, it is in [`Core::uncovered`](super::core::Core::uncovered).
+    pub(crate) covered: bool,
 }
 
 impl Waiter {

@@ -12,9 +12,8 @@ use super::Inner;
 use super::admission::Patience;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
-use super::queue::Waiter;
+use super::queue::{Granted, Waiter};
 use super::user_code;
-use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
 use crate::event::EventKind;
@@ -151,8 +150,8 @@ impl Inner {
         None
     }
 
-    /// Sleeps until admitted. Returns the group's word at admission.
-    pub(super) fn wait(&self, place: &Place, patience: &Patience) -> Result<Word, Error> {
+    /// Sleeps until admitted.
+    pub(super) fn wait(&self, place: &Place, patience: &Patience) -> Result<Granted, Error> {
         let waiter = &place.waiter;
         let token = patience.wait.token();
         if let Some(token) = token {
@@ -181,7 +180,7 @@ impl Inner {
         if let Some(token) = token {
             token.unregister(place.key);
         }
-        outcome.map(|sum| Word(Word::demand(sum, false)))
+        outcome
     }
 
     /// Tells of a wait that goes on for too long, with the state that it waits in.
@@ -206,7 +205,7 @@ impl Inner {
     }
 
     /// Takes a waiter that gives up out of the queue, unless it was admitted first.
-    fn leave_queue(&self, place: &Place, patience: &Patience) -> Option<Result<u64, Error>> {
+    fn leave_queue(&self, place: &Place, patience: &Patience) -> Option<Result<Granted, Error>> {
         let waiter = &place.waiter;
         let ticket = &waiter.ticket;
         // Before anybody is admitted in its place, and without the lock, since there may be many.
@@ -308,13 +307,18 @@ impl Inner {
                 continue;
             }
             core.group_mut(group.index).queue.remove(&key);
-            let outcome =
-                verdict.and_then(|_| self.start(core, demand, waiter.place).map(Word::sum));
+            let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
-            if outcome.is_ok() {
-                // From now on: a call that fails before it wakes fails it too.
-                self.await_cover(core, key, demand);
+            let outcome = outcome.map(|word| Granted {
+                word,
+                covered: self.is_covered(core, demand.ticket),
+            });
+            if let Ok(granted) = &outcome {
+                if !granted.covered {
+                    // From now on: a call that fails before it wakes fails it too.
+                    core.await_cover(key, demand);
+                }
                 for waiter in &passed {
                     // Under the manager's lock.
                     waiter.overtaken.fetch_add(1, Ordering::Relaxed);
@@ -350,7 +354,7 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         waiter: &Waiter,
-        outcome: Result<u64, Error>,
+        outcome: Result<Granted, Error>,
     ) {
         *waiter.outcome.lock() = Some(outcome);
         core.wake(waiter.waker.clone());

@@ -39,7 +39,9 @@ macro_rules! guard_methods {
         /// Changes its size to `bytes`, all or nothing.
         ///
         /// Growing is examined before the queue, since those who wait may be waiting for this very guard; it waits until
-        /// the policy admits the new size in place of the old one. Shrinking never waits for admission.
+        /// the policy admits the new size in place of the old one. Shrinking waits for nobody and fails
+        /// only from inside a policy ([`Error::Reentrant`]). It finishes no work first: shrink when the work on what is
+        /// given up is done.
         ///
         /// # Errors
         ///
@@ -180,7 +182,7 @@ macro_rules! guard_methods {
 /// flight unwires what it uses. A release that may lower the limit first waits for the releasing thread's default
 /// stream where that is safe (see [`Backend::synchronizes`](crate::ffi::Backend::synchronizes));
 /// for work on other streams use [`release_after`](Self::release_after) or
-/// [`before_release`](Self::before_release). Dropping never panics.
+/// [`before_release`](Self::before_release). Dropping never panics. It blocks as [`release`](Self::release) does.
 ///
 /// A guard cannot be cloned, sent, or released twice:
 ///
