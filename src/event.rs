@@ -1,10 +1,14 @@
 //! Events: what the manager does, as it does it.
 
+mod bus;
+mod journal;
+mod subscriber;
+
+pub(crate) use bus::Bus;
+pub(crate) use journal::{Journal, Moment};
+pub use subscriber::Subscriber;
+
 use crate::Snapshot;
-use crate::sync::Ordering;
-use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
-use arc_swap::ArcSwap;
-use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use std::panic::Location;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -116,129 +120,4 @@ pub enum EventKind {
         /// The ceiling.
         ceiling: u64,
     },
-}
-
-/// Receives a manager's events.
-///
-/// The channel is bounded: when it is full, events are lost to this subscriber and counted.
-/// Dropping the subscriber ends the subscription.
-#[derive(Debug)]
-pub struct Subscriber {
-    receiver: Receiver<Event>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    lost: AtomicU64,
-    /// Cleared when the subscriber is dropped.
-    open: AtomicBool,
-}
-
-impl Subscriber {
-    /// Takes the next event if one is there.
-    #[must_use]
-    pub fn try_recv(&self) -> Option<Event> {
-        self.receiver.try_recv().ok()
-    }
-
-    /// Waits for the next event; `None` once the manager is gone or the time is over. `timeout` is the system's time,
-    /// whatever clock the manager has.
-    #[must_use]
-    pub fn recv_timeout(&self, timeout: Duration) -> Option<Event> {
-        self.receiver.recv_timeout(timeout).ok()
-    }
-
-    /// Takes all events that are there.
-    pub fn drain(&self) -> impl Iterator<Item = Event> + '_ {
-        self.receiver.try_iter()
-    }
-
-    /// How many events this subscriber has lost because it was slow.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        // A statistic: it orders nothing.
-        self.shared.lost.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        // The bus reads the flag under its own lock or before a harmless send; nothing is ordered by it.
-        self.shared.open.store(false, Ordering::Relaxed);
-    }
-}
-
-#[derive(Debug)]
-struct Tap {
-    sender: Sender<Event>,
-    shared: Arc<Shared>,
-}
-
-/// The manager's side: hands each event to every subscriber without waiting.
-#[derive(Debug, Default)]
-pub(crate) struct Bus {
-    taps: ArcSwap<Vec<Arc<Tap>>>,
-    /// Serialises changes of `taps`.
-    changing: Mutex<()>,
-    /// Somebody has subscribed and was not seen to leave.
-    watched: AtomicBool,
-    sequence: AtomicU64,
-}
-
-impl Bus {
-    pub(crate) fn subscribe(&self, capacity: usize) -> Subscriber {
-        let (sender, receiver) = channel::bounded(capacity.max(1));
-        let shared = Arc::new(Shared {
-            lost: AtomicU64::new(0),
-            open: AtomicBool::new(true),
-        });
-        let tap = Arc::new(Tap {
-            sender,
-            shared: shared.clone(),
-        });
-        let _changing = self.changing.lock();
-        let mut taps = self.open_taps();
-        taps.push(tap);
-        self.taps.store(Arc::new(taps));
-        self.watched.store(true, Ordering::Relaxed);
-        Subscriber { receiver, shared }
-    }
-
-    fn open_taps(&self) -> Vec<Arc<Tap>> {
-        let taps = self.taps.load();
-        taps.iter()
-            .filter(|tap| tap.shared.open.load(Ordering::Relaxed))
-            .cloned()
-            .collect()
-    }
-
-    /// Whether anybody listens; forgets subscribers that are gone.
-    #[inline]
-    pub(crate) fn is_watched(&self) -> bool {
-        // Relaxed: who subscribes under the manager's lock is seen by whoever takes it afterwards.
-        self.watched.load(Ordering::Relaxed) && self.has_subscribers()
-    }
-
-    #[cold]
-    fn has_subscribers(&self) -> bool {
-        let gone = |tap: &Arc<Tap>| !tap.shared.open.load(Ordering::Relaxed);
-        if self.taps.load().iter().any(gone) {
-            let _changing = self.changing.lock();
-            let taps = self.open_taps();
-            self.watched.store(!taps.is_empty(), Ordering::Relaxed);
-            self.taps.store(Arc::new(taps));
-        }
-        self.watched.load(Ordering::Relaxed)
-    }
-
-    /// Delivers `event`, which gets the next sequence number. Callers serialise themselves.
-    pub(crate) fn emit(&self, mut event: Event) {
-        event.sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        for tap in self.taps.load().iter() {
-            if let Err(TrySendError::Full(_)) = tap.sender.try_send(event.clone()) {
-                tap.shared.lost.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
 }

@@ -116,6 +116,14 @@ pub(crate) fn thread_name() -> Option<Arc<str>> {
     NAME.try_with(Clone::clone).ok().flatten()
 }
 
+/// The calling thread's id, without counting a reference to the thread.
+pub(crate) fn thread_id() -> std::thread::ThreadId {
+    thread_local! {
+        static ID: std::thread::ThreadId = std::thread::current().id();
+    }
+    ID.with(|id| *id)
+}
+
 /// Gives the thread's slab back when the thread ends.
 struct GiveBack(Cell<Option<&'static Slab>>);
 

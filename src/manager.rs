@@ -23,6 +23,7 @@ mod standing;
 pub(crate) mod user_code;
 mod wait_times;
 mod waiting;
+mod watched;
 pub(crate) mod word;
 
 pub use config::{Config, OnApplyFailure, WireMode};
@@ -249,7 +250,7 @@ impl Manager {
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
         let inner = &self.0.inner;
-        let subscriber = inner.events.subscribe(capacity);
+        let subscriber = inner.events.subscribe(capacity, inner.this.clone());
         let mut core = inner.lock();
         core.close_routes();
         if let Some(value) = inner.unrecognised_mode.lock().take() {
@@ -364,6 +365,7 @@ impl Drop for Inner {
         if let Some(waker) = self.core.lock().housekeeper.take() {
             waker.wake();
         }
+        self.hand_over();
         if self.claimed.load(Ordering::Relaxed)
             && let Some(resource) = self.backend.exclusive()
         {
@@ -490,8 +492,13 @@ impl Inner {
             core.traced.push(&event);
         }
         if watched {
-            self.events.emit(event);
+            self.events.emit(&mut core.journal, event);
         }
+    }
+
+    /// Hands the records of the journal to the subscribers.
+    pub(crate) fn hand_over(&self) {
+        self.events.hand_over(&mut self.lock().journal);
     }
 
     /// Whether a release that may lower the limit synchronises.

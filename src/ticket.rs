@@ -327,6 +327,11 @@ impl Ticket {
     #[track_caller]
     fn enter_slow(&self, entered: Fast, wait: Wait, waits: bool) -> Result<Raw, Error> {
         let place = Location::caller();
+        if let Fast::Closed = entered
+            && let Some((word, since)) = self.info.manager.enter_watched(self, place)
+        {
+            return Ok(Raw::watched(word, since, self.id, place));
+        }
         let admission = self.enter_locked(entered, wait, waits, place)?;
         Ok(Raw::slow(admission, self.id, place))
     }

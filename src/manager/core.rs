@@ -7,6 +7,7 @@ use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
 use crate::clock::Waker;
+use crate::event::Journal;
 use crate::ffi::BackendError;
 use crate::policy::formula::Basis;
 use crate::sync::{Arc, Ordering};
@@ -63,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) wait_times: WaitRecord,
     /// Told to `tracing` when the lock is free.
     pub(crate) traced: Kept,
+    /// What subscribers have yet to be handed.
+    pub(crate) journal: Journal,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
     /// Counts the holds of the lock, for [`Locked::was_disturbed`].

@@ -227,6 +227,22 @@ impl GroupState {
         }
     }
 
+    /// The limit that a built-in policy's group calls for without one of its guards.
+    pub(crate) fn limit_without(&self, ticket: &Ticket, baseline: u64) -> u64 {
+        let bytes = ticket.bytes();
+        let basis = match self.resolved.basis() {
+            Basis::Sum => self.shared.load().sum().saturating_sub(bytes),
+            Basis::Largest => {
+                let mut sizes = self.sizes.iter().rev();
+                let left = sizes.find(|(size, count)| {
+                    count.0.load(Ordering::Acquire) > u64::from(**size == bytes)
+                });
+                left.map_or(0, |(size, _)| *size)
+            }
+        };
+        self.resolved.limit(baseline, basis)
+    }
+
     /// Whether the custom policy must be asked again.
     pub(crate) fn must_ask(&self, baseline: u64) -> bool {
         self.custom()

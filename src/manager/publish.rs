@@ -20,13 +20,6 @@ impl Inner {
         limit: Option<u64>,
     ) -> Published {
         core.guaranteed = limit;
-        if core.routes_closed(self) {
-            core.close_routes();
-            return Published::default();
-        }
-        let baseline = core.epoch.baseline;
-        let admission_baseline = core.admission_baseline();
-        let covers_all = limit.is_some_and(|limit| limit >= core.bound());
         let shrink_to = core.applied.checked_sub(core.shrink_step());
         let published = Published {
             anchor: view
@@ -36,6 +29,13 @@ impl Inner {
             holder: self.shrink_holder(core, view, shrink_to),
             shrink_to,
         };
+        if core.routes_closed(self) {
+            core.close_routes();
+            return published;
+        }
+        let baseline = core.epoch.baseline;
+        let admission_baseline = core.admission_baseline();
+        let covers_all = limit.is_some_and(|limit| limit >= core.bound());
         let asks = if core.is_wired() { Reads::ASKS } else { 0 };
         for state in core.live_groups() {
             let reads = &state.shared.reads;

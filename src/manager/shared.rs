@@ -5,7 +5,7 @@ use super::wait_times::WaitRecord;
 use super::{Config, Handle, Inner, Manager, Stats, WireMode, config};
 use crate::Error;
 use crate::clock::{Clock, SystemClock};
-use crate::event::Bus;
+use crate::event::{Bus, Journal};
 use crate::ffi::{self, Backend, Device};
 use crate::snapshot::{Ceiling, CeilingSource};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
@@ -123,6 +123,7 @@ impl ManagerBuilder {
                 stats: Stats::default(),
                 wait_times: WaitRecord::default(),
                 traced: Kept::default(),
+                journal: Journal::default(),
                 tell_computed: false,
                 holds: 0,
             }),

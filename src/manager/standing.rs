@@ -1,4 +1,7 @@
 //! Transitions that need no session: what the last one published still stands.
+//!
+//! While somebody watches, every transition tells of the limit that it calls for: those of [`watched`](super::watched)
+//! compute it, all others are sessions.
 
 use super::judge::Live;
 use super::locked::Locked;
@@ -21,7 +24,7 @@ impl Inner {
         if core.standing.is_some_and(|it| it.holder == Some(index)) {
             self.ask_again(core, ticket);
         }
-        let Some(published) = core.standing else {
+        let Some(published) = core.standing.filter(|_| !self.is_watched()) else {
             return false;
         };
         let state = core.group(index);
@@ -40,8 +43,8 @@ impl Inner {
         is_anchored && is_held && core.owed.due().is_none()
     }
 
-    /// Releases a demand of a custom group if that changes nothing for others, which is found out before: so that
-    /// no work need be finished first (R12). Returns false, with nothing done, if it may.
+    /// Releases a demand if that changes nothing for others, which is found out before: so that no work need be
+    /// finished first (R12). Returns false, with nothing done, if it may.
     pub(crate) fn leave_quietly(&self, ticket: &Ticket) -> bool {
         if user_code::is_inside(self.address()) {
             return false;
@@ -63,7 +66,11 @@ impl Inner {
         let mut answered = None;
         if published.holder == Some(index) {
             let baseline = core.epoch.baseline;
-            let limit = self.ask_without(&mut core, ticket);
+            let limit = if ticket.group().custom {
+                self.ask_without(&mut core, ticket)
+            } else {
+                Some(core.group(index).limit_without(ticket, baseline))
+            };
             let is_held = limit > published.shrink_to && left > 0;
             if !is_held || core.was_disturbed() {
                 return false;
@@ -75,6 +82,7 @@ impl Inner {
             let state = core.group_mut(index);
             state.answered = Some((state.version, baseline, limit));
         }
+        self.note_in_journal(&mut core, ticket, None);
         true
     }
 

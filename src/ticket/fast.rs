@@ -224,6 +224,28 @@ impl Ticket {
         self.group.reads.flags.load(Ordering::Acquire)
     }
 
+    /// Whether the fast path may count the demand.
+    pub(crate) fn is_fast(&self) -> bool {
+        self.route != Route::Locked
+    }
+
+    /// Counts the demand if the word is still `seen`, under the lock.
+    pub(crate) fn swap_from(&self, seen: Word) -> bool {
+        if let Some(count) = &self.size_count {
+            // Relaxed: ordered by the word's swap that follows.
+            count.0.fetch_add(1, Ordering::Relaxed);
+        }
+        let new = seen.0.wrapping_add(self.demand);
+        let swap = &self.group.word;
+        let done = swap
+            .compare_exchange(seen.0, new, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();
+        if let (false, Some(count)) = (done, &self.size_count) {
+            count.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        done
+    }
+
     /// Counts the demand, under the lock. Returns the word with it.
     pub(crate) fn add(&self) -> Word {
         if let Some(count) = &self.size_count {

@@ -80,6 +80,20 @@ impl Raw {
         }
     }
 
+    /// A borrowed guard that was admitted as fast while somebody watched.
+    pub(super) fn watched(
+        word: Word,
+        since: Instant,
+        ticket: u64,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            word,
+            record: dated(holders::record(ticket, place), Some(since)),
+            extra: ManuallyDrop::new(None),
+        }
+    }
+
     /// A borrowed guard that the slow path gave.
     pub(super) fn slow(
         admission: Admission,
@@ -170,7 +184,9 @@ impl Raw {
             .extra
             .as_ref()
             .is_some_and(|extra| extra.hook.is_some());
-        if ticket.group().custom && !hooked && ticket.manager().leave_quietly(ticket) {
+        let manager = ticket.manager();
+        let may_be_quiet = ticket.group().custom || manager.is_watched();
+        if may_be_quiet && !hooked && manager.leave_quietly(ticket) {
             drop(self.extra.take());
             holders::forget(self.record);
             return;

@@ -1,0 +1,96 @@
+//! Acquires and releases that change nothing for others, while somebody watches.
+//!
+//! They take the lock, so that events come in the order in which things happened, but no session: each adds one record
+//! to the journal, from which subscribers make the events.
+
+use super::Inner;
+use super::config::WireMode;
+use super::core::Core;
+use super::locked::Locked;
+use super::user_code;
+use super::word::Word;
+use crate::event::{EventKind, Moment};
+use crate::ticket::Ticket;
+use crate::trace;
+use std::panic::Location;
+use std::time::Instant;
+
+impl Inner {
+    /// Whether records tell everything: a subscriber is there, and no `tracing` subscriber wants each computed limit.
+    fn keeps_journal(&self) -> bool {
+        self.is_watched() && !trace::wants(&EventKind::LimitComputed)
+    }
+
+    /// Admits a demand of a built-in policy if somebody watches, nobody waits, and the limit covers it already. Returns
+    /// the word with it, and when; none, with nothing done, if any of that is not so.
+    pub(crate) fn enter_watched(
+        &self,
+        ticket: &Ticket,
+        place: &'static Location<'static>,
+    ) -> Option<(Word, Instant)> {
+        if !self.keeps_journal() || !ticket.is_fast() || user_code::is_inside(self.address()) {
+            return None;
+        }
+        let mut core = self.lock();
+        let index = ticket.group().index;
+        let admits_here =
+            core.mode != WireMode::Off && core.config.budget.is_none() && !core.closed;
+        let owes = core.owed.due().is_some() || !core.revisit.is_empty();
+        if core.standing.is_none() || core.busy || owes || !admits_here {
+            return None;
+        }
+        let state = core.group(index);
+        if state.formula != ticket.formula() || !state.queue.is_empty() {
+            return None;
+        }
+        let formula = state.resolved;
+        let seen = state.shared.load();
+        let word = seen.checked_add(ticket.demand())?;
+        let fits =
+            !formula.can_refuse() || word.sum() < formula.admitted(core.admission_baseline());
+        if !fits
+            || !core.covers(state, word, ticket.bytes(), core.bound())
+            || !ticket.swap_from(seen)
+        {
+            return None;
+        }
+        core.stats.admissions += 1;
+        let time = self.note_in_journal(&mut core, ticket, Some(place))?;
+        Some((word, time))
+    }
+
+    /// Adds a record of an acquire or release to the journal if somebody watches. Returns its time.
+    pub(super) fn note_in_journal(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        acquired: Option<&'static Location<'static>>,
+    ) -> Option<Instant> {
+        if !self.is_watched() {
+            return None;
+        }
+        let time = self.clock.now();
+        let moment = Moment {
+            sequence: self.events.number(if acquired.is_some() { 3 } else { 2 }),
+            time,
+            baseline: core.epoch.baseline,
+            desired: called_for_now(core),
+            live: core.live(),
+        };
+        core.journal.add(ticket, acquired, moment);
+        if self.events.is_due(&core.journal) {
+            self.events.hand_over(&mut core.journal);
+        }
+        Some(time)
+    }
+}
+
+/// What the live guards call for, as the words are.
+fn called_for_now(core: &Core) -> u64 {
+    let baseline = core.epoch.baseline;
+    let limits = core.live_groups().filter_map(|state| {
+        let word = state.shared.load();
+        state.is_live(word).then(|| state.limit(word, baseline))
+    });
+    limits.max().unwrap_or(baseline)
+}
