@@ -2,7 +2,7 @@
 
 use super::Event;
 use super::journal::Journal;
-use super::subscriber::{Message, Subscriber, Tally};
+use super::subscriber::{Message, Subscriber, Subscribers, Tally};
 use crate::manager::Inner;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
@@ -39,6 +39,7 @@ pub(crate) struct Bus {
     changing: Mutex<()>,
     /// Somebody has subscribed and was not seen to leave.
     watched: AtomicBool,
+    subscribers: Arc<Subscribers>,
     sequence: AtomicU64,
 }
 
@@ -51,7 +52,7 @@ impl Bus {
             queued: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             open: AtomicBool::new(true),
-            waits: AtomicBool::new(false),
+            all: self.subscribers.clone(),
         });
         let tap = Arc::new(Tap {
             sender,
@@ -77,18 +78,19 @@ impl Bus {
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         // Relaxed: who subscribes under the manager's lock is seen by whoever takes it afterwards.
-        self.watched.load(Ordering::Relaxed) && self.has_subscribers()
+        self.watched.load(Ordering::Relaxed)
+            && (!self.subscribers.gone.load(Ordering::Relaxed) || self.forgets_gone())
     }
 
+    /// Forgets subscribers that are gone. Returns whether any is left.
     #[cold]
-    fn has_subscribers(&self) -> bool {
-        let gone = |tap: &Arc<Tap>| !tap.tally.open.load(Ordering::Relaxed);
-        if self.taps.load().iter().any(gone) {
-            let _changing = self.changing.lock();
-            let taps = self.open_taps();
-            self.watched.store(!taps.is_empty(), Ordering::Relaxed);
-            self.taps.store(Arc::new(taps));
-        }
+    fn forgets_gone(&self) -> bool {
+        let _changing = self.changing.lock();
+        // Acquire: what has gone is seen as gone.
+        self.subscribers.gone.swap(false, Ordering::Acquire);
+        let taps = self.open_taps();
+        self.watched.store(!taps.is_empty(), Ordering::Relaxed);
+        self.taps.store(Arc::new(taps));
         self.watched.load(Ordering::Relaxed)
     }
 
@@ -110,8 +112,7 @@ impl Bus {
 
     /// Whether records should be handed over: there are many, or a subscriber sleeps.
     pub(crate) fn is_due(&self, journal: &Journal) -> bool {
-        let waits = |tap: &Arc<Tap>| tap.tally.waits.load(Ordering::Relaxed);
-        journal.is_full() || self.taps.load().iter().any(waits)
+        journal.is_full() || self.subscribers.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Delivers what the journal holds. Callers serialise themselves.

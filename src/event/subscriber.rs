@@ -52,8 +52,16 @@ pub(super) struct Tally {
     pub(super) lost: AtomicU64,
     /// Cleared when the subscriber is dropped.
     pub(super) open: AtomicBool,
-    /// The subscriber sleeps, or is about to: records are sent at once.
-    pub(super) waits: AtomicBool,
+    pub(super) all: Arc<Subscribers>,
+}
+
+/// What the bus must know of its subscribers at each event.
+#[derive(Debug, Default)]
+pub(super) struct Subscribers {
+    /// One was dropped since the bus last looked.
+    pub(super) gone: AtomicBool,
+    /// So many sleep, or are about to: records are sent at once.
+    pub(super) waiting: AtomicU64,
 }
 
 impl Subscriber {
@@ -85,7 +93,7 @@ impl Subscriber {
     pub fn recv_timeout(&self, timeout: Duration) -> Option<Event> {
         let deadline = Instant::now().checked_add(timeout);
         // Relaxed: set before the manager's lock is taken to hand over; who adds a record after that sees it.
-        self.tally.waits.store(true, Ordering::Relaxed);
+        self.tally.all.waiting.fetch_add(1, Ordering::Relaxed);
         let event = self.try_recv().or_else(|| {
             let message = match deadline {
                 Some(deadline) => self.receiver.recv_deadline(deadline).ok()?,
@@ -94,7 +102,7 @@ impl Subscriber {
             self.open(message);
             self.next_received()
         });
-        self.tally.waits.store(false, Ordering::Relaxed);
+        self.tally.all.waiting.fetch_sub(1, Ordering::Relaxed);
         event
     }
 
@@ -132,7 +140,8 @@ impl Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        // The bus reads the flag under its own lock or before a harmless send; nothing is ordered by it.
+        // Release: whoever sees that one has gone finds out which.
         self.tally.open.store(false, Ordering::Relaxed);
+        self.tally.all.gone.store(true, Ordering::Release);
     }
 }
