@@ -44,12 +44,14 @@ impl Inner {
         loop {
             let waits = self.waits(core, Some((key, newcomer)));
             let stuck = self.stuck_threads(core, &waits, Some(own), None);
+            if !self.stands(core, &waits, Some(key)) {
+                // Somebody who was not in line may be by now, and close the circle with this one.
+                continue;
+            }
             if !stuck.contains(&own) {
                 return Ok(());
             }
-            if self.stands(core, &waits, Some(key)) {
-                return Err(would_deadlock(newcomer, &waits.holders, &stuck));
-            }
+            return Err(would_deadlock(newcomer, &waits.holders, &stuck));
         }
     }
 
@@ -58,12 +60,11 @@ impl Inner {
         while core.waiters() > 0 {
             let waits = self.waits(core, None);
             let stuck = self.stuck_threads(core, &waits, None, None);
-            let Some((key, waiter)) = self.first_in_circle(core, &waits, &stuck) else {
-                return;
-            };
+            let found = self.first_in_circle(core, &waits, &stuck);
             if !self.stands(core, &waits, None) {
                 continue;
             }
+            let Some((key, waiter)) = found else { return };
             let group = waiter.ticket.group().clone();
             core.group_mut(group.index).queue.remove(key);
             let error = would_deadlock(waiter, &waits.holders, &stuck);
