@@ -10,6 +10,7 @@ use super::word::Word;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::EventKind;
+use crate::holders;
 use crate::ticket::{Ticket, Wait};
 use std::panic::Location;
 use std::time::Duration;
@@ -92,6 +93,7 @@ impl Inner {
         let mut core = self.lock();
         let decided = self.admit(&mut core, demand, patience, place);
         drop(judge);
+        let disturbed = core.was_disturbed();
         self.revisit(&mut core);
         match decided? {
             Entered::Admitted(word) => self.cover(
@@ -103,6 +105,9 @@ impl Inner {
                 None,
             ),
             Entered::Queued(place) => {
+                if disturbed && holders::thread_holds() {
+                    self.break_circles(&mut core);
+                }
                 drop(core);
                 let word = self.wait(&place, patience)?;
                 let since = place.waiter.since;
