@@ -10,6 +10,7 @@ use super::word::Word;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
+use crate::holders;
 use crate::ticket::{Ticket, Wait};
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -103,6 +104,7 @@ impl Inner {
         let mut core = self.lock();
         let decided = self.admit(&mut core, demand, patience, place);
         drop(judge);
+        let disturbed = core.was_disturbed();
         self.revisit(&mut core);
         match decided {
             Err(error) => {
@@ -113,6 +115,9 @@ impl Inner {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
             Ok(Entered::Queued(place)) => {
+                if disturbed && holders::thread_holds() {
+                    self.break_circles(&mut core);
+                }
                 drop(core);
                 let granted = self.wait(&place, patience)?;
                 let until = self.clock.now();

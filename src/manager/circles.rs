@@ -8,7 +8,8 @@
 //! behind them. So a circle reported is a circle.
 //!
 //! A circle may also close while everybody waits already: overtaking is used up, or a policy holds less than it did.
-//! Then the circle is broken at the first in line whose own guards are part of it.
+//! Then the circle is broken at the first in line whose own guards are part of it. And it may close while a newcomer
+//! looks for it, since policies are asked without the lock: so whoever was disturbed looks again once it is in line.
 
 use super::Inner;
 use super::judge::{Live, Verdict};
@@ -24,6 +25,8 @@ use std::collections::{BTreeMap, HashSet};
 struct Waits {
     /// With their keys in the queues, in the order of arrival.
     waiters: Vec<(u64, Arc<Waiter>)>,
+    /// How often each of them was overtaken.
+    overtaken: Vec<u64>,
     /// What is held by threads: not owned guards.
     holders: Vec<Holder>,
 }
@@ -53,17 +56,17 @@ impl Inner {
         }
     }
 
-    /// Ends waits until no circle is left. For changes that may close one among those who wait already.
+    /// Ends waits until no circle is left. For changes that may close one among those who wait already, and for a
+    /// newcomer who was disturbed while it looked for one.
     pub(super) fn break_circles(&self, core: &mut Locked<'_>) {
         while core.waiters() > 0 {
             let waits = self.waits(core, None);
             let stuck = self.stuck_threads(core, &waits, None, None);
-            let Some((key, waiter)) = self.first_in_circle(core, &waits, &stuck) else {
-                return;
-            };
+            let found = self.first_in_circle(core, &waits, &stuck);
             if !self.stands(core, &waits, None) {
                 continue;
             }
+            let Some((key, waiter)) = found else { return };
             let (key, waiter) = (*key, Arc::clone(waiter));
             let group = waiter.ticket.group().clone();
             core.group_mut(group.index).queue.remove(&key);
@@ -108,16 +111,21 @@ impl Inner {
         waiters.sort_by_key(|(key, _)| *key);
         let mut holders = self.holders();
         holders.retain(|holder| holder.bound);
-        Waits { waiters, holders }
+        Waits {
+            overtaken: overtaken(waiters.iter().map(|(_, waiter)| waiter)),
+            waiters,
+            holders,
+        }
     }
 
-    /// Whether the same waiters wait still: policies are asked without the lock. Who waits releases nothing, so
-    /// what they hold is the same too.
+    /// Whether the same waiters wait still, and may be overtaken as often: policies are asked without the lock. Who
+    /// waits releases nothing, so what they hold is the same too.
     fn stands(&self, core: &Locked<'_>, waits: &Waits, newcomer: Option<u64>) -> bool {
         let queued = core.live_groups().flat_map(|state| state.queue.keys());
         let mut now: Vec<u64> = queued.copied().chain(newcomer).collect();
         now.sort_unstable();
         now.iter().eq(waits.waiters.iter().map(|(key, _)| key))
+            && waits.overtaken == overtaken(waits.waiters.iter().map(|(_, waiter)| waiter))
     }
 
     /// The threads that no release by others can free. `own` counts as one that does not give up; what `released`
@@ -221,4 +229,11 @@ impl Inner {
             contention,
         }
     }
+}
+
+fn overtaken<'a>(waiters: impl Iterator<Item = &'a Arc<Waiter>>) -> Vec<u64> {
+    // Relaxed: under the manager's lock.
+    waiters
+        .map(|waiter| waiter.overtaken.load(Ordering::Relaxed))
+        .collect()
 }

@@ -17,34 +17,52 @@ fn take_both(first: &Demand, second: &Demand) -> bool {
     got
 }
 
+fn each_wants_what_the_other_holds(form: Form) {
+    let world = World::new(eager());
+    let [one, other] = ["a", "b"].map(|group| world.active(group, form, 3));
+    let crosswise = spawn({
+        let (one, other) = (one.clone(), other.clone());
+        move || take_both(&one, &other)
+    });
+    let mine = take_both(&other, &one);
+    assert!(crosswise.join() || mine, "one of them was told in vain");
+    world.finish();
+}
+
 #[test]
-fn each_wants_what_the_other_holds() {
+fn two_groups() {
     explore(Size::Two, || {
-        let world = World::new(eager());
-        let [one, other] = ["a", "b"].map(|group| world.active(group, Form::Capped(4), 3));
-        let crosswise = spawn({
-            let (one, other) = (one.clone(), other.clone());
-            move || take_both(&one, &other)
-        });
-        let mine = take_both(&other, &one);
-        assert!(crosswise.join() || mine, "one of them was told in vain");
-        world.finish();
+        each_wants_what_the_other_holds(Form::Capped(4))
     });
 }
 
 #[test]
-fn two_halves_of_one_group() {
+fn two_groups_custom() {
     explore(Size::Two, || {
-        let world = World::new(eager());
-        let half = world.active("a", Form::Capped(4), 2);
-        let another = spawn({
-            let half = half.clone();
-            move || take_both(&half, &half)
-        });
-        let mine = take_both(&half, &half);
-        assert!(another.join() || mine, "one of them was told in vain");
-        world.finish();
+        each_wants_what_the_other_holds(Form::Custom(4))
     });
+}
+
+fn each_holds_a_half(form: Form) {
+    let world = World::new(eager());
+    let half = world.active("a", form, 2);
+    let another = spawn({
+        let half = half.clone();
+        move || take_both(&half, &half)
+    });
+    let mine = take_both(&half, &half);
+    assert!(another.join() || mine, "one of them was told in vain");
+    world.finish();
+}
+
+#[test]
+fn one_group() {
+    explore(Size::Two, || each_holds_a_half(Form::Capped(4)));
+}
+
+#[test]
+fn one_group_custom() {
+    explore(Size::Two, || each_holds_a_half(Form::Custom(4)));
 }
 
 /// An owned guard is held by no thread, so to wait for it is no circle.

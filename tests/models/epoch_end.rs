@@ -84,6 +84,23 @@ fn first_acquires_above_a_reservation() {
     });
 }
 
+/// A reservation that comes as the last driving guard goes raises nothing; the next driving guard raises for both.
+#[test]
+fn last_release_against_a_reservation() {
+    explore(Size::Two, || {
+        let world = on_baseline(0);
+        let last = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let weights = world.active("b", Form::Sum, 9).reservation();
+        let small = world.active("a", Form::Sum, 1);
+        let releasing = spawn(move || drop(last));
+        let weights = weights.acquire().unwrap();
+        drop(small.acquire().unwrap());
+        drop(weights);
+        releasing.join();
+        world.finish();
+    });
+}
+
 #[test]
 fn two_last_releases_in_one_group() {
     explore(Size::Two, || {

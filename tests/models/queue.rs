@@ -71,6 +71,22 @@ fn the_lock_against_a_swap() {
     });
 }
 
+/// What the head is promised is not there for a fast acquire.
+#[test]
+fn a_hand_over_against_a_fast_acquire() {
+    explore(Size::Three, || {
+        let world = World::new(eager());
+        let leaves = world.active("a", Form::Capped(4), 4).acquire_owned();
+        let whole = world.active("a", Form::Capped(4), 4);
+        let small = world.active("a", Form::Capped(4), 1);
+        let waiting = spawn(move || drop(whole.acquire().unwrap()));
+        let acquiring = spawn(move || drop(small.acquire().unwrap()));
+        drop(leaves);
+        join_all([waiting, acquiring]);
+        world.finish();
+    });
+}
+
 /// Whoever is admitted while an earlier one waits has barged.
 fn three_come(form: Form) {
     let world = World::new(eager());
