@@ -58,6 +58,16 @@ fn manager(backend: impl Backend, config: Config) -> Result<Manager, Error> {
     builder.config(config).build()
 }
 
+/// Sets the limit as everybody does; the limit before.
+fn call_mlx_c(bytes: u64) -> u64 {
+    let limit = usize::try_from(bytes).expect("64-bit Linux");
+    let mut previous = 0;
+    // SAFETY: `previous` can be written to; the call keeps no pointer.
+    let code = unsafe { mlx_sys::mlx_set_wired_limit(&raw mut previous, limit) };
+    assert_eq!(code, 0);
+    previous as u64
+}
+
 /// MLX as it is here, but said to be on Metal with wired memory: the manager then calls the setter if it wants to.
 #[derive(Debug)]
 struct SaidToWire;
@@ -71,12 +81,7 @@ impl Backend for SaidToWire {
     }
 
     fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
-        let mut previous = 0;
-        let limit = usize::try_from(bytes).expect("64-bit Linux");
-        // SAFETY: `previous` can be written to; the call keeps no pointer.
-        let code = unsafe { mlx_sys::mlx_set_wired_limit(&raw mut previous, limit) };
-        assert_eq!(code, 0);
-        Ok(previous as u64)
+        Ok(call_mlx_c(bytes))
     }
 
     fn synchronize(&self) -> Result<(), BackendError> {
@@ -132,18 +137,8 @@ fn work(manager: &Manager) -> Result<(), Error> {
 #[test]
 fn the_setter_is_counted_below_us() {
     let _alone = alone();
-    let mut previous = 0;
-    // SAFETY: `previous` can be written to; the call keeps no pointer.
-    assert_eq!(
-        unsafe { mlx_sys::mlx_set_wired_limit(&raw mut previous, 5) },
-        0
-    );
-    // SAFETY: the same.
-    assert_eq!(
-        unsafe { mlx_sys::mlx_set_wired_limit(&raw mut previous, 0) },
-        0
-    );
-    assert_eq!((calls(), previous), (2, 5));
+    assert_eq!((call_mlx_c(5), call_mlx_c(0)), (0, 5));
+    assert_eq!(calls(), 2);
 }
 
 #[test]

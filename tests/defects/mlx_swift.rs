@@ -1,11 +1,24 @@
 //! The Swift actor's.
 
-use crate::support::{Custom, GIB, Pending, Rig, eager, queued, quiet, until};
+use crate::support::{Custom, GIB, Pending, Rig, acquiring, eager, queued, quiet, until};
 use mlx_wired::ffi::{Backend, BackendError, Device, DeviceKind, MemoryCounters, Support};
 use mlx_wired::{CancelToken, Error, Manager, SumPolicy, Wait};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+
+/// 2: there, it waits for ever; here a test that waits would say so.
+#[test]
+fn what_can_never_fit_does_not_wait() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(8 * GIB), 10 * GIB);
+    let refused = acquiring(&ticket, Wait::new()).result();
+    let Err(Error::NeverAdmissible { size, capacity, .. }) = refused else {
+        panic!("it can never fit, but {refused:?}");
+    };
+    assert_eq!((size, capacity), (10 * GIB, Some(8 * GIB)));
+    rig.finish()
+}
 
 /// 5 and 23: there, waits and guards are known by the ticket's id, so that two of one ticket overwrite each other.
 #[test]
