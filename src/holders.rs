@@ -10,7 +10,8 @@
 //!
 //! # Orderings
 //!
-//! The owner stores the place, then the number with Release. A reader loads the number with Acquire, the place, and
+//! The owner stores the place, then the number, both with Release: whoever sees the place sees that the number of the
+//! slot's last guard is gone. A reader loads the number with Acquire, the place likewise, and
 //! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
 //! at worst to the one acquired while the reader looked. When a guard was acquired is stored after that, and only for
 //! guards that came by the lock; it is 0, unknown, whenever the slot changes hands.
@@ -179,7 +180,7 @@ pub(crate) fn record(ticket: u64, place: Place) -> Record {
         local.used.set(used | 1 << index);
         let slot = &local.slab.get().slots[index as usize % SLOTS];
         slot.place
-            .store(std::ptr::from_ref(place).cast_mut(), Ordering::Relaxed);
+            .store(std::ptr::from_ref(place).cast_mut(), Ordering::Release);
         slot.ticket.store(ticket, Ordering::Release);
         Record(u64::from(index))
     })

@@ -129,7 +129,7 @@ impl Inner {
                 core.note_wait(waited.time);
                 if granted.covered {
                     core.stats.admissions += 1;
-                    return Ok(self.admission(&core, demand.ticket, granted.word, Some(waited)));
+                    return Ok(self.admission(&core, ticket, granted.word, Some(waited)));
                 }
                 let key = Some(place.key);
                 self.cover(&mut core, demand, granted.word, Some(waited), true, key)

@@ -3,9 +3,11 @@
 //! While somebody watches, every transition tells of the limit that it calls for: those of [`watched`](super::watched)
 //! compute it, all others are sessions.
 
+use super::group::Reads;
 use super::judge::Live;
 use super::locked::Locked;
 use super::{Inner, user_code};
+use crate::sync::Ordering;
 use crate::ticket::Ticket;
 
 impl Inner {
@@ -28,6 +30,13 @@ impl Inner {
             return false;
         };
         let state = core.group(index);
+        // Relaxed: written under the lock.
+        let flags = state.shared.reads.flags.load(Ordering::Relaxed);
+        let looks_always = state.custom() || state.mixed || core.config.budget.is_some();
+        if flags & Reads::ALWAYS != 0 && !looks_always {
+            // It joined after the session that published: only the next one opens its fast path.
+            return false;
+        }
         let word = state.shared.load();
         let baseline = core.epoch.baseline;
         let is_anchored = match published.anchor {

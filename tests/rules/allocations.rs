@@ -118,3 +118,24 @@ fn r5_groups_in_turn_allocate_nothing_and_take_no_lock() -> Result<(), Error> {
     drop((keep, kept));
     rig.finish()
 }
+
+#[test]
+fn r5_a_group_that_joins_an_epoch_soon_takes_no_lock() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let held = rig.manager.ticket(&SumPolicy::uncapped(), 1000);
+    let held = held.acquire()?;
+    for joining in [
+        rig.manager.ticket(&SumPolicy::capped(100), 10),
+        rig.manager.ticket(&mlx_wired::FixedPolicy::new(20), 10),
+        rig.manager.ticket(&mlx_wired::MaxPolicy::new(), 10),
+    ] {
+        drop(joining.acquire()?);
+        let allocations = COUNT.get();
+        for _ in 0..100 {
+            drop(joining.acquire()?);
+        }
+        assert_eq!(COUNT.get() - allocations, 0, "{joining:?}");
+    }
+    drop(held);
+    rig.finish()
+}
