@@ -34,6 +34,10 @@ pub enum Kind {
     /// while nothing works.
     Reservation,
     /// Counts, and holds the limit up by itself: a loaded model that must stay fast.
+    ///
+    /// While it lives, the end of other work is a drop like any other: one smaller than
+    /// [`shrink_threshold_ratio`](crate::Config::shrink_threshold_ratio) of the limit costs no call, and the
+    /// limit stays up by as much until the last driving guard goes.
     Resident,
 }
 
