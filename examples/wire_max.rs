@@ -20,10 +20,9 @@ fn main() -> Result<(), Error> {
         .config(Config::default().margin(0.25))
         .build()?;
     let events = manager.subscribe(64);
-    println!(
-        "ceiling: {:?} GiB",
-        manager.ceiling().map(|bytes| bytes / GIB)
-    );
+    if let Some(ceiling) = manager.ceiling() {
+        println!("ceiling: {} GiB", ceiling / GIB);
+    }
 
     // Guards of several threads nest and overlap; the last one restores what was before.
     thread::scope(|scope| {

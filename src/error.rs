@@ -147,7 +147,7 @@ impl Error {
     }
 }
 
-/// Bytes for people, exact in parentheses once a unit rounds them.
+/// Bytes for people: in the largest unit that leaves at least 1, rounded to two digits.
 pub(crate) struct Bytes(pub(crate) u64);
 
 impl fmt::Display for Bytes {
@@ -234,7 +234,7 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "{} can never be admitted", Bytes(*size))?;
                 if let Some(capacity) = capacity {
-                    write!(f, ": the policy's capacity is {}", Bytes(*capacity))?;
+                    write!(f, ": at most {} can be held", Bytes(*capacity))?;
                 }
                 write!(
                     f,
@@ -248,15 +248,20 @@ impl fmt::Display for Error {
                 held_at,
                 threads,
                 contention,
-            } => write!(
-                f,
-                "waiting for {} would never end: {threads} waiting threads hold what they wait for, among it {} \
-                 acquired at {held_at}; acquire before entering the pool, or run the inner parallelism in a pool \
-                 of its own{}",
-                Bytes(*requested),
-                Bytes(*held),
-                After(contention),
-            ),
+            } => {
+                write!(f, "waiting for {} would never end: ", Bytes(*requested))?;
+                match threads {
+                    1 => f.write_str("this thread holds what it waits for")?,
+                    _ => write!(f, "{threads} waiting threads hold what they wait for")?,
+                }
+                write!(
+                    f,
+                    ", among it {} acquired at {held_at}; acquire before entering the pool, or run the inner \
+                     parallelism in a pool of its own{}",
+                    Bytes(*held),
+                    After(contention),
+                )
+            }
             Self::GroupFull {
                 what: GroupLimit::Bytes,
                 requested,
@@ -334,5 +339,47 @@ mod tests {
         for (bytes, text) in cases {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_circle_of_one_is_not_written_as_several() {
+        let circle = |threads| {
+            let error = Error::WouldDeadlock {
+                requested: 1 << 20,
+                held: 2 << 20,
+                held_at: Location::caller(),
+                threads,
+                contention: Box::default(),
+            };
+            error.to_string()
+        };
+        let one = circle(1);
+        assert!(
+            one.contains("this thread holds what it waits for, among it 2 MiB"),
+            "{one}"
+        );
+        let two = circle(2);
+        assert!(
+            two.contains("2 waiting threads hold what they wait for"),
+            "{two}"
+        );
+    }
+
+    #[test]
+    fn r18_the_refusal_names_the_capacity_only_where_it_is_known() {
+        let refused = |capacity| {
+            let error = Error::NeverAdmissible {
+                size: 3 << 30,
+                capacity,
+                contention: Box::default(),
+            };
+            error.to_string()
+        };
+        assert_eq!(
+            refused(Some(2 << 30)),
+            "3 GiB can never be admitted: at most 2 GiB can be held; split the work into smaller tickets or \
+             raise the cap"
+        );
+        assert!(refused(None).starts_with("3 GiB can never be admitted; split"));
     }
 }

@@ -62,15 +62,20 @@
 //!
 //! # Deadlocks
 //!
-//! A thread that holds a guard and waits for another may wait for what it holds itself, alone or together with others. In
-//! a pool, acquire before work is split: a worker that waits inside a join may have stolen the job that should release.
-//! A [`Guard`] belongs to its thread, so such a wait is refused with [`Error::WouldDeadlock`]; an [`OwnedGuard`] may be
-//! released by any thread, and a wait for something else (a lock, a join) is not seen. Bound waits with
-//! [`Ticket::admit_timeout`] there.
+//! A thread that holds a guard and waits for another may wait for what it holds itself. The wait that closes a
+//! circle of threads fails at once with [`Error::WouldDeadlock`]. In a pool, acquire before work is split: a
+//! worker that waits inside a join may have stolen the job that should release.
+//!
+//! An [`OwnedGuard`] is held by no thread, since any thread may release it, so it never counts as part of a
+//! circle. A wait that an owned guard blocks, such as a reservation kept for the whole program, never ends by
+//! itself: it ends when that guard is released. So choose a cap with room for what stays and the largest
+//! step together, and bound waits with [`Ticket::admit_timeout`]. Nor is a wait for something else seen, such as a
+//! lock or a join.
 //!
 //! # Features
 //!
-//! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always).
+//! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always). On Linux
+//!   it needs `scripts/with-mlx` or an MLX of your own: see [`ffi::LINKED`].
 //! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process
 //!   ([`ffi`] says from when on); releases that lower the limit then synchronise first.
 //! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.

@@ -34,6 +34,10 @@ pub enum Kind {
     /// while nothing works.
     Reservation,
     /// Counts, and holds the limit up by itself: a loaded model that must stay fast.
+    ///
+    /// While it lives, the end of other work is a drop like any other: one smaller than
+    /// [`shrink_threshold_ratio`](crate::Config::shrink_threshold_ratio) of the limit costs no call, and the
+    /// limit stays up by as much until the last driving guard goes.
     Resident,
 }
 
@@ -205,7 +209,8 @@ impl Ticket {
     /// # Blocking
     ///
     /// Without bound, until others release. In a pool's worker, acquire before work is split: a worker
-    /// that waits inside a join may be waiting for what its own stack holds.
+    /// that waits inside a join may be waiting for what its own stack holds. A wait that owned guards block is
+    /// never [`Error::WouldDeadlock`], since any thread may release them.
     ///
     /// # Fairness
     ///
@@ -261,6 +266,10 @@ impl Ticket {
     /// # Errors
     ///
     /// As [`admit_timeout`](Self::admit_timeout).
+    ///
+    /// # Blocking
+    ///
+    /// As [`admit_timeout`](Self::admit_timeout).
     #[track_caller]
     pub fn admit_deadline(&self, deadline: Instant) -> Result<Guard<'_>, Error> {
         self.acquire_with(Wait::new().deadline(deadline))
@@ -271,6 +280,10 @@ impl Ticket {
     /// # Errors
     ///
     /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`acquire`](Self::acquire).
+    ///
+    /// # Blocking
+    ///
+    /// Until admission, the deadline or the cancellation, and for a setter call in flight.
     #[track_caller]
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
         let raw = match self.enter() {
@@ -285,6 +298,10 @@ impl Ticket {
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire).
+    ///
+    /// # Blocking
+    ///
+    /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
         self.acquire_owned_with(Wait::new())
@@ -293,6 +310,10 @@ impl Ticket {
     /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token.
     ///
     /// # Errors
+    ///
+    /// As [`acquire_with`](Self::acquire_with).
+    ///
+    /// # Blocking
     ///
     /// As [`acquire_with`](Self::acquire_with).
     #[track_caller]
@@ -314,6 +335,10 @@ impl Ticket {
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire); then `f` was not called.
+    ///
+    /// # Blocking
+    ///
+    /// As [`acquire`](Self::acquire), and as long as `f`.
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&Guard<'_>) -> R) -> Result<R, Error> {
         let guard = self.acquire()?;

@@ -10,8 +10,12 @@ fn says_so<T: std::fmt::Debug>(result: Result<T, BackendError>, call: &str) {
     assert_eq!(error.code, None);
     assert_eq!(
         error.to_string(),
-        format!("{call} failed: not supported: no MLX is linked (feature `mlx`)")
+        format!("{call} failed: {}", Support::NoMlx)
     );
+    // How to link it.
+    let text = error.to_string();
+    assert!(text.contains("feature `mlx`"), "{text}");
+    assert!(text.contains("scripts/with-mlx"), "{text}");
 }
 
 #[test]

@@ -92,8 +92,11 @@ impl Report {
         std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()).into())
     }
 
-    /// Fails if the tickets did not keep MLX within the budget.
+    /// Fails if the tickets did not keep themselves and MLX within the budget.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.tickets && self.most_held > self.budget {
+            return Err("more was admitted than the budget holds".into());
+        }
         if self.tickets && self.mlx_peak > self.budget {
             return Err("MLX's peak went over the budget: the tickets were too small".into());
         }

@@ -7,7 +7,57 @@ use std::fmt;
 /// The library brings three: [`MlxBackend`](super::MlxBackend) (MLX through `mlx-sys`),
 /// [`NoMlx`](super::NoMlx) (no MLX linked: admission only) and
 /// [`RecordingBackend`](super::RecordingBackend) (for tests). Programs on other bindings to MLX
-/// implement this trait over their own setter.
+/// implement this trait over their own setter:
+///
+/// ```
+/// use mlx_wired::ffi::{Backend, BackendError, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support};
+/// use mlx_wired::{Manager, SumPolicy};
+/// use std::sync::Arc;
+/// # mod my_mlx {
+/// #     pub fn recommended() -> u64 { 48 << 30 }
+/// #     pub fn memory_size() -> u64 { 64 << 30 }
+/// #     pub fn active_memory() -> u64 { 0 }
+/// #     pub fn set_wired_limit(_: u64) -> Result<u64, String> { Ok(0) }
+/// #     pub fn synchronize() -> Result<(), String> { Ok(()) }
+/// # }
+///
+/// #[derive(Debug)]
+/// struct MyBindings;
+///
+/// impl Backend for MyBindings {
+///     fn device(&self) -> Device {
+///         let mut device = Device::new(DeviceKind::Metal, Support::Supported);
+///         device.max_recommended_working_set_size = Some(my_mlx::recommended());
+///         device.memory_size = Some(my_mlx::memory_size());
+///         device.budget = device.max_recommended_working_set_size;
+///         device
+///     }
+///
+///     fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+///         let failed = |text| BackendError::new(format!("set_wired_limit({bytes})")).with_message(text);
+///         my_mlx::set_wired_limit(bytes).map_err(failed)
+///     }
+///
+///     fn synchronize(&self) -> Result<(), BackendError> {
+///         my_mlx::synchronize().map_err(|text| BackendError::new("synchronize()").with_message(text))
+///     }
+///
+///     fn memory(&self) -> Result<MemoryCounters, BackendError> {
+///         let mut counters = MemoryCounters::default();
+///         counters.active = my_mlx::active_memory();
+///         Ok(counters)
+///     }
+///
+///     fn exclusive(&self) -> Option<&'static str> {
+///         Some(MLX_WIRED_LIMIT)
+///     }
+/// }
+///
+/// let manager = Manager::builder().backend(Arc::new(MyBindings)).build()?;
+/// let guard = manager.ticket(&SumPolicy::new(), 1 << 30).acquire_owned()?;
+/// assert_eq!(guard.applied(), 1 << 30);
+/// # Ok::<(), mlx_wired::Error>(())
+/// ```
 ///
 /// # What the manager promises
 ///
@@ -155,7 +205,7 @@ pub enum Support {
     NoMetal3,
     /// The device has no wired memory (CUDA, CPU).
     NoWiredMemory,
-    /// No MLX is linked.
+    /// No MLX is linked; [`LINKED`](super::LINKED) says how to link it.
     NoMlx,
     /// The device could not be asked.
     Unknown,
@@ -178,7 +228,9 @@ impl fmt::Display for Support {
             }
             Self::NoMetal3 => "not supported: this GPU has no residency sets (needs Metal 3)",
             Self::NoWiredMemory => "not supported: this device has no wired memory",
-            Self::NoMlx => "not supported: no MLX is linked (feature `mlx`)",
+            Self::NoMlx => {
+                "not supported: no MLX is linked (feature `mlx`, and on Linux scripts/with-mlx or an MLX of your own)"
+            },
             Self::Unknown => "not supported: the device could not be asked",
         })
     }

@@ -11,6 +11,20 @@ use super::unlinked as mlx;
 ///
 /// Without it, [`device`] describes the machine, and the calls of this module return an error that
 /// says so.
+///
+/// # On Linux
+///
+/// The build script of `mlx-sys` knows Apple's toolchain only, so the feature alone does not build there.
+/// Either run cargo under the repository's `scripts/with-mlx`, from any package's folder: it prepares MLX's
+/// CPU build once and links it, whether or not the feature is on.
+///
+/// ```text
+/// path/to/mlx-wired/scripts/with-mlx cargo run
+/// ```
+///
+/// Or enable the feature and give cargo an MLX of your own, by a
+/// [build script override](https://doc.rust-lang.org/cargo/reference/build-scripts.html#overriding-build-scripts)
+/// for `links = "mlx"`; the repository's `scripts/mlx/README.md` says what it has to name.
 pub const LINKED: bool = cfg!(any(target_vendor = "apple", with_mlx, feature = "mlx"));
 
 /// Sets MLX's process-wide wired limit in bytes and returns the limit that was in force before.

@@ -85,7 +85,8 @@ impl Config {
         self
     }
 
-    /// The baseline, in bytes, in place of MLX's own answer; what an epoch's end sets back. Default: none.
+    /// The baseline, in bytes, in place of MLX's own answer; what an epoch's end sets back. One above the ceiling
+    /// is refused. Default: none.
     #[must_use]
     pub fn baseline_override(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.baseline_override = bytes.into();

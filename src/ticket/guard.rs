@@ -73,6 +73,10 @@ macro_rules! guard_methods {
         /// # Errors
         ///
         /// [`Error::Timeout`]; else as [`resize`](Self::resize).
+        ///
+        /// # Blocking
+        ///
+        /// As [`Ticket::admit_timeout`].
         #[track_caller]
         pub fn resize_timeout(&mut self, bytes: u64, timeout: Duration) -> Result<(), Error> {
             self.resize_with(bytes, Wait::new().timeout(timeout))
@@ -83,6 +87,10 @@ macro_rules! guard_methods {
         /// # Errors
         ///
         /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`resize`](Self::resize).
+        ///
+        /// # Blocking
+        ///
+        /// As [`Ticket::acquire_with`].
         #[track_caller]
         pub fn resize_with(&mut self, bytes: u64, wait: Wait) -> Result<(), Error> {
             let place = Location::caller();
