@@ -1,6 +1,7 @@
 //! The one error type.
 
 use crate::ffi::BackendError;
+use crate::snapshot::Contention;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub enum Error {
         waited: Duration,
         /// How many waited in the same line when it gave up, itself not counted.
         waiting: usize,
+        /// Who was in the way.
+        contention: Box<Contention>,
     },
     /// The [`CancelToken`](crate::CancelToken) was cancelled before admission.
     Cancelled {
@@ -49,6 +52,8 @@ pub enum Error {
         size: u64,
         /// What may be held at most, where the policy or the budget over all groups tells.
         capacity: Option<u64>,
+        /// Who holds and waits at present. They do not matter: it would be refused without them too.
+        contention: Box<Contention>,
     },
     /// The wait would never end: threads that wait hold what is waited for, this one among them.
     ///
@@ -62,6 +67,8 @@ pub enum Error {
         held_at: &'static Location<'static>,
         /// How many threads wait in the circle, or behind it.
         threads: usize,
+        /// The guards of those threads, and who waits.
+        contention: Box<Contention>,
     },
     /// A group cannot count this demand.
     GroupFull {
@@ -172,6 +179,18 @@ impl fmt::Display for Capacity {
     }
 }
 
+/// Who is in the way, behind the rest of a message; nothing if nobody is.
+struct After<'a>(&'a Contention);
+
+impl fmt::Display for After<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.holders.is_empty() && self.0.queue.is_empty() {
+            return Ok(());
+        }
+        write!(f, ". {}", self.0)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -181,13 +200,15 @@ impl fmt::Display for Error {
                 capacity,
                 waited,
                 waiting,
+                contention,
             } => write!(
                 f,
                 "{} not admitted within {waited:.1?}: {}{} in use, {waiting} more waiting; wait longer, \
-                 ask for less, or release guards that are no longer needed",
+                 ask for less, or release guards that are no longer needed{}",
                 Bytes(*requested),
                 Bytes(*in_use),
                 Capacity(*capacity),
+                After(contention),
             ),
             Self::Cancelled { requested, waited } => write!(
                 f,
@@ -206,25 +227,35 @@ impl fmt::Display for Error {
                 Bytes(*in_use),
                 Capacity(*capacity),
             ),
-            Self::NeverAdmissible { size, capacity } => {
+            Self::NeverAdmissible {
+                size,
+                capacity,
+                contention,
+            } => {
                 write!(f, "{} can never be admitted", Bytes(*size))?;
                 if let Some(capacity) = capacity {
                     write!(f, ": the policy's capacity is {}", Bytes(*capacity))?;
                 }
-                write!(f, "; split the work into smaller tickets or raise the cap")
+                write!(
+                    f,
+                    "; split the work into smaller tickets or raise the cap{}",
+                    After(contention)
+                )
             }
             Self::WouldDeadlock {
                 requested,
                 held,
                 held_at,
                 threads,
+                contention,
             } => write!(
                 f,
                 "waiting for {} would never end: {threads} waiting threads hold what they wait for, among it {} \
                  acquired at {held_at}; acquire before entering the pool, or run the inner parallelism in a pool \
-                 of its own",
+                 of its own{}",
                 Bytes(*requested),
                 Bytes(*held),
+                After(contention),
             ),
             Self::GroupFull {
                 what: GroupLimit::Bytes,
@@ -282,6 +313,9 @@ impl std::error::Error for Error {
         }
     }
 }
+
+// It travels through every acquire's result.
+static_assertions::const_assert!(size_of::<Error>() <= 88);
 
 #[cfg(test)]
 mod tests {

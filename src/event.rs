@@ -1,19 +1,24 @@
 //! Events: what the manager does, as it does it.
 
+use crate::Snapshot;
 use crate::sync::Ordering;
+use crate::sync::ThreadId;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use arc_swap::ArcSwap;
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One thing that happened in a [`Manager`](crate::Manager). Sizes in bytes.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Event {
     /// Counts the manager's events, from 0.
     pub sequence: u64,
     /// When, on the manager's clock.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::instant"))]
     pub time: Instant,
     /// What happened.
     pub kind: EventKind,
@@ -23,6 +28,16 @@ pub struct Event {
     pub size: Option<u64>,
     /// Its policy's label.
     pub policy: Option<Arc<str>>,
+    /// Its name.
+    pub label: Option<Arc<str>>,
+    /// Where it is acquired or resized, if the event is of an acquire or a resize.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place::optional"))]
+    pub place: Option<&'static Location<'static>>,
+    /// The thread that acquires or releases, also where another thread admits it; else the one that does what is told.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
+    pub thread: ThreadId,
+    /// That thread's name.
+    pub thread_name: Option<Arc<str>>,
     /// The baseline that counts at that moment.
     pub baseline: u64,
     /// The limit that the live guards call for, before any clamp.
@@ -37,6 +52,7 @@ pub struct Event {
 
 /// What an [`Event`] tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum EventKind {
     /// An epoch began with this baseline; again when MLX's own answer differs.
@@ -49,6 +65,14 @@ pub enum EventKind {
     AdmissionCancelled,
     /// A waiting acquire's deadline came.
     AdmissionTimedOut,
+    /// An acquire has waited for longer than [`Config::stall_after`](crate::Config::stall_after). Once for each wait.
+    WaitStalled {
+        /// How long it has waited.
+        #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+        waited: Duration,
+        /// The whole state then: who holds what it waits for.
+        snapshot: Arc<Snapshot>,
+    },
     /// A guard began to live.
     TicketStarted,
     /// A guard was released.

@@ -12,15 +12,17 @@
 //!
 //! The owner stores the place, then the number with Release. A reader loads the number with Acquire, the place, and
 //! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
-//! at worst to the one acquired while the reader looked.
+//! at worst to the one acquired while the reader looked. When a guard was acquired is stored after that, and only for
+//! guards that came by the lock; it is 0, unknown, whenever the slot changes hands.
 
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, current_thread, thread_local};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 type Place = &'static Location<'static>;
 
@@ -43,6 +45,12 @@ struct Slot {
 struct Slab {
     slots: [Slot; SLOTS],
     owner: std::sync::Mutex<Option<Thread>>,
+    /// When the slots' guards were acquired, where that is known: see [`encode`].
+    since: [AtomicU64; SLOTS],
+    /// The slots of guards that were leaked on purpose.
+    leaked: AtomicU64,
+    /// The owner has ended, with guards still recorded.
+    ended: AtomicBool,
 }
 
 impl Slab {
@@ -55,6 +63,9 @@ impl Slab {
                 }
             }; SLOTS],
             owner: std::sync::Mutex::new(None),
+            since: [const { AtomicU64::new(0) }; SLOTS],
+            leaked: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -97,6 +108,14 @@ thread_local! {
     static GIVE_BACK: GiveBack = const { GiveBack(Cell::new(None)) };
 }
 
+/// The calling thread's name. Told of once for each thread; none while its locals are being destroyed.
+pub(crate) fn thread_name() -> Option<Arc<str>> {
+    std::thread_local! {
+        static NAME: Option<Arc<str>> = std::thread::current().name().map(Arc::from);
+    }
+    NAME.try_with(Clone::clone).ok().flatten()
+}
+
 /// Gives the thread's slab back when the thread ends.
 struct GiveBack(Cell<Option<&'static Slab>>);
 
@@ -105,6 +124,8 @@ impl Drop for GiveBack {
         let Some(slab) = self.0.take() else { return };
         // A guard that still lives keeps the slab: it may yet be released by another local's destructor.
         if slab.is_used() {
+            // Told to people: it orders nothing.
+            slab.ended.store(true, Ordering::Relaxed);
             return;
         }
         // In a model the local may be gone; then nobody reaches the slab by it.
@@ -192,9 +213,47 @@ pub(crate) fn forget_slot(record: Record) {
     });
 }
 
+/// Adds to a guard's record when it was acquired; for one in a slot, on its own thread.
+pub(crate) fn note_since(record: Record, at: Instant) {
+    if record.is_slot() {
+        // A reader that misses it says that the time is unknown.
+        return LOCAL.with(|local| {
+            local.slab.get().since[record.0 as usize].store(encode(at), Ordering::Relaxed);
+        });
+    }
+    if let Some(listed) = LISTED
+        .lock()
+        .as_mut()
+        .and_then(|all| all.get_mut(&record.0))
+    {
+        listed.since = Some(at);
+    }
+}
+
+/// Notes that a guard was leaked on purpose; one in a slot, on its own thread.
+pub(crate) fn note_leak(record: Record) {
+    if record.is_slot() {
+        return LOCAL.with(|local| {
+            // The slot is never free again, so the mark never has to go.
+            let slab = local.slab.get();
+            slab.leaked.fetch_or(1 << record.0, Ordering::Relaxed);
+        });
+    }
+    if let Some(listed) = LISTED
+        .lock()
+        .as_mut()
+        .and_then(|all| all.get_mut(&record.0))
+    {
+        listed.leaked = true;
+    }
+}
+
 /// Forgets a guard wherever it is recorded; one in a slot, on its own thread.
 pub(crate) fn forget(record: Record) {
     if record.is_slot() {
+        LOCAL.with(|local| {
+            local.slab.get().since[record.0 as usize].store(0, Ordering::Relaxed);
+        });
         return forget_slot(record);
     }
     if record.is_bound() {
@@ -239,6 +298,8 @@ struct Listed {
     thread: Thread,
     /// Released wherever it is dropped: no thread holds it.
     owned: bool,
+    since: Option<Instant>,
+    leaked: bool,
 }
 
 fn list(ticket: u64, place: Place) -> Record {
@@ -261,6 +322,8 @@ fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
         place,
         thread: current_thread(),
         owned,
+        since: None,
+        leaked: false,
     };
     LISTED.lock().get_or_insert_default().insert(key, listed);
     Record(key)
@@ -275,6 +338,12 @@ pub(crate) struct Seen {
     pub(crate) thread: Thread,
     /// It belongs to its thread: only that thread can release it.
     pub(crate) bound: bool,
+    /// When it was acquired, if that was recorded.
+    pub(crate) since: Option<Instant>,
+    /// It was leaked on purpose.
+    pub(crate) leaked: bool,
+    /// Its thread has ended, so a bound one can no longer be released.
+    pub(crate) ended: bool,
 }
 
 /// Every recorded guard of the process.
@@ -289,7 +358,7 @@ pub(crate) fn all() -> Vec<Seen> {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let Some(thread) = owner else { continue };
-        seen.extend(slab.slots.iter().filter_map(|slot| slot.read(&thread)));
+        seen.extend((0..SLOTS).filter_map(|index| slab.read(index, &thread)));
     }
     if let Some(listed) = &*LISTED.lock() {
         seen.extend(listed.values().map(|listed| Seen {
@@ -297,16 +366,21 @@ pub(crate) fn all() -> Vec<Seen> {
             place: listed.place,
             thread: listed.thread.clone(),
             bound: !listed.owned,
+            since: listed.since,
+            leaked: listed.leaked,
+            ended: false,
         }));
     }
     seen
 }
 
-impl Slot {
-    fn read(&self, thread: &Thread) -> Option<Seen> {
-        let ticket = self.ticket.load(Ordering::Acquire);
-        let place = self.place.load(Ordering::Acquire);
-        if ticket == 0 || self.ticket.load(Ordering::Acquire) != ticket {
+impl Slab {
+    fn read(&self, index: usize, thread: &Thread) -> Option<Seen> {
+        let slot = &self.slots[index];
+        let ticket = slot.ticket.load(Ordering::Acquire);
+        let place = slot.place.load(Ordering::Acquire);
+        let since = self.since[index].load(Ordering::Relaxed);
+        if ticket == 0 || slot.ticket.load(Ordering::Acquire) != ticket {
             return None;
         }
         // SAFETY: `place` was stored before the ticket's number that was loaded with Acquire, or later; every value
@@ -317,6 +391,36 @@ impl Slot {
             place,
             thread: thread.clone(),
             bound: true,
+            since: decode(since),
+            leaked: self.leaked.load(Ordering::Relaxed) & (1 << index) != 0,
+            ended: self.ended.load(Ordering::Relaxed),
         })
+    }
+}
+
+/// What [`encode`] gives for the origin, so that times before it are numbers too.
+const AT_ORIGIN: u64 = 1 << 62;
+
+/// A process-wide moment from which recorded times count.
+fn origin() -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    *ORIGIN.get_or_init(Instant::now)
+}
+
+/// A time as a number that is not 0.
+fn encode(at: Instant) -> u64 {
+    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let origin = origin();
+    match at.checked_duration_since(origin) {
+        Some(after) => AT_ORIGIN.saturating_add(nanos(after)),
+        None => AT_ORIGIN.saturating_sub(nanos(origin - at)).max(1),
+    }
+}
+
+fn decode(number: u64) -> Option<Instant> {
+    match number.checked_sub(AT_ORIGIN) {
+        Some(after) => origin().checked_add(Duration::from_nanos(after)),
+        None if number == 0 => None,
+        None => origin().checked_sub(Duration::from_nanos(AT_ORIGIN - number)),
     }
 }

@@ -13,14 +13,16 @@ pub(crate) mod registry;
 mod release;
 mod session;
 mod shared;
+mod snapshot;
 mod standing;
 pub(crate) mod user_code;
+mod wait_times;
 mod waiting;
 pub(crate) mod word;
 
 pub use config::{Config, OnApplyFailure, WireMode};
 pub use queue::{CancelToken, Waiting};
-pub use registry::Holder;
+pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
 
 use self::core::{Core, Locked};
@@ -33,6 +35,7 @@ use crate::policy::formula::Basis;
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
 use crate::ticket::{OwnedGuard, Ticket};
+use crate::trace;
 use std::fmt;
 use std::time::Duration;
 
@@ -70,6 +73,7 @@ pub(crate) struct Inner {
 
 /// What a manager has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Calls of the setter.
@@ -80,15 +84,24 @@ pub struct Stats {
     pub clamped: u64,
     /// Times MLX had another limit than the one set last.
     pub foreign_changes: u64,
+    /// Acquires and resizes that were covered by another thread's call of the setter, without one of their own.
+    pub coalesced: u64,
+    /// Acquires and resizes that succeeded under the lock; those that changed nothing for others needed none, and are not
+    /// counted.
+    pub admissions: u64,
     /// Acquires that waited for admission.
     pub waits: u64,
     /// Waits that ended with a deadline.
     pub timeouts: u64,
     /// Waits that were cancelled.
     pub cancellations: u64,
+    /// Waits that went on for longer than [`Config::stall_after`].
+    pub stalls: u64,
     /// The longest wait for admission that ended with a guard.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
     pub longest_wait: Duration,
     /// The sum of those waits.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
     pub total_wait: Duration,
 }
 
@@ -421,7 +434,8 @@ impl Inner {
         ticket: Option<&Ticket>,
         fill: impl FnOnce(&mut Event),
     ) {
-        if !self.events.is_watched() {
+        let (watched, traced) = (self.events.is_watched(), trace::wants(&kind));
+        if !watched && !traced {
             return;
         }
         let mut event = Event {
@@ -431,6 +445,10 @@ impl Inner {
             ticket: ticket.map(Ticket::id),
             size: ticket.map(Ticket::bytes),
             policy: ticket.map(|ticket| ticket.policy_label().clone()),
+            label: ticket.and_then(Ticket::label_text),
+            place: None,
+            thread: crate::sync::current_thread().id(),
+            thread_name: crate::holders::thread_name(),
             baseline: core.baseline(),
             desired: None,
             applied: None,
@@ -438,7 +456,12 @@ impl Inner {
             waiters: core.waiters(),
         };
         fill(&mut event);
-        self.events.emit(event);
+        if traced {
+            core.traced.push(&event);
+        }
+        if watched {
+            self.events.emit(event);
+        }
     }
 
     /// Whether a release that may lower the limit synchronises.

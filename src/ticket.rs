@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 /// What a live guard does to the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Kind {
     /// Work: raises the limit while it lives.
@@ -354,6 +355,10 @@ impl Ticket {
         }
         ticket.describe(|about| about.bytes = bytes);
         ticket.of_kind(self.kind)
+    }
+
+    pub(crate) fn label_text(&self) -> Option<Arc<str>> {
+        self.info.about.label.clone()
     }
 
     pub(crate) fn manager(&self) -> &Arc<Inner> {

@@ -17,6 +17,7 @@
 //! | `measure.rs` | how much memory a fold needs, and the tickets that follow |
 //! | `sweep.rs` | all folds in rayon's workers: where tickets are acquired |
 //! | `progress.rs` | the bars |
+//! | `timeline.rs` | what `--timeline` records and writes |
 //! | `report.rs` | the table, and the same for machines |
 #![allow(
     clippy::print_stdout,
@@ -38,6 +39,8 @@ mod progress;
 mod report;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod sweep;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod timeline;
 
 use std::process::ExitCode;
 
@@ -87,10 +90,16 @@ fn run(options: &options::Options) -> Result<(), Failure> {
     let wines = data::Wines::load();
     let folds = data::folds(wines.count(), options.folds);
     let measured = measure::measure(&wines, &folds, options)?;
+    let timeline = options.timeline.as_deref().map(timeline::start);
+    let timeline = timeline.transpose()?;
     let outcome = sweep::run(&measured, &folds, options)?;
+    let written = timeline.map(timeline::Timeline::write).transpose()?;
 
     let report = report::Report::new(&wines, &measured, &outcome, options);
     print!("{report}");
+    if let Some(written) = written {
+        print!("{written}");
+    }
     if let Some(file) = &options.json {
         report.write_json(file)?;
     }

@@ -17,6 +17,8 @@ usage: scripts/with-mlx cargo run --release --example train -- [OPTIONS]
   --epochs N       passes over the training rows, 1 to 100000; default 60
   --quick          a short setting: 20 epochs, unless --epochs says otherwise
   --json FILE      writes the final table for machines, sizes in bytes, times in seconds
+  --timeline DIR   records guards, waits and memory, and writes a page with charts, a trace for Perfetto and
+                   tables into DIR; needs cargo's --features timeline, before the --
   --help           this text
 
 exit status: 0; 1 if something failed or MLX's peak went over the budget; 2 for a bad argument
@@ -36,6 +38,7 @@ pub(crate) struct Options {
     pub(crate) folds: usize,
     pub(crate) epochs: usize,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) timeline: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,7 @@ pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
         folds: DEFAULT_FOLDS,
         epochs: DEFAULT_EPOCHS,
         json: None,
+        timeline: None,
     };
     let (mut quick, mut epochs) = (false, None);
     let mut parser = lexopt::Parser::from_env();
@@ -76,6 +80,11 @@ pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
             Long("epochs") => epochs = Some(number(&mut parser, "--epochs", 1, 100_000)?),
             Long("quick") => quick = true,
             Long("json") => options.json = Some(writable(parser.value()?.into())?),
+            Long("timeline") if !cfg!(feature = "timeline") => {
+                let problem = "--timeline needs the feature: cargo run --release --features timeline --example train";
+                return Err(problem.into());
+            }
+            Long("timeline") => options.timeline = Some(folder(parser.value()?.into())?),
             Long("help") | Short('h') => return Ok(Parsed::Help),
             other => return Err(other.unexpected()),
         }
@@ -102,6 +111,13 @@ fn bytes(parser: &mut lexopt::Parser, name: &str) -> Result<u64, lexopt::Error> 
     let value = parser.value()?;
     let wrong = |_| format!("{name} takes bytes, such as 67108864, not {value:?}");
     Ok(value.parse().map_err(wrong)?)
+}
+
+/// Makes the folder now, in place of failing after the training.
+fn folder(folder: PathBuf) -> Result<PathBuf, lexopt::Error> {
+    let problem = |error| format!("--timeline {}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(problem)?;
+    Ok(folder)
 }
 
 /// Refuses now what would only fail after the training.

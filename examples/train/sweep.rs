@@ -74,6 +74,7 @@ pub(crate) fn run(
         .transpose()?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
+        .thread_name(|n| format!("worker {n}"))
         .build()?;
     let bars = Bars::new(folds.len(), options.epochs);
     let (running, held) = (Gauge::default(), Gauge::default());

@@ -143,6 +143,7 @@ impl fmt::Display for DeviceKind {
 
 /// Whether a wired limit has an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Support {
     /// Metal with residency sets: macOS 15, iOS 18 or later, on a GPU of the Metal 3 family.
@@ -185,6 +186,7 @@ impl fmt::Display for Support {
 
 /// MLX's memory counters and limits, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MemoryCounters {
     /// Live arrays.

@@ -9,10 +9,10 @@ use super::waiting::Place;
 use super::word::Word;
 use crate::Error;
 use crate::error::GroupLimit;
-use crate::event::EventKind;
+use crate::event::{Event, EventKind};
 use crate::ticket::{Ticket, Wait};
 use std::panic::Location;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How an acquire may wait.
 #[derive(Debug, Clone)]
@@ -28,10 +28,19 @@ pub(crate) struct Admission {
     /// The group's word at admission.
     pub(crate) word: Word,
     pub(crate) waited: Duration,
+    /// When it was admitted, where that is known: after a wait, or while somebody watches.
+    pub(crate) since: Option<Instant>,
     /// What the group called for at admission.
     pub(crate) wanted: u64,
     /// The epoch at admission; 0 if none was open.
     pub(crate) epoch: u64,
+}
+
+/// A wait for admission that ended with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waited {
+    pub(super) time: Duration,
+    pub(super) until: Instant,
 }
 
 /// What became of a new demand.
@@ -62,6 +71,7 @@ impl Inner {
         let demand = Demand {
             ticket,
             from: Some(from),
+            waiter: None,
         };
         if ticket.bytes() > from.bytes() {
             return self.enter(demand, patience, place);
@@ -71,10 +81,10 @@ impl Inner {
         }
         let mut core = self.lock();
         // Less than what was covered needs no cover. It cannot fail either: what it frees may be given away at once.
-        let word = self.count(&mut core, demand);
+        let word = self.count(&mut core, demand, place);
         self.pump(&mut core, ticket.group().index);
         self.settle(&mut core);
-        Ok(self.admission(&core, ticket, word, Duration::ZERO))
+        Ok(self.admission(&core, ticket, word, None))
     }
 
     fn enter(
@@ -87,28 +97,32 @@ impl Inner {
             return Err(Error::Reentrant);
         }
         self.claim()?;
-        let group = demand.ticket.group();
+        let ticket = demand.ticket;
+        let group = ticket.group();
         let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
         let decided = self.admit(&mut core, demand, patience, place);
         drop(judge);
         self.revisit(&mut core);
-        match decided? {
-            Entered::Admitted(word) => self.cover(
-                &mut core,
-                demand,
-                word,
-                Duration::ZERO,
-                patience.waits,
-                None,
-            ),
-            Entered::Queued(place) => {
+        match decided {
+            Err(error) => {
+                drop(core);
+                Err(self.explained(error, ticket))
+            }
+            Ok(Entered::Admitted(word)) => {
+                self.cover(&mut core, demand, word, None, patience.waits, None)
+            }
+            Ok(Entered::Queued(place)) => {
                 drop(core);
                 let word = self.wait(&place, patience)?;
-                let since = place.waiter.since;
-                let waited = self.clock.now().saturating_duration_since(since);
+                let until = self.clock.now();
+                let waited = Waited {
+                    time: until.saturating_duration_since(place.waiter.since),
+                    until,
+                };
                 let mut core = self.lock();
-                self.cover(&mut core, demand, word, waited, true, Some(place.key))
+                core.note_wait(waited.time);
+                self.cover(&mut core, demand, word, Some(waited), true, Some(place.key))
             }
         }
     }
@@ -128,14 +142,7 @@ impl Inner {
             || core.judges_all(self)
             || !self.holds(&core, ticket, word.sum());
         if !redo {
-            return self.cover(
-                &mut core,
-                ticket.into(),
-                word,
-                Duration::ZERO,
-                patience.waits,
-                None,
-            );
+            return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);
         }
         // Under the lock the demand is judged, counted and told of properly, or refused.
         core.subtract(ticket);
@@ -182,7 +189,7 @@ impl Inner {
             verdict
         };
         let entered = match verdict {
-            Ok(Verdict::Admit) => self.start(core, demand).map(Entered::Admitted),
+            Ok(Verdict::Admit) => self.start(core, demand, place).map(Entered::Admitted),
             Ok(Verdict::Wait) => self
                 .enqueue(core, demand, patience, place)
                 .map(Entered::Queued),
@@ -203,13 +210,18 @@ impl Inner {
     }
 
     /// Counts an admitted demand and tells of it.
-    pub(super) fn start(&self, core: &mut Locked<'_>, demand: Demand<'_>) -> Result<Word, Error> {
+    pub(super) fn start(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+        place: &'static Location<'static>,
+    ) -> Result<Word, Error> {
         if !core.can_count(demand.ticket, demand.from) {
             return Err(full(GroupLimit::Bytes, demand.ticket));
         }
         let index = demand.ticket.group().index;
         let foreseen = core.group_mut(index).foreseen.take();
-        let word = self.count(core, demand);
+        let word = self.count(core, demand, place);
         let state = core.group_mut(index);
         if let Some(Foreseen { baseline, limit }) = foreseen {
             state.answered = Some((state.version, baseline, limit));
@@ -218,20 +230,36 @@ impl Inner {
     }
 
     /// [`start`](Self::start) for a demand that the state word can hold.
-    fn count(&self, core: &mut Locked<'_>, demand: Demand<'_>) -> Word {
-        let Demand { ticket, from } = demand;
+    fn count(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+        place: &'static Location<'static>,
+    ) -> Word {
+        let Demand {
+            ticket,
+            from,
+            waiter,
+        } = demand;
+        let who = |event: &mut Event| {
+            event.place = Some(place);
+            if let Some(waiter) = waiter {
+                event.thread = waiter.thread;
+                event.thread_name = waiter.thread_name.clone();
+            }
+        };
         if let Some(from) = from {
             let word = core.replace(from, ticket);
             let kind = EventKind::TicketResized { from: from.bytes() };
-            self.emit(core, kind, Some(ticket), |_| {});
+            self.emit(core, kind, Some(ticket), who);
             return word;
         }
         if ticket.kind().is_driving() && self.is_watched() {
             self.open_epoch(core);
         }
-        self.emit(core, EventKind::AdmissionGranted, Some(ticket), |_| {});
+        self.emit(core, EventKind::AdmissionGranted, Some(ticket), who);
         let word = core.add(ticket);
-        self.emit(core, EventKind::TicketStarted, Some(ticket), |_| {});
+        self.emit(core, EventKind::TicketStarted, Some(ticket), who);
         word
     }
 

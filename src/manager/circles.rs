@@ -48,7 +48,7 @@ impl Inner {
                 return Ok(());
             }
             if self.stands(core, &waits, Some(key)) {
-                return Err(would_deadlock(newcomer, &waits.holders, &stuck));
+                return Err(self.would_deadlock(core, newcomer, waits, &stuck));
             }
         }
     }
@@ -64,10 +64,11 @@ impl Inner {
             if !self.stands(core, &waits, None) {
                 continue;
             }
+            let (key, waiter) = (*key, Arc::clone(waiter));
             let group = waiter.ticket.group().clone();
-            core.group_mut(group.index).queue.remove(key);
-            let error = would_deadlock(waiter, &waits.holders, &stuck);
-            self.resolve(core, waiter, Err(error));
+            core.group_mut(group.index).queue.remove(&key);
+            let error = self.would_deadlock(core, &waiter, waits, &stuck);
+            self.resolve(core, &waiter, Err(error));
             // Those behind it may fit.
             self.pump(core, group.index);
         }
@@ -190,25 +191,34 @@ impl Inner {
             Ok(Verdict::Wait)
         )
     }
-}
 
-fn would_deadlock(waiter: &Waiter, holders: &[Holder], stuck: &HashSet<ThreadId>) -> Error {
-    let group = waiter.ticket.group().index;
-    // The waiter's own guard first, then one in the group it waits for; the largest of those.
-    let culprit = holders
-        .iter()
-        .filter(|holder| stuck.contains(&holder.thread))
-        .max_by_key(|holder| {
+    fn would_deadlock(
+        &self,
+        core: &Locked<'_>,
+        waiter: &Waiter,
+        waits: Waits,
+        stuck: &HashSet<ThreadId>,
+    ) -> Error {
+        let group = waiter.ticket.group().index;
+        let mut holders = waits.holders;
+        holders.retain(|holder| stuck.contains(&holder.thread));
+        // The waiter's own guard first, then one in the group it waits for; the largest of those.
+        let culprit = holders.iter().max_by_key(|holder| {
             (
                 holder.thread == waiter.thread,
                 holder.group == group,
                 holder.bytes,
             )
         });
-    Error::WouldDeadlock {
-        requested: waiter.ticket.bytes(),
-        held: culprit.map_or(0, |holder| holder.bytes),
-        held_at: culprit.map_or(waiter.place, |holder| holder.place),
-        threads: stuck.len(),
+        let (held, held_at) = culprit.map_or((0, waiter.place), |it| (it.bytes, it.place));
+        let mut contention = self.contention(core, group, None);
+        contention.name(holders);
+        Error::WouldDeadlock {
+            requested: waiter.ticket.bytes(),
+            held,
+            held_at,
+            threads: stuck.len(),
+            contention,
+        }
     }
 }

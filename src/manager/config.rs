@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// Whether a manager sets MLX's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum WireMode {
     /// Where the device has wired memory. `MLX_WIRED=never` in the environment turns it into
@@ -52,6 +53,7 @@ pub struct Config {
     pub(crate) budget: Option<u64>,
     pub(crate) overtaking: u64,
     pub(crate) housekeeping: bool,
+    pub(crate) stall_after: Option<Duration>,
 }
 
 impl Default for Config {
@@ -70,6 +72,7 @@ impl Default for Config {
             budget: None,
             overtaking: 0,
             housekeeping: true,
+            stall_after: None,
         }
     }
 }
@@ -161,6 +164,15 @@ impl Config {
     #[must_use]
     pub fn housekeeping(mut self, on: bool) -> Self {
         self.housekeeping = on;
+        self
+    }
+
+    /// After how long a wait for admission counts as stalled: then
+    /// [`EventKind::WaitStalled`](crate::EventKind::WaitStalled) tells of it once, with a snapshot. The waiting thread wakes
+    /// for that; no other is started. It counts for waits that begin later. Default: never.
+    #[must_use]
+    pub fn stall_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.stall_after = time.into();
         self
     }
 

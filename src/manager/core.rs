@@ -2,6 +2,7 @@
 
 use super::config::{Config, WireMode};
 use super::group::{Group, GroupKey, GroupState};
+use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
 use crate::clock::Waker;
@@ -9,6 +10,7 @@ use crate::ffi::BackendError;
 use crate::policy::formula::Basis;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::ticket::Ticket;
+use crate::trace::Kept;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
@@ -58,6 +60,9 @@ pub(crate) struct Core {
     /// Groups whose queue and limit must be examined, since a guard was released inside user code.
     pub(crate) revisit: Vec<Arc<Group>>,
     pub(crate) stats: Stats,
+    pub(crate) wait_times: WaitRecord,
+    /// Told to `tracing` when the lock is free.
+    pub(crate) traced: Kept,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
     /// Counts the holds of the lock, for [`Locked::was_disturbed`].
@@ -160,6 +165,12 @@ pub(crate) struct Failure {
 }
 
 impl Core {
+    /// Notes a wait that ended with a guard.
+    pub(crate) fn note_wait(&mut self, waited: Duration) {
+        self.stats.note_wait(waited);
+        self.wait_times.record(waited);
+    }
+
     pub(crate) fn group(&self, index: usize) -> &GroupState {
         self.groups[index]
             .as_ref()
@@ -480,7 +491,13 @@ impl<'a> Locked<'a> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
+        let core = self.core.as_mut();
+        let traced = core.map(|core| std::mem::take(&mut core.traced));
         self.release();
+        // Only here: in `unlocked` the thread may be in a session, or hold a judge.
+        if let Some(traced) = traced {
+            traced.report();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From admission to the guard: the limit must cover the demand first.
 
 use super::Inner;
-use super::admission::Admission;
+use super::admission::{Admission, Waited};
 use super::core::{Cover, Locked, Uncovered};
 use super::judge::Demand;
 use super::waiting::next_key;
@@ -21,18 +21,18 @@ impl Inner {
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         at_admission: Word,
-        waited: Duration,
+        waited: Option<Waited>,
         waits: bool,
         mut key: Option<u64>,
     ) -> Result<Admission, Error> {
         let ticket = demand.ticket;
-        core.stats.note_wait(waited);
         // While something is owed or somebody watches, every transition is a session of its own.
         // A running session decides again anyway.
         let mut looked = core.busy || !core.routes_closed(self);
         if looked {
             self.ask_again(core, ticket);
         }
+        let (mut slept, mut called) = (false, false);
         let failure = loop {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
             match uncovered.map(|uncovered| &uncovered.cover) {
@@ -56,9 +56,11 @@ impl Inner {
                 let turn = self.turn.load(Ordering::Acquire);
                 core.unlocked(|| crate::sync::wait(&self.turn, turn));
                 core.sleepers -= 1;
+                slept = true;
             } else {
                 core.busy = true;
                 self.session(core);
+                called = true;
             }
             looked = true;
         };
@@ -73,6 +75,10 @@ impl Inner {
                 source: failure.error,
             });
         }
+        core.stats.admissions += 1;
+        if slept && !called {
+            core.stats.coalesced += 1;
+        }
         Ok(self.admission(core, ticket, at_admission, waited))
     }
 
@@ -82,12 +88,16 @@ impl Inner {
         core: &Locked<'_>,
         ticket: &Ticket,
         at_admission: Word,
-        waited: Duration,
+        waited: Option<Waited>,
     ) -> Admission {
         let state = core.group(ticket.group().index);
         Admission {
             word: at_admission,
-            waited,
+            waited: waited.map_or(Duration::ZERO, |waited| waited.time),
+            since: match waited {
+                Some(waited) => Some(waited.until),
+                None => self.is_watched().then(|| self.clock.now()),
+            },
             wanted: state.limit(at_admission, core.baseline()),
             epoch: if core.epoch.open {
                 core.epoch.number
@@ -122,7 +132,7 @@ impl Inner {
 
     /// `try_acquire` found another's setter call in flight: the demand goes again.
     fn withdraw(&self, core: &mut Locked<'_>, demand: Demand<'_>, key: Option<u64>) -> Error {
-        let Demand { ticket, from } = demand;
+        let Demand { ticket, from, .. } = demand;
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }

@@ -1,13 +1,15 @@
 //! Whether a demand may join its group: what policies, the budget over all groups and the state word say.
 
 use super::config::WireMode;
-use super::core::Locked;
+use super::core::{Core, Locked};
 use super::group::Foreseen;
+use super::queue::Waiter;
 use super::word::{MAX_DRIVING, MAX_SUM};
 use super::{Inner, user_code};
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::EventKind;
+use crate::policy::formula::Resolved;
 use crate::policy::{Context, Sizes};
 use crate::ticket::Ticket;
 
@@ -24,11 +26,17 @@ pub(super) struct Demand<'a> {
     pub(super) ticket: &'a Ticket,
     /// What a resized guard holds until then.
     pub(super) from: Option<&'a Ticket>,
+    /// Who has waited for it, if it was in the queue.
+    pub(super) waiter: Option<&'a Waiter>,
 }
 
 impl<'a> From<&'a Ticket> for Demand<'a> {
     fn from(ticket: &'a Ticket) -> Self {
-        Self { ticket, from: None }
+        Self {
+            ticket,
+            from: None,
+            waiter: None,
+        }
     }
 }
 
@@ -285,14 +293,19 @@ impl Inner {
             return Err(Error::NeverAdmissible {
                 size: ticket.bytes(),
                 capacity,
+                contention: self.contention(core, ticket.group().index, None),
             });
         }
         Ok(())
     }
 
     /// The most that the ticket's group may hold, where its policy tells.
-    fn capacity(&self, core: &Locked<'_>, ticket: &Ticket) -> Option<u64> {
-        let formula = ticket.formula().resolve(core.budget);
+    fn capacity(&self, core: &Core, ticket: &Ticket) -> Option<u64> {
+        self.capacity_of(core, ticket.formula().resolve(core.budget))
+    }
+
+    /// The same of a formula.
+    pub(crate) fn capacity_of(&self, core: &Core, formula: Resolved) -> Option<u64> {
         let admitted = formula.admitted(core.admission_baseline());
         formula.can_refuse().then(|| admitted.saturating_sub(1))
     }

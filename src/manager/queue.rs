@@ -18,8 +18,11 @@ pub(crate) struct Waiter {
     pub(crate) since: Instant,
     pub(crate) place: &'static Location<'static>,
     pub(crate) thread: ThreadId,
+    pub(crate) thread_name: Option<Arc<str>>,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
+    /// When it counts as stalled.
+    pub(crate) stalls_at: Option<Instant>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
@@ -31,6 +34,7 @@ impl Waiter {
         Demand {
             ticket: &self.ticket,
             from: self.from.as_ref(),
+            waiter: Some(self),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use super::Inner;
 use crate::holders::{self, Seen};
-use crate::sync::{Arc, ThreadId};
+use crate::sync::{Arc, Ordering, ThreadId};
 use crate::ticket::Kind;
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
+use std::sync::atomic::fence;
+use std::time::{Duration, Instant};
 
 /// What people want to know of a ticket.
 #[derive(Debug, Clone)]
@@ -45,7 +47,8 @@ impl Registry {
 }
 
 /// One live guard, as [`Manager::holders`](crate::Manager::holders) tells it. Sizes in bytes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Holder {
     /// Its ticket's [id](crate::Ticket::id).
@@ -59,35 +62,73 @@ pub struct Holder {
     /// Its ticket's name.
     pub label: Option<Arc<str>>,
     /// Where it was acquired.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place"))]
     pub place: &'static Location<'static>,
     /// The thread that acquired it.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
     pub thread: ThreadId,
     /// That thread's name.
     pub thread_name: Option<String>,
     /// Whether only that thread can release it.
     pub bound: bool,
-    pub(crate) group: usize,
+    /// How long it has been held, where that was recorded: after a wait, or while somebody watched.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serialize::duration::optional")
+    )]
+    pub age: Option<Duration>,
+    /// Whether somebody can still release it.
+    pub state: HolderState,
+    /// The number of its group, as in [`Snapshot::groups`](crate::Snapshot::groups).
+    pub group: usize,
+}
+
+/// Whether somebody can still release a live guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum HolderState {
+    /// Somebody may. An owned guard that was forgotten ([`std::mem::forget`], a cycle of references) looks like this too.
+    Held,
+    /// It was [leaked](crate::Guard::leak) on purpose.
+    Leaked,
+    /// It was forgotten: a borrowed guard whose ticket is gone, or whose thread has ended. Nobody can release it.
+    Forgotten,
 }
 
 impl Inner {
     /// Who holds what, the largest first. What others do meanwhile may be missing or already gone.
     pub(crate) fn holders(&self) -> Vec<Holder> {
-        let seen = holders::all();
-        let registry = self.tickets.lock();
-        let mut holders: Vec<Holder> = seen
-            .into_iter()
-            .filter_map(|seen| {
-                let about = registry.tickets.get(&seen.ticket)?;
-                Some(Holder::new(&seen, about))
-            })
-            .collect();
+        let now = self.clock.now();
+        let mut holders: Vec<Holder> = {
+            let seen = holders::all();
+            let registry = self.tickets.lock();
+            seen.into_iter()
+                .filter_map(|seen| {
+                    let about = registry.tickets.get(&seen.ticket)?;
+                    Some(Holder::new(&seen, about, now))
+                })
+                .collect()
+        };
+        let is_forgotten = |holder: &Holder| holder.state == HolderState::Forgotten;
+        if holders.iter().any(is_forgotten) {
+            // Who releases a guard and then drops its ticket is not to be blamed: what is no longer recorded has been
+            // released meanwhile.
+            fence(Ordering::Acquire);
+            let still = holders::all();
+            holders.retain(|holder| {
+                !is_forgotten(holder) || still.iter().any(|seen| holder.is_of(seen))
+            });
+        }
         holders.sort_by_key(|holder| std::cmp::Reverse(holder.bytes));
         holders
     }
 }
 
 impl Holder {
-    fn new(seen: &Seen, about: &About) -> Self {
+    fn new(seen: &Seen, about: &Arc<About>, now: Instant) -> Self {
+        // A borrowed guard keeps its ticket borrowed, on a thread that lives.
+        let ownerless = seen.bound && (Arc::strong_count(about) == 1 || seen.ended);
         Self {
             ticket: seen.ticket,
             bytes: about.bytes,
@@ -99,6 +140,16 @@ impl Holder {
             thread_name: seen.thread.name().map(str::to_owned),
             bound: seen.bound,
             group: about.group,
+            age: seen.since.map(|since| now.saturating_duration_since(since)),
+            state: match (seen.leaked, ownerless) {
+                (true, _) => HolderState::Leaked,
+                (false, true) => HolderState::Forgotten,
+                (false, false) => HolderState::Held,
+            },
         }
+    }
+
+    fn is_of(&self, seen: &Seen) -> bool {
+        (self.ticket, self.thread) == (seen.ticket, seen.thread.id()) && self.place == seen.place
     }
 }

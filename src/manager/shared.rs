@@ -1,12 +1,15 @@
 //! How managers come to be: the builder, the shared one, and who owns a backend.
 
 use super::core::{Core, Owed};
+use super::wait_times::WaitRecord;
 use super::{Config, Handle, Inner, Manager, Stats, WireMode, config};
 use crate::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Bus;
 use crate::ffi::{self, Backend, Device};
+use crate::snapshot::{Ceiling, CeilingSource};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
+use crate::trace::Kept;
 use std::sync::OnceLock;
 
 /// The environment variable that switches wiring off: `never`; `auto` is the default.
@@ -118,6 +121,8 @@ impl ManagerBuilder {
                 revisit: Vec::new(),
                 replaced: Vec::new(),
                 stats: Stats::default(),
+                wait_times: WaitRecord::default(),
+                traced: Kept::default(),
                 tell_computed: false,
                 holds: 0,
             }),
@@ -216,7 +221,7 @@ impl Settings {
         }
         let supported = device.support.is_supported();
         let ceiling = if supported {
-            ceiling(config, device)
+            ceiling(config, device).bytes
         } else {
             u64::MAX
         };
@@ -245,16 +250,31 @@ impl Settings {
 }
 
 /// min(recommended x (1 - margin), memory size - reserve), always below the memory size.
-fn ceiling(config: &Config, device: &Device) -> u64 {
+pub(super) fn ceiling(config: &Config, device: &Device) -> Ceiling {
     let recommended = device.max_recommended_working_set_size.unwrap_or(u64::MAX);
-    let margin = (recommended as f64 * config.margin) as u64;
-    let unreserved = device
-        .memory_size
-        .map_or(u64::MAX, |memory| memory.saturating_sub(config.reserve));
-    recommended
-        .saturating_sub(margin)
-        .min(unreserved)
-        .min(device.max_wired_limit())
+    let memory_size = device.memory_size.unwrap_or(u64::MAX);
+    let (margin, reserve) = ((recommended as f64 * config.margin) as u64, config.reserve);
+    let by_recommended = recommended.saturating_sub(margin);
+    let by_memory = memory_size
+        .saturating_sub(reserve)
+        .min(device.max_wired_limit());
+    if by_recommended <= by_memory {
+        Ceiling {
+            bytes: by_recommended,
+            source: CeilingSource::Recommended {
+                recommended,
+                margin,
+            },
+        }
+    } else {
+        Ceiling {
+            bytes: by_memory,
+            source: CeilingSource::Memory {
+                memory_size,
+                reserve,
+            },
+        }
+    }
 }
 
 /// The first field that differs and can change only while idle.

@@ -20,6 +20,7 @@ use crate::clock::Sleeper;
 use crate::event::EventKind;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, current_thread, unmodelled};
 use crate::ticket::Ticket;
+use crate::trace::WaitSpan;
 use std::panic::Location;
 use std::time::Instant;
 
@@ -40,6 +41,11 @@ pub(super) fn next_key() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The earlier of two times, either of which may never come.
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}
+
 impl Inner {
     /// Puts a demand that must wait into the queue, or says why it may not.
     pub(super) fn enqueue(
@@ -56,7 +62,7 @@ impl Inner {
         if !patience.waits {
             return Err(self.would_block(core, ticket));
         }
-        if let Some(error) = self.given_up(core, ticket, patience, since, since) {
+        if let Some(error) = self.given_up(core, ticket, patience, since, None) {
             return Err(error);
         }
         let sleeper = Sleeper::new();
@@ -67,7 +73,12 @@ impl Inner {
             since,
             place,
             thread: current_thread().id(),
+            thread_name: crate::holders::thread_name(),
             may_give_up: patience.wait.may_give_up(),
+            stalls_at: core
+                .config
+                .stall_after
+                .and_then(|after| since.checked_add(after)),
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });
@@ -83,7 +94,9 @@ impl Inner {
             return Err(Error::Closed);
         }
         core.stats.waits += 1;
-        self.emit(core, EventKind::AdmissionWait, Some(ticket), |_| {});
+        self.emit(core, EventKind::AdmissionWait, Some(ticket), |event| {
+            event.place = Some(place);
+        });
         core.group_mut(index).queue.insert(key, waiter.clone());
         Ok(Place {
             waiter,
@@ -103,15 +116,16 @@ impl Inner {
         }
     }
 
-    /// The error of a wait that is over without admission, if it is over.
+    /// The error of a wait that is over without admission, if it is over. `own` is its key in the queue.
     fn given_up(
         &self,
         core: &Locked<'_>,
         ticket: &Ticket,
         patience: &Patience,
         since: Instant,
-        now: Instant,
+        own: Option<u64>,
     ) -> Option<Error> {
+        let now = self.clock.now();
         let waited = now.saturating_duration_since(since);
         if patience.wait.is_cancelled() {
             return Some(Error::Cancelled {
@@ -130,7 +144,8 @@ impl Inner {
                 in_use: usage.in_use,
                 capacity: usage.capacity,
                 waited,
-                waiting: usage.waiting,
+                waiting: usage.waiting - usize::from(own.is_some()),
+                contention: self.contention(core, ticket.group().index, own),
             });
         }
         None
@@ -143,17 +158,25 @@ impl Inner {
         if let Some(token) = token {
             token.register(place.key, waiter.waker.clone());
         }
+        let _span = WaitSpan::enter(waiter);
+        let mut stalls_at = waiter.stalls_at;
         let outcome = loop {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
             }
             let deadline = patience.wait.deadline_at();
-            let over = patience.wait.is_cancelled()
-                || deadline.is_some_and(|deadline| self.clock.now() >= deadline);
+            let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
+            let over = patience.wait.is_cancelled() || has_come(deadline);
             if over && let Some(outcome) = self.leave_queue(place, patience) {
                 break outcome;
             }
-            self.clock.park(&place.sleeper, deadline);
+            if has_come(stalls_at) {
+                stalls_at = None;
+                self.tell_stall(waiter);
+                continue;
+            }
+            self.clock
+                .park(&place.sleeper, earlier(deadline, stalls_at));
         };
         if let Some(token) = token {
             token.unregister(place.key);
@@ -161,22 +184,44 @@ impl Inner {
         outcome.map(|sum| Word(Word::demand(sum, false)))
     }
 
+    /// Tells of a wait that goes on for too long, with the state that it waits in.
+    fn tell_stall(&self, waiter: &Waiter) {
+        {
+            let mut core = self.lock();
+            // An outcome that came meanwhile has left its wake-up.
+            if waiter.outcome.lock().is_some() {
+                return;
+            }
+            core.stats.stalls += 1;
+        }
+        let waited = self.clock.now().saturating_duration_since(waiter.since);
+        let kind = EventKind::WaitStalled {
+            waited,
+            snapshot: Arc::new(self.snapshot()),
+        };
+        let mut core = self.lock();
+        self.emit(&mut core, kind, Some(&waiter.ticket), |event| {
+            event.place = Some(waiter.place);
+        });
+    }
+
     /// Takes a waiter that gives up out of the queue, unless it was admitted first.
     fn leave_queue(&self, place: &Place, patience: &Patience) -> Option<Result<u64, Error>> {
         let waiter = &place.waiter;
         let ticket = &waiter.ticket;
+        // Before anybody is admitted in its place, and without the lock, since there may be many.
+        let cancelled = patience.wait.is_cancelled();
+        let holders = (!cancelled).then(|| self.in_the_way(ticket));
         let mut core = self.lock();
         if let Some(outcome) = waiter.outcome.lock().take() {
             return Some(outcome);
         }
-        let now = self.clock.now();
-        let mut error = self.given_up(&core, ticket, patience, waiter.since, now)?;
+        let mut error = self.given_up(&core, ticket, patience, waiter.since, Some(place.key))?;
         core.group_mut(ticket.group().index)
             .queue
             .remove(&place.key);
-        if let Error::Timeout { waiting, .. } = &mut error {
-            // Itself not counted.
-            *waiting = self.usage(&core, ticket).waiting;
+        if let (Error::Timeout { contention, .. }, Some(holders)) = (&mut error, holders) {
+            contention.name(holders);
         }
         let kind = if error.is_timeout() {
             core.stats.timeouts += 1;
@@ -185,7 +230,9 @@ impl Inner {
             core.stats.cancellations += 1;
             EventKind::AdmissionCancelled
         };
-        self.emit(&mut core, kind, Some(ticket), |_| {});
+        self.emit(&mut core, kind, Some(ticket), |event| {
+            event.place = Some(waiter.place);
+        });
         // The one behind may fit where this one did not. It settles its own limit when it wakes.
         self.pump(&mut core, ticket.group().index);
         self.revisit(&mut core);
@@ -261,7 +308,8 @@ impl Inner {
                 continue;
             }
             core.group_mut(group.index).queue.remove(&key);
-            let outcome = verdict.and_then(|_| self.start(core, demand).map(Word::sum));
+            let outcome =
+                verdict.and_then(|_| self.start(core, demand, waiter.place).map(Word::sum));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
             if outcome.is_ok() {

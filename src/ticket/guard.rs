@@ -162,6 +162,7 @@ macro_rules! guard_methods {
 
         /// Keeps the demand for the rest of the process's life.
         pub fn leak(self) {
+            self.raw.note_leak();
             std::mem::forget(self);
         }
     };
@@ -227,6 +228,8 @@ pub struct OwnedGuard {
 impl<'a> Guard<'a> {
     #[inline]
     pub(super) fn new(ticket: &'a Ticket, raw: Raw) -> Self {
+        #[cfg(feature = "tracing")]
+        let raw = raw.traced(ticket);
         Self {
             ticket,
             raw,
@@ -254,6 +257,8 @@ impl<'a> Guard<'a> {
 
 impl OwnedGuard {
     pub(super) fn new(ticket: Ticket, raw: Raw) -> Self {
+        #[cfg(feature = "tracing")]
+        let raw = raw.traced(&ticket);
         Self {
             ticket: Some(ticket),
             raw,

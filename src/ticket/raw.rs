@@ -8,9 +8,11 @@ use crate::manager::admission::{Admission, Patience};
 use crate::manager::user_code;
 use crate::manager::word::Word;
 use crate::ticket::{Released, Wait};
+#[cfg(feature = "tracing")]
+use crate::trace::GuardSpan;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A hook's own error.
 pub(super) type HookError = Box<dyn std::error::Error + Send + Sync>;
@@ -33,6 +35,9 @@ struct Extra {
     hook: Option<Hook>,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
+    /// Closed once the guard is released.
+    #[cfg(feature = "tracing")]
+    span: Option<GuardSpan>,
 }
 
 impl From<Admission> for Extra {
@@ -43,8 +48,18 @@ impl From<Admission> for Extra {
             epoch: admission.epoch,
             hook: None,
             resized: None,
+            #[cfg(feature = "tracing")]
+            span: None,
         }
     }
+}
+
+/// The record, with when its guard was acquired if that is known.
+fn dated(record: Record, since: Option<Instant>) -> Record {
+    if let Some(at) = since {
+        holders::note_since(record, at);
+    }
+    record
 }
 
 impl Raw {
@@ -73,7 +88,7 @@ impl Raw {
     ) -> Self {
         Self {
             word: admission.word,
-            record: holders::record(ticket, place),
+            record: dated(holders::record(ticket, place), admission.since),
             extra: ManuallyDrop::new(Some(Box::new(admission.into()))),
         }
     }
@@ -85,9 +100,10 @@ impl Raw {
         ticket: u64,
         place: &'static Location<'static>,
     ) -> Self {
+        let since = admission.as_ref().and_then(|admission| admission.since);
         Self {
             word,
-            record: holders::list_owned(ticket, place),
+            record: dated(holders::list_owned(ticket, place), since),
             extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
         }
     }
@@ -113,6 +129,21 @@ impl Raw {
 
     pub(super) fn is_wired(&self, ticket: &Ticket) -> bool {
         ticket.manager().has_wired(ticket, self.wanted(ticket))
+    }
+
+    /// Notes that the guard is leaked on purpose.
+    pub(super) fn note_leak(&self) {
+        holders::note_leak(self.record);
+    }
+
+    /// The same with an open span, if a `tracing` subscriber wants it.
+    #[cfg(feature = "tracing")]
+    #[inline]
+    pub(super) fn traced(mut self, ticket: &Ticket) -> Self {
+        if let Some(span) = GuardSpan::open(ticket) {
+            self.extra.get_or_insert_default().span = Some(span);
+        }
+        self
     }
 
     pub(super) fn set_hook(&mut self, hook: Hook) {
@@ -203,9 +234,10 @@ impl Raw {
     }
 
     fn leave(&mut self, ticket: &Ticket) {
-        drop(self.extra.take());
+        let extra = self.extra.take();
         ticket.leave();
         holders::forget(self.record);
+        drop(extra);
     }
 
     /// Finishes the work if the release may lower the limit, with the demand still counted.

@@ -61,6 +61,7 @@ fn r1_mlxs_own_baseline_does_not_refuse_and_an_override_does() -> Result<(), Err
     let expected = Error::NeverAdmissible {
         size: 8 * GIB + 1,
         capacity: Some(8 * GIB),
+        contention: Box::default(),
     };
     assert_eq!(error, Some(expected));
     rig.finish()
@@ -290,6 +291,7 @@ fn r18_an_impossible_demand_fails_at_once_in_every_acquiring_call() -> Result<()
         let never = Error::NeverAdmissible {
             size: ticket.bytes(),
             capacity,
+            contention: Box::default(),
         };
         for kind in [
             ticket.clone(),
@@ -355,6 +357,7 @@ fn r18_a_demand_over_its_cap_is_never_admissible_however_large() -> Result<(), E
     let never = Error::NeverAdmissible {
         size: u64::MAX,
         capacity: Some(100),
+        contention: Box::default(),
     };
     assert_eq!(ticket.acquire().err(), Some(never));
     rig.finish()

@@ -1,6 +1,8 @@
 //! R25: a budget over all groups.
 
-use crate::support::{Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, queued, quiet, until};
+use crate::support::{
+    Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet, until,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     CancelToken, Config, Error, FixedPolicy, MaxPolicy, OwnedGuard, SumPolicy, Wait, WireMode,
@@ -135,6 +137,7 @@ fn r25_what_exceeds_the_budget_never_comes() -> Result<(), Error> {
         let never = Error::NeverAdmissible {
             size: ticket.bytes(),
             capacity: Some(capacity),
+            contention: Box::default(),
         };
         assert_eq!(ticket.acquire().err(), Some(never.clone()));
         assert_eq!(ticket.try_acquire().err(), Some(never));
@@ -306,8 +309,9 @@ fn r25_the_deadline_tells_what_all_groups_hold() -> Result<(), Error> {
         capacity: Some(100),
         waited: SECOND,
         waiting: 1,
+        contention: Box::default(),
     };
-    assert_eq!(waiting.result().err(), Some(expected));
+    assert_eq!(waiting.result().err().map(numbers), Some(expected));
     drop(held);
     drop(behind.result()?);
     rig.finish()

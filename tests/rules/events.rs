@@ -277,3 +277,29 @@ fn r24_events_about_the_limit_carry_the_one_in_force() -> Result<(), Error> {
     assert_eq!(failed, [Some(17)]);
     rig.finish()
 }
+
+#[test]
+fn r24_events_tell_the_acquirers_thread_place_and_name() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let policy = SumPolicy::capped(10);
+    let ticket = rig.manager.ticket(&policy, 10).label("step");
+    let guard = ticket.acquire()?;
+    let line = line!() - 1;
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiter = rig.manager.waiting()[0].thread;
+    // This thread admits the other.
+    drop(guard);
+    drop(waiting.result()?);
+    let started: Vec<Event> = events
+        .drain()
+        .filter(|event| event.kind == EventKind::TicketStarted)
+        .collect();
+    let own = std::thread::current();
+    assert_eq!(started[0].thread, own.id());
+    assert_eq!(started[0].thread_name.as_deref(), own.name());
+    assert_eq!(started[0].place.map(|place| place.line()), Some(line));
+    assert_eq!(started[1].thread, waiter);
+    assert_eq!(started[1].label.as_deref(), Some("step"));
+    rig.finish()
+}

@@ -1,7 +1,8 @@
 //! R21, R16: guards that wait to grow, and who waits with them.
 
 use crate::support::{
-    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, queued, quiet, until,
+    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, numbers, queued, quiet,
+    until,
 };
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use std::time::Duration;
@@ -106,8 +107,12 @@ fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Erro
         capacity: Some(100),
         waited: SECOND,
         waiting: 0,
+        contention: Box::default(),
     };
-    assert_eq!((result, guard.bytes()), (Err(expected), 50));
+    assert_eq!(
+        (result.map_err(numbers), guard.bytes()),
+        (Err(expected), 50)
+    );
     let pending = growing(&rig, guard, 60, Wait::new().cancel(&token));
     token.cancel();
     let (result, mut guard) = pending.result();

@@ -1,6 +1,6 @@
 //! R21: live guards that change their size.
 
-use crate::support::{Custom, Pending, Rig, SECOND, eager, kinds, queued, quiet};
+use crate::support::{Custom, Pending, Rig, SECOND, eager, kinds, numbers, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Error, EventKind, FixedPolicy, GroupLimit, MaxPolicy, PeakPolicy, SumPolicy,
@@ -211,10 +211,11 @@ fn r21_what_cannot_be_is_refused_at_once() -> Result<(), Error> {
     let never = Err(Error::NeverAdmissible {
         size: 101,
         capacity: Some(100),
+        contention: Box::default(),
     });
-    assert_eq!(guard.resize(101), never);
-    assert_eq!(guard.try_resize(101), never);
-    assert_eq!(guard.resize_timeout(101, SECOND), never);
+    assert_eq!(guard.resize(101).map_err(numbers), never);
+    assert_eq!(guard.try_resize(101).map_err(numbers), never);
+    assert_eq!(guard.resize_timeout(101, SECOND).map_err(numbers), never);
     let uncapped = rig.manager.ticket(&MaxPolicy::new(), 10);
     let (mut first, mut second) = (uncapped.acquire()?, uncapped.acquire()?);
     let full = |requested| {

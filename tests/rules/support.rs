@@ -212,6 +212,17 @@ pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
     }
 }
 
+/// The error without the names of those in the way, to be compared with its numbers.
+pub(crate) fn numbers(mut error: Error) -> Error {
+    if let Error::Timeout { contention, .. }
+    | Error::NeverAdmissible { contention, .. }
+    | Error::WouldDeadlock { contention, .. } = &mut error
+    {
+        **contention = Default::default();
+    }
+    error
+}
+
 /// The kinds of all events that are there.
 pub(crate) fn kinds(events: &Subscriber) -> Vec<EventKind> {
     events.drain().map(|event| event.kind).collect()

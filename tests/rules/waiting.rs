@@ -1,6 +1,6 @@
 //! R15: waiting, and no longer waiting.
 
-use crate::support::{Pending, Rig, SECOND, acquiring, queued, quiet};
+use crate::support::{Pending, Rig, SECOND, acquiring, numbers, queued, quiet};
 use mlx_wired::clock::Clock;
 use mlx_wired::{CancelToken, Error, Kind, Manager, SumPolicy, Wait};
 use std::time::{Duration, Instant};
@@ -80,8 +80,9 @@ fn r15_a_timeout_gives_up_on_time_and_tells_the_numbers() -> Result<(), Error> {
         capacity: Some(100),
         waited: 5 * SECOND,
         waiting: 1,
+        contention: Box::default(),
     };
-    assert_eq!(waiting.result().err(), Some(expected));
+    assert_eq!(waiting.result().err().map(numbers), Some(expected));
     assert_eq!(rig.manager.stats().timeouts, 1);
     drop(guard);
     drop(behind.result()?);

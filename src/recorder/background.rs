@@ -1,0 +1,57 @@
+//! A recorder with a thread of its own.
+
+use super::{Recorder, Recording};
+use crossbeam::channel::{self, RecvTimeoutError, Sender};
+use std::io;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A [`Recorder`] that polls by itself. Dropping it stops the thread and throws the recording away.
+#[derive(Debug)]
+pub struct BackgroundRecorder {
+    /// Dropped to stop the thread.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<Recorder>>,
+}
+
+impl BackgroundRecorder {
+    pub(super) fn start(mut recorder: Recorder, every: Duration) -> io::Result<Self> {
+        // Without a pause it would spin.
+        let every = every.max(Duration::from_millis(1));
+        let (stop, stopped) = channel::bounded::<()>(0);
+        let thread = std::thread::Builder::new()
+            .name("mlx-wired recorder".to_owned())
+            .spawn(move || {
+                while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                    recorder.poll();
+                }
+                recorder
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Stops the thread and ends the recording.
+    ///
+    /// # Panics
+    ///
+    /// If the thread has panicked, which it does not.
+    #[must_use]
+    pub fn finish(mut self) -> Recording {
+        let recorder = self.stop();
+        recorder.expect("the recorder's thread ends well").finish()
+    }
+
+    fn stop(&mut self) -> Option<Recorder> {
+        drop(self.stop.take());
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for BackgroundRecorder {
+    fn drop(&mut self) {
+        drop(self.stop());
+    }
+}

@@ -1,0 +1,296 @@
+//! From single events to guards and waits with a beginning and an end.
+
+use super::Recording;
+use crate::sync::ThreadId;
+use crate::{Event, EventKind, Holder};
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A guard's life, or a wait for admission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Interval {
+    /// Guard or wait.
+    pub what: What,
+    /// The ticket's [id](crate::Ticket::id).
+    pub ticket: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its policy's label.
+    pub policy: Arc<str>,
+    /// Its name.
+    pub label: Option<Arc<str>>,
+    /// Where it was acquired, if that was recorded.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place::optional"))]
+    pub place: Option<&'static Location<'static>>,
+    /// The thread that acquired.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
+    pub thread: ThreadId,
+    /// That thread's name.
+    pub thread_name: Option<Arc<str>>,
+    /// When it began, after the [beginning](Recording::begin) of the recording.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub from: Duration,
+    /// When it ended; if it did not, the end of the recording.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub to: Duration,
+    /// Whether `from` is when it began, not only from when on it is known.
+    pub begin_known: bool,
+    /// How it ended.
+    pub end: End,
+}
+
+/// What an [`Interval`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum What {
+    /// A guard lives.
+    Guard,
+    /// An acquire or a resize waits for admission.
+    Wait,
+}
+
+/// How an [`Interval`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum End {
+    /// The guard was released.
+    Released,
+    /// The guard went on with another size.
+    Resized,
+    /// The wait ended with admission.
+    Admitted,
+    /// The wait's deadline came.
+    TimedOut,
+    /// The wait was cancelled.
+    Cancelled,
+    /// It had not ended when the recording did.
+    Open,
+    /// It ended, and how was not recorded.
+    Unknown,
+}
+
+impl Interval {
+    /// The ticket's name, or its policy's label if it has none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.label.as_ref().unwrap_or(&self.policy)
+    }
+
+    /// How long it was.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.to.saturating_sub(self.from)
+    }
+}
+
+impl Recording {
+    /// Every guard and wait, in the order in which they began.
+    #[must_use]
+    pub fn intervals(&self) -> Vec<Interval> {
+        let mut builder = Builder::new(self);
+        for event in &self.events {
+            builder.take(event);
+        }
+        builder.finish()
+    }
+}
+
+/// Pairs beginnings with ends.
+///
+/// Events name the ticket, not the guard. Guards of one ticket on one thread are alike, so any of them may be the
+/// one that ends.
+struct Builder<'a> {
+    recording: &'a Recording,
+    done: Vec<Interval>,
+    /// Open guards by ticket.
+    guards: HashMap<u64, Vec<Interval>>,
+    /// Open waits; a thread waits for one thing at a time.
+    waits: HashMap<ThreadId, Interval>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(recording: &'a Recording) -> Self {
+        let mut builder = Self {
+            recording,
+            done: Vec::new(),
+            guards: HashMap::new(),
+            waits: HashMap::new(),
+        };
+        // Once events were dropped, nobody knows which of the first guards still live.
+        if recording.dropped == 0 {
+            for holder in &recording.at_start.guards {
+                let guard = of_holder(holder, Duration::ZERO);
+                builder.guards.entry(guard.ticket).or_default().push(guard);
+            }
+        }
+        builder
+    }
+
+    fn at(&self, time: Instant) -> Duration {
+        self.recording.after_begin(time)
+    }
+
+    fn take(&mut self, event: &Event) {
+        let now = self.at(event.time);
+        match &event.kind {
+            EventKind::AdmissionWait => {
+                self.end_wait(event, now, End::Unknown);
+                if let Some(wait) = of_event(What::Wait, event, now) {
+                    self.waits.insert(wait.thread, wait);
+                }
+            }
+            EventKind::AdmissionGranted => self.end_wait(event, now, End::Admitted),
+            EventKind::AdmissionTimedOut => self.end_wait(event, now, End::TimedOut),
+            EventKind::AdmissionCancelled => self.end_wait(event, now, End::Cancelled),
+            EventKind::TicketStarted => {
+                self.end_wait(event, now, End::Unknown);
+                if let Some(guard) = of_event(What::Guard, event, now) {
+                    self.guards.entry(guard.ticket).or_default().push(guard);
+                }
+            }
+            EventKind::TicketResized { from } => {
+                self.end_wait(event, now, End::Admitted);
+                self.resize(event, *from, now);
+            }
+            EventKind::TicketEnded => self.release(event, now),
+            _ => {}
+        }
+    }
+
+    fn end_wait(&mut self, event: &Event, now: Duration, end: End) {
+        let Some(mut wait) = self.waits.remove(&event.thread) else {
+            return;
+        };
+        // Another ticket's event says only that this wait is over.
+        wait.end = if event.ticket == Some(wait.ticket) {
+            end
+        } else {
+            End::Unknown
+        };
+        wait.to = now;
+        self.done.push(wait);
+    }
+
+    fn release(&mut self, event: &Event, now: Duration) {
+        let Some(ticket) = event.ticket else { return };
+        let open = self.guards.get_mut(&ticket);
+        let guard = open.and_then(|open| take_of_thread(open, event.thread));
+        // What began before the first event that was kept.
+        let guard = guard.or_else(|| {
+            let mut guard = of_event(What::Guard, event, Duration::ZERO)?;
+            guard.begin_known = false;
+            Some(guard)
+        });
+        if let Some(guard) = guard {
+            self.close(guard, now, End::Released);
+        }
+    }
+
+    /// A resized guard has another ticket, of the same name.
+    fn resize(&mut self, event: &Event, from: u64, now: Duration) {
+        let Some(mut resized) = of_event(What::Guard, event, now) else {
+            return;
+        };
+        let alike = |guard: &Interval| guard.bytes == from && guard.name() == resized.name();
+        let of_thread = |guard: &Interval| alike(guard) && guard.thread == resized.thread;
+        let find = |wanted: &dyn Fn(&Interval) -> bool| {
+            let found = self.guards.iter().find(|(_, open)| open.iter().any(wanted));
+            found.map(|(ticket, _)| *ticket)
+        };
+        let ticket = find(&of_thread).or_else(|| find(&alike));
+        let old = ticket.and_then(|ticket| {
+            let open = self.guards.get_mut(&ticket)?;
+            let index = open.iter().rposition(of_thread);
+            let index = index.or_else(|| open.iter().rposition(alike))?;
+            Some(open.remove(index))
+        });
+        match old {
+            Some(old) => {
+                // It stays on the thread that acquired it.
+                (resized.thread, resized.thread_name) = (old.thread, old.thread_name.clone());
+                self.close(old, now, End::Resized);
+            }
+            None => resized.begin_known = false,
+        }
+        self.guards.entry(resized.ticket).or_default().push(resized);
+    }
+
+    fn close(&mut self, mut interval: Interval, to: Duration, end: End) {
+        interval.to = to;
+        interval.end = end;
+        self.done.push(interval);
+    }
+
+    /// What is open is still open only if the manager says so.
+    fn finish(mut self) -> Vec<Interval> {
+        let end = self.recording.duration();
+        let at_end = self.recording.at_end.as_ref();
+        for (thread, wait) in std::mem::take(&mut self.waits) {
+            let still = at_end.is_some_and(|state| {
+                let mut waiters = state.waiters.iter();
+                waiters.any(|waiter| waiter.thread == thread && waiter.ticket == wait.ticket)
+            });
+            self.close(wait, end, if still { End::Open } else { End::Unknown });
+        }
+        for holder in at_end.map_or(&[][..], |state| &state.guards) {
+            let open = self.guards.get_mut(&holder.ticket);
+            let guard = open.and_then(|open| take_of_thread(open, holder.thread));
+            let guard = guard.unwrap_or_else(|| of_holder(holder, Duration::ZERO));
+            self.close(guard, end, End::Open);
+        }
+        let left: Vec<Interval> = self.guards.drain().flat_map(|(_, open)| open).collect();
+        for guard in left {
+            self.close(guard, end, End::Unknown);
+        }
+        self.done
+            .sort_by_key(|interval| (interval.from, interval.ticket));
+        self.done
+    }
+}
+
+/// Takes the newest guard of `thread` out of the open ones; if it has none, of any other.
+fn take_of_thread(open: &mut Vec<Interval>, thread: ThreadId) -> Option<Interval> {
+    let own = open.iter().rposition(|guard| guard.thread == thread);
+    let index = own.or(open.len().checked_sub(1))?;
+    Some(open.remove(index))
+}
+
+fn of_event(what: What, event: &Event, from: Duration) -> Option<Interval> {
+    Some(Interval {
+        what,
+        ticket: event.ticket?,
+        bytes: event.size?,
+        policy: event.policy.clone()?,
+        label: event.label.clone(),
+        place: event.place,
+        thread: event.thread,
+        thread_name: event.thread_name.clone(),
+        from,
+        to: from,
+        begin_known: true,
+        end: End::Open,
+    })
+}
+
+/// A guard that lived before anything was recorded.
+fn of_holder(holder: &Holder, from: Duration) -> Interval {
+    Interval {
+        what: What::Guard,
+        ticket: holder.ticket,
+        bytes: holder.bytes,
+        policy: holder.policy.clone(),
+        label: holder.label.clone(),
+        place: Some(holder.place),
+        thread: holder.thread,
+        thread_name: holder.thread_name.as_deref().map(Arc::from),
+        from,
+        to: from,
+        begin_known: false,
+        end: End::Open,
+    }
+}

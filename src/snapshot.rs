@@ -1,0 +1,265 @@
+//! The whole state of a manager at a moment, as [`Manager::snapshot`](crate::Manager::snapshot) tells it.
+
+mod print;
+
+#[cfg(feature = "timeline")]
+pub(crate) use print::ThreadLabel;
+#[cfg(feature = "serde")]
+pub(crate) use print::thread_number;
+
+use crate::ffi::Support;
+use crate::sync::ThreadId;
+use crate::{Holder, Stats, WireMode};
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The whole state of a manager. Sizes in bytes. Prints as a report for people.
+///
+/// # One moment
+///
+/// A snapshot is taken under the manager's lock, and nothing under that lock changes meanwhile: limits, epoch, what is
+/// owed, every queue, the counters and all reservations are of one moment.
+///
+/// Active and resident guards come and go without that lock. A group's count and sum are one atomic word: they always
+/// belong together, to a moment within the call. Two groups may be read a few nanoseconds apart, and an acquirer that has
+/// just counted itself may still be on its way to the lock, so that `desired` is above `applied`.
+///
+/// Single guards are listed after that. A guard that comes or goes during the call may be missing or still there;
+/// [`guards_add_up`](Self::guards_add_up) says whether the list agrees with the groups' counts and sums.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// When it was taken, on the manager's clock.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::instant"))]
+    pub time: Instant,
+    /// Whether the manager sets MLX's limit.
+    pub mode: WireMode,
+    /// Whether a limit has an effect on the device.
+    pub support: Support,
+    /// Whether the manager was closed.
+    pub closed: bool,
+    /// The number of the open epoch.
+    pub epoch: Option<u64>,
+    /// The limit that the end of the epoch sets back.
+    pub baseline: u64,
+    /// Where it came from.
+    pub baseline_source: BaselineSource,
+    /// The highest limit that will ever be set for a demand; `None` where there is no wired memory.
+    pub ceiling: Option<Ceiling>,
+    /// What a policy capped by the device may hold.
+    pub device_budget: Option<u64>,
+    /// The cap on all groups together, if one is configured.
+    pub budget: Option<u64>,
+    /// The limit that the live guards call for, before any clamp.
+    pub desired: u64,
+    /// The limit that was applied last; in policy-only mode the one that would have been.
+    pub applied: u64,
+    /// A thread is deciding about the limit, or calls the setter.
+    pub setting: bool,
+    /// What must still be done.
+    pub owed: Owed,
+    /// How scarce memory is, as last reported.
+    pub pressure: f64,
+    /// Live guards of all groups.
+    pub live: u64,
+    /// Their sizes together.
+    pub live_bytes: u64,
+    /// Admitted demands whose acquirers wait for the setter's call. They count as live.
+    pub uncovered: usize,
+    /// The groups that have guards or waiters.
+    pub groups: Vec<Group>,
+    /// Every live guard, the largest first.
+    pub guards: Vec<Holder>,
+    /// Whether the listed guards, with the uncovered demands, are as many and as large as the groups say.
+    pub guards_add_up: bool,
+    /// Who waits for admission, the longest waiting first.
+    pub waiters: Vec<Waiter>,
+    /// What was done so far.
+    pub stats: Stats,
+    /// How long acquires have waited that were admitted in the end.
+    pub wait_times: WaitTimes,
+}
+
+// The one float is a pressure from 0 to 1, so equality is total.
+impl Eq for Snapshot {}
+
+/// Where a baseline came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum BaselineSource {
+    /// MLX's own answer to the epoch's first successful call.
+    Mlx,
+    /// [`Config::baseline_override`](crate::Config::baseline_override).
+    Override,
+    /// Nobody has told: the limit last known.
+    Assumed,
+}
+
+/// The highest limit, and what made it so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Ceiling {
+    /// The limit.
+    pub bytes: u64,
+    /// Which of the bounds is the smallest.
+    pub source: CeilingSource,
+}
+
+/// What bounds the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum CeilingSource {
+    /// MLX's recommended working set, less the configured margin.
+    Recommended {
+        /// MLX's `max_recommended_working_set_size`.
+        recommended: u64,
+        /// What the margin takes off.
+        margin: u64,
+    },
+    /// The memory size, less the configured reserve, and at least a byte less.
+    Memory {
+        /// The memory size.
+        memory_size: u64,
+        /// The configured reserve.
+        reserve: u64,
+    },
+}
+
+/// What must still be done, and in how long. Zero is due: the next transition does it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Owed {
+    /// A shrink that the cooldown holds back.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serialize::duration::optional")
+    )]
+    pub shrink_in: Option<Duration>,
+    /// The end of linger, when the baseline is set back.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serialize::duration::optional")
+    )]
+    pub restore_in: Option<Duration>,
+    /// A failed call, to be tried again.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serialize::duration::optional")
+    )]
+    pub retry_in: Option<Duration>,
+}
+
+/// A group: the guards whose policies share an id. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Group {
+    /// Its number in the manager, which [`Holder::group`] and [`Waiter::group`] repeat. Reused once it is empty.
+    pub number: usize,
+    /// The label of the policy that speaks for it.
+    pub policy: Arc<str>,
+    /// Its live guards of every kind.
+    pub guards: u64,
+    /// Those among them that count without holding the limit up.
+    pub reservations: u64,
+    /// The sizes of its live guards together.
+    pub bytes: u64,
+    /// The most that they may be, where the policy tells.
+    pub capacity: Option<u64>,
+    /// The limit that it calls for.
+    pub limit: u64,
+    /// How many wait for admission to it.
+    pub waiting: usize,
+}
+
+/// One demand that waits for admission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Waiter {
+    /// Its ticket's [id](crate::Ticket::id).
+    pub ticket: u64,
+    /// What it asks for. For a guard that grows, its new size.
+    pub bytes: u64,
+    /// What a guard that grows holds meanwhile.
+    pub held: Option<u64>,
+    /// Its policy's label.
+    pub policy: Arc<str>,
+    /// Its ticket's name.
+    pub label: Option<Arc<str>>,
+    /// The [number](Group::number) of its group.
+    pub group: usize,
+    /// Where it was called.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place"))]
+    pub place: &'static Location<'static>,
+    /// The waiting thread.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
+    pub thread: ThreadId,
+    /// That thread's name.
+    pub thread_name: Option<Arc<str>>,
+    /// How long it has waited.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub waited: Duration,
+    /// How many that came after it were admitted before it.
+    pub overtaken: u64,
+}
+
+/// How long acquires have waited, from a histogram with a resolution of a microsecond and 1 %.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct WaitTimes {
+    /// How many waits ended with a guard.
+    pub count: u64,
+    /// Their mean.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub mean: Duration,
+    /// Half of them were at most this long.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub median: Duration,
+    /// 90 % were at most this long.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub p90: Duration,
+    /// 99 % were at most this long.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub p99: Duration,
+    /// The longest.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+    pub longest: Duration,
+    /// How many were shorter than each bound and not shorter than the one before; those with any.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::buckets"))]
+    pub buckets: Vec<(Duration, u64)>,
+}
+
+/// Who holds what, and who waits: what an [`Error`](crate::Error) tells about a demand that was refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Contention {
+    /// The largest live guards that are in the way, the largest first; at most [`Contention::LISTED`].
+    pub holders: Vec<Holder>,
+    /// How many live guards there are.
+    pub guards: usize,
+    /// The first in the queue; at most [`Contention::LISTED`].
+    pub queue: Vec<Waiter>,
+    /// How long the queue is.
+    pub waiting: usize,
+}
+
+impl Contention {
+    /// How many holders and waiters an error lists.
+    pub const LISTED: usize = 5;
+
+    /// Lists the first of `holders`, which are sorted.
+    pub(crate) fn name(&mut self, mut holders: Vec<Holder>) {
+        self.guards = holders.len();
+        holders.truncate(Self::LISTED);
+        self.holders = holders;
+    }
+}

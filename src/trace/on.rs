@@ -1,0 +1,208 @@
+//! With `tracing`: a span for each guard and wait at level DEBUG, events for the limit at DEBUG and TRACE, and for what
+//! somebody should look at, at WARN.
+
+use crate::Ticket;
+use crate::event::{Event, EventKind};
+use crate::manager::queue::Waiter;
+use crate::manager::user_code;
+use tracing::level_filters::LevelFilter;
+use tracing::span::EnteredSpan;
+use tracing::{Level, Span};
+
+/// The level that a kind is reported at; `None` if a span tells it, or nobody need know.
+fn level(kind: &EventKind) -> Option<Level> {
+    Some(match kind {
+        EventKind::LimitComputed => Level::TRACE,
+        EventKind::BaselineCaptured | EventKind::LimitApplied | EventKind::BaselineRestored => {
+            Level::DEBUG
+        }
+        EventKind::LimitApplyFailed(_)
+        | EventKind::LimitClamped { .. }
+        | EventKind::ForeignLimit { .. }
+        | EventKind::PolicyPanicked(_)
+        | EventKind::ReleaseFailed(_)
+        | EventKind::WireModeUnrecognised(_)
+        | EventKind::ModelNearCeiling { .. }
+        | EventKind::WaitStalled { .. } => Level::WARN,
+        EventKind::AdmissionWait
+        | EventKind::AdmissionGranted
+        | EventKind::AdmissionCancelled
+        | EventKind::AdmissionTimedOut
+        | EventKind::TicketStarted
+        | EventKind::TicketEnded
+        | EventKind::TicketResized { .. } => return None,
+    })
+}
+
+/// Whether some subscriber may be interested. One relaxed load.
+pub(crate) fn wants(kind: &EventKind) -> bool {
+    let most = LevelFilter::current();
+    most != LevelFilter::OFF && level(kind).is_some_and(|level| level <= most)
+}
+
+/// What happened under the lock and must be reported once it is free.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Vec<Event>);
+
+impl Kept {
+    pub(crate) fn push(&mut self, event: &Event) {
+        self.0.push(event.clone());
+    }
+
+    /// Calls subscribers. The caller holds no lock.
+    pub(crate) fn report(self) {
+        for event in self.0 {
+            // A subscriber that panics loses this event.
+            let _caught = user_code::catch(|| report(&event));
+        }
+    }
+}
+
+/// One event with the fields that every kind has, and its own.
+macro_rules! limit_event {
+    ($level:expr, $event:expr, $($own:tt)*) => {
+        tracing::event!(
+            target: "mlx_wired",
+            $level,
+            baseline = $event.baseline,
+            desired = $event.desired,
+            applied = $event.applied,
+            live = $event.live,
+            waiters = $event.waiters,
+            ticket = $event.ticket,
+            size = $event.size,
+            policy = $event.policy.as_deref(),
+            label = $event.label.as_deref(),
+            $($own)*
+        )
+    };
+}
+
+fn report(event: &Event) {
+    match &event.kind {
+        EventKind::LimitComputed => limit_event!(Level::TRACE, event, "limit computed"),
+        EventKind::BaselineCaptured => limit_event!(Level::DEBUG, event, "baseline captured"),
+        EventKind::LimitApplied => limit_event!(Level::DEBUG, event, "limit applied"),
+        EventKind::BaselineRestored => limit_event!(Level::DEBUG, event, "baseline restored"),
+        EventKind::LimitApplyFailed(error) => {
+            limit_event!(Level::WARN, event, error, "the limit could not be set");
+        }
+        EventKind::LimitClamped { ceiling } => {
+            limit_event!(Level::WARN, event, ceiling, "the limit is at its ceiling");
+        }
+        EventKind::ForeignLimit { expected, found } => {
+            limit_event!(
+                Level::WARN,
+                event,
+                expected,
+                found,
+                "somebody else changed the limit"
+            );
+        }
+        EventKind::PolicyPanicked(panic) => {
+            limit_event!(Level::WARN, event, panic, "a policy panicked");
+        }
+        EventKind::ReleaseFailed(reason) => {
+            limit_event!(
+                Level::WARN,
+                event,
+                reason,
+                "what runs before a release failed"
+            );
+        }
+        EventKind::WireModeUnrecognised(value) => {
+            limit_event!(
+                Level::WARN,
+                event,
+                value,
+                "MLX_WIRED is neither auto nor never"
+            );
+        }
+        EventKind::ModelNearCeiling { model, ceiling } => {
+            limit_event!(
+                Level::WARN,
+                event,
+                model,
+                ceiling,
+                "the model is near the ceiling"
+            );
+        }
+        EventKind::WaitStalled { waited, snapshot } => {
+            limit_event!(Level::WARN, event, ?waited, %snapshot, "a wait for admission stalls");
+        }
+        // Spans tell of these.
+        EventKind::AdmissionWait
+        | EventKind::AdmissionGranted
+        | EventKind::AdmissionCancelled
+        | EventKind::AdmissionTimedOut
+        | EventKind::TicketStarted
+        | EventKind::TicketEnded
+        | EventKind::TicketResized { .. } => {}
+    }
+}
+
+/// The span of a ticket's guard or wait.
+macro_rules! ticket_span {
+    ($name:literal, $ticket:expr, $($own:tt)*) => {
+        tracing::debug_span!(
+            target: "mlx_wired",
+            $name,
+            ticket = $ticket.id(),
+            label = $ticket.name(),
+            policy = &**$ticket.policy_label(),
+            size = $ticket.bytes(),
+            kind = ?$ticket.kind(),
+            $($own)*
+        )
+    };
+}
+
+/// The span of a guard, from its admission to its release. Not entered, since guards need not nest.
+#[derive(Debug)]
+pub(crate) struct GuardSpan(Option<Span>);
+
+impl GuardSpan {
+    /// None if no subscriber can be interested, which one relaxed load tells.
+    #[inline]
+    pub(crate) fn open(ticket: &Ticket) -> Option<Self> {
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            return None;
+        }
+        Self::open_enabled(ticket)
+    }
+
+    #[cold]
+    fn open_enabled(ticket: &Ticket) -> Option<Self> {
+        let opened = user_code::catch(|| ticket_span!("guard", ticket,));
+        let span = opened.ok().filter(|span| !span.is_disabled())?;
+        Some(Self(Some(span)))
+    }
+}
+
+impl Drop for GuardSpan {
+    fn drop(&mut self) {
+        let span = self.0.take();
+        let _caught = user_code::catch(|| drop(span));
+    }
+}
+
+/// The span of a wait for admission, entered by the waiting thread.
+#[derive(Debug)]
+pub(crate) struct WaitSpan(Option<EnteredSpan>);
+
+impl WaitSpan {
+    pub(crate) fn enter(waiter: &Waiter) -> Self {
+        let entered = user_code::catch(|| {
+            let span = ticket_span!("wait", waiter.ticket, place = %waiter.place);
+            span.entered()
+        });
+        Self(entered.ok())
+    }
+}
+
+impl Drop for WaitSpan {
+    fn drop(&mut self) {
+        let span = self.0.take();
+        let _caught = user_code::catch(|| drop(span));
+    }
+}

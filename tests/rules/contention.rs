@@ -1,0 +1,139 @@
+//! Errors explain themselves: they name the largest holders and the queue.
+
+use crate::support::{GIB, Pending, Rig, SECOND, acquiring, queued, quiet, until};
+use mlx_wired::snapshot::Contention;
+use mlx_wired::{Error, SumPolicy, Wait};
+use std::thread;
+
+/// The names of the holders and waiters that an error lists.
+fn named(contention: &Contention) -> (Vec<&str>, Vec<&str>) {
+    let holders = contention.holders.iter().map(|it| it.label.as_deref());
+    let waiters = contention.queue.iter().map(|it| it.label.as_deref());
+    (
+        holders.map(|name| name.unwrap_or("-")).collect(),
+        waiters.map(|name| name.unwrap_or("-")).collect(),
+    )
+}
+
+#[test]
+fn r19_a_timeout_names_the_largest_holders_and_the_queue() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(10 * GIB);
+    let small = rig.manager.ticket(&policy, GIB).label("small");
+    let large = rig.manager.ticket(&policy, 8 * GIB).label("large");
+    let elsewhere = rig.manager.ticket(&SumPolicy::capped(20 * GIB), 9 * GIB);
+    let held = (small.acquire()?, large.acquire()?, elsewhere.acquire()?);
+    let line = line!() - 1;
+    let waiting = queued(&rig.manager, &large, Wait::new().timeout(SECOND));
+    let behind = queued(&rig.manager, &small.clone().label("behind"), Wait::new());
+    rig.clock.advance(SECOND);
+
+    let error = waiting.result().expect_err("its time is over");
+    let Error::Timeout { contention, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(named(contention), (vec!["large", "small"], vec!["behind"]));
+    assert_eq!((contention.guards, contention.waiting), (2, 1));
+    let holder = &contention.holders[0];
+    assert_eq!((holder.bytes, holder.place.line()), (8 * GIB, line));
+    assert_eq!(holder.thread, thread::current().id());
+    let text = error.to_string();
+    let name = thread::current()
+        .name()
+        .expect("tests are named")
+        .to_owned();
+    let part = format!(". held: 8 GiB large at tests/rules/contention.rs:{line}:");
+    assert!(text.contains(&part), "{text}");
+    assert!(text.contains(&format!(" on {name}, 1 GiB small")), "{text}");
+    assert!(text.contains("; waiting: 1 GiB behind at "), "{text}");
+    drop(held);
+    drop(behind.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_an_error_lists_no_more_than_a_handful() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(80);
+    let one = rig.manager.ticket(&policy, 10).label("one");
+    let guards: Vec<_> = (0..8).map(|_| one.acquire()).collect::<Result<_, _>>()?;
+    let error = one
+        .admit_timeout(std::time::Duration::ZERO)
+        .expect_err("it is full");
+    let Error::Timeout { contention, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(contention.holders.len(), Contention::LISTED);
+    assert_eq!(contention.guards, 8);
+    assert!(error.to_string().ends_with(" and 3 more"), "{error}");
+    drop(guards);
+    rig.finish()
+}
+
+#[test]
+fn r25_with_a_budget_everybody_is_in_the_way() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let first = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 60)
+        .label("first");
+    let second = rig.manager.ticket(&SumPolicy::capped(90), 50);
+    let guard = first.acquire()?;
+    let waiting = queued(&rig.manager, &first, Wait::new());
+    let error = second.admit_timeout(std::time::Duration::ZERO).err();
+    let Some(Error::Timeout { contention, .. }) = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(named(contention), (vec!["first"], vec!["first"]));
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r18_a_demand_that_is_never_admissible_tells_who_holds_and_waits() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(10);
+    let full = rig.manager.ticket(&policy, 10).label("full");
+    let guard = full.acquire()?;
+    let waiting = queued(&rig.manager, &full, Wait::new());
+    let never = rig.manager.ticket(&policy, 11);
+    let error = never.try_acquire().err();
+    let Some(Error::NeverAdmissible { contention, .. }) = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(named(contention), (vec!["full"], vec!["full"]));
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r19_a_circle_names_the_guards_in_it() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(10);
+    let half = rig.manager.ticket(&policy, 5).label("half");
+    let gate = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let (half, gate) = (half.clone(), gate.clone());
+            Pending::spawn(move || {
+                let guard = half.acquire()?;
+                gate.wait();
+                let second = half.acquire().map(drop);
+                drop(guard);
+                second
+            })
+        })
+        .collect();
+    let mut results: Vec<_> = workers.into_iter().map(Pending::result).collect();
+    results.sort_by_key(Result::is_ok);
+    let Err(Error::WouldDeadlock { contention, .. }) = &results[0] else {
+        panic!("{results:?}");
+    };
+    assert_eq!(results[1], Ok(()));
+    assert_eq!(named(contention), (vec!["half", "half"], vec!["half"]));
+    until(|| rig.manager.holders().is_empty(), "all is released");
+    drop(acquiring(&half, Wait::new()).result()?);
+    rig.finish()
+}

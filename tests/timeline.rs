@@ -1,0 +1,289 @@
+//! What a recording writes with the feature `timeline`: a trace for Perfetto, a page, and tables.
+#![cfg(feature = "timeline")]
+
+use mlx_wired::clock::FakeClock;
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::recorder::{Recorder, Recording};
+use mlx_wired::{Config, Error, Manager, SumPolicy};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MIB: u64 = 1 << 20;
+
+/// Two threads, guards that overlap without nesting, waits, a guard that stays, and names that need escaping.
+fn recorded() -> Result<Recording, Error> {
+    let backend = RecordingBackend::metal().build();
+    let clock = FakeClock::new();
+    let manager = Manager::builder()
+        .backend(backend.clone())
+        .clock(clock.clone())
+        .config(Config::default().housekeeping(false))
+        .build()?;
+    let policy = SumPolicy::capped(100 * MIB);
+    let large = manager.ticket(&policy, 60 * MIB).label("a <b> & \"c\"");
+    let small = manager.ticket(&policy, 20 * MIB).label("small, really");
+    let before = small.acquire_owned()?;
+    let mut recorder = Recorder::new(&manager);
+    clock.advance(SECOND);
+    let first = large.acquire()?;
+    clock.advance(SECOND);
+    let second = small.acquire()?;
+    backend.update_memory(|memory| memory.active = 70 * MIB);
+    recorder.poll();
+    let waiter = thread::spawn({
+        let large = large.clone();
+        move || large.acquire().map(drop)
+    });
+    while manager.waiting().is_empty() {
+        thread::yield_now();
+    }
+    clock.advance(SECOND);
+    drop(first);
+    waiter.join().expect("the waiter ends well")?;
+    clock.advance(SECOND);
+    drop(second);
+    drop(before);
+    small.acquire()?.leak();
+    clock.advance(SECOND);
+    Ok(recorder.finish())
+}
+
+/// Chrome's trace format, as far as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Trace {
+    display_time_unit: String,
+    other_data: Map<String, Value>,
+    trace_events: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    ph: String,
+    pid: u32,
+    tid: u32,
+    ts: f64,
+    cat: Option<String>,
+    s: Option<String>,
+    #[serde(default)]
+    args: Map<String, Value>,
+}
+
+/// Reads a trace, and checks all that the format asks for.
+fn validated(bytes: &[u8]) -> Trace {
+    let trace: Trace = serde_json::from_slice(bytes).expect("the trace is in the format");
+    assert_eq!(trace.display_time_unit, "ms");
+    let mut named = BTreeSet::new();
+    let mut open: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    let mut last = 0.0;
+    for entry in &trace.trace_events {
+        assert_eq!(entry.pid, std::process::id());
+        assert!(entry.ts.is_finite() && entry.ts >= 0.0, "{entry:?}");
+        if entry.ph == "M" {
+            assert!(entry.args.len() == 1, "{entry:?}");
+            named.insert(entry.tid);
+            continue;
+        }
+        assert!(
+            entry.ts >= last,
+            "times are monotonic: {entry:?} after {last}"
+        );
+        last = entry.ts;
+        assert!(
+            named.contains(&entry.tid),
+            "the track has a name: {entry:?}"
+        );
+        let stack = open.entry(entry.tid).or_default();
+        match &*entry.ph {
+            "B" => {
+                assert!(
+                    matches!(entry.cat.as_deref(), Some("guard" | "wait")),
+                    "{entry:?}"
+                );
+                stack.push(&entry.name);
+            }
+            "E" => assert_eq!(
+                stack.pop(),
+                Some(&*entry.name),
+                "an end closes its beginning"
+            ),
+            "C" => {
+                assert!(!entry.args.is_empty(), "{entry:?}");
+                assert!(entry.args.values().all(Value::is_u64), "{entry:?}");
+            }
+            "i" => assert_eq!(entry.s.as_deref(), Some("p")),
+            other => panic!("an unknown kind {other}: {entry:?}"),
+        }
+    }
+    assert!(
+        open.values().all(Vec::is_empty),
+        "every begin has its end: {open:?}"
+    );
+    trace
+}
+
+#[test]
+fn the_trace_is_in_chromes_format() -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    recorded()?
+        .write_chrome_trace(&mut bytes)
+        .expect("a vector takes it");
+    let trace = validated(&bytes);
+    assert_eq!(trace.other_data["missing events"], 0);
+
+    let begins: Vec<&Entry> = trace
+        .trace_events
+        .iter()
+        .filter(|it| it.ph == "B")
+        .collect();
+    let guards = begins
+        .iter()
+        .filter(|it| it.cat.as_deref() == Some("guard"));
+    assert_eq!(guards.count(), 5, "{begins:?}");
+    let wait = begins.iter().find(|it| it.cat.as_deref() == Some("wait"));
+    let wait = wait.expect("there was a wait");
+    assert_eq!((&*wait.name, wait.ts), ("wait for a <b> & \"c\"", 2e6));
+    assert_eq!(wait.args["bytes"], 60 * MIB);
+    assert_eq!(wait.args["end"], "Admitted");
+    // The first overlaps the others without nesting, so this thread has two tracks.
+    let own: Vec<_> = trace
+        .trace_events
+        .iter()
+        .filter(|it| it.name == "thread_name")
+        .map(|it| it.args["name"].as_str().expect("names are text"))
+        .collect();
+    let name = thread::current()
+        .name()
+        .expect("tests are named")
+        .to_owned();
+    assert!(
+        own.contains(&&*name) && own.contains(&&*format!("{name} (2)")),
+        "{own:?}"
+    );
+
+    let values = |counter: &str, key: &str| -> Vec<u64> {
+        let counters = trace.trace_events.iter().filter(|it| it.ph == "C");
+        counters
+            .filter(|it| it.name == counter)
+            .filter_map(|it| it.args.get(key)?.as_u64())
+            .collect()
+    };
+    let limits = values("limit", "limit");
+    assert_eq!(limits.iter().max(), Some(&(100 * MIB)), "{limits:?}");
+    assert_eq!(
+        values("demand", "small, really").iter().max(),
+        Some(&(40 * MIB))
+    );
+    assert!(values("MLX memory", "active").contains(&(70 * MIB)));
+    assert_eq!(values("waiting", "acquires"), [0, 1, 0]);
+    Ok(())
+}
+
+#[test]
+fn the_page_needs_nothing_else() -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    recorded()?
+        .write_page(&mut bytes)
+        .expect("a vector takes it");
+    let page = String::from_utf8(bytes).expect("the page is UTF-8");
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    for foreign in ["<script", "<link", "src=", "url(", "@import"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    // The only address is that of SVG's name space.
+    for (at, _) in page.match_indices("://") {
+        assert!(
+            page[at..].starts_with("://www.w3.org/2000/svg"),
+            "{}",
+            &page[at..at + 40]
+        );
+    }
+    assert!(page.contains("prefers-color-scheme: dark") && page.contains("width=device-width"));
+    assert_eq!(
+        page.matches("<svg").count(),
+        2 * 4,
+        "four charts, for two widths"
+    );
+    assert!(page.contains("a &lt;b&gt; &amp; &quot;c&quot;") && !page.contains("<b>"));
+    for part in [
+        "By source",
+        "Longest waits",
+        "Still held at the end",
+        "Leaked",
+        "tests/timeline.rs:",
+    ] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_tables_are_csv() -> Result<(), Error> {
+    let recording = recorded()?;
+    let rows = |bytes: Vec<u8>| -> Vec<BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_reader(&*bytes);
+        let rows = reader.deserialize().collect::<Result<_, csv::Error>>();
+        rows.expect("the table can be read")
+    };
+    let mut bytes = Vec::new();
+    recording
+        .write_events_csv(&mut bytes)
+        .expect("a vector takes it");
+    let events = rows(bytes);
+    assert_eq!(events.len(), recording.events().len());
+    let wait = events.iter().find(|row| row["event"] == "AdmissionWait");
+    let wait = wait.expect("there was a wait");
+    assert_eq!(
+        (&*wait["time"], &*wait["bytes"]),
+        ("2.000000000", "62914560")
+    );
+    assert_eq!(wait["label"], "a <b> & \"c\"");
+
+    let mut bytes = Vec::new();
+    recording
+        .write_samples_csv(&mut bytes)
+        .expect("a vector takes it");
+    let samples = rows(bytes);
+    assert_eq!(samples.len(), recording.samples().len());
+    assert!(samples.iter().any(|row| row["active"] == "73400320"));
+
+    let mut bytes = Vec::new();
+    recording
+        .write_totals_csv(&mut bytes)
+        .expect("a vector takes it");
+    let totals = rows(bytes);
+    let small = totals.iter().find(|row| row["name"] == "small, really");
+    assert!(
+        small.is_some_and(|row| row["held"] == "4.000000000"),
+        "{totals:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_recording_of_nothing_can_be_written() -> Result<(), Error> {
+    let manager = Manager::builder().clock(FakeClock::new()).build()?;
+    let recording = Recorder::new(&manager).finish();
+    let folder = std::env::temp_dir().join(format!("mlx-wired-timeline-{}", std::process::id()));
+    let written = recording
+        .write_to(&folder)
+        .expect("the folder can be written");
+    for file in [
+        &written.page,
+        &written.events,
+        &written.samples,
+        &written.totals,
+    ] {
+        assert!(file.metadata().is_ok_and(|file| file.len() > 0), "{file:?}");
+    }
+    let trace = std::fs::read(&written.trace).expect("the trace is there");
+    drop(validated(&trace));
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    Ok(())
+}

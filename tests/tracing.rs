@@ -1,0 +1,235 @@
+//! What `tracing` subscribers are told with the feature of that name.
+#![cfg(feature = "tracing")]
+
+use mlx_wired::clock::FakeClock;
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{Config, Error, Manager, SumPolicy};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    Opened(u64, &'static str, Fields),
+    Entered(u64),
+    Exited(u64),
+    Closed(u64),
+    Event(Level, Fields),
+}
+
+type Fields = BTreeMap<&'static str, String>;
+
+struct Reader(Fields);
+
+impl Visit for Reader {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+/// Keeps what it is told, and calls `on_event` for each event.
+struct Keeper<F> {
+    level: Level,
+    told: Arc<Mutex<Vec<Told>>>,
+    next: AtomicU64,
+    on_event: F,
+}
+
+impl<F: Fn() + Send + Sync + 'static> Keeper<F> {
+    fn new(level: Level, on_event: F) -> (Self, Arc<Mutex<Vec<Told>>>) {
+        let told = Arc::default();
+        let keeper = Self {
+            level,
+            told: Arc::clone(&told),
+            next: AtomicU64::new(1),
+            on_event,
+        };
+        (keeper, told)
+    }
+
+    fn keep(&self, told: Told) {
+        self.told.lock().expect("nobody panics with it").push(told);
+    }
+}
+
+impl<F: Fn() + Send + Sync + 'static> Subscriber for Keeper<F> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "mlx_wired" && *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        Some(self.level.into())
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut reader = Reader(Fields::new());
+        span.record(&mut reader);
+        self.keep(Told::Opened(id, span.metadata().name(), reader.0));
+        Id::from_u64(id)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut reader = Reader(Fields::new());
+        event.record(&mut reader);
+        self.keep(Told::Event(*event.metadata().level(), reader.0));
+        (self.on_event)();
+    }
+
+    fn enter(&self, span: &Id) {
+        self.keep(Told::Entered(span.into_u64()));
+    }
+
+    fn exit(&self, span: &Id) {
+        self.keep(Told::Exited(span.into_u64()));
+    }
+
+    fn try_close(&self, span: Id) -> bool {
+        self.keep(Told::Closed(span.into_u64()));
+        true
+    }
+}
+
+fn manager(config: Config) -> Result<(Manager, FakeClock), Error> {
+    let clock = FakeClock::new();
+    let manager = Manager::builder()
+        .backend(RecordingBackend::metal().initial_limit(7).build())
+        .clock(clock.clone())
+        .config(config.housekeeping(false))
+        .build()?;
+    Ok((manager, clock))
+}
+
+#[test]
+fn r24_a_guard_is_a_span_and_the_limit_is_told_in_events() -> Result<(), Error> {
+    let (manager, _) = manager(Config::default())?;
+    let (keeper, told) = Keeper::new(Level::DEBUG, || {});
+    tracing::subscriber::with_default(keeper, || -> Result<(), Error> {
+        let ticket = manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+        let guard = ticket.acquire()?;
+        // The second changes no limit.
+        drop(ticket.acquire()?);
+        drop(guard);
+        drop(ticket.acquire_owned()?);
+        Ok(())
+    })?;
+    let told = told.lock().expect("nobody panics with it");
+    let spans: Vec<_> = told
+        .iter()
+        .filter_map(|told| match told {
+            Told::Opened(id, name, fields) => Some((*id, *name, fields)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(spans.len(), 3, "{told:?}");
+    for (id, name, fields) in spans {
+        assert_eq!(name, "guard");
+        assert_eq!((&*fields["size"], &*fields["kind"]), ("10", "Active"));
+        assert_eq!(fields["label"], "\"step\"");
+        assert_eq!(told.iter().filter(|it| **it == Told::Closed(id)).count(), 1);
+    }
+    let messages: Vec<_> = told
+        .iter()
+        .filter_map(|told| match told {
+            Told::Event(Level::DEBUG, fields) => Some((&*fields["message"], &fields["baseline"])),
+            _ => None,
+        })
+        .collect();
+    let captured = messages.iter().position(|it| it.0 == "baseline captured");
+    let applied = messages.iter().position(|it| it.0 == "limit applied");
+    let restored = messages.iter().position(|it| it.0 == "baseline restored");
+    assert!(captured < applied && applied < restored, "{messages:?}");
+    assert!(messages.iter().any(|it| it.1 == "7"), "{messages:?}");
+    Ok(())
+}
+
+#[test]
+fn r24_a_wait_is_an_entered_span_and_a_stall_a_warning() -> Result<(), Error> {
+    let stall = Duration::from_secs(3);
+    let (manager, clock) = manager(Config::default().stall_after(stall))?;
+    let (keeper, told) = Keeper::new(Level::DEBUG, || {});
+    let dispatch = tracing::Dispatch::new(keeper);
+    let ticket = manager.ticket(&SumPolicy::capped(10), 10).label("step");
+    let guard = ticket.acquire()?;
+    let waiting = {
+        let ticket = ticket.clone();
+        thread::spawn(move || {
+            tracing::dispatcher::with_default(&dispatch, || ticket.acquire_owned().map(drop))
+        })
+    };
+    let until = |condition: &dyn Fn() -> bool| {
+        while !condition() {
+            thread::yield_now();
+        }
+    };
+    until(&|| !manager.waiting().is_empty());
+    clock.advance(stall);
+    until(&|| manager.stats().stalls == 1);
+    drop(guard);
+    waiting.join().expect("the waiter ends well")?;
+
+    let told = told.lock().expect("nobody panics with it");
+    let opened = told.iter().find_map(|told| match told {
+        Told::Opened(id, "wait", fields) => Some((*id, fields)),
+        _ => None,
+    });
+    let (id, fields) = opened.expect("the wait has a span");
+    assert!(
+        fields["place"].starts_with("tests/tracing.rs:"),
+        "{fields:?}"
+    );
+    let position = |wanted: Told| told.iter().position(|told| *told == wanted);
+    let (entered, closed) = (position(Told::Entered(id)), position(Told::Closed(id)));
+    let warned = told.iter().position(
+        |told| matches!(told, Told::Event(Level::WARN, fields) if fields["snapshot"].contains("step")),
+    );
+    assert!(
+        entered.is_some() && entered < warned && warned < closed,
+        "{told:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn r24_below_debug_a_guard_has_no_span() -> Result<(), Error> {
+    let (manager, _) = manager(Config::default())?;
+    let (keeper, told) = Keeper::new(Level::INFO, || {});
+    tracing::subscriber::with_default(keeper, || {
+        let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+        ticket.acquire().map(drop)
+    })?;
+    assert_eq!(*told.lock().expect("nobody panics with it"), []);
+    Ok(())
+}
+
+#[test]
+fn r22_a_subscriber_may_look_and_acquire_and_panic() -> Result<(), Error> {
+    let (manager, _) = manager(Config::default())?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+    let (inner, looked) = (ticket.clone(), manager.clone());
+    let (keeper, told) = Keeper::new(Level::DEBUG, move || {
+        assert!(looked.snapshot().live <= 4);
+        // The limit covers it already, or it is one more change; either way nothing is stuck.
+        drop(inner.try_acquire());
+        panic!("the subscriber's own");
+    });
+    tracing::subscriber::with_default(keeper, || -> Result<(), Error> {
+        let guards = (ticket.acquire()?, ticket.acquire()?);
+        drop(guards);
+        Ok(())
+    })?;
+    assert!(!told.lock().expect("nobody panics with it").is_empty());
+    assert_eq!(manager.snapshot().live, 0);
+    assert_eq!(manager.applied(), 7);
+    Ok(())
+}
