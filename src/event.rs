@@ -9,9 +9,9 @@ pub(crate) use journal::{Journal, Moment};
 pub use subscriber::Subscriber;
 
 use crate::Snapshot;
+use crate::sync::ThreadId;
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// One thing that happened in a [`Manager`](crate::Manager). Sizes in bytes.

@@ -111,18 +111,10 @@ thread_local! {
 
 /// The calling thread's name. Told of once for each thread; none while its locals are being destroyed.
 pub(crate) fn thread_name() -> Option<Arc<str>> {
-    thread_local! {
+    std::thread_local! {
         static NAME: Option<Arc<str>> = std::thread::current().name().map(Arc::from);
     }
     NAME.try_with(Clone::clone).ok().flatten()
-}
-
-/// The calling thread's id, without counting a reference to the thread.
-pub(crate) fn thread_id() -> std::thread::ThreadId {
-    thread_local! {
-        static ID: std::thread::ThreadId = std::thread::current().id();
-    }
-    ID.with(|id| *id)
 }
 
 /// Gives the thread's slab back when the thread ends.

@@ -479,7 +479,7 @@ impl Inner {
             policy: ticket.map(|ticket| ticket.policy_label().clone()),
             label: ticket.and_then(Ticket::label_text),
             place: None,
-            thread: std::thread::current().id(),
+            thread: crate::sync::thread_id(),
             thread_name: crate::holders::thread_name(),
             baseline: core.baseline(),
             desired: None,

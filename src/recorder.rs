@@ -2,7 +2,7 @@
 //!
 //! A [`Recorder`] subscribes to a manager's events, samples the memory counters, and gives a [`Recording`]: who held what
 //! and who waited, when; what each source used in total; what is still held at the end. With the feature `timeline` a
-//! recording [writes](Recording::write_to) a page with charts, a trace that Perfetto opens, and tables.
+//! recording is written (`Recording::write_to`) as a page with charts, a trace that Perfetto opens, and tables.
 //!
 //! ```
 //! use mlx_wired::recorder::Recorder;

@@ -1,10 +1,10 @@
 //! How the standard library's types are written by serde: times as seconds, places as text, threads by number.
 
 use crate::snapshot::thread_number;
+use crate::sync::ThreadId;
 use serde::{Serialize, Serializer};
 use std::panic::Location;
 use std::sync::OnceLock;
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// Seconds.

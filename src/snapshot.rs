@@ -8,10 +8,10 @@ pub(crate) use print::ThreadLabel;
 pub(crate) use print::thread_number;
 
 use crate::ffi::Support;
+use crate::sync::ThreadId;
 use crate::{Holder, Stats, WireMode};
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// The whole state of a manager. Sizes in bytes. Prints as a report for people.

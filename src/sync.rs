@@ -19,7 +19,7 @@ use normal as chosen;
 
 pub(crate) use chosen::{
     AtomicBool, AtomicU32, AtomicU64, Futex, Mutex, MutexGuard, Parker, Thread, ThreadId, Unparker,
-    current_thread, spawn, thread_local, wait, wake_all,
+    current_thread, spawn, thread_id, thread_local, wait, wake_all,
 };
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, Weak};

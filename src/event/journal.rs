@@ -5,8 +5,8 @@
 
 use super::{Event, EventKind};
 use crate::sync::Arc;
+use crate::sync::ThreadId;
 use std::panic::Location;
-use std::thread::ThreadId;
 use std::time::Instant;
 
 /// After how many records they are handed over even if nobody asks.
@@ -137,7 +137,7 @@ impl Journal {
         acquired: Option<&'static Location<'static>>,
         moment: Moment,
     ) {
-        let thread = crate::holders::thread_id();
+        let thread = crate::sync::thread_id();
         let Batch { records, whose } = &mut self.batch;
         let known = |whose: &Whose| whose.ticket == ticket.id() && whose.thread == thread;
         // Mostly the last one's.

@@ -1,11 +1,11 @@
 //! From single events to guards and waits with a beginning and an end.
 
 use super::Recording;
+use crate::sync::ThreadId;
 use crate::{Event, EventKind, Holder};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// A guard's life, or a wait for admission.

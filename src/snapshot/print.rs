@@ -4,9 +4,9 @@ use super::{
     BaselineSource, Ceiling, CeilingSource, Contention, Group, Owed, Snapshot, WaitTimes, Waiter,
 };
 use crate::error::Bytes;
+use crate::sync::ThreadId;
 use crate::{Holder, HolderState, WireMode};
 use std::fmt;
-use std::thread::ThreadId;
 
 /// How many guards and waiters of a group are printed.
 const PRINTED: usize = 20;
@@ -312,7 +312,7 @@ pub(crate) fn thread_number(thread: ThreadId) -> u64 {
     digits.parse().unwrap_or(0)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -142,3 +142,8 @@ impl Unparker {
         self.0.changed.notify_one();
     }
 }
+
+/// The calling thread's id.
+pub(crate) fn thread_id() -> ThreadId {
+    current_thread().id()
+}

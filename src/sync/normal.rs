@@ -27,3 +27,11 @@ pub(crate) fn wait(word: &Futex, value: u32) {
 pub(crate) fn wake_all(word: &Futex) {
     atomic_wait::wake_all(word);
 }
+
+/// The calling thread's id, without counting a reference to the thread.
+pub(crate) fn thread_id() -> ThreadId {
+    thread_local! {
+        static ID: ThreadId = current_thread().id();
+    }
+    ID.with(|id| *id)
+}
