@@ -165,6 +165,8 @@ impl Ticket {
         self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
         self.route = if self.group.custom || kind == Kind::Reservation || self.bytes > MAX_SUM {
             Route::Locked
+        } else if self.size_count.is_some() {
+            Route::Counted
         } else if self.info.can_refuse || self.bytes > OPTIMISTIC_BYTES {
             Route::Swap
         } else {

@@ -2,7 +2,7 @@
 
 use super::Ticket;
 use crate::manager::group::Reads;
-use crate::manager::word::Word;
+use crate::manager::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{AtomicU64, Ordering, thread_local};
 use std::cell::Cell;
 
@@ -20,6 +20,8 @@ pub(super) enum Route {
     Add,
     /// Looks, then compares and swaps.
     Swap,
+    /// Either, and counts the guards of its size.
+    Counted,
     /// Everything happens under the lock.
     Locked,
 }
@@ -35,107 +37,146 @@ pub(super) enum Fast {
 }
 
 impl Ticket {
+    // What runs for nearly every guard is inlined into the caller whatever its size: as calls, the few functions below
+    // cost more than what they do. The rest is kept out of it.
+
     /// Counts the demand if that needs no lock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&self) -> Fast {
         // Relaxed: a stale value only sends us to the lock, or past it to a cover that is closed or below `admit`.
         self.enter_below(self.group.reads.admit.load(Ordering::Relaxed))
     }
 
     /// [`enter`](Self::enter) with what was read from `admit`.
-    #[inline]
+    #[inline(always)]
     fn enter_below(&self, admit: u64) -> Fast {
-        let reads = &self.group.reads;
-        if admit == 0 || self.route == Route::Locked {
+        if admit == 0 {
             return Fast::Closed;
         }
-        if let Some(count) = &self.size_count {
-            // Relaxed: ordered by the word's addition that follows.
-            count.0.fetch_add(1, Ordering::Relaxed);
-        }
-        let word = if self.route == Route::Add {
-            // AcqRel: after a session's read of this word we see the covers that it closed before; and it sees
-            // our size count.
-            let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
-            Word(old.wrapping_add(self.demand))
-        } else {
-            match self.swap_in(admit) {
-                Some(word) => word,
-                None => return Fast::Closed,
+        match self.route {
+            Route::Add => {
+                let word = self.add_in();
+                self.entered(word, word.sum())
             }
-        };
-        let basis = if self.size_count.is_some() {
-            self.bytes
-        } else {
-            word.sum()
-        };
-        if basis < reads.cover.load(Ordering::Acquire) && !word.overflows() {
+            Route::Swap => match self.swap_in(admit) {
+                Some(word) => self.entered(word, word.sum()),
+                None => Fast::Closed,
+            },
+            Route::Counted => self.enter_counted(admit),
+            Route::Locked => Fast::Closed,
+        }
+    }
+
+    #[inline(always)]
+    fn entered(&self, word: Word, basis: u64) -> Fast {
+        if basis < self.group.reads.cover.load(Ordering::Acquire) && !word.overflows() {
             Fast::Admitted(word)
         } else {
             Fast::Added(word)
         }
     }
 
-    /// Adds the demand if the group stays below `admit` and nobody waits.
-    #[inline]
-    fn swap_in(&self, admit: u64) -> Option<Word> {
-        let word = &self.group.word;
-        let joined = |seen: Word| {
-            let next = seen.checked_add(self.demand)?;
-            (!seen.has_waiters() && next.sum() < admit).then_some(next)
+    #[inline(never)]
+    fn enter_counted(&self, admit: u64) -> Fast {
+        let Some(count) = &self.size_count else {
+            return Fast::Closed;
         };
-        let mut seen = Word(LEFT_BEHIND.with(Cell::get));
-        let mut next = joined(seen);
-        if next.is_none() {
+        // Relaxed: ordered by the word's addition that follows.
+        count.0.fetch_add(1, Ordering::Relaxed);
+        let word = if self.bytes <= OPTIMISTIC_BYTES {
+            Some(self.add_in())
+        } else {
+            self.swap_in(admit)
+        };
+        let Some(word) = word else {
+            count.0.fetch_sub(1, Ordering::Relaxed);
+            return Fast::Closed;
+        };
+        self.entered(word, self.bytes)
+    }
+
+    /// Adds the demand.
+    #[inline(always)]
+    fn add_in(&self) -> Word {
+        // AcqRel: after a session's read of this word we see the covers that it closed before; and it sees our size
+        // count.
+        let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
+        Word(old.wrapping_add(self.demand))
+    }
+
+    /// Adds the demand if the group stays below `admit` and nobody waits.
+    #[inline(always)]
+    fn swap_in(&self, admit: u64) -> Option<Word> {
+        let guess = Word(LEFT_BEHIND.with(Cell::get));
+        let seen = match self.joined(guess, admit) {
+            Some(next) => {
+                let word = &self.group.word;
+                match word.compare_exchange(guess.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(_) => return Some(next),
+                    Err(now) => Word(now),
+                }
+            }
             // That the guess leaves no room says nothing: it may be another group's.
-            seen = self.word_now();
-            next = joined(seen);
-        }
-        while let Some(with_us) = next {
-            match word.compare_exchange(seen.0, with_us.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return next,
+            None => self.word_now(),
+        };
+        self.swap_in_from(seen, admit)
+    }
+
+    /// [`swap_in`](Self::swap_in) with what the word was seen to be.
+    #[inline(never)]
+    fn swap_in_from(&self, mut seen: Word, admit: u64) -> Option<Word> {
+        let word = &self.group.word;
+        loop {
+            let next = self.joined(seen, admit)?;
+            match word.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(next),
                 Err(now) => seen = Word(now),
             }
-            next = joined(seen);
         }
-        if let Some(count) = &self.size_count {
-            count.0.fetch_sub(1, Ordering::Relaxed);
-        }
-        None
+    }
+
+    /// The word with the demand, if nobody waits and the group stays below `admit`.
+    #[inline(always)]
+    fn joined(&self, seen: Word, admit: u64) -> Option<Word> {
+        let next = seen.checked_add(self.demand)?;
+        (!seen.has_waiters() && next.sum() < admit).then_some(next)
     }
 
     /// Releases a guard that the fast path gave, with the word at its admission. Returns false, with nothing
     /// done, if its work must be finished first or everything looks under the lock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave_fast(&self, admitted: Word) -> bool {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
         if flags & Reads::ALWAYS != 0 {
             return false;
         }
-        if flags & Reads::ASKS != 0 {
-            if self.size_count.is_none() && !self.lowers(admitted, flags) {
-                // The word is seldom what it was then. If it is, one swap judges and releases.
-                return self.swap_out(admitted, flags);
-            }
-            if self.lowers(self.word_now(), flags) {
-                return false;
-            }
+        if flags & Reads::ASKS == 0 {
+            self.leave_unlocked();
+            return true;
         }
-        self.leave_unlocked();
-        true
-    }
-
-    /// [`leave_fast`](Self::leave_fast), judged on the word that is swapped.
-    #[inline]
-    fn swap_out(&self, admitted: Word, flags: u32) -> bool {
+        if self.route == Route::Counted || self.lowers(admitted, flags) {
+            return self.leave_judged(self.word_now(), flags);
+        }
+        // The word is seldom what it was then. If it is, one swap judges and releases.
         let left = admitted.0.wrapping_sub(self.demand);
         let word = &self.group.word;
         // AcqRel: as in `leave_unlocked`.
         match word.compare_exchange(admitted.0, left, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => self.look_after(Word(left), false),
-            Err(now) if self.lowers(Word(now), flags) => return false,
-            Err(_) => self.leave_unlocked(),
+            Ok(_) => {
+                self.look_after(Word(left), false);
+                true
+            }
+            Err(now) => self.leave_judged(Word(now), flags),
         }
+    }
+
+    /// [`leave_fast`](Self::leave_fast), judged on what the word was seen to be.
+    #[inline(never)]
+    fn leave_judged(&self, seen: Word, flags: u32) -> bool {
+        if self.lowers(seen, flags) {
+            return false;
+        }
+        self.leave_unlocked();
         true
     }
 
@@ -149,7 +190,7 @@ impl Ticket {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn leave_unlocked(&self) {
         let last = match &self.size_count {
             // Relaxed: ordered by the word's subtraction.
@@ -163,7 +204,7 @@ impl Ticket {
     }
 
     /// Looks under the lock after a release that concerns others. `last`: of its size.
-    #[inline]
+    #[inline(always)]
     fn look_after(&self, word: Word, last: bool) {
         LEFT_BEHIND.with(|left| left.set(word.0));
         let reads = &self.group.reads;
@@ -196,17 +237,17 @@ impl Ticket {
     }
 
     /// [`may_lower`](Self::may_lower) of a driving guard, judged on `word`.
-    #[inline]
+    #[inline(always)]
     fn lowers(&self, word: Word, flags: u32) -> bool {
         Self::may_end(word, flags) || self.may_shrink(word)
     }
 
-    #[inline]
+    #[inline(always)]
     fn may_end(word: Word, flags: u32) -> bool {
         word.driving() <= 1 && flags & Reads::ANCHORED_ELSEWHERE == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn may_shrink(&self, word: Word) -> bool {
         let floor = self.group.reads.floor.load(Ordering::Relaxed);
         match &self.size_count {
