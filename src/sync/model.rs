@@ -19,8 +19,14 @@ use std::time::Instant;
 /// Loom's knows no `const` initialisers.
 #[cfg(loom)]
 macro_rules! local_of_a_model {
-    ($($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };)*) => {
-        loom::thread_local! { $($(#[$attribute])* static $name: $type = $init;)* }
+    () => {};
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr }; $($rest:tt)*) => {
+        loom::thread_local! { $(#[$attribute])* static $name: $type = $init; }
+        $crate::sync::thread_local! { $($rest)* }
+    };
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $init:expr; $($rest:tt)*) => {
+        loom::thread_local! { $(#[$attribute])* static $name: $type = $init; }
+        $crate::sync::thread_local! { $($rest)* }
     };
 }
 #[cfg(loom)]

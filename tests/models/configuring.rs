@@ -101,6 +101,22 @@ fn subscribing() {
     });
 }
 
+/// The last subscriber goes while its record of an acquire is made.
+#[test]
+fn the_subscriber_leaves() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let events = world.manager.subscribe(4);
+        let stays = world.active("a", Form::Capped(9), 4).acquire_owned();
+        let coming = world.active("a", Form::Capped(9), 0);
+        let leaving = spawn(move || drop(events));
+        drop(coming.acquire().unwrap());
+        leaving.join();
+        drop(stays);
+        world.finish();
+    });
+}
+
 /// A budget over all groups is refused while a guard lives, and holds from when it is not.
 fn a_budget_comes(form: Form, fits: bool) {
     let world = World::new(eager());
