@@ -113,7 +113,8 @@ impl Recorder {
     /// Takes the events that have come, and a sample of memory. To be called often enough that not more than 16,384 events
     /// come in between; [`in_background`](Self::in_background) does it by itself.
     pub fn poll(&mut self) {
-        for event in self.subscriber.drain() {
+        // Whatever had come before this call; who goes on meanwhile must not keep it from returning.
+        for event in self.subscriber.drain().take(2 * Self::BETWEEN_POLLS) {
             if event.time < self.start.time {
                 continue;
             }
@@ -145,6 +146,15 @@ impl Recorder {
         // Before the last poll, so that what it shows as gone has been told.
         self.end = self.manager.upgrade().map(|inner| inner.snapshot());
         self.poll();
+        if let Some(end) = &self.end {
+            while self
+                .events
+                .back()
+                .is_some_and(|event| event.time > end.time)
+            {
+                self.events.pop_back();
+            }
+        }
         let events: Vec<Event> = self.events.into();
         let samples = self.samples.into_vec();
         let last_sample = samples.last().map(|sample| sample.time);

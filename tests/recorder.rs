@@ -3,8 +3,9 @@
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Interval, Recorder, Recording, What};
-use mlx_wired::{Config, Error, HolderState, Manager, SumPolicy, Ticket};
+use mlx_wired::{Config, Error, EventKind, HolderState, Manager, SumPolicy, Ticket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -397,5 +398,52 @@ fn nothing_is_lost_in_the_background_while_threads_acquire_and_release() -> Resu
     assert_eq!(waits.count() as u64, manager.stats().waits);
     assert!(recording.totals()[0].most <= 30);
     drop(Recorder::new(&manager).in_background(Duration::ZERO));
+    Ok(())
+}
+
+#[test]
+fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
+    let manager = Manager::builder()
+        .backend(RecordingBackend::metal().build())
+        .build()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    let stop = AtomicBool::new(false);
+    let recordings: Vec<Recording> = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    drop(ticket.acquire());
+                }
+            });
+        }
+        let recordings = (0..20).map(|_| {
+            let mut recorder = Recorder::new(&manager);
+            recorder.poll();
+            recorder.finish()
+        });
+        let recordings = recordings.collect();
+        stop.store(true, Ordering::Relaxed);
+        recordings
+    });
+    for recording in recordings {
+        let at_end = recording.at_end().expect("the manager lives");
+        let intervals = recording.intervals();
+        let open = intervals
+            .iter()
+            .filter(|it| it.what == What::Guard && it.end == End::Open);
+        assert_eq!(open.count(), at_end.guards.len());
+        let started = |event: &&mlx_wired::Event| event.kind == EventKind::TicketStarted;
+        let started = recording.events().iter().filter(started).count();
+        let known = intervals
+            .iter()
+            .filter(|it| it.what == What::Guard && it.begin_known);
+        assert_eq!(known.count(), started);
+        assert!(
+            recording
+                .events()
+                .iter()
+                .all(|event| event.time <= at_end.time)
+        );
+    }
     Ok(())
 }

@@ -230,6 +230,7 @@ impl<'a> Builder<'a> {
     fn finish(mut self) -> Vec<Interval> {
         let end = self.recording.duration();
         let at_end = self.recording.at_end.as_ref();
+        let is_complete = self.recording.missing() == 0 && at_end.is_some();
         for (thread, wait) in std::mem::take(&mut self.waits) {
             let still = at_end.is_some_and(|state| {
                 let mut waiters = state.waiters.iter();
@@ -240,10 +241,14 @@ impl<'a> Builder<'a> {
         for holder in at_end.map_or(&[][..], |state| &state.guards) {
             let open = self.guards.get_mut(&holder.ticket);
             let guard = open.and_then(|open| take_of_thread(open, holder.thread));
-            let guard = guard.unwrap_or_else(|| of_holder(holder, Duration::ZERO));
+            // Listed a little later than the last event was told, or its beginning is among those that are missing.
+            let from = if is_complete { end } else { Duration::ZERO };
+            let guard = guard.unwrap_or_else(|| of_holder(holder, from));
             self.close(guard, end, End::Open);
         }
-        let left: Vec<Interval> = self.guards.drain().flat_map(|(_, open)| open).collect();
+        let mut left: Vec<Interval> = self.guards.drain().flat_map(|(_, open)| open).collect();
+        // Listed a little later than the first event, so that it was taken for two.
+        left.retain(|guard| guard.begin_known || !is_complete);
         for guard in left {
             self.close(guard, end, End::Unknown);
         }
