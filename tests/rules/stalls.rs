@@ -55,9 +55,9 @@ fn r24_a_wait_that_ends_in_time_is_no_stall() -> Result<(), Error> {
     let waiting = queued(&rig.manager, &ticket, Wait::new());
     let timed = queued(&rig.manager, &ticket, Wait::new().timeout(9 * SECOND));
     rig.clock.advance(9 * SECOND);
+    assert!(timed.result().is_err_and(|error| error.is_timeout()));
     drop(guard);
     drop(waiting.result()?);
-    assert!(timed.result().is_err_and(|error| error.is_timeout()));
     rig.clock.advance(100 * SECOND);
     assert!(!kinds(&events).iter().any(is_stall));
     assert_eq!(rig.manager.stats().stalls, 0);
