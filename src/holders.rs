@@ -15,6 +15,8 @@
 //! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
 //! at worst to the one acquired while the reader looked. When a guard was acquired is stored after that, and only for
 //! guards that came by the lock; it is 0, unknown, whenever the slot changes hands.
+//!
+//! A guard is recorded before it is counted and forgotten after it is not: whatever is counted is recorded.
 
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, current_thread, thread_local};
@@ -140,6 +142,8 @@ impl Drop for GiveBack {
 
 /// Set in the keys of owned guards.
 const OWNED: u64 = 1 << 63;
+/// Set in the records of guards in a slot whose release is not the fast one.
+const MARKED: u64 = 1 << 62;
 
 /// Where a guard is recorded: a slot of its thread's slab, or from 64 on a place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,9 +158,27 @@ impl Record {
         self.0 & OWNED == 0
     }
 
+    /// Whether [`forget_slot`] will do.
     #[inline]
-    pub(crate) fn is_slot(self) -> bool {
+    pub(crate) fn is_plain_slot(self) -> bool {
         self.0 < SLOTS as u64
+    }
+
+    /// The same record, no longer plain.
+    #[must_use]
+    pub(crate) fn marked(self) -> Self {
+        Self(self.0 | MARKED)
+    }
+
+    /// Its key in the list, if it has no slot.
+    fn key(self) -> u64 {
+        self.0 & !MARKED
+    }
+
+    /// Its slot, if it has one.
+    fn slot(self) -> Option<usize> {
+        let index = self.0 & !MARKED;
+        (index < SLOTS as u64).then_some(index as usize)
     }
 }
 
@@ -203,82 +225,70 @@ fn record_slow(ticket: u64, place: Place) -> Record {
     record(ticket, place)
 }
 
-/// Forgets a guard in a slot, on its own thread.
+/// Forgets a guard in a [plain slot](Record::is_plain_slot), on its own thread.
 #[inline]
 pub(crate) fn forget_slot(record: Record) {
+    free((record.0 % SLOTS as u64) as usize);
+}
+
+#[inline]
+fn free(index: usize) {
     LOCAL.with(|local| {
-        let index = record.0 % SLOTS as u64;
-        let slot = &local.slab.get().slots[index as usize];
+        let slot = &local.slab.get().slots[index % SLOTS];
         slot.ticket.store(0, Ordering::Release);
         local.used.set(local.used.get() & !(1 << index));
     });
 }
 
-/// Adds to a guard's record when it was acquired; for one in a slot, on its own thread.
-pub(crate) fn note_since(record: Record, at: Instant) {
-    if record.is_slot() {
-        // A reader that misses it says that the time is unknown.
-        return LOCAL.with(|local| {
-            local.slab.get().since[record.0 as usize].store(encode(at), Ordering::Relaxed);
-        });
-    }
-    if let Some(listed) = LISTED
-        .lock()
-        .as_mut()
-        .and_then(|all| all.get_mut(&record.0))
-    {
-        listed.since = Some(at);
-    }
+/// Adds to a guard's record when it was acquired; for one in a slot, on its own thread. Returns what it is recorded as
+/// from now on.
+#[must_use]
+pub(crate) fn note_since(record: Record, at: Instant) -> Record {
+    let Some(index) = record.slot() else {
+        change_listed(record, |listed| listed.since = Some(at));
+        return record;
+    };
+    // A reader that misses it says that the time is unknown.
+    LOCAL.with(|local| local.slab.get().since[index].store(encode(at), Ordering::Relaxed));
+    record.marked()
 }
 
 /// Notes that a guard was leaked on purpose; one in a slot, on its own thread.
 pub(crate) fn note_leak(record: Record) {
-    if record.is_slot() {
-        return LOCAL.with(|local| {
-            // The slot is never free again, so the mark never has to go.
-            let slab = local.slab.get();
-            slab.leaked.fetch_or(1 << record.0, Ordering::Relaxed);
-        });
-    }
-    if let Some(listed) = LISTED
-        .lock()
-        .as_mut()
-        .and_then(|all| all.get_mut(&record.0))
-    {
-        listed.leaked = true;
-    }
+    let Some(index) = record.slot() else {
+        return change_listed(record, |listed| listed.leaked = true);
+    };
+    LOCAL.with(|local| {
+        // The slot is never free again, so the mark never has to go.
+        let slab = local.slab.get();
+        slab.leaked.fetch_or(1 << index, Ordering::Relaxed);
+    });
 }
 
 /// Forgets a guard wherever it is recorded; one in a slot, on its own thread.
 pub(crate) fn forget(record: Record) {
-    if record.is_slot() {
-        LOCAL.with(|local| {
-            local.slab.get().since[record.0 as usize].store(0, Ordering::Relaxed);
-        });
-        return forget_slot(record);
+    if let Some(index) = record.slot() {
+        // Relaxed: the number, which the next guard stores with Release, comes after it.
+        LOCAL.with(|local| local.slab.get().since[index].store(0, Ordering::Relaxed));
+        return free(index);
     }
     if record.is_bound() {
         LOCAL.with(|local| local.listed.set(local.listed.get() - 1));
     }
     if let Some(listed) = &mut *LISTED.lock() {
-        listed.remove(&record.0);
+        listed.remove(&record.key());
     }
 }
 
 /// Records that a guard has another ticket from now on; one in a slot, on its own thread.
 pub(crate) fn rename(record: Record, ticket: u64) {
-    if record.is_slot() {
-        LOCAL.with(|local| {
-            let slot = &local.slab.get().slots[record.0 as usize % SLOTS];
-            slot.ticket.store(ticket, Ordering::Release);
-        });
-    } else if let Some(listed) = LISTED
-        .lock()
-        .as_mut()
-        .and_then(|all| all.get_mut(&record.0))
-    {
-        listed.ticket = ticket;
-    }
+    let Some(index) = record.slot() else {
+        return change_listed(record, |listed| listed.ticket = ticket);
+    };
+    LOCAL.with(|local| {
+        let slot = &local.slab.get().slots[index];
+        slot.ticket.store(ticket, Ordering::Release);
+    });
 }
 
 /// Whether the calling thread has a borrowed guard, of any manager.
@@ -301,6 +311,13 @@ struct Listed {
     owned: bool,
     since: Option<Instant>,
     leaked: bool,
+}
+
+fn change_listed(record: Record, change: impl FnOnce(&mut Listed)) {
+    let mut all = LISTED.lock();
+    if let Some(listed) = all.as_mut().and_then(|all| all.get_mut(&record.key())) {
+        change(listed);
+    }
 }
 
 fn list(ticket: u64, place: Place) -> Record {

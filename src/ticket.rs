@@ -222,9 +222,9 @@ impl Ticket {
     #[inline(always)]
     #[track_caller]
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter() {
-            Fast::Admitted(word) => Raw::fast(word, self.id, Location::caller()),
-            entered => self.enter_slow(entered, Wait::new(), true)?,
+        let raw = match self.enter(Location::caller()) {
+            Ok(raw) => raw,
+            Err(entered) => self.enter_slow(entered, Wait::new(), true)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -241,9 +241,9 @@ impl Ticket {
     #[inline(always)]
     #[track_caller]
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter() {
-            Fast::Admitted(word) => Raw::fast(word, self.id, Location::caller()),
-            entered => self.enter_slow(entered, Wait::new(), false)?,
+        let raw = match self.enter(Location::caller()) {
+            Ok(raw) => raw,
+            Err(entered) => self.enter_slow(entered, Wait::new(), false)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -288,9 +288,9 @@ impl Ticket {
     /// Until admission, the deadline or the cancellation, and for a setter call in flight.
     #[track_caller]
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter() {
-            Fast::Admitted(word) => Raw::fast(word, self.id, Location::caller()),
-            entered => self.enter_slow(entered, wait, true)?,
+        let raw = match self.enter(Location::caller()) {
+            Ok(raw) => raw,
+            Err(entered) => self.enter_slow(entered, wait, true)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -321,14 +321,14 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
         let place = Location::caller();
-        let (word, admission) = match self.enter() {
+        let (word, admission) = match self.enter_unrecorded() {
             Fast::Admitted(word) => (word, None),
             entered => {
                 let admission = self.enter_locked(entered, wait, true, place)?;
                 (admission.word, Some(admission))
             }
         };
-        let raw = Raw::owned(word, admission, self.id, place);
+        let raw = Raw::owned(word, admission, self, place);
         Ok(OwnedGuard::new(self.clone(), raw))
     }
 
@@ -360,7 +360,7 @@ impl Ticket {
             return Ok(Raw::watched(word, since, self.id, place));
         }
         let admission = self.enter_locked(entered, wait, waits, place)?;
-        Ok(Raw::slow(admission, self.id, place))
+        Ok(Raw::slow(admission, self, place))
     }
 
     fn enter_locked(

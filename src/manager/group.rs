@@ -17,6 +17,10 @@ pub(crate) struct Group {
     pub(crate) word: CachePadded<AtomicU64>,
     /// Written by sessions only, so acquires and releases find it in their own cache.
     pub(crate) reads: CachePadded<Reads>,
+    /// What guards demand whose release is never the fast one: owned guards, and those that were admitted under the
+    /// lock. Added after it is in the word and subtracted before, so the word has at least this; and seldom
+    /// written, so releases find it in their own cache. Always 0 in a custom group.
+    pub(crate) staying: CachePadded<AtomicU64>,
     /// Where the rest is, in [`Core::groups`](super::core::Core::groups).
     pub(crate) index: usize,
     /// Held while a custom policy judges admission to this group, so that its sizes stand still.
@@ -69,6 +73,7 @@ impl Group {
                 floor: AtomicU64::new(0),
                 flags: AtomicU32::new(Reads::ALWAYS),
             }),
+            staying: CachePadded::new(AtomicU64::new(0)),
             index,
             judge: Mutex::new(()),
             custom,

@@ -66,6 +66,18 @@ impl Word {
         self.0 & OVERFLOW != 0
     }
 
+    /// The word with `demand` added, if nobody waits and its sum stays below `admit`.
+    #[inline(always)]
+    pub(crate) const fn joined(self, demand: u64, admit: u64) -> Option<Self> {
+        // Fields with free spare bits cannot carry into each other, so one test does for all four of them.
+        let next = Self(self.0.wrapping_add(demand));
+        if (self.0 | next.0) & (OVERFLOW | WAITERS_BIT) == 0 && next.sum() < admit {
+            Some(next)
+        } else {
+            None
+        }
+    }
+
     /// The word with `demand` added, or `None` if a field would go over its maximum.
     pub(crate) const fn checked_add(self, demand: u64) -> Option<Self> {
         let sum = self.sum() + Self(demand).sum();
@@ -105,6 +117,23 @@ mod tests {
             format!("{word:?}"),
             "Word(0x7ffffffffff80003: sum 17592186044415, driving 1, waiters)"
         );
+    }
+
+    #[test]
+    fn a_word_is_joined_below_admit_while_nobody_waits() {
+        let word = Word(Word::demand(60, true));
+        let demand = Word::demand(40, true);
+        assert_eq!(word.joined(demand, 101), Some(Word(word.0 + demand)));
+        assert_eq!(word.joined(demand, 100), None);
+        assert_eq!(Word(word.0 | Word::WAITERS).joined(demand, 101), None);
+        let full = Word(Word::demand(MAX_SUM, false));
+        assert_eq!(full.joined(Word::demand(1, false), u64::MAX), None);
+        assert_eq!(full.joined(Word::demand(MAX_SUM, false), u64::MAX), None);
+        let many = Word(MAX_DRIVING << DRIVING_SHIFT);
+        assert_eq!(many.joined(Word::demand(0, true), u64::MAX), None);
+        // What must be undone is in it.
+        let over = Word(OVERFLOW);
+        assert_eq!(over.joined(Word::demand(MAX_SUM, true), u64::MAX), None);
     }
 
     #[test]

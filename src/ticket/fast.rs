@@ -1,10 +1,13 @@
 //! Acquiring and releasing without the lock: the few atomic operations that nearly every guard costs.
 
 use super::Ticket;
+use super::raw::Raw;
+use crate::holders;
 use crate::manager::group::Reads;
 use crate::manager::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{AtomicU64, Ordering, thread_local};
 use std::cell::Cell;
+use std::panic::Location;
 
 thread_local! {
     /// The word that the thread's last release left behind, of whatever group: the first guess of the next swap. A
@@ -40,21 +43,37 @@ impl Ticket {
     // What runs for nearly every guard is inlined into the caller whatever its size: as calls, the few functions below
     // cost more than what they do. The rest is kept out of it.
 
-    /// Counts the demand if that needs no lock.
+    /// Counts the demand and records its guard, if that needs no lock.
+    ///
+    /// The record comes first: a store between two read-modify-writes must reach the cache before the second begins, and
+    /// costs a quarter of BASE there.
     #[inline(always)]
-    pub(super) fn enter(&self) -> Fast {
+    pub(super) fn enter(&self, place: &'static Location<'static>) -> Result<Raw, Fast> {
         // Relaxed: a stale value only sends us to the lock, or past it to a cover that is closed or below `admit`.
+        let admit = self.group.reads.admit.load(Ordering::Relaxed);
+        if admit == 0 {
+            return Err(Fast::Closed);
+        }
+        let record = holders::record(self.id, place);
+        match self.enter_below(admit) {
+            Fast::Admitted(word) => Ok(Raw::fast(word, record)),
+            other => {
+                holders::forget(record);
+                Err(other)
+            }
+        }
+    }
+
+    /// Counts the demand if that needs no lock.
+    pub(super) fn enter_unrecorded(&self) -> Fast {
         self.enter_below(self.group.reads.admit.load(Ordering::Relaxed))
     }
 
-    /// [`enter`](Self::enter) with what was read from `admit`.
+    /// [`enter_unrecorded`](Self::enter_unrecorded) with what was read from `admit`.
     #[inline(always)]
     fn enter_below(&self, admit: u64) -> Fast {
-        if admit == 0 {
-            return Fast::Closed;
-        }
         match self.route {
-            Route::Add => {
+            Route::Add if admit != 0 => {
                 let word = self.add_in();
                 self.entered(word, word.sum())
             }
@@ -62,8 +81,7 @@ impl Ticket {
                 Some(word) => self.entered(word, word.sum()),
                 None => Fast::Closed,
             },
-            Route::Counted => self.enter_counted(admit),
-            Route::Locked => Fast::Closed,
+            _ => self.enter_otherwise(admit),
         }
     }
 
@@ -77,8 +95,8 @@ impl Ticket {
     }
 
     #[inline(never)]
-    fn enter_counted(&self, admit: u64) -> Fast {
-        let Some(count) = &self.size_count else {
+    fn enter_otherwise(&self, admit: u64) -> Fast {
+        let (Route::Counted, Some(count), 1..) = (self.route, &self.size_count, admit) else {
             return Fast::Closed;
         };
         // Relaxed: ordered by the word's addition that follows.
@@ -108,7 +126,7 @@ impl Ticket {
     #[inline(always)]
     fn swap_in(&self, admit: u64) -> Option<Word> {
         let guess = Word(LEFT_BEHIND.with(Cell::get));
-        let seen = match self.joined(guess, admit) {
+        let seen = match guess.joined(self.demand, admit) {
             Some(next) => {
                 let word = &self.group.word;
                 match word.compare_exchange(guess.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
@@ -127,19 +145,12 @@ impl Ticket {
     fn swap_in_from(&self, mut seen: Word, admit: u64) -> Option<Word> {
         let word = &self.group.word;
         loop {
-            let next = self.joined(seen, admit)?;
+            let next = seen.joined(self.demand, admit)?;
             match word.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Some(next),
                 Err(now) => seen = Word(now),
             }
         }
-    }
-
-    /// The word with the demand, if nobody waits and the group stays below `admit`.
-    #[inline(always)]
-    fn joined(&self, seen: Word, admit: u64) -> Option<Word> {
-        let next = seen.checked_add(self.demand)?;
-        (!seen.has_waiters() && next.sum() < admit).then_some(next)
     }
 
     /// Releases a guard that the fast path gave, with the word at its admission. Returns false, with nothing
@@ -150,28 +161,53 @@ impl Ticket {
         if flags & Reads::ALWAYS != 0 {
             return false;
         }
-        if flags & Reads::ASKS == 0 {
-            self.leave_unlocked();
-            return true;
+        if self.route == Route::Counted {
+            return self.leave_counted(flags);
         }
-        if self.route == Route::Counted || self.lowers(admitted, flags) {
+        if flags & Reads::ASKS != 0 && !self.is_held_up(flags) {
+            return self.leave_asked(admitted, flags);
+        }
+        self.leave_word(false);
+        true
+    }
+
+    /// Whether what stays keeps the epoch open and the sum over the floor, whoever leaves.
+    #[inline(always)]
+    fn is_held_up(&self, flags: u32) -> bool {
+        // Acquire: whoever is seen to stay is in the word, too.
+        let staying = Word(self.group.staying.load(Ordering::Acquire));
+        let floor = self.group.reads.floor.load(Ordering::Relaxed);
+        staying.sum() >= floor && !Self::may_end(staying, 0, flags)
+    }
+
+    #[inline(never)]
+    fn leave_asked(&self, admitted: Word, flags: u32) -> bool {
+        if self.lowers(admitted, flags) {
             return self.leave_judged(self.word_now(), flags);
         }
         // The word is seldom what it was then. If it is, one swap judges and releases.
-        let left = admitted.0.wrapping_sub(self.demand);
+        let left = Word(admitted.0.wrapping_sub(self.demand));
         let word = &self.group.word;
-        // AcqRel: as in `leave_unlocked`.
-        match word.compare_exchange(admitted.0, left, Ordering::AcqRel, Ordering::Relaxed) {
+        // AcqRel: as in `leave_word`.
+        match word.compare_exchange(admitted.0, left.0, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => {
-                self.look_after(Word(left), false);
+                self.look_after(left, false);
                 true
             }
             Err(now) => self.leave_judged(Word(now), flags),
         }
     }
 
-    /// [`leave_fast`](Self::leave_fast), judged on what the word was seen to be.
     #[inline(never)]
+    fn leave_counted(&self, flags: u32) -> bool {
+        if flags & Reads::ASKS != 0 {
+            return self.leave_judged(self.word_now(), flags);
+        }
+        self.leave_unlocked();
+        true
+    }
+
+    /// [`leave_fast`](Self::leave_fast), judged on what the word was seen to be.
     fn leave_judged(&self, seen: Word, flags: u32) -> bool {
         if self.lowers(seen, flags) {
             return false;
@@ -197,10 +233,30 @@ impl Ticket {
             Some(count) => count.0.fetch_sub(1, Ordering::Relaxed) == 1,
             None => false,
         };
+        self.leave_word(last);
+    }
+
+    /// Takes the demand out of the word. `last`: of its size.
+    #[inline(always)]
+    fn leave_word(&self, last: bool) {
         // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
         // and it sees our subtraction otherwise.
         let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
         self.look_after(Word(old.wrapping_sub(self.demand)), last);
+    }
+
+    /// Counts the demand among what [stays](Group::staying), after it is in the word.
+    pub(super) fn stay(&self) {
+        if !self.group.custom {
+            self.group.staying.fetch_add(self.demand, Ordering::Release);
+        }
+    }
+
+    /// Undoes [`stay`](Self::stay), before the demand is taken out of the word.
+    pub(super) fn stay_no_more(&self) {
+        if !self.group.custom {
+            self.group.staying.fetch_sub(self.demand, Ordering::Release);
+        }
     }
 
     /// Looks under the lock after a release that concerns others. `last`: of its size.
@@ -214,7 +270,7 @@ impl Ticket {
             Some(_) => last && self.bytes >= floor,
             None => word.sum() < floor,
         };
-        let may_end = word.driving() == 0 && flags & Reads::ANCHORED_ELSEWHERE == 0;
+        let may_end = Self::may_end(word, 0, flags);
         if word.has_waiters() || may_shrink || may_end || flags & Reads::ALWAYS != 0 {
             self.left();
         }
@@ -233,18 +289,19 @@ impl Ticket {
         let word = self.word_now();
         flags & Reads::ALWAYS != 0
             || self.may_shrink(word)
-            || (self.kind.is_driving() && Self::may_end(word, flags))
+            || (self.kind.is_driving() && Self::may_end(word, 1, flags))
     }
 
     /// [`may_lower`](Self::may_lower) of a driving guard, judged on `word`.
     #[inline(always)]
     fn lowers(&self, word: Word, flags: u32) -> bool {
-        Self::may_end(word, flags) || self.may_shrink(word)
+        Self::may_end(word, 1, flags) || self.may_shrink(word)
     }
 
+    /// Whether no driving guard is left beside so many.
     #[inline(always)]
-    fn may_end(word: Word, flags: u32) -> bool {
-        word.driving() <= 1 && flags & Reads::ANCHORED_ELSEWHERE == 0
+    fn may_end(word: Word, beside: u64, flags: u32) -> bool {
+        word.driving() <= beside && flags & Reads::ANCHORED_ELSEWHERE == 0
     }
 
     #[inline(always)]
@@ -335,7 +392,6 @@ mod tests {
     use super::*;
     use crate::ffi::RecordingBackend;
     use crate::{Config, Error, Manager, SumPolicy, Wait};
-    use std::panic::Location;
 
     /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
     /// while `held` bytes are in use.

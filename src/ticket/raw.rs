@@ -32,6 +32,8 @@ struct Extra {
     waited: Duration,
     wanted: Option<u64>,
     epoch: u64,
+    /// A borrowed guard that counts among what [stays](crate::manager::group::Group::staying).
+    stays: bool,
     hook: Option<Hook>,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
@@ -46,6 +48,7 @@ impl From<Admission> for Extra {
             waited: admission.waited,
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
+            stays: false,
             hook: None,
             resized: None,
             #[cfg(feature = "tracing")]
@@ -56,10 +59,10 @@ impl From<Admission> for Extra {
 
 /// The record, with when its guard was acquired if that is known.
 fn dated(record: Record, since: Option<Instant>) -> Record {
-    if let Some(at) = since {
-        holders::note_since(record, at);
+    match since {
+        Some(at) => holders::note_since(record, at),
+        None => record,
     }
-    record
 }
 
 impl Raw {
@@ -72,10 +75,10 @@ impl Raw {
 
     /// A borrowed guard that the fast path gave.
     #[inline]
-    pub(super) fn fast(word: Word, ticket: u64, place: &'static Location<'static>) -> Self {
+    pub(super) fn fast(word: Word, record: Record) -> Self {
         Self {
             word,
-            record: holders::record(ticket, place),
+            record,
             extra: ManuallyDrop::new(None),
         }
     }
@@ -97,13 +100,18 @@ impl Raw {
     /// A borrowed guard that the slow path gave.
     pub(super) fn slow(
         admission: Admission,
-        ticket: u64,
+        ticket: &Ticket,
         place: &'static Location<'static>,
     ) -> Self {
+        ticket.stay();
+        let record = dated(holders::record(ticket.id(), place), admission.since);
+        let word = admission.word;
+        let mut extra = Extra::from(admission);
+        extra.stays = true;
         Self {
-            word: admission.word,
-            record: dated(holders::record(ticket, place), admission.since),
-            extra: ManuallyDrop::new(Some(Box::new(admission.into()))),
+            word,
+            record: record.marked(),
+            extra: ManuallyDrop::new(Some(Box::new(extra))),
         }
     }
 
@@ -111,13 +119,14 @@ impl Raw {
     pub(super) fn owned(
         word: Word,
         admission: Option<Admission>,
-        ticket: u64,
+        ticket: &Ticket,
         place: &'static Location<'static>,
     ) -> Self {
+        ticket.stay();
         let since = admission.as_ref().and_then(|admission| admission.since);
         Self {
             word,
-            record: dated(holders::list_owned(ticket, place), since),
+            record: dated(holders::list_owned(ticket.id(), place), since),
             extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
         }
     }
@@ -155,31 +164,41 @@ impl Raw {
     #[inline]
     pub(super) fn traced(mut self, ticket: &Ticket) -> Self {
         if let Some(span) = GuardSpan::open(ticket) {
-            self.extra.get_or_insert_default().span = Some(span);
+            self.extra().span = Some(span);
         }
         self
     }
 
     pub(super) fn set_hook(&mut self, hook: Hook) {
-        self.extra.get_or_insert_default().hook = Some(hook);
+        self.extra().hook = Some(hook);
+    }
+
+    /// What the fast path never has, for a guard whose release is not the fast one from now on.
+    fn extra(&mut self) -> &mut Extra {
+        self.record = self.record.marked();
+        self.extra.get_or_insert_default()
     }
 
     /// Releases.
     #[inline]
     pub(super) fn end(&mut self, ticket: &Ticket) {
-        let fast = self.extra.is_none() && self.record.is_slot();
-        if fast && ticket.leave_fast(self.word) {
+        if self.record.is_plain_slot() && ticket.leave_fast(self.word) {
             holders::forget_slot(self.record);
             return;
         }
-        self.end_slow(ticket);
+        // By value: whose address is taken is in memory, and the stores would stand between the two
+        // read-modify-writes of every guard.
+        std::mem::replace(self, Self::EMPTY).end_slow(ticket);
     }
 
     #[cold]
     #[inline(never)]
-    fn end_slow(&mut self, ticket: &Ticket) {
+    fn end_slow(mut self, ticket: &Ticket) {
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
+        if self.stays() {
+            ticket.stay_no_more();
+        }
         let hooked = self
             .extra
             .as_ref()
@@ -200,6 +219,9 @@ impl Raw {
     pub(super) fn release(mut self, ticket: &Ticket) -> Released {
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
+        if self.stays() {
+            ticket.stay_no_more();
+        }
         let manager = ticket.manager();
         let before = manager.applied();
         let error = self.finish(ticket);
@@ -218,6 +240,12 @@ impl Raw {
     pub(super) fn held<'a>(&'a self, ticket: &'a Ticket) -> &'a Ticket {
         let resized = self.extra.as_ref().and_then(|extra| extra.resized.as_ref());
         resized.unwrap_or(ticket)
+    }
+
+    /// Whether it counts among what stays.
+    fn stays(&self) -> bool {
+        let borrowed = self.extra.as_ref().is_some_and(|extra| extra.stays);
+        borrowed || !self.record.is_bound()
     }
 
     fn take_resized(&mut self) -> Option<Ticket> {
@@ -240,10 +268,19 @@ impl Raw {
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
-        let admission = manager.resize(from, &to, &Patience { waits, wait }, place)?;
+        let stays = self.stays();
+        if stays {
+            from.stay_no_more();
+        }
+        let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
+        if stays {
+            let now = if resized.is_ok() { &to } else { from };
+            now.stay();
+        }
+        let admission = resized?;
         holders::rename(self.record, to.id());
         self.word = admission.word;
-        let extra = self.extra.get_or_insert_default();
+        let extra = self.extra();
         extra.wanted = Some(admission.wanted);
         extra.resized = Some(to);
         Ok(())
