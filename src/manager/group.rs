@@ -39,8 +39,11 @@ pub(crate) struct Reads {
     /// One more than the largest basis that the limit covers; 0 is closed. The basis is the
     /// group's sum, or for Max and Peak the guard's own size.
     pub(crate) cover: AtomicU64,
-    /// The basis below which a release may allow a shrink.
+    /// The word below which what a release leaves may allow a shrink. `u64::MAX` where each release must look further:
+    /// under the lock, or at its own size.
     pub(crate) floor: AtomicU64,
+    /// For Max and Peak: from which size on the last guard of its size may allow a shrink when it is released.
+    pub(crate) size_floor: AtomicU64,
     /// [`Reads::ALWAYS`] and the others.
     pub(crate) flags: AtomicU32,
 }
@@ -59,7 +62,13 @@ impl Reads {
     pub(crate) fn close(&self) {
         self.admit.store(0, Ordering::Release);
         self.cover.store(0, Ordering::Release);
-        self.flags.store(Self::ALWAYS, Ordering::Release);
+        self.send_to_lock(0);
+    }
+
+    /// Sends every release to the lock.
+    pub(crate) fn send_to_lock(&self, asks: u32) {
+        self.floor.store(u64::MAX, Ordering::Release);
+        self.flags.store(Self::ALWAYS | asks, Ordering::Release);
     }
 }
 
@@ -70,7 +79,8 @@ impl Group {
             reads: CachePadded::new(Reads {
                 admit: AtomicU64::new(0),
                 cover: AtomicU64::new(0),
-                floor: AtomicU64::new(0),
+                floor: AtomicU64::new(u64::MAX),
+                size_floor: AtomicU64::new(0),
                 flags: AtomicU32::new(Reads::ALWAYS),
             }),
             staying: CachePadded::new(AtomicU64::new(0)),

@@ -43,7 +43,7 @@ impl Inner {
             if state.custom() || state.mixed {
                 reads.admit.store(0, Ordering::Release);
                 reads.cover.store(0, Ordering::Release);
-                reads.flags.store(Reads::ALWAYS | asks, Ordering::Release);
+                reads.send_to_lock(asks);
                 continue;
             }
             let formula = state.resolved;
@@ -52,11 +52,9 @@ impl Inner {
                 Some(_) if covers_all => u64::MAX,
                 Some(limit) => formula.covered(baseline, limit),
             };
-            let floor = match (shrink_to, formula.basis()) {
-                (Some(to), _) if published.holder == index => formula.covered(baseline, to),
-                (_, Basis::Sum) => 0,
-                (_, Basis::Largest) => u64::MAX,
-            };
+            let shrink_below = shrink_to
+                .filter(|_| published.holder == index)
+                .map(|to| formula.covered(baseline, to));
             let admit = match (core.mode, core.config.budget) {
                 (WireMode::Off, _) => u64::MAX,
                 // The budget is of all groups together: only the lock knows.
@@ -65,11 +63,6 @@ impl Inner {
             };
             // Whoever read an `admit` before it was lowered, and is let in by it, must not pass here.
             let cover = cover.min(admit);
-            let always = if core.config.budget.is_some() {
-                Reads::ALWAYS
-            } else {
-                0
-            };
             // The holder's last release looks too: with it goes all that the group calls for.
             let watches = published.anchor.is_none()
                 || published.anchor == index
@@ -80,10 +73,18 @@ impl Inner {
                 Reads::ANCHORED_ELSEWHERE
             };
             reads.admit.store(admit, Ordering::Release);
-            reads.floor.store(floor, Ordering::Release);
-            reads
-                .flags
-                .store(elsewhere | asks | always, Ordering::Release);
+            if core.config.budget.is_some() {
+                // Whoever waits may wait in any group.
+                reads.send_to_lock(asks);
+            } else {
+                let (floor, size_floor) = match formula.basis() {
+                    Basis::Sum => (Word::least(shrink_below.unwrap_or(0)), u64::MAX),
+                    Basis::Largest => (u64::MAX, shrink_below.unwrap_or(u64::MAX)),
+                };
+                reads.floor.store(floor, Ordering::Release);
+                reads.size_floor.store(size_floor, Ordering::Release);
+                reads.flags.store(elsewhere | asks, Ordering::Release);
+            }
             reads.cover.store(cover, Ordering::Release);
         }
         published

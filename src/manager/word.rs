@@ -66,6 +66,22 @@ impl Word {
         self.0 & OVERFLOW != 0
     }
 
+    /// The least word with so many bytes; `u64::MAX`, which no word is, if none has.
+    pub(crate) const fn least(sum: u64) -> u64 {
+        if sum <= MAX_SUM {
+            sum << SUM_SHIFT
+        } else {
+            u64::MAX
+        }
+    }
+
+    /// Whether a release that leaves this behind concerns nobody: a driving guard is left, nobody waits, and the sum is
+    /// at least that of `floor`.
+    #[inline(always)]
+    pub(crate) const fn is_quiet(self, floor: u64) -> bool {
+        self.0 >= floor && self.0 & DRIVING_MASK != 0 && self.0 & WAITERS_BIT == 0
+    }
+
     /// The word with `demand` added, if nobody waits and its sum stays below `admit`.
     #[inline(always)]
     pub(crate) const fn joined(self, demand: u64, admit: u64) -> Option<Self> {
@@ -134,6 +150,17 @@ mod tests {
         // What must be undone is in it.
         let over = Word(OVERFLOW);
         assert_eq!(over.joined(Word::demand(MAX_SUM, true), u64::MAX), None);
+    }
+
+    #[test]
+    fn a_word_is_quiet_from_its_floor_on() {
+        let floor = Word::least(60);
+        assert!(Word(Word::demand(60, true)).is_quiet(floor));
+        assert!(!Word(Word::demand(59, true)).is_quiet(floor));
+        assert!(!Word(Word::demand(60, false)).is_quiet(floor));
+        assert!(!Word(Word::demand(60, true) | Word::WAITERS).is_quiet(floor));
+        let all = Word(Word::demand(MAX_SUM, true));
+        assert!(all.is_quiet(Word::least(MAX_SUM)) && !all.is_quiet(Word::least(MAX_SUM + 1)));
     }
 
     #[test]

@@ -157,32 +157,29 @@ impl Ticket {
     /// done, if its work must be finished first or everything looks under the lock.
     #[inline(always)]
     pub(super) fn leave_fast(&self, admitted: Word) -> bool {
-        let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        if flags & Reads::ALWAYS != 0 {
-            return false;
+        let floor = self.group.reads.floor.load(Ordering::Relaxed);
+        // Acquire: whoever is seen to stay is in the word, too.
+        let staying = Word(self.group.staying.load(Ordering::Acquire));
+        if !staying.is_quiet(floor) {
+            return self.leave_asking(admitted);
         }
-        if self.route == Route::Counted {
-            return self.leave_counted(flags);
-        }
-        if flags & Reads::ASKS != 0 && !self.is_held_up(flags) {
-            return self.leave_asked(admitted, flags);
-        }
-        self.leave_word(false);
+        self.leave_quiet();
         true
     }
 
-    /// Whether what stays keeps the epoch open and the sum over the floor, whoever leaves.
-    #[inline(always)]
-    fn is_held_up(&self, flags: u32) -> bool {
-        // Acquire: whoever is seen to stay is in the word, too.
-        let staying = Word(self.group.staying.load(Ordering::Acquire));
-        let floor = self.group.reads.floor.load(Ordering::Relaxed);
-        staying.sum() >= floor && !Self::may_end(staying, 0, flags)
-    }
-
+    /// [`leave_fast`](Self::leave_fast) if what stays does not tell that nothing can be lowered.
     #[inline(never)]
-    fn leave_asked(&self, admitted: Word, flags: u32) -> bool {
-        if self.lowers(admitted, flags) {
+    fn leave_asking(&self, admitted: Word) -> bool {
+        let reads = &self.group.reads;
+        let flags = reads.flags.load(Ordering::Relaxed);
+        if flags & Reads::ALWAYS != 0 {
+            return false;
+        }
+        if flags & Reads::ASKS == 0 {
+            self.leave_unlocked();
+            return true;
+        }
+        if self.route == Route::Counted || self.lowers(admitted, flags) {
             return self.leave_judged(self.word_now(), flags);
         }
         // The word is seldom what it was then. If it is, one swap judges and releases.
@@ -191,20 +188,12 @@ impl Ticket {
         // AcqRel: as in `leave_word`.
         match word.compare_exchange(admitted.0, left.0, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => {
+                LEFT_BEHIND.with(|behind| behind.set(left.0));
                 self.look_after(left, false);
                 true
             }
             Err(now) => self.leave_judged(Word(now), flags),
         }
-    }
-
-    #[inline(never)]
-    fn leave_counted(&self, flags: u32) -> bool {
-        if flags & Reads::ASKS != 0 {
-            return self.leave_judged(self.word_now(), flags);
-        }
-        self.leave_unlocked();
-        true
     }
 
     /// [`leave_fast`](Self::leave_fast), judged on what the word was seen to be.
@@ -226,23 +215,33 @@ impl Ticket {
         }
     }
 
-    #[inline(never)]
     fn leave_unlocked(&self) {
         let last = match &self.size_count {
             // Relaxed: ordered by the word's subtraction.
             Some(count) => count.0.fetch_sub(1, Ordering::Relaxed) == 1,
             None => false,
         };
-        self.leave_word(last);
+        self.look_after(self.leave_word(), last);
     }
 
-    /// Takes the demand out of the word. `last`: of its size.
+    /// Releases a guard whose size nobody counts.
     #[inline(always)]
-    fn leave_word(&self, last: bool) {
+    fn leave_quiet(&self) {
+        let word = self.leave_word();
+        if !word.is_quiet(self.group.reads.floor.load(Ordering::Acquire)) {
+            self.look_after(word, false);
+        }
+    }
+
+    /// Takes the demand out of the word. Returns what is left.
+    #[inline(always)]
+    fn leave_word(&self) -> Word {
         // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
         // and it sees our subtraction otherwise.
         let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
-        self.look_after(Word(old.wrapping_sub(self.demand)), last);
+        let left = Word(old.wrapping_sub(self.demand));
+        LEFT_BEHIND.with(|behind| behind.set(left.0));
+        left
     }
 
     /// Counts the demand among what [stays](Group::staying), after it is in the word.
@@ -260,16 +259,13 @@ impl Ticket {
     }
 
     /// Looks under the lock after a release that concerns others. `last`: of its size.
-    #[inline(always)]
     fn look_after(&self, word: Word, last: bool) {
-        LEFT_BEHIND.with(|left| left.set(word.0));
         let reads = &self.group.reads;
-        let floor = reads.floor.load(Ordering::Acquire);
-        let flags = reads.flags.load(Ordering::Acquire);
         let may_shrink = match &self.size_count {
-            Some(_) => last && self.bytes >= floor,
-            None => word.sum() < floor,
+            Some(_) => last && self.bytes >= reads.size_floor.load(Ordering::Acquire),
+            None => word.0 < reads.floor.load(Ordering::Acquire),
         };
+        let flags = reads.flags.load(Ordering::Acquire);
         let may_end = Self::may_end(word, 0, flags);
         if word.has_waiters() || may_shrink || may_end || flags & Reads::ALWAYS != 0 {
             self.left();
@@ -293,23 +289,23 @@ impl Ticket {
     }
 
     /// [`may_lower`](Self::may_lower) of a driving guard, judged on `word`.
-    #[inline(always)]
     fn lowers(&self, word: Word, flags: u32) -> bool {
         Self::may_end(word, 1, flags) || self.may_shrink(word)
     }
 
     /// Whether no driving guard is left beside so many.
-    #[inline(always)]
     fn may_end(word: Word, beside: u64, flags: u32) -> bool {
         word.driving() <= beside && flags & Reads::ANCHORED_ELSEWHERE == 0
     }
 
-    #[inline(always)]
     fn may_shrink(&self, word: Word) -> bool {
-        let floor = self.group.reads.floor.load(Ordering::Relaxed);
+        let reads = &self.group.reads;
         match &self.size_count {
-            Some(count) => count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor,
-            None => word.sum().saturating_sub(self.bytes) < floor,
+            Some(count) => {
+                let floor = reads.size_floor.load(Ordering::Relaxed);
+                count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor
+            }
+            None => word.0.saturating_sub(self.demand) < reads.floor.load(Ordering::Relaxed),
         }
     }
 
