@@ -153,23 +153,26 @@ impl Ticket {
         }
     }
 
-    /// Releases a guard that the fast path gave, with the word at its admission. Returns false, with nothing
-    /// done, if its work must be finished first or everything looks under the lock.
+    /// Releases a guard that the fast path gave, if what stays tells that this lowers nothing. Returns false, with nothing
+    /// done, if it does not.
     #[inline(always)]
-    pub(super) fn leave_fast(&self, admitted: Word) -> bool {
-        let floor = self.group.reads.floor.load(Ordering::Relaxed);
+    pub(super) fn leave_beside(&self) -> bool {
+        let floor = &self.group.reads.floor;
         // Acquire: whoever is seen to stay is in the word, too.
         let staying = Word(self.group.staying.load(Ordering::Acquire));
-        if !staying.is_quiet(floor) {
-            return self.leave_asking(admitted);
+        if !staying.is_quiet(floor.load(Ordering::Relaxed)) {
+            return false;
         }
-        self.leave_quiet();
+        let word = self.leave_word();
+        if !word.is_quiet(floor.load(Ordering::Acquire)) {
+            self.look_closer(word);
+        }
         true
     }
 
-    /// [`leave_fast`](Self::leave_fast) if what stays does not tell that nothing can be lowered.
-    #[inline(never)]
-    fn leave_asking(&self, admitted: Word) -> bool {
+    /// Releases a guard that the fast path gave, with the word at its admission. Returns false, with nothing
+    /// done, if its work must be finished first or everything looks under the lock.
+    pub(super) fn leave_fast(&self, admitted: Word) -> bool {
         let reads = &self.group.reads;
         let flags = reads.flags.load(Ordering::Relaxed);
         if flags & Reads::ALWAYS != 0 {
@@ -179,7 +182,17 @@ impl Ticket {
             self.leave_unlocked();
             return true;
         }
-        if self.route == Route::Counted || self.lowers(admitted, flags) {
+        if self.route == Route::Counted {
+            let staying = Word(self.group.staying.load(Ordering::Acquire));
+            let may_end =
+                Self::may_end(staying, 0, flags) && Self::may_end(self.word_now(), 1, flags);
+            if may_end || self.may_shrink(staying) {
+                return false;
+            }
+            self.leave_unlocked();
+            return true;
+        }
+        if self.lowers(admitted, flags) {
             return self.leave_judged(self.word_now(), flags);
         }
         // The word is seldom what it was then. If it is, one swap judges and releases.
@@ -224,15 +237,6 @@ impl Ticket {
         self.look_after(self.leave_word(), last);
     }
 
-    /// Releases a guard whose size nobody counts.
-    #[inline(always)]
-    fn leave_quiet(&self) {
-        let word = self.leave_word();
-        if !word.is_quiet(self.group.reads.floor.load(Ordering::Acquire)) {
-            self.look_after(word, false);
-        }
-    }
-
     /// Takes the demand out of the word. Returns what is left.
     #[inline(always)]
     fn leave_word(&self) -> Word {
@@ -258,7 +262,15 @@ impl Ticket {
         }
     }
 
+    /// [`look_after`](Self::look_after), out of the callers' way.
+    #[cold]
+    #[inline(never)]
+    fn look_closer(&self, word: Word) {
+        self.look_after(word, false);
+    }
+
     /// Looks under the lock after a release that concerns others. `last`: of its size.
+    #[inline]
     fn look_after(&self, word: Word, last: bool) {
         let reads = &self.group.reads;
         let may_shrink = match &self.size_count {

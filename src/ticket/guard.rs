@@ -317,7 +317,7 @@ static_assertions::assert_impl_all!(OwnedGuard: Send, Sync);
 static_assertions::assert_not_impl_any!(OwnedGuard: Clone);
 
 impl Drop for Guard<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.raw.end(self.ticket);
     }

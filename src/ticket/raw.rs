@@ -180,15 +180,22 @@ impl Raw {
     }
 
     /// Releases.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, ticket: &Ticket) {
-        if self.record.is_plain_slot() && ticket.leave_fast(self.word) {
-            holders::forget_slot(self.record);
-            return;
+        if self.record.is_plain_slot() && ticket.leave_beside() {
+            return holders::forget_slot(self.record);
         }
         // By value: whose address is taken is in memory, and the stores would stand between the two
         // read-modify-writes of every guard.
-        std::mem::replace(self, Self::EMPTY).end_slow(ticket);
+        std::mem::replace(self, Self::EMPTY).end_otherwise(ticket);
+    }
+
+    #[inline(never)]
+    fn end_otherwise(self, ticket: &Ticket) {
+        if self.record.is_plain_slot() && ticket.leave_fast(self.word) {
+            return holders::forget_slot(self.record);
+        }
+        self.end_slow(ticket);
     }
 
     #[cold]

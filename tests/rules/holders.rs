@@ -1,6 +1,6 @@
 //! R19: who holds what, where and on which thread is always known.
 
-use crate::support::{Rig, quiet};
+use crate::support::{Rig, SECOND, quiet};
 use mlx_wired::{Error, Kind, SumPolicy};
 
 #[test]
@@ -41,5 +41,30 @@ fn r19_a_ticket_is_known_after_its_variants_have_gone() -> Result<(), Error> {
     assert_eq!(rig.manager.holders().len(), 1);
     assert!(matches!(ticket.acquire(), Err(Error::WouldDeadlock { .. })));
     drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r24_a_guards_age_is_not_its_predecessors() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let first = ticket.acquire()?;
+    let age_of_the_younger = || {
+        let holders = rig.manager.holders();
+        let [_, younger] = &holders[..] else {
+            panic!("two guards: {holders:?}");
+        };
+        younger.age
+    };
+    let events = rig.manager.subscribe(100);
+    let watched = ticket.acquire()?;
+    rig.clock.advance(SECOND);
+    assert_eq!(age_of_the_younger(), Some(SECOND));
+    drop(events);
+    drop(watched);
+    // In the same slot.
+    let unwatched = ticket.acquire()?;
+    assert_eq!(age_of_the_younger(), None);
+    drop((first, unwatched));
     rig.finish()
 }
