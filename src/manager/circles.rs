@@ -12,7 +12,7 @@
 //! looks for it, since policies are asked without the lock: so whoever was disturbed looks again once it is in line.
 
 use super::Inner;
-use super::judge::{Live, Verdict};
+use super::judge::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
@@ -185,19 +185,15 @@ impl Inner {
             held.swap_remove(own);
         }
         let sum = |sum: u64, holder: &&Holder| sum.saturating_add(holder.bytes);
-        if let Some(budget) = core.config.budget
-            && held.iter().fold(waiter.ticket.bytes(), sum) > budget
-        {
+        let total = held.iter().fold(0, sum);
+        let budget = core.config.budget.unwrap_or(u64::MAX);
+        if total.saturating_add(waiter.ticket.bytes()) > budget {
             return false;
         }
         let group = waiter.ticket.group().index;
         let in_group = held.iter().filter(|holder| holder.group == group);
         let mut live = Live::of(in_group.map(|holder| holder.bytes).collect());
-        // A policy that panics here is asked again at admission, where it is told of: until then it may admit.
-        !matches!(
-            self.judge_among(core, &waiter.ticket, &mut live),
-            Ok(Verdict::Wait)
-        )
+        !self.are_in_the_way(core, &waiter.ticket, &mut live, total)
     }
 
     fn would_deadlock(
