@@ -115,7 +115,8 @@ impl Inner {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
             Ok(Entered::Queued(place)) => {
-                if disturbed && holders::thread_holds() {
+                let holds = demand.from.is_some() || holders::thread_holds();
+                if disturbed && holds {
                     self.break_circles(&mut core);
                 }
                 drop(core);

@@ -3,9 +3,9 @@
 //! Before a demand is queued, the waits are reduced: whoever could be admitted if all were released that no stuck
 //! thread holds is not stuck; what it holds and what it asked for will be released, and the next in line is tried. A
 //! thread that is still stuck when nothing changes any more waits in a circle, and if the newcomer is among
-//! them, it has closed it. Owned guards are held by no thread, and a waiter with a deadline or a token may give
-//! up, so neither makes anybody stuck; and a waiter that may still overtake those before it does not count as
-//! behind them. So a circle reported is a circle.
+//! them, it has closed it. Owned guards are held by no thread, except by one that waits to grow them; a waiter with a
+//! deadline or a token may give up; and a waiter that may still overtake those before it does not count as behind them.
+//! None of these makes anybody stuck, so a circle reported is a circle.
 //!
 //! A circle may also close while everybody waits already: overtaking is used up, or a policy holds less than it did.
 //! Then the circle is broken at the first in line whose own guards are part of it. And it may close while a newcomer
@@ -39,8 +39,8 @@ impl Inner {
         newcomer: &Arc<Waiter>,
         key: u64,
     ) -> Result<(), Error> {
-        // Nearly always: a thread that holds nothing closes no circle.
-        if !holders::thread_holds() {
+        // Nearly always: a thread that holds nothing closes no circle. Who grows holds what it grows.
+        if newcomer.from.is_none() && !holders::thread_holds() {
             return Ok(());
         }
         let own = newcomer.thread;
