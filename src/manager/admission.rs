@@ -127,9 +127,9 @@ impl Inner {
                     until,
                 };
                 let mut core = self.lock();
-                core.note_wait(waited.time);
                 if granted.covered {
                     core.stats.admissions += 1;
+                    core.note_wait(waited.time);
                     return Ok(self.admission(&core, ticket, granted.word, Some(waited)));
                 }
                 let key = Some(place.key);

@@ -77,6 +77,9 @@ impl Inner {
             });
         }
         core.stats.admissions += 1;
+        if let Some(waited) = waited {
+            core.note_wait(waited.time);
+        }
         if slept && !called {
             core.stats.coalesced += 1;
         }
