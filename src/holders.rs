@@ -291,6 +291,13 @@ pub(crate) fn rename(record: Record, ticket: u64) {
     });
 }
 
+/// Notes whether the calling thread is growing an owned guard: until that is over nobody else can release it.
+pub(crate) fn note_growing(record: Record, growing: bool) {
+    change_listed(record, |listed| {
+        listed.grower = growing.then(current_thread)
+    });
+}
+
 /// Whether the calling thread has a borrowed guard, of any manager.
 pub(crate) fn thread_holds() -> bool {
     LOCAL.with(|local| {
@@ -309,6 +316,8 @@ struct Listed {
     thread: Thread,
     /// Released wherever it is dropped: no thread holds it.
     owned: bool,
+    /// The thread that grows it, and holds it meanwhile.
+    grower: Option<Thread>,
     since: Option<Instant>,
     leaked: bool,
 }
@@ -340,6 +349,7 @@ fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
         place,
         thread: current_thread(),
         owned,
+        grower: None,
         since: None,
         leaked: false,
     };
@@ -352,7 +362,7 @@ fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
 pub(crate) struct Seen {
     pub(crate) ticket: u64,
     pub(crate) place: Place,
-    /// Who acquired it.
+    /// Who acquired it, or who grows it now.
     pub(crate) thread: Thread,
     /// It belongs to its thread: only that thread can release it.
     pub(crate) bound: bool,
@@ -382,8 +392,8 @@ pub(crate) fn all() -> Vec<Seen> {
         seen.extend(listed.values().map(|listed| Seen {
             ticket: listed.ticket,
             place: listed.place,
-            thread: listed.thread.clone(),
-            bound: !listed.owned,
+            thread: listed.grower.as_ref().unwrap_or(&listed.thread).clone(),
+            bound: !listed.owned || listed.grower.is_some(),
             since: listed.since,
             leaked: listed.leaked,
             ended: false,

@@ -115,7 +115,8 @@ impl Inner {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
             Ok(Entered::Queued(place)) => {
-                if disturbed && holders::thread_holds() {
+                let holds = demand.from.is_some() || holders::thread_holds();
+                if disturbed && holds {
                     self.break_circles(&mut core);
                 }
                 drop(core);
@@ -126,9 +127,9 @@ impl Inner {
                     until,
                 };
                 let mut core = self.lock();
-                core.note_wait(waited.time);
                 if granted.covered {
                     core.stats.admissions += 1;
+                    core.note_wait(waited.time);
                     return Ok(self.admission(&core, ticket, granted.word, Some(waited)));
                 }
                 let key = Some(place.key);

@@ -3,16 +3,16 @@
 //! Before a demand is queued, the waits are reduced: whoever could be admitted if all were released that no stuck
 //! thread holds is not stuck; what it holds and what it asked for will be released, and the next in line is tried. A
 //! thread that is still stuck when nothing changes any more waits in a circle, and if the newcomer is among
-//! them, it has closed it. Owned guards are held by no thread, and a waiter with a deadline or a token may give
-//! up, so neither makes anybody stuck; and a waiter that may still overtake those before it does not count as
-//! behind them. So a circle reported is a circle.
+//! them, it has closed it. Owned guards are held by no thread, except by one that waits to grow them; a waiter with a
+//! deadline or a token may give up; and a waiter that may still overtake those before it does not count as behind them.
+//! None of these makes anybody stuck, so a circle reported is a circle.
 //!
 //! A circle may also close while everybody waits already: overtaking is used up, or a policy holds less than it did.
 //! Then the circle is broken at the first in line whose own guards are part of it. And it may close while a newcomer
 //! looks for it, since policies are asked without the lock: so whoever was disturbed looks again once it is in line.
 
 use super::Inner;
-use super::judge::{Live, Verdict};
+use super::judge::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
@@ -39,8 +39,8 @@ impl Inner {
         newcomer: &Arc<Waiter>,
         key: u64,
     ) -> Result<(), Error> {
-        // Nearly always: a thread that holds nothing closes no circle.
-        if !holders::thread_holds() {
+        // Nearly always: a thread that holds nothing closes no circle. Who grows holds what it grows.
+        if newcomer.from.is_none() && !holders::thread_holds() {
             return Ok(());
         }
         let own = newcomer.thread;
@@ -185,19 +185,15 @@ impl Inner {
             held.swap_remove(own);
         }
         let sum = |sum: u64, holder: &&Holder| sum.saturating_add(holder.bytes);
-        if let Some(budget) = core.config.budget
-            && held.iter().fold(waiter.ticket.bytes(), sum) > budget
-        {
+        let total = held.iter().fold(0, sum);
+        let budget = core.config.budget.unwrap_or(u64::MAX);
+        if total.saturating_add(waiter.ticket.bytes()) > budget {
             return false;
         }
         let group = waiter.ticket.group().index;
         let in_group = held.iter().filter(|holder| holder.group == group);
         let mut live = Live::of(in_group.map(|holder| holder.bytes).collect());
-        // A policy that panics here is asked again at admission, where it is told of: until then it may admit.
-        !matches!(
-            self.judge_among(core, &waiter.ticket, &mut live),
-            Ok(Verdict::Wait)
-        )
+        !self.are_in_the_way(core, &waiter.ticket, &mut live, total)
     }
 
     fn would_deadlock(

@@ -387,12 +387,14 @@ impl Core {
         let Some(limit) = self.guaranteed else {
             return false;
         };
+        if state.must_ask(self.epoch.baseline) {
+            return false;
+        }
         if limit >= bound {
             return true;
         }
         if state.custom() {
-            return !state.must_ask(self.epoch.baseline)
-                && state.limit(word, self.epoch.baseline) <= limit;
+            return state.limit(word, self.epoch.baseline) <= limit;
         }
         let basis = match state.resolved.basis() {
             Basis::Sum => word.sum(),

@@ -38,10 +38,11 @@ impl Inner {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
             match uncovered.map(|uncovered| &uncovered.cover) {
                 Some(Cover::Failed(failure)) => break Some(failure.clone()),
-                Some(Cover::Done) => break None,
+                Some(Cover::Done) if !falls(core, ticket) => break None,
                 _ => {}
             }
-            if looked && (self.is_covered(core, ticket) || raises_nothing(core, ticket)) {
+            let covered = self.is_covered(core, ticket) || raises_nothing(core, ticket);
+            if looked && covered && !falls(core, ticket) {
                 break None;
             }
             if core.busy && !waits {
@@ -77,6 +78,9 @@ impl Inner {
             });
         }
         core.stats.admissions += 1;
+        if let Some(waited) = waited {
+            core.note_wait(waited.time);
+        }
         if slept && !called {
             core.stats.coalesced += 1;
         }
@@ -138,4 +142,15 @@ fn raises_nothing(core: &Locked<'_>, ticket: &Ticket) -> bool {
             .any(|state| state.shared.load().driving() > 0)
     };
     !ticket.kind().is_driving() && !core.busy && !core.epoch.ready && !driven()
+}
+
+/// Whether a shrink may be due since another policy speaks for the group: a session must decide.
+fn falls(core: &Locked<'_>, ticket: &Ticket) -> bool {
+    let index = ticket.group().index;
+    let published = core.standing.filter(|it| it.holder == Some(index));
+    published.is_some_and(|published| {
+        let state = core.group(index);
+        let limit = state.limit(state.shared.load(), core.epoch.baseline);
+        Some(limit) <= published.shrink_to
+    })
 }

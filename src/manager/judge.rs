@@ -152,10 +152,14 @@ impl Inner {
             max = live.largest();
         }
         let foresees = demand.from.is_none() && core.standing.is_some() && !core.busy;
-        let answer = self.ask(core, ticket, &mut live, max, foresees);
+        let mut context = self.context(core, core.admission_baseline());
+        context.total_live = context.total_live.saturating_sub(demand.held());
+        let answer = self.ask(core, ticket, context, &mut live, max, foresees);
         let state = core.group_mut(index);
         state.give_back(live.each);
-        let (verdict, foreseen) = answer?;
+        let (verdict, foreseen) =
+            answer.map_err(|message| self.policy_panicked(core, ticket, message))?;
+        let state = core.group_mut(index);
         // Without the lock, others may have come or gone.
         state.foreseen = foreseen.filter(|_| state.version == version);
         // Without the lock, others may have taken what the budget had left.
@@ -174,22 +178,37 @@ impl Inner {
         })
     }
 
-    /// Asks about a demand in a group of which only these guards are left.
-    pub(super) fn judge_among(
+    /// Whether a demand would have to wait for these guards of its group, with so many bytes live in all groups. A
+    /// custom policy that would refuse it even alone does so for a reason outside, which may pass.
+    pub(super) fn are_in_the_way(
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
         live: &mut Live,
-    ) -> Result<Verdict, Error> {
+        total_live: u64,
+    ) -> bool {
         if core.mode == WireMode::Off {
-            return Ok(Verdict::Admit);
+            return false;
         }
         if !ticket.group().custom {
-            return Ok(self.judge_formula(core, ticket, live.sum));
+            return self.judge_formula(core, ticket, live.sum) == Verdict::Wait;
         }
+        let alone = Context {
+            total_live: 0,
+            pressure: 0.0,
+            ..self.context(core, core.admission_baseline())
+        };
+        let context = Context {
+            total_live,
+            ..alone.clone()
+        };
         let max = live.largest();
-        let (verdict, _) = self.ask(core, ticket, live, max, false)?;
-        Ok(verdict)
+        let mut admits = |context, live: &mut Live, max| {
+            let answer = self.ask(core, ticket, context, live, max, false);
+            // A policy that panics here is asked again at admission, where it is told of: until then it may admit.
+            !matches!(answer, Ok((Verdict::Wait, _)))
+        };
+        !admits(context, live, max) && admits(alone, &mut Live::of(Vec::new()), 0)
     }
 
     fn judge_formula(&self, core: &Locked<'_>, ticket: &Ticket, others: u64) -> Verdict {
@@ -209,21 +228,21 @@ impl Inner {
     }
 
     /// Asks a custom policy, without the manager's lock; and if it `foresees`, also what the limit will be with the
-    /// demand that it admits, for which `live` is changed.
+    /// demand that it admits, for which `live` is changed. A panic gives its message.
     fn ask(
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
+        context: Context,
         live: &mut Live,
         max: u64,
         foresees: bool,
-    ) -> Result<(Verdict, Option<Foreseen>), Error> {
+    ) -> Result<(Verdict, Option<Foreseen>), String> {
         if !ticket.can_refuse() {
             return Ok((Verdict::Admit, None));
         }
         let (policy, new) = (ticket.policy(), ticket.bytes());
         let wants_sizes = ticket.wants_sizes();
-        let context = self.context(core, core.admission_baseline());
         let baseline = core.epoch.baseline;
         let (answer, limit) = core.unlocked(|| {
             let sizes = live.sizes(max, wants_sizes);
@@ -242,14 +261,12 @@ impl Inner {
             let limit = user_code::call(self.address(), || policy.limit(&context, &sizes));
             (answer, limit.ok())
         });
-        match answer {
-            Ok(true) => Ok((
-                Verdict::Admit,
-                limit.map(|limit| Foreseen { baseline, limit }),
-            )),
-            Ok(false) => Ok((Verdict::Wait, None)),
-            Err(message) => Err(self.policy_panicked(core, ticket, message)),
-        }
+        Ok(if answer? {
+            let foreseen = limit.map(|limit| Foreseen { baseline, limit });
+            (Verdict::Admit, foreseen)
+        } else {
+            (Verdict::Wait, None)
+        })
     }
 
     fn policy_panicked(&self, core: &mut Locked<'_>, ticket: &Ticket, message: String) -> Error {

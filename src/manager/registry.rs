@@ -64,7 +64,7 @@ pub struct Holder {
     /// Where it was acquired.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place"))]
     pub place: &'static Location<'static>,
-    /// The thread that acquired it.
+    /// The thread that acquired it; while an owned guard grows, the one that grows it.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
     pub thread: ThreadId,
     /// That thread's name.

@@ -279,7 +279,14 @@ impl Raw {
         if stays {
             from.stay_no_more();
         }
+        let grows = !self.record.is_bound() && bytes > from.bytes();
+        if grows {
+            holders::note_growing(self.record, true);
+        }
         let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
+        if grows {
+            holders::note_growing(self.record, false);
+        }
         if stays {
             let now = if resized.is_ok() { &to } else { from };
             now.stay();

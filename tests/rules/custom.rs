@@ -1,6 +1,6 @@
 //! R20 and the policies of the user's own: what they are told, and when they are asked again.
 
-use crate::support::{Custom, Rig, eager, queued, quiet};
+use crate::support::{Custom, Rig, Worker, eager, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Context, Error, SumPolicy, Wait, WireMode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -199,5 +199,33 @@ fn r2_the_newest_custom_policy_of_an_id_speaks_for_its_group() -> Result<(), Err
     let again = plain.acquire()?;
     assert_eq!(rig.limit(), 10, "the group was empty between");
     drop(again);
+    rig.finish()
+}
+
+#[test]
+fn r19_who_waits_for_something_outside_is_in_no_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let open = Arc::new(AtomicBool::new(true));
+    let gate = open.clone();
+    let gated = Custom::new()
+        .admits(move |_, _, _| gate.load(Ordering::SeqCst))
+        .ever(|_, _| true);
+    let calm = Custom::new().admits(|context, _, _| context.pressure < 0.5);
+    let shared = Custom::new().admits(|context, _, new| context.total_live + new <= 35);
+    let other = rig.manager.ticket(&SumPolicy::uncapped(), 30);
+    for policy in [gated, calm, shared] {
+        let ticket = rig.manager.ticket(&policy, 10);
+        let worker = Worker::holding(&rig.manager, &ticket);
+        open.store(false, Ordering::SeqCst);
+        rig.manager.set_pressure(1.0)?;
+        let others = other.acquire()?;
+        let waiting = worker.waits(&ticket, Wait::new());
+        rig.manager.poke()?;
+        assert_eq!(rig.manager.waiting().len(), 1);
+        open.store(true, Ordering::SeqCst);
+        drop(others);
+        rig.manager.set_pressure(0.0)?;
+        assert_eq!(waiting.result(), Ok(10));
+    }
     rig.finish()
 }

@@ -118,9 +118,12 @@ fn r11_an_admitted_waiter_whose_raise_fails_holds_nothing() -> Result<(), Error>
     let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
     let large = rig.manager.ticket(&policy, 60);
     let waiting = queued(&rig.manager, &large, Wait::new());
+    rig.clock.advance(SECOND);
     rig.backend.set_failing(true);
     drop(guard);
     assert_set_limit(waiting.result().err(), 60);
+    let stats = rig.manager.stats();
+    assert_eq!(stats.longest_wait, Duration::ZERO, "no guard came of it");
     rig.backend.set_failing(false);
     rig.manager.maintain();
     assert_eq!(rig.limit(), 0);

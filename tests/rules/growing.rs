@@ -216,3 +216,28 @@ fn r21_who_gave_up_is_not_judged() -> Result<(), Error> {
     drop(other.result()?);
     rig.finish()
 }
+
+#[test]
+fn r19_two_owned_guards_that_grow_against_each_other() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let (guard, mut other) = (ticket.acquire_owned()?, ticket.acquire_owned()?);
+    let first = growing(&rig, guard, 80, Wait::new());
+    let (result, other) = Pending::spawn(move || (other.resize(60), other)).result();
+    assert!(matches!(
+        result,
+        Err(Error::WouldDeadlock {
+            held: 50,
+            threads: 2,
+            ..
+        })
+    ));
+    // Only one of them is growing now.
+    let bound = rig.manager.holders().iter().filter(|it| it.bound).count();
+    assert_eq!(bound, 1);
+    drop(other);
+    let (result, guard) = first.result();
+    assert_eq!((result, guard.bytes()), (Ok(()), 80));
+    drop(guard);
+    rig.finish()
+}

@@ -85,3 +85,32 @@ fn r2_a_ticket_of_another_cap_that_is_never_acquired_changes_nothing() -> Result
     drop(second);
     rig.finish()
 }
+
+#[test]
+fn r8_a_newer_policy_that_calls_for_less_lowers_the_limit() -> Result<(), Error> {
+    let built_in = |base| {
+        BudgetPolicy::new(base)
+            .with_cap(100)
+            .with_id(PolicyId::named("two bases"))
+    };
+    let custom = |base| {
+        Custom::new()
+            .named("two bases")
+            .limits(move |_, live| base + live.sum)
+    };
+    for is_custom in [false, true] {
+        let rig = Rig::new(eager())?;
+        let ticket = |base| match is_custom {
+            false => rig.manager.ticket(&built_in(base), 10),
+            true => rig.manager.ticket(&custom(base), 10),
+        };
+        let (large, small) = (ticket(50), ticket(0));
+        let first = large.acquire()?;
+        assert_eq!(rig.limit(), 60);
+        let second = small.acquire()?;
+        assert_eq!(rig.limit(), 20, "custom: {is_custom}");
+        drop((first, second));
+        rig.finish()?;
+    }
+    Ok(())
+}

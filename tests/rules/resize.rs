@@ -309,17 +309,20 @@ fn r21_resizing_from_a_policy_is_refused() -> Result<(), Error> {
 fn r21_a_custom_policy_is_asked_about_the_others_only() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let (sent, asked) = std::sync::mpsc::channel();
-    let policy = Custom::new().with_sizes().admits(move |_, live, new| {
-        let told = (live.count, live.sum, live.max, live.each.to_vec(), new);
-        sent.send(told).is_ok()
-    });
+    let policy = Custom::new()
+        .with_sizes()
+        .admits(move |context, live, new| {
+            let told = (live.count, live.sum, live.max, live.each.to_vec(), new);
+            sent.send((told, context.total_live)).is_ok()
+        });
     let ticket = |bytes| rig.manager.ticket(&policy, bytes);
     let (small, large) = (ticket(10).acquire_owned()?, ticket(30));
     let mut large = large.acquire()?;
     large.resize(40)?;
     large.resize(35)?;
     let asked: Vec<_> = asked.try_iter().skip(2).collect();
-    assert_eq!(asked, [(1, 10, 10, vec![10], 40)], "and not for less");
+    let about_the_other = ((1, 10, 10, vec![10], 40), 10);
+    assert_eq!(asked, [about_the_other], "and not for less");
     drop((small, large));
     rig.finish()
 }
