@@ -4,6 +4,7 @@ use super::Inner;
 use super::group::Foreseen;
 use super::judge::{Demand, Verdict, full};
 use super::locked::Locked;
+use super::queue::{Granted, Waiter};
 use super::user_code;
 use super::waiting::Place;
 use super::word::Word;
@@ -120,21 +121,23 @@ impl Inner {
                     self.break_circles(&mut core);
                 }
                 drop(core);
-                let granted = self.wait(&place, patience)?;
-                let until = self.clock.now();
-                let waited = Waited {
-                    time: until.saturating_duration_since(place.waiter.since),
-                    until,
+                let word = match self.wait(&place, patience)? {
+                    Granted::Covered(admission) => return Ok(admission),
+                    Granted::Added(word) => word,
                 };
-                let mut core = self.lock();
-                if granted.covered {
-                    core.stats.admissions += 1;
-                    core.note_wait(waited.time);
-                    return Ok(self.admission(&core, ticket, granted.word, Some(waited)));
-                }
+                let waited = Some(self.waited(&place.waiter));
                 let key = Some(place.key);
-                self.cover(&mut core, demand, granted.word, Some(waited), true, key)
+                self.cover(&mut self.lock(), demand, word, waited, true, key)
             }
+        }
+    }
+
+    /// A wait that ends now.
+    pub(super) fn waited(&self, waiter: &Waiter) -> Waited {
+        let until = self.clock.now();
+        Waited {
+            time: until.saturating_duration_since(waiter.since),
+            until,
         }
     }
 

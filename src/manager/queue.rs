@@ -1,5 +1,6 @@
 //! Waiters, and the tokens that cancel them.
 
+use super::admission::Admission;
 use super::judge::Demand;
 use super::word::Word;
 use crate::Error;
@@ -31,12 +32,13 @@ pub(crate) struct Waiter {
 }
 
 /// A waiter's admission, by another's hand.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Granted {
-    /// The group's word with the demand.
-    pub(crate) word: Word,
-    /// The limit covered it. If not, it is in [`Core::uncovered`](super::core::Core::uncovered).
-    pub(crate) covered: bool,
+#[derive(Debug)]
+pub(crate) enum Granted {
+    /// The limit covers it: nothing is left to do.
+    Covered(Admission),
+    /// The limit does not cover it yet; it is in [`Core::uncovered`](super::core::Core::uncovered). With it, the group's
+    /// word.
+    Added(Word),
 }
 
 impl Waiter {

@@ -14,6 +14,7 @@ use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
 use super::user_code;
+use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
 use crate::event::EventKind;
@@ -281,7 +282,7 @@ impl Inner {
         let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
-            let group = waiter.ticket.group().clone();
+            let group = waiter.ticket.group();
             // Taken without the manager's lock, which comes after it.
             let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
             // Meanwhile it may have left, and its guard with it.
@@ -302,7 +303,7 @@ impl Inner {
                 if waiter.overtaken.load(Ordering::Relaxed) >= allowed {
                     break;
                 }
-                passed.push(waiter);
+                passed.push(waiter.clone());
                 after = Some(key);
                 continue;
             }
@@ -310,15 +311,8 @@ impl Inner {
             let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
-            let outcome = outcome.map(|word| Granted {
-                word,
-                covered: self.is_covered(core, demand.ticket),
-            });
-            if let Ok(granted) = &outcome {
-                if !granted.covered {
-                    // From now on: a call that fails before it wakes fails it too.
-                    core.await_cover(key, demand);
-                }
+            let outcome = outcome.map(|word| self.grant(core, key, &waiter, word));
+            if outcome.is_ok() {
                 for waiter in &passed {
                     // Under the manager's lock.
                     waiter.overtaken.fetch_add(1, Ordering::Relaxed);
@@ -339,6 +333,21 @@ impl Inner {
             // Who might have overtaken is behind a head now, which may be waiting for it.
             self.break_circles(core);
         }
+    }
+
+    /// What a waiter gets whose demand was counted just now.
+    fn grant(&self, core: &mut Locked<'_>, key: u64, waiter: &Waiter, word: Word) -> Granted {
+        let ticket = &waiter.ticket;
+        if !self.is_covered(core, ticket) {
+            // From now on: a call that fails before it wakes fails it too.
+            core.await_cover(key, waiter.demand());
+            return Granted::Added(word);
+        }
+        // All that is left to do: when it wakes it needs the lock no more.
+        let waited = self.waited(waiter);
+        core.stats.admissions += 1;
+        core.note_wait(waited.time);
+        Granted::Covered(self.admission(core, ticket, word, Some(waited)))
     }
 
     /// Clears the group's `WAITERS` flag if nobody waits in it.
