@@ -57,6 +57,9 @@ impl Inner {
             core.owed.succeeded();
         }
         core.busy = false;
+        if may.raise {
+            self.cover_waiters(core);
+        }
         core.wake_sleepers();
         self.schedule(core);
         self.revisit(core);
