@@ -42,3 +42,19 @@ fn r11_admitted_waiters_that_raise_nothing_do_not_try_again() -> Result<(), Erro
     rig.manager.maintain();
     rig.finish()
 }
+
+#[test]
+fn r11_what_failed_and_is_not_called_for_any_more_closes_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::uncapped();
+    let guard = rig.manager.ticket(&policy, 10);
+    let guard = guard.acquire()?;
+    rig.backend.fail_next(1);
+    assert!(rig.manager.ticket(&policy, 1).acquire().is_err());
+    let admissions = rig.manager.stats().admissions;
+    drop(rig.manager.ticket(&policy, 0).acquire()?);
+    let stats = rig.manager.stats();
+    assert_eq!(stats.admissions, admissions, "it took no lock");
+    drop(guard);
+    rig.finish()
+}
