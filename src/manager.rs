@@ -589,7 +589,8 @@ impl Inner {
         let settings = shared::Settings::new(&config, &self.device, self.backend.exclusive())?;
         let mut core = self.lock();
         if let Some(field) = shared::idle_only_change(&core.config, &config) {
-            if core.epoch.open && core.live() == 0 && !core.busy {
+            let lingers = core.epoch.open && core.live() == 0 && core.waiters() == 0 && !core.busy;
+            if lingers {
                 // A lingering epoch ends under the settings it began with.
                 core.owed.lingered = true;
                 self.settle(&mut core);
@@ -600,7 +601,10 @@ impl Inner {
                 .live_groups()
                 .all(|state| state.queue.is_empty() && !state.is_live(state.shared.read()));
             if !idle || core.busy || core.epoch.open {
-                self.settle(&mut core);
+                // An end that failed just now is not tried again: until it is, all routes stay closed.
+                if !lingers || core.owed.retry_at.is_none() {
+                    self.settle(&mut core);
+                }
                 return Err(Error::Busy { field });
             }
             if settings.mode != core.mode {

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::admission::{Admission, Waited};
-use super::core::Cover;
+use super::core::{Cover, Uncovered};
 use super::judge::Demand;
 use super::locked::Locked;
 use super::waiting::next_key;
@@ -110,6 +110,19 @@ impl Inner {
                 0
             },
         }
+    }
+
+    /// A session has decided with all of these counted: those that are covered need no call, and none of their own
+    /// sessions even while something is owed.
+    pub(super) fn cover_waiters(&self, core: &mut Locked<'_>) {
+        let mut uncovered = std::mem::take(&mut core.uncovered);
+        for Uncovered { ticket, cover, .. } in uncovered.values_mut() {
+            let needed = matches!(cover, Cover::Needed);
+            if needed && (self.is_covered(core, ticket) || raises_nothing(core, ticket)) {
+                *cover = Cover::Done;
+            }
+        }
+        core.uncovered = uncovered;
     }
 
     /// Whether the limit covers an admitted demand.

@@ -43,6 +43,13 @@ pub(super) struct May {
     pub(super) lower: bool,
 }
 
+impl May {
+    pub(super) const ANYTHING: Self = Self {
+        raise: true,
+        lower: true,
+    };
+}
+
 /// The words, read by read-modify-writes after the covers were closed.
 pub(super) type View = Vec<(usize, Word)>;
 

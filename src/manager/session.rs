@@ -11,10 +11,7 @@ impl Inner {
     /// Decides and sets until nothing is to be done. The caller has found `busy` clear and set it.
     pub(crate) fn session(&self, core: &mut Locked<'_>) {
         debug_assert!(core.busy);
-        let mut may = May {
-            raise: true,
-            lower: true,
-        };
+        let mut may = May::ANYTHING;
         core.tell_computed = true;
         loop {
             self.ask_policies(core);
@@ -24,10 +21,17 @@ impl Inner {
                 Step::Keep => {
                     let limit = core.epoch_limit();
                     let published = self.publish(core, &view, limit);
-                    if self.settled(core, published, may, now) {
-                        core.standing = core.epoch_limit().map(|_| published);
-                        break;
+                    if !self.settled(core, published, may, now) {
+                        continue;
                     }
+                    if core.owed.retry_at.is_some() && !self.is_wanting(core) {
+                        // What failed is not called for any more: the routes that were closed for it are opened.
+                        core.owed.succeeded();
+                        may = May::ANYTHING;
+                        continue;
+                    }
+                    core.standing = core.epoch_limit().map(|_| published);
+                    break;
                 }
                 Step::Close => self.close_epoch(core),
                 Step::Raise { limit, wanted } => {
@@ -53,10 +57,10 @@ impl Inner {
                 }
             }
         }
-        if core.owed.retry_at.is_some() && !self.is_wanting(core) {
-            core.owed.succeeded();
-        }
         core.busy = false;
+        if may.raise {
+            self.cover_waiters(core);
+        }
         core.wake_sleepers();
         self.schedule(core);
         self.revisit(core);
@@ -68,12 +72,8 @@ impl Inner {
             .live_groups()
             .map(|state| (state.shared.index, state.shared.load()))
             .collect();
-        let may = May {
-            raise: true,
-            lower: true,
-        };
         let now = self.clock.now();
-        self.decide(core, &view, may, now) != Step::Keep
+        self.decide(core, &view, May::ANYTHING, now) != Step::Keep
     }
 
     /// Runs a session unless one runs: that one decides again after its call.

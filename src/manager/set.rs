@@ -18,6 +18,8 @@ impl Inner {
         wanted: Option<u64>,
         raise: bool,
     ) -> bool {
+        // Whoever is covered already is not taken along if the call fails.
+        self.cover_waiters(core);
         for uncovered in core.uncovered.values_mut() {
             if matches!(uncovered.cover, Cover::Needed) {
                 uncovered.cover = Cover::Called;

@@ -233,8 +233,12 @@ impl Inner {
         self.emit(&mut core, kind, Some(ticket), |event| {
             event.place = Some(waiter.place);
         });
-        // The one behind may fit where this one did not. It settles its own limit when it wakes.
+        // The one behind may fit where this one did not. It settles its own limit when it wakes, unless it is covered.
+        let waiting = core.waiters();
         self.pump(&mut core, ticket.group().index);
+        if core.waiters() < waiting && core.uncovered.is_empty() && core.routes_closed(self) {
+            self.settle(&mut core);
+        }
         self.revisit(&mut core);
         Some(Err(error))
     }

@@ -1,6 +1,6 @@
 //! R8 and R9: what is done later, and by whom.
 
-use crate::support::{GIB, Rig, SECOND, acquiring, next, quiet};
+use crate::support::{GIB, Rig, SECOND, acquiring, next, queued, quiet};
 use mlx_wired::{Config, Error, EventKind, FixedPolicy, PolicyId, SumPolicy, Wait};
 use std::time::Duration;
 
@@ -47,6 +47,25 @@ fn r8_every_transition_looks_while_a_shrink_is_owed() -> Result<(), Error> {
         rig.finish()?;
     }
     Ok(())
+}
+
+#[test]
+fn r8_an_admission_looks_that_a_timeout_made_possible() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::capped(100);
+    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let (large, middle) = (ticket(60), ticket(30));
+    let kept = middle.acquire()?;
+    drop(large.acquire()?);
+    let waits = queued(&rig.manager, &ticket(80), Wait::new().timeout(SECOND));
+    let behind = queued(&rig.manager, &ticket(10), Wait::new());
+    assert_eq!(rig.limit(), 90, "the cooldown holds the shrink back");
+    rig.clock.advance(SECOND);
+    assert!(waits.result().is_err_and(|error| error.is_timeout()));
+    let behind = behind.result()?;
+    assert_eq!(rig.limit(), 40);
+    drop((behind, kept));
+    rig.finish()
 }
 
 #[test]

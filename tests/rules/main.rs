@@ -8,6 +8,7 @@ mod circles;
 mod contention;
 mod custom;
 mod events;
+mod failed_calls;
 mod failure;
 mod foreign_code;
 mod growing;

@@ -229,6 +229,39 @@ fn r23_a_lingering_epoch_ends_before_idle_settings_change() -> Result<(), Error>
 }
 
 #[test]
+fn r23_a_setting_that_is_refused_ends_no_linger() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(SECOND))?;
+    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    let refuses = Custom::new().admits(|_, _, _| false).ever(|_, _| true);
+    let waiting = queued(
+        &rig.manager,
+        &rig.manager.ticket(&refuses, 1),
+        Wait::new().timeout(SECOND),
+    );
+    for (field, change) in ONLY_IDLE {
+        assert_eq!(rig.manager.configure(change), Err(Error::Busy { field }));
+        assert_eq!(rig.limit(), 10, "nothing is changed then");
+    }
+    rig.clock.advance(SECOND);
+    assert!(waiting.result().is_err_and(|error| error.is_timeout()));
+    rig.manager.maintain();
+    rig.finish()
+}
+
+#[test]
+fn r23_an_end_that_fails_for_a_setting_is_tried_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(SECOND))?;
+    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    rig.backend.fail_next(1);
+    let (field, change) = ONLY_IDLE[0];
+    assert_eq!(rig.manager.configure(change), Err(Error::Busy { field }));
+    assert_eq!(rig.backend.call_count(), 2, "raised, and not restored");
+    rig.manager.configure(change)?;
+    assert_eq!(rig.limit(), 0);
+    Ok(())
+}
+
+#[test]
 fn r23_an_acquire_during_a_change_of_mode_keeps_its_restore() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
     let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);

@@ -1,0 +1,60 @@
+//! R11: whom a failed call concerns, and what follows it.
+
+use crate::support::{Rig, queued, quiet};
+use mlx_wired::{BudgetPolicy, Error, FixedPolicy, PolicyId, SumPolicy, Wait};
+
+#[test]
+fn r11_whom_the_limit_covers_already_is_not_taken_along() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let based = |base| {
+        let policy = BudgetPolicy::new(base).with_id(PolicyId::named("two bases"));
+        rig.manager.ticket(&policy, 0)
+    };
+    let (small, large) = (based(5), based(10));
+    let other = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let guard = small.acquire()?;
+    rig.backend.set_failing(true);
+    // It speaks for its group from now on, so 10 is called for still.
+    assert!(large.acquire().is_err());
+    let calls = rig.calls();
+    let covered = other.acquire()?;
+    assert_eq!(rig.calls(), calls + 1, "what is owed was tried");
+    rig.backend.set_failing(false);
+    drop((covered, guard));
+    rig.finish()
+}
+
+#[test]
+fn r11_admitted_waiters_that_raise_nothing_do_not_try_again() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(60))?;
+    let driving = rig.manager.ticket(&SumPolicy::uncapped(), 40);
+    let driving = driving.acquire_owned()?;
+    let reserved = rig.manager.ticket(&FixedPolicy::new(120), 30).reservation();
+    let waiting = [(); 2].map(|()| queued(&rig.manager, &reserved, Wait::new()));
+    rig.backend.set_failing(true);
+    let calls = rig.calls();
+    drop(driving);
+    let guards = waiting.map(|pending| pending.result());
+    assert!(guards.iter().all(Result::is_ok));
+    assert_eq!(rig.calls(), calls + 1, "the release's, which failed");
+    rig.backend.set_failing(false);
+    drop(guards);
+    rig.manager.maintain();
+    rig.finish()
+}
+
+#[test]
+fn r11_what_failed_and_is_not_called_for_any_more_closes_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::uncapped();
+    let guard = rig.manager.ticket(&policy, 10);
+    let guard = guard.acquire()?;
+    rig.backend.fail_next(1);
+    assert!(rig.manager.ticket(&policy, 1).acquire().is_err());
+    let admissions = rig.manager.stats().admissions;
+    drop(rig.manager.ticket(&policy, 0).acquire()?);
+    let stats = rig.manager.stats();
+    assert_eq!(stats.admissions, admissions, "it took no lock");
+    drop(guard);
+    rig.finish()
+}
