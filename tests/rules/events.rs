@@ -225,7 +225,10 @@ fn r24_a_subscriber_is_told_of_nothing_before_it_came() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let first = rig.manager.subscribe(100);
     let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
-    let held = rig.manager.ticket(&SumPolicy::uncapped(), 100).acquire_owned()?;
+    let held = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 100)
+        .acquire_owned()?;
     drop((ticket.acquire()?, ticket.acquire()?));
     let before: Vec<Event> = first.drain().collect();
     // Nobody has asked for these yet.
