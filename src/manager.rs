@@ -250,8 +250,10 @@ impl Manager {
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
         let inner = &self.0.inner;
-        let subscriber = inner.events.subscribe(capacity, inner.this.clone());
         let mut core = inner.lock();
+        // What others have yet to be handed happened before.
+        inner.events.hand_over(&mut core.journal);
+        let subscriber = inner.events.subscribe(capacity, inner.this.clone());
         core.close_routes();
         if let Some(value) = inner.unrecognised_mode.lock().take() {
             inner.emit(

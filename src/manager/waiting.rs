@@ -282,6 +282,8 @@ impl Inner {
     /// whom they would pass has been passed often enough.
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) {
         let allowed = core.config.overtaking;
+        // Under the manager's lock.
+        let exhausted = |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
         let mut passed: Vec<Arc<Waiter>> = Vec::new();
         let mut overtaken_out = false;
         let mut after = None;
@@ -303,8 +305,12 @@ impl Inner {
             if !core.group(group.index).queue.contains_key(&key) {
                 continue;
             }
+            // Nor may others have let anybody pass, so that it is somebody's turn who would be passed again.
+            if passed.iter().any(exhausted) {
+                break;
+            }
             if verdict == Ok(Verdict::Wait) {
-                if waiter.overtaken.load(Ordering::Relaxed) >= allowed {
+                if exhausted(&waiter) {
                     break;
                 }
                 passed.push(waiter.clone());
@@ -321,8 +327,6 @@ impl Inner {
                     // Under the manager's lock.
                     waiter.overtaken.fetch_add(1, Ordering::Relaxed);
                 }
-                let exhausted =
-                    |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
                 self.resolve(core, &waiter, outcome);
                 if passed.iter().any(exhausted) {
                     overtaken_out = true;

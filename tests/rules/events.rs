@@ -221,6 +221,31 @@ fn r24_guards_taken_before_anybody_watched_are_counted() -> Result<(), Error> {
 }
 
 #[test]
+fn r24_a_subscriber_is_told_of_nothing_before_it_came() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let first = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let held = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 100)
+        .acquire_owned()?;
+    drop((ticket.acquire()?, ticket.acquire()?));
+    let before: Vec<Event> = first.drain().collect();
+    // Nobody has asked for these yet.
+    drop((ticket.acquire()?, ticket.acquire()?));
+    let second = rig.manager.subscribe(100);
+    assert_eq!(kinds(&second), []);
+    let after: Vec<Event> = first.drain().collect();
+    let numbers = before.iter().chain(&after).map(|event| event.sequence);
+    assert!(numbers.is_sorted());
+    let ended = after.iter().filter(|it| it.kind == EventKind::TicketEnded);
+    assert_eq!(ended.count(), 2);
+    drop(held);
+    drop((first, second));
+    rig.finish()
+}
+
+#[test]
 fn r24_subscribers_hear_of_the_managers_end() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);

@@ -1,6 +1,8 @@
 //! R16: small tickets may pass a large head a bounded number of times.
 
-use crate::support::{Acquiring, Custom, Rig, SECOND, acquiring, queued, quiet, until};
+use crate::support::{
+    Acquiring, Brake, Custom, Pending, Rig, SECOND, acquiring, queued, quiet, until,
+};
 use mlx_wired::{CancelToken, Error, OwnedGuard, SumPolicy, Ticket, Wait};
 
 /// A capacity of 100 in one group.
@@ -234,4 +236,39 @@ fn r16_a_deadline_ends_a_wait_that_others_overtake() -> Result<(), Error> {
     until(|| line.sizes_waiting().is_empty(), "nobody waits");
     drop((held, small));
     line.rig.finish()
+}
+
+#[test]
+fn r16_nobody_is_passed_too_often_by_two_who_admit_at_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100).overtaking(1))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let most = ticket(80).acquire_owned()?;
+    let rest = [ticket(10).acquire_owned()?, ticket(10).acquire_owned()?];
+    let brake = Brake::default();
+    let asked = brake.clone();
+    let slow = Custom::new()
+        .admits(move |_, _, _| {
+            asked.stop();
+            true
+        })
+        .ever(|_, _| true);
+    let slow = rig.manager.ticket(&slow, 10);
+    let large = queued(&rig.manager, &ticket(70), Wait::new());
+    let passing = queued(&rig.manager, &slow, Wait::new());
+    let behind = queued(&rig.manager, &ticket(10), Wait::new());
+    let [first, second] = rest;
+    // The one asks about whom it may let pass; the other has seen by then that nobody has passed the large one.
+    let one = Pending::spawn(move || drop(first));
+    brake.wait_stopped();
+    let other = Pending::spawn(move || drop(second));
+    until(|| rig.manager.snapshot().live == 1, "both are released");
+    brake.release();
+    one.result();
+    other.result();
+    drop(passing.result()?);
+    assert_eq!(rig.manager.waiting().len(), 2, "passed once");
+    drop(most);
+    drop(large.result()?);
+    drop(behind.result()?);
+    rig.finish()
 }
