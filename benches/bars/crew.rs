@@ -11,6 +11,8 @@ pub(crate) struct Subject {
     pub(crate) name: String,
     /// Does this many pairs, on each of the threads at once.
     pairs: Box<dyn Fn(u64) + Send + Sync>,
+    /// What is done before each timing.
+    before: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Subject {
@@ -21,6 +23,15 @@ impl Subject {
         Self {
             name: name.into(),
             pairs: Box::new(pairs),
+            before: Box::new(|| ()),
+        }
+    }
+
+    /// The same, with something that is done before each timing.
+    pub(crate) fn before_each(self, before: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            before: Box::new(before),
+            ..self
         }
     }
 }
@@ -123,6 +134,7 @@ impl Crew {
 
     /// Nanoseconds for each pair, from when all have come until the last has finished.
     fn try_time(&self, subjects: &[Subject], index: usize, pairs: u64) -> f64 {
+        (subjects[index].before)();
         self.subject.store(index, Ordering::Relaxed);
         self.pairs.store(pairs, Ordering::Relaxed);
         self.order.fetch_add(1, Ordering::Release);

@@ -16,6 +16,7 @@
 //! | `prepared.rs`, `peers.rs`, `counting.rs` | what is timed, what it is compared with, what is counted |
 //! | `pairs.rs`, `live.rs` | acquire + drop without a limit change |
 //! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
+//! | `watched.rs` | the same while a recorder is at work |
 //! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
 //! | `training.rs` | a ticket around a real training step |
 //! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
@@ -45,6 +46,7 @@ mod table;
 mod traced;
 mod training;
 mod wakeups;
+mod watched;
 
 use options::{Options, Task};
 use report::Report;
@@ -94,6 +96,7 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     pairs::run(&mut report);
     live::run(&mut report);
     nothing::run(&mut report);
+    watched::run(&mut report);
     burst::run(&mut report);
     handoff::run(&mut report);
     wakeups::run(&mut report);

@@ -69,7 +69,7 @@ pub(crate) struct Prepared {
     ticket: Ticket,
     /// Owned guards: they belong to no thread, so every thread starts alike.
     _anchors: Vec<OwnedGuard>,
-    _manager: Manager,
+    manager: Manager,
 }
 
 impl Prepared {
@@ -80,7 +80,7 @@ impl Prepared {
         Self {
             ticket,
             _anchors: anchors,
-            _manager: manager,
+            manager,
         }
     }
 
@@ -95,6 +95,10 @@ impl Prepared {
         let manager = manager();
         let ticket = policy.ticket(&manager);
         Self::new(manager, ticket, threads, live)
+    }
+
+    pub(crate) fn manager(&self) -> &Manager {
+        &self.manager
     }
 
     pub(crate) fn pairs(&self, pairs: u64) {
