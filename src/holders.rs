@@ -142,8 +142,10 @@ impl Drop for GiveBack {
 
 /// Set in the keys of owned guards.
 const OWNED: u64 = 1 << 63;
-/// Set in the records of guards in a slot whose release is not the fast one.
+/// Set in the records of guards whose release is not the fast one.
 const MARKED: u64 = 1 << 62;
+/// Set in the records of borrowed guards that were admitted under the lock.
+const STAYS: u64 = 1 << 61;
 
 /// Where a guard is recorded: a slot of its thread's slab, or from 64 on a place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,14 +172,25 @@ impl Record {
         Self(self.0 | MARKED)
     }
 
+    /// The same record, of a guard that was admitted under the lock.
+    #[must_use]
+    pub(crate) fn staying(self) -> Self {
+        Self(self.0 | MARKED | STAYS)
+    }
+
+    /// Whether it is of a borrowed guard that was admitted under the lock.
+    pub(crate) fn stays(self) -> bool {
+        self.is_bound() && self.0 & STAYS != 0
+    }
+
     /// Its key in the list, if it has no slot.
     fn key(self) -> u64 {
-        self.0 & !MARKED
+        self.0 & !(MARKED | STAYS)
     }
 
     /// Its slot, if it has one.
     fn slot(self) -> Option<usize> {
-        let index = self.0 & !MARKED;
+        let index = self.key();
         (index < SLOTS as u64).then_some(index as usize)
     }
 }

@@ -117,7 +117,7 @@ fn guards(ticket: &Ticket, count: usize) -> Vec<OwnedGuard> {
     (0..count).map(acquire).collect()
 }
 
-/// A policy of the user's own that reads single sizes: room for all, and for the largest once more.
+/// A policy of the user's own that reads single sizes: each takes whole pages.
 #[derive(Clone)]
 pub(crate) struct SingleSizes(PolicyId);
 
@@ -133,15 +133,22 @@ impl Policy for SingleSizes {
     }
 
     fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        let largest = live.each.iter().max().copied().unwrap_or(0);
-        context.baseline + live.each.iter().sum::<u64>() + largest
+        context.baseline + in_pages(live.each)
     }
 
     fn can_admit(&self, _context: &Context, live: &Sizes<'_>, new: u64) -> bool {
-        live.each.iter().sum::<u64>() + new <= CAP
+        in_pages(live.each) + in_pages(&[new]) <= CAP
     }
 
     fn wants_sizes(&self) -> bool {
         true
     }
+}
+
+/// What sizes come to in pages of Apple silicon, 16 KiB.
+fn in_pages(sizes: &[u64]) -> u64 {
+    sizes
+        .iter()
+        .map(|size| size.next_multiple_of(16 << 10))
+        .sum()
 }

@@ -20,10 +20,10 @@ pub(super) type Hook = Box<dyn FnOnce() -> Result<(), HookError> + Send + Sync>;
 
 /// What a guard remembers of its admission. Released by [`Raw::end`] or [`Raw::release`], once.
 pub(super) struct Raw {
-    /// The group's word at admission.
-    word: Word,
+    /// The group's word at admission; or, if it [stays](Record::stays), what the group called for then.
+    at: u64,
     record: Record,
-    /// What the fast path never has. Emptied by the release, so that dropping the guard checks it once.
+    /// What most guards never have. Emptied by the release, so that dropping the guard checks it once.
     extra: ManuallyDrop<Option<Box<Extra>>>,
 }
 
@@ -32,8 +32,6 @@ struct Extra {
     waited: Duration,
     wanted: Option<u64>,
     epoch: u64,
-    /// A borrowed guard that counts among what [stays](crate::manager::group::Group::staying).
-    stays: bool,
     hook: Option<Hook>,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
@@ -48,7 +46,6 @@ impl From<Admission> for Extra {
             waited: admission.waited,
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
-            stays: false,
             hook: None,
             resized: None,
             #[cfg(feature = "tracing")]
@@ -68,7 +65,7 @@ fn dated(record: Record, since: Option<Instant>) -> Record {
 impl Raw {
     /// Stands in for one that was taken out of its guard.
     pub(super) const EMPTY: Self = Self {
-        word: Word(0),
+        at: 0,
         record: Record::NONE,
         extra: ManuallyDrop::new(None),
     };
@@ -77,7 +74,7 @@ impl Raw {
     #[inline]
     pub(super) fn fast(word: Word, record: Record) -> Self {
         Self {
-            word,
+            at: word.0,
             record,
             extra: ManuallyDrop::new(None),
         }
@@ -91,7 +88,7 @@ impl Raw {
         place: &'static Location<'static>,
     ) -> Self {
         Self {
-            word,
+            at: word.0,
             record: dated(holders::record(ticket, place), Some(since)),
             extra: ManuallyDrop::new(None),
         }
@@ -105,13 +102,13 @@ impl Raw {
     ) -> Self {
         ticket.stay();
         let record = dated(holders::record(ticket.id(), place), admission.since);
-        let word = admission.word;
-        let mut extra = Extra::from(admission);
-        extra.stays = true;
+        let wanted = admission.wanted;
+        // A driving guard's epoch lives as long as the guard.
+        let is_plain = admission.waited.is_zero() && ticket.kind().is_driving();
         Self {
-            word,
-            record: record.marked(),
-            extra: ManuallyDrop::new(Some(Box::new(extra))),
+            at: wanted,
+            record: record.staying(),
+            extra: ManuallyDrop::new((!is_plain).then(|| Box::new(admission.into()))),
         }
     }
 
@@ -125,7 +122,7 @@ impl Raw {
         ticket.stay();
         let since = admission.as_ref().and_then(|admission| admission.since);
         Self {
-            word,
+            at: word.0,
             record: dated(holders::list_owned(ticket.id(), place), since),
             extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
         }
@@ -133,7 +130,13 @@ impl Raw {
 
     pub(super) fn wanted(&self, ticket: &Ticket) -> u64 {
         let known = self.extra.as_ref().and_then(|extra| extra.wanted);
-        known.unwrap_or_else(|| ticket.manager().wanted(self.held(ticket), self.word.sum()))
+        known.unwrap_or_else(|| {
+            if self.record.stays() {
+                return self.at;
+            }
+            let sum = Word(self.at).sum();
+            ticket.manager().wanted(self.held(ticket), sum)
+        })
     }
 
     pub(super) fn waited(&self) -> Duration {
@@ -192,7 +195,7 @@ impl Raw {
 
     #[inline(never)]
     fn end_otherwise(self, ticket: &Ticket) {
-        if self.record.is_plain_slot() && ticket.leave_fast(self.word) {
+        if self.record.is_plain_slot() && ticket.leave_fast(Word(self.at)) {
             return holders::forget_slot(self.record);
         }
         self.end_slow(ticket);
@@ -251,8 +254,7 @@ impl Raw {
 
     /// Whether it counts among what stays.
     fn stays(&self) -> bool {
-        let borrowed = self.extra.as_ref().is_some_and(|extra| extra.stays);
-        borrowed || !self.record.is_bound()
+        self.record.stays() || !self.record.is_bound()
     }
 
     fn take_resized(&mut self) -> Option<Ticket> {
@@ -293,7 +295,6 @@ impl Raw {
         }
         let admission = resized?;
         holders::rename(self.record, to.id());
-        self.word = admission.word;
         let extra = self.extra();
         extra.wanted = Some(admission.wanted);
         extra.resized = Some(to);
