@@ -1,0 +1,70 @@
+//! The model's words in the library's, and the other way round.
+
+use crate::words::{Mode, Refusal, Settings};
+use mlx_wired::{Config, Error, OnApplyFailure, WireMode};
+
+/// The library's configuration of these settings.
+pub(crate) fn config(settings: &Settings) -> Config {
+    let mode = match settings.mode {
+        Mode::Wired | Mode::Unsupported => WireMode::Auto,
+        Mode::Never => WireMode::Never,
+        Mode::Off => WireMode::Off,
+    };
+    let on_failure = if settings.proceed {
+        OnApplyFailure::Proceed
+    } else {
+        OnApplyFailure::Fail
+    };
+    Config::default()
+        .mode(mode)
+        .baseline_override(settings.baseline_override)
+        .margin(settings.margin as f64 / 4.0)
+        .shrink_threshold_ratio(settings.ratio as f64 / 100.0)
+        .shrink_threshold_bytes(settings.threshold)
+        .shrink_cooldown(settings.cooldown)
+        .linger(settings.linger)
+        .on_apply_failure(on_failure)
+        .budget(settings.budget)
+        .overtaking(settings.overtaking)
+        .housekeeping(false)
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Timeout {
+                requested,
+                in_use,
+                capacity,
+                waited,
+                waiting,
+                ..
+            } => Self::Timeout {
+                requested,
+                in_use,
+                capacity,
+                waited,
+                waiting,
+            },
+            Error::Cancelled { requested, waited } => Self::Cancelled { requested, waited },
+            Error::WouldBlock {
+                requested,
+                in_use,
+                capacity,
+                waiting,
+                ..
+            } => Self::WouldBlock {
+                requested,
+                in_use,
+                capacity,
+                waiting,
+            },
+            Error::NeverAdmissible { size, capacity, .. } => Self::Never { size, capacity },
+            Error::WouldDeadlock { requested, .. } => Self::WouldDeadlock { requested },
+            Error::GroupFull { requested, .. } => Self::Full { requested },
+            Error::SetLimit { limit, .. } => Self::SetLimit { limit },
+            Error::Closed => Self::Closed,
+            other => Self::Other(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! R1, R16, R18, R21 and R25 in the model: who is admitted, who waits, who is next.
+
+use crate::model::Model;
+use crate::policies::Judging;
+use crate::words::{GROUP_BYTES, Mode, Patience, Refusal, Request, Uncovered, Usage, Waiter};
+use std::time::Duration;
+
+impl Model {
+    /// R1 and R25: whether the demand may join now, in place of what a growing guard has.
+    pub(crate) fn fits(&self, request: &Request) -> bool {
+        if self.settings.mode == Mode::Off {
+            return true;
+        }
+        let mut others = self.live.clone();
+        others.remove(&request.guard);
+        let live = others.values();
+        let sizes: Vec<u64> = live
+            .filter(|live| live.group == request.live.group)
+            .map(|live| live.bytes)
+            .collect();
+        let total: u64 = others.values().map(|live| live.bytes).sum();
+        let new = request.live.bytes;
+        if self
+            .settings
+            .budget
+            .is_some_and(|budget| total.saturating_add(new) > budget)
+        {
+            return false;
+        }
+        let now = Judging {
+            baseline: self.admission_baseline(),
+            device: self.settings.device(),
+            total_live: total,
+            world: self.world,
+        };
+        let rule = request.live.rule;
+        if self.supposing && rule.is_custom() {
+            // Who would be refused even alone has no guard in its way.
+            let alone = Judging {
+                total_live: 0,
+                ..now
+            };
+            return rule.admits(&now, &sizes, new) || !rule.admits(&alone, &[], new);
+        }
+        rule.admits(&now, &sizes, new)
+    }
+
+    /// R18: whether it could be admitted at the best of times.
+    fn never(&self, request: &Request) -> Option<Refusal> {
+        if self.settings.mode == Mode::Off {
+            return None;
+        }
+        let (rule, size) = (request.live.rule, request.live.bytes);
+        let over_budget = self.settings.budget.is_some_and(|budget| size > budget);
+        let device = self.settings.device();
+        if !over_budget && rule.ever_admits(self.admission_baseline(), device, size) {
+            return None;
+        }
+        Some(Refusal::Never {
+            size,
+            capacity: rule
+                .capacity(self.admission_baseline(), device)
+                .into_iter()
+                .chain(self.settings.budget)
+                .min(),
+        })
+    }
+
+    /// Whether two groups' demands wait in one line: their own, or with a budget the only one.
+    fn same_line(&self, a: &str, b: &str) -> bool {
+        self.settings.budget.is_some() || a == b
+    }
+
+    /// Acquires or grows. The result is in `done`, unless it waits.
+    pub(crate) fn enter(&mut self, request: Request, patience: Patience) {
+        let actor = request.actor;
+        match self.try_enter(request, patience) {
+            Ok(true) => self.settle_all(),
+            Ok(false) => {}
+            Err(refusal) => self.finish(actor, Err(refusal)),
+        }
+    }
+
+    /// Whether it is a transition: a guard was admitted, here or of those who wait.
+    fn try_enter(&mut self, request: Request, patience: Patience) -> Result<bool, Refusal> {
+        let (bytes, group) = (request.live.bytes, request.live.group);
+        if self.closed {
+            return Err(Refusal::Closed);
+        }
+        if bytes > GROUP_BYTES {
+            let full = Refusal::Full { requested: bytes };
+            return Err(self.never(&request).unwrap_or(full));
+        }
+        let mut ahead = self
+            .line
+            .iter()
+            .filter(|waiter| self.same_line(waiter.request.live.group, group));
+        // Growing is examined before the queue (R21).
+        let first = ahead.all(|waiter| request.grows && !waiter.request.grows);
+        if first && self.fits(&request) {
+            self.count(request, None)?;
+            return Ok(true);
+        }
+        if let Some(never) = self.never(&request) {
+            return Err(never);
+        }
+        let usage = self.usage(&request);
+        match patience {
+            Patience::Try => return Err(usage.would_block(bytes)),
+            Patience::For(Duration::ZERO) => return Err(usage.timeout(bytes, Duration::ZERO)),
+            _ => {}
+        }
+        let waiter = Waiter {
+            request,
+            patience,
+            since: self.now,
+            overtaken: 0,
+        };
+        if self.closes_a_circle(&waiter) {
+            return Err(Refusal::WouldDeadlock { requested: bytes });
+        }
+        self.counts.waits += 1;
+        self.line_up(waiter);
+        let passes = !first && self.settings.overtaking > 0;
+        if passes {
+            self.examine(group);
+        }
+        Ok(passes)
+    }
+
+    pub(crate) fn line_up(&mut self, waiter: Waiter) {
+        let growing = self.line.iter().filter(|w| w.request.grows).count();
+        let place = if waiter.request.grows {
+            growing
+        } else {
+            self.line.len()
+        };
+        self.line.insert(place, waiter);
+    }
+
+    /// What a demand meets: its group, or all of them if the budget over them leaves less.
+    pub(crate) fn usage(&self, request: &Request) -> Usage {
+        let group = request.live.group;
+        let line = self.line.iter();
+        let line = line.filter(|waiter| self.same_line(waiter.request.live.group, group));
+        let baseline = self.admission_baseline();
+        let of_group = Usage {
+            in_use: self.in_use(group),
+            capacity: request.live.rule.capacity(baseline, self.settings.device()),
+            waiting: line.count(),
+        };
+        let Some(budget) = self.settings.budget else {
+            return of_group;
+        };
+        let of_all = Usage {
+            in_use: self.live.values().map(|live| live.bytes).sum(),
+            capacity: Some(budget),
+            ..of_group
+        };
+        let room = |usage: &Usage| {
+            let capacity = usage.capacity.unwrap_or(u64::MAX);
+            capacity.saturating_sub(usage.in_use)
+        };
+        if room(&of_group) < room(&of_all) {
+            of_group
+        } else {
+            of_all
+        }
+    }
+
+    /// Counts an admitted demand.
+    pub(crate) fn count(
+        &mut self,
+        request: Request,
+        waited: Option<Duration>,
+    ) -> Result<(), Refusal> {
+        let held = self.live.get(&request.guard).map_or(0, |live| live.bytes);
+        let others = self.in_use(request.live.group) - held;
+        if others + request.live.bytes > GROUP_BYTES {
+            return Err(Refusal::Full {
+                requested: request.live.bytes,
+            });
+        }
+        let group = request.live.group;
+        // R2.
+        self.speakers.insert(group, request.live.rule);
+        let guard = request.guard;
+        let before = self.live.insert(guard, request.live);
+        self.uncovered.push(Uncovered {
+            guard,
+            actor: request.actor,
+            before,
+            sizes: self.sizes(group),
+            waited,
+            covered: self.is_covered(guard),
+            shrinks: false,
+        });
+        Ok(())
+    }
+
+    /// R16: admits from the head of the line while it fits.
+    pub(crate) fn examine(&mut self, group: &str) {
+        let allowed = self.settings.overtaking;
+        let mut place = 0;
+        let mut passed = Vec::new();
+        while place < self.line.len() {
+            let waiter = &self.line[place];
+            if !self.same_line(waiter.request.live.group, group) {
+                place += 1;
+                continue;
+            }
+            if !self.fits(&waiter.request) {
+                if waiter.overtaken >= allowed {
+                    return;
+                }
+                passed.push(place);
+                place += 1;
+                continue;
+            }
+            let waiter = self.line.remove(place);
+            let (actor, waited) = (waiter.request.actor, Some(self.now - waiter.since));
+            if let Err(refusal) = self.count(waiter.request, waited) {
+                self.finish(actor, Err(refusal));
+                continue;
+            }
+            for passed in &passed {
+                self.line[*passed].overtaken += 1;
+            }
+            if passed.iter().any(|p| self.line[*p].overtaken >= allowed) {
+                if !self.supposing {
+                    // Who might have overtaken is behind a head now, which may be waiting for it.
+                    self.break_circles();
+                }
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn examine_all(&mut self) {
+        for group in self.groups.clone() {
+            self.examine(group);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The contract's rules for one thread at a time, in plain data: who is admitted, who waits, what is told.
+//!
+//! Written from the rules, not from the coordinator: one list of live guards, one line of waiters, and after
+//! each step the limit is decided anew (`limit.rs`). Nothing is kept that can be computed.
+
+use crate::limit::{Epoch, HeldBack, Setter};
+use crate::policies::{self, Rule, World};
+use crate::words::{
+    Counts, Live, Mode, Patience, Refusal, Request, Settings, Told, Uncovered, Waiter,
+};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Whose call has ended, and how.
+pub(crate) type Done = (usize, Result<Told, Refusal>);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    pub(crate) now: Duration,
+    pub(crate) settings: Settings,
+    pub(crate) world: World,
+    pub(crate) live: BTreeMap<u64, Live>,
+    /// Growing guards first, each part in the order of arrival.
+    pub(crate) line: Vec<Waiter>,
+    pub(crate) closed: bool,
+    /// The mode was another one before.
+    pub(crate) was_unwired: bool,
+    /// It is only supposed, to find a circle.
+    pub(crate) supposing: bool,
+    pub(crate) counts: Counts,
+    pub(crate) done: Vec<Done>,
+    /// The newest admitted rule of each group.
+    pub(crate) speakers: BTreeMap<&'static str, Rule>,
+    /// In the order in which tickets were made.
+    pub(crate) groups: Vec<&'static str>,
+    pub(crate) uncovered: Vec<Uncovered>,
+    pub(crate) setter: Setter,
+    /// The limit that was set last; nothing is known before.
+    pub(crate) applied: Option<u64>,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) epochs: u64,
+    pub(crate) last_change: Option<Duration>,
+    pub(crate) held_back: HeldBack,
+}
+
+impl Model {
+    pub(crate) fn new(settings: Settings, initial_limit: u64, entries: &[usize]) -> Self {
+        let mut groups = Vec::new();
+        for entry in entries {
+            let group = policies::group(*entry);
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        Self {
+            now: Duration::ZERO,
+            settings,
+            world: World::FRIENDLY,
+            live: BTreeMap::new(),
+            line: Vec::new(),
+            closed: false,
+            was_unwired: settings.mode != Mode::Wired,
+            supposing: false,
+            counts: Counts::default(),
+            done: Vec::new(),
+            speakers: BTreeMap::new(),
+            groups,
+            uncovered: Vec::new(),
+            setter: Setter::new(initial_limit),
+            applied: None,
+            epoch: None,
+            epochs: 0,
+            last_change: None,
+            held_back: HeldBack::default(),
+        }
+    }
+
+    pub(crate) fn finish(&mut self, actor: usize, result: Result<Told, Refusal>) {
+        self.done.push((actor, result));
+    }
+
+    pub(crate) fn sizes(&self, group: &str) -> Vec<u64> {
+        let live = self.live.values().filter(|live| live.group == group);
+        live.map(|live| live.bytes).collect()
+    }
+
+    pub(crate) fn in_use(&self, group: &str) -> u64 {
+        self.sizes(group).iter().sum()
+    }
+
+    pub(crate) fn admission_baseline(&self) -> u64 {
+        self.settings.baseline_override.unwrap_or(0)
+    }
+
+    pub(crate) fn release(&mut self, guard: u64) {
+        let live = self.live.remove(&guard).expect("a live guard");
+        self.examine(live.group);
+        self.settle_all();
+    }
+
+    pub(crate) fn shrink(&mut self, request: Request) {
+        let (actor, group) = (request.actor, request.live.group);
+        if let Err(refusal) = self.count(request, None) {
+            return self.finish(actor, Err(refusal));
+        }
+        self.uncovered.last_mut().expect("just counted").shrinks = true;
+        self.examine(group);
+        self.settle_all();
+    }
+
+    /// A waiter gives up: the next is examined.
+    fn give_up(&mut self, place: usize) {
+        let Waiter {
+            request,
+            patience,
+            since,
+            ..
+        } = self.line[place].clone();
+        let group = request.live.group;
+        self.line.remove(place);
+        let (bytes, waited) = (request.live.bytes, self.now - since);
+        let refusal = if patience == Patience::UntilCancelled {
+            self.counts.cancellations += 1;
+            Refusal::Cancelled {
+                requested: bytes,
+                waited,
+            }
+        } else {
+            self.counts.timeouts += 1;
+            self.usage(&request).timeout(bytes, waited)
+        };
+        self.finish(request.actor, Err(refusal));
+        self.examine(group);
+        if !self.uncovered.is_empty() {
+            self.settle_all();
+        }
+    }
+
+    /// The actor's token is cancelled. Does nothing unless it waits with one.
+    pub(crate) fn cancel(&mut self, actor: usize) {
+        let place = self.line.iter().position(|waiter| {
+            waiter.request.actor == actor && waiter.patience == Patience::UntilCancelled
+        });
+        if let Some(place) = place {
+            self.give_up(place);
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.line.iter().filter_map(Waiter::deadline).min()
+    }
+
+    /// The time goes on. No two deadlines are the same, and none is passed over.
+    pub(crate) fn advance_to(&mut self, to: Duration) {
+        self.now = to;
+        let due = |waiter: &Waiter| waiter.deadline().is_some_and(|at| at <= to);
+        if let Some(place) = self.line.iter().position(due) {
+            self.give_up(place);
+        }
+    }
+
+    pub(crate) fn maintain(&mut self) {
+        self.settle_all();
+    }
+
+    /// R20.
+    pub(crate) fn poke(&mut self) {
+        self.examine_all();
+        self.break_circles();
+        self.settle_all();
+    }
+
+    /// R23. Whether the settings were taken.
+    pub(crate) fn configure(&mut self, to: Settings) -> bool {
+        if self.settings.may_change_only_while_idle(&to) {
+            let idle = self.live.is_empty() && self.line.is_empty();
+            if idle {
+                // A lingering epoch ends under the settings that it began with.
+                self.end_linger();
+            }
+            if !idle {
+                self.settle_all();
+            }
+            if !idle || self.epoch.is_some() {
+                return false;
+            }
+            if to.mode != self.settings.mode {
+                // What was set under the old mode says nothing under the new one.
+                self.applied = None;
+            }
+        }
+        self.was_unwired |= to.mode != Mode::Wired;
+        self.settings = to;
+        self.examine_all();
+        self.break_circles();
+        self.settle_all();
+        true
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        for waiter in std::mem::take(&mut self.line) {
+            self.finish(waiter.request.actor, Err(Refusal::Closed));
+        }
+        self.settle_all();
+    }
+
+    pub(crate) fn is_waiting(&self, actor: usize) -> bool {
+        self.line.iter().any(|waiter| waiter.request.actor == actor)
+    }
+}
+
+/// What a failure tells of it.
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (now, applied, epoch) = (self.now, self.applied, self.epoch);
+        write!(f, "now {now:?}, applied {applied:?}, {epoch:?}")?;
+        for (guard, live) in &self.live {
+            let owned = if live.owned { ", owned" } else { "" };
+            let (kind, bytes, group, actor) = (live.kind, live.bytes, live.group, live.actor);
+            write!(
+                f,
+                "\n  guard {guard}: {kind:?} {bytes} of {group}, actor {actor}{owned}"
+            )?;
+        }
+        for waiter in &self.line {
+            let Request {
+                guard, actor, live, ..
+            } = &waiter.request;
+            let (bytes, group, patience) = (live.bytes, live.group, waiter.patience);
+            write!(
+                f,
+                "\n  waits: actor {actor} for guard {guard}, {bytes} of {group}, {patience:?}"
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,473 @@
+//! Plays a script with the library and the model at once, and compares them after each step.
+
+use crate::actors::{Actor, Command, Job, Pool, Reply};
+use crate::clock::Bedside;
+use crate::events::Events;
+use crate::library::config;
+use crate::model::Model;
+use crate::policies::{self, GATED_CAP, Outside, Rule};
+use crate::script::{ACTORS, Change, Operation, Script, TicketOf};
+use crate::words::{Live, Mode, Patience, RECOMMENDED, Request};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{CancelToken, Error, Kind, Manager, Ticket};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Enough for everything that is owed: more than any cooldown, linger and deadline.
+const LONG: Duration = Duration::from_secs(1000);
+
+pub(crate) struct Play<'a> {
+    pub(crate) script: &'a Script,
+    /// The setter fails now and then.
+    pub(crate) faulty: bool,
+    pub(crate) model: Model,
+    pub(crate) backend: Arc<RecordingBackend>,
+    pub(crate) manager: Manager,
+    pub(crate) clock: Bedside,
+    pub(crate) start: Instant,
+    pub(crate) outside: Arc<Outside>,
+    pub(crate) tickets: Vec<&'static Ticket>,
+    /// One more than acquire: the last does what is done to the manager.
+    pub(crate) actors: Vec<Actor>,
+    pub(crate) tokens: Vec<CancelToken>,
+    /// Whether what the actor was told last is to resize.
+    pub(crate) resizes: [bool; ACTORS],
+    pub(crate) events: Option<Events>,
+    pub(crate) next_guard: u64,
+    /// How many there were before this step.
+    pub(crate) epochs: u64,
+    pub(crate) forgotten: BTreeSet<u64>,
+    /// Somebody else has set the limit, or what the library knows of it was declared void.
+    pub(crate) interfered: bool,
+}
+
+impl<'a> Play<'a> {
+    /// `failing` are the numbers, from 1, of the setter's calls that fail.
+    pub(crate) fn new(script: &'a Script, failing: &[usize]) -> Self {
+        let settings = script.settings;
+        let mut device = if settings.mode == Mode::Unsupported {
+            RecordingBackend::cpu().budget(RECOMMENDED)
+        } else {
+            RecordingBackend::metal().recommended(RECOMMENDED)
+        };
+        device = device
+            .memory_size(10 * RECOMMENDED)
+            .initial_limit(script.initial_limit);
+        for number in failing {
+            device = device.fail_call(*number);
+        }
+        let backend = device.build();
+        let clock = Bedside::default();
+        let start = mlx_wired::clock::Clock::now(&clock);
+        let manager = Manager::builder()
+            .backend(backend.clone())
+            .clock(clock.clone())
+            .config(config(&settings))
+            .build()
+            .expect("the settings are valid");
+        let outside = Arc::new(Outside::default());
+        outside.gate_open.store(true, Ordering::SeqCst);
+        let tickets = script.tickets.iter().map(|of| {
+            let policy = policies::policy(of.entry, &outside);
+            let ticket = manager.ticket(&policy, of.bytes);
+            let ticket = match of.kind {
+                Kind::Reservation => ticket.reservation(),
+                Kind::Resident => ticket.resident(),
+                _ => ticket,
+            };
+            &*Box::leak(Box::new(ticket))
+        });
+        let tickets = tickets.collect();
+        let entries: Vec<usize> = script.tickets.iter().map(|of| of.entry).collect();
+        let mut model = Model::new(settings, script.initial_limit, &entries);
+        model.setter.fail_calls = failing.to_vec();
+        let pool = Arc::new(Pool::default());
+        Self {
+            script,
+            faulty: script.faults || !failing.is_empty(),
+            model,
+            tickets,
+            actors: (0..=ACTORS)
+                .map(|_| Actor::spawn(&manager, &pool))
+                .collect(),
+            tokens: (0..ACTORS).map(|_| CancelToken::new()).collect(),
+            resizes: [false; ACTORS],
+            events: script.watched.then(|| Events::new(&manager)),
+            backend,
+            clock,
+            start,
+            outside,
+            manager,
+            next_guard: 0,
+            epochs: 0,
+            forgotten: BTreeSet::new(),
+            interfered: false,
+        }
+    }
+
+    /// The same script is to be played again with calls that fail.
+    pub(crate) fn expecting_failures(mut self) -> Self {
+        self.faulty = true;
+        self
+    }
+
+    /// Plays all of it, then ends everything that lives. Says what went wrong, and where.
+    pub(crate) fn play(mut self) -> Result<Model, String> {
+        let mut place = "at the start".to_owned();
+        let mut before = String::new();
+        let played = catch_unwind(AssertUnwindSafe(|| {
+            for (number, operation) in self.script.operations.iter().enumerate() {
+                place = format!("in step {number}, {operation:?}");
+                before = self.model.to_string();
+                self.step(operation);
+            }
+            "at the end, when all is released".clone_into(&mut place);
+            before = self.model.to_string();
+            self.end();
+        }));
+        let Err(panic) = played else {
+            for actor in self.actors {
+                actor.dismiss();
+            }
+            return Ok(self.model);
+        };
+        // Lets the threads end that wait. The lock may never be free again.
+        let manager = self.manager.clone();
+        thread::spawn(move || manager.close());
+        let literal = panic.downcast_ref::<&str>().copied();
+        let formatted = panic.downcast_ref::<String>().map(String::as_str);
+        let what = formatted.or(literal).unwrap_or("a panic");
+        Err(format!("{place}: {what}\nBefore it: {before}"))
+    }
+
+    fn step(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Acquire {
+                actor,
+                ticket,
+                patience,
+                owned,
+            } => self.acquire(actor, ticket % self.tickets.len(), patience, owned),
+            Operation::Resize {
+                actor,
+                guard,
+                bytes,
+                patience,
+            } => {
+                if let Some(guard) = self.pick(actor, guard) {
+                    self.resize(actor, guard, bytes, patience);
+                }
+            }
+            Operation::Release {
+                actor,
+                guard,
+                tells,
+            } => {
+                if let Some(guard) = self.pick(actor, guard) {
+                    self.release(actor, guard, tells);
+                }
+            }
+            Operation::Forget { actor, guard } => {
+                if let Some(guard) = self.pick(actor, guard) {
+                    self.forgotten.insert(guard);
+                    self.actors[actor].tell(Command::Forget { guard });
+                    let Reply::Done = self.actors[actor].reply() else {
+                        panic!("another reply");
+                    };
+                }
+            }
+            Operation::Cancel(actor) => {
+                // Waits without the token do not notice.
+                let token = std::mem::take(&mut self.tokens[actor]);
+                self.direct(move |_| token.cancel(), |model| model.cancel(actor));
+            }
+            Operation::Advance(by) => self.advance(by),
+            Operation::Maintain => self.direct(Manager::maintain, Model::maintain),
+            Operation::Poke => self.direct(poke, Model::poke),
+            Operation::Pressure(high) => {
+                let pressure = if high { 0.9 } else { 0.1 };
+                self.direct(
+                    move |manager| manager.set_pressure(pressure).expect("not inside a policy"),
+                    |model| {
+                        model.world.pressure = pressure;
+                        model.poke();
+                    },
+                );
+            }
+            Operation::Gate { open, pokes } => {
+                self.outside.gate_open.store(open, Ordering::SeqCst);
+                self.model.world.gate_open = open;
+                if pokes {
+                    self.direct(poke, Model::poke);
+                }
+            }
+            Operation::Extra(extra) => {
+                self.outside.extra.store(extra, Ordering::SeqCst);
+                self.model.world.extra = extra;
+                self.direct(poke, Model::poke);
+            }
+            Operation::Configure(change) => self.configure(change),
+            Operation::ForeignSet(bytes) => {
+                if self.model.settings.has_wired_memory() {
+                    self.interfered = true;
+                    self.backend.foreign_set(bytes);
+                    self.model.setter.limit = bytes;
+                }
+            }
+            Operation::FailNext(calls) => {
+                self.backend.fail_next(calls);
+                self.model.setter.fail_next = calls;
+            }
+            Operation::Failing(failing) => {
+                self.backend.set_failing(failing);
+                self.model.setter.failing = failing;
+            }
+            Operation::Close => self.direct(Manager::close, Model::close),
+        }
+        self.compare();
+    }
+
+    /// A live guard that the actor can reach, unless the actor waits.
+    fn pick(&self, actor: usize, number: usize) -> Option<u64> {
+        if self.model.is_waiting(actor) {
+            return None;
+        }
+        let resized = |guard: u64| {
+            let mut line = self.model.line.iter();
+            line.any(|waiter| waiter.request.guard == guard)
+        };
+        let reachable = |(guard, live): (&u64, &Live)| {
+            let can = (live.owned || live.actor == actor)
+                && !self.forgotten.contains(guard)
+                && !resized(*guard);
+            can.then_some(*guard)
+        };
+        let guards: Vec<u64> = self.model.live.iter().filter_map(reachable).collect();
+        (!guards.is_empty()).then(|| guards[number % guards.len()])
+    }
+
+    /// Leaves out what is nobody's promise and may go either way: which of two threads comes first whose deadlines are
+    /// the same; and, with custom policies, whether who is admitted goes on while a policy is still asked about others.
+    /// Then it may look for itself, which is one more try of a call that fails, or one call for each of several.
+    fn settled(&self, patience: Patience, request: &Request) -> Patience {
+        let mut line = self.model.line.iter().map(|waiter| &waiter.request);
+        let one_at_a_time = |request: &Request| {
+            request.live.rule == Rule::Gated && request.live.bytes > GATED_CAP / 2
+        };
+        let all = line.clone().chain([request]);
+        let custom = all.clone().any(|request| request.live.rule.is_custom());
+        let crowd = custom && line.next().is_some() && !all.into_iter().all(one_at_a_time);
+        let tickets = &self.script.tickets;
+        let customs = tickets
+            .iter()
+            .any(|of| policies::rule(of.entry).is_custom());
+        match patience {
+            _ if crowd || (self.faulty && customs) => Patience::Try,
+            Patience::For(timeout) if timeout > Duration::ZERO => {
+                Patience::For(timeout + Duration::from_nanos(self.next_guard))
+            }
+            other => other,
+        }
+    }
+
+    fn acquire(&mut self, actor: usize, ticket: usize, patience: Patience, owned: bool) {
+        if self.model.is_waiting(actor) {
+            return;
+        }
+        let guard = self.next_guard;
+        self.next_guard += 1;
+        let TicketOf { entry, bytes, kind } = self.script.tickets[ticket];
+        let live = Live {
+            group: policies::group(entry),
+            rule: policies::rule(entry),
+            bytes,
+            kind,
+            actor,
+            owned,
+        };
+        let request = Request {
+            guard,
+            actor,
+            live,
+            grows: false,
+        };
+        let mut patience = self.settled(patience, &request);
+        self.actors[actor].tell(Command::Acquire {
+            guard,
+            ticket: self.tickets[ticket],
+            patience,
+            token: self.tokens[actor].clone(),
+            owned,
+        });
+        if owned && patience == Patience::Try {
+            // There is no such call for owned guards.
+            patience = Patience::For(Duration::ZERO);
+        }
+        self.model.enter(request, patience);
+        self.resizes[actor] = false;
+        self.await_replies(Some(actor));
+    }
+
+    fn resize(&mut self, actor: usize, guard: u64, bytes: u64, patience: Patience) {
+        self.next_guard += 1;
+        let live = Live {
+            bytes,
+            ..self.model.live[&guard].clone()
+        };
+        let held = self.model.live[&guard].bytes;
+        let request = Request {
+            guard,
+            actor,
+            live,
+            grows: bytes > held,
+        };
+        let patience = self.settled(patience, &request);
+        self.actors[actor].tell(Command::Resize {
+            guard,
+            bytes,
+            patience,
+            token: self.tokens[actor].clone(),
+        });
+        if bytes == held {
+            let Reply::Guard(Ok(_)) = self.actors[actor].reply() else {
+                panic!("nothing was asked for");
+            };
+            return;
+        }
+        if bytes > held {
+            self.model.enter(request, patience);
+        } else {
+            self.model.shrink(request);
+        }
+        self.resizes[actor] = true;
+        self.await_replies(Some(actor));
+    }
+
+    fn release(&mut self, actor: usize, guard: u64, tells: bool) {
+        self.actors[actor].tell(Command::Release { guard, tells });
+        let (before, calls) = (self.model.in_force(), self.model.setter.calls.len());
+        self.model.release(guard);
+        let Reply::Released(released) = self.actors[actor].reply() else {
+            panic!("another reply");
+        };
+        let alone = self.model.done.is_empty();
+        self.await_replies(None);
+        // With others going on at once it may tell of their calls.
+        if let Some(released) = released.filter(|_| alone) {
+            self.compare_released(&released, before, calls);
+        }
+    }
+
+    fn advance(&mut self, by: Duration) {
+        let end = self.model.now + by;
+        while self.model.now < end {
+            let deadline = self.model.next_deadline();
+            let to = deadline.map_or(end, |at| at.min(end));
+            self.clock.clock.advance(to - self.model.now);
+            self.model.advance_to(to);
+            self.await_replies(None);
+            self.compare();
+        }
+    }
+
+    fn configure(&mut self, change: Change) {
+        let mut to = self.model.settings;
+        match change {
+            Change::Ratio(ratio) => to.ratio = ratio,
+            Change::Threshold(threshold) => to.threshold = threshold,
+            Change::Cooldown(cooldown) => to.cooldown = cooldown,
+            Change::Linger(linger) => to.linger = linger,
+            Change::Overtaking(times) => to.overtaking = times,
+            Change::Budget(budget) => to.budget = budget,
+            Change::Override(bytes) => to.baseline_override = bytes,
+            Change::Margin(quarters) => to.margin = quarters,
+            Change::Mode(mode) if to.has_wired_memory() => to.mode = mode,
+            Change::Mode(_) => return,
+        }
+        self.interfered |= matches!(change, Change::Mode(_) | Change::Override(_));
+        let taken = self.model.configure(to);
+        self.directed(Box::new(move |manager| {
+            let result = manager.configure(|_| config(&to));
+            let busy = matches!(result, Err(Error::Busy { .. }));
+            assert!(result.is_ok() || busy, "{result:?}");
+            assert_eq!(result.is_ok(), taken, "{result:?}");
+        }));
+    }
+
+    /// Does something to the manager, on a thread that holds nothing.
+    fn direct(
+        &mut self,
+        job: impl FnOnce(&Manager) + Send + 'static,
+        model: impl FnOnce(&mut Model),
+    ) {
+        model(&mut self.model);
+        self.directed(Box::new(job));
+    }
+
+    fn directed(&mut self, job: Job) {
+        self.actors[ACTORS].tell(Command::Run(job));
+        let Reply::Done = self.actors[ACTORS].reply() else {
+            panic!("another reply");
+        };
+        self.await_replies(None);
+    }
+
+    /// Lets everything end that may end. Nothing may be left.
+    fn end(&mut self) {
+        self.step(&Operation::Failing(false));
+        self.step(&Operation::FailNext(0));
+        self.step(&Operation::Pressure(false));
+        self.step(&Operation::Gate {
+            open: true,
+            pokes: true,
+        });
+        while !self.model.line.is_empty() || self.model.live.len() > self.forgotten.len() {
+            let before = (self.model.line.len(), self.model.live.len());
+            // The last never waits, and so can always release owned guards.
+            for actor in (0..=ACTORS).rev() {
+                while self.pick(actor, 0).is_some() {
+                    self.step(&Operation::Release {
+                        actor,
+                        guard: 0,
+                        tells: true,
+                    });
+                }
+                if actor < ACTORS {
+                    self.step(&Operation::Cancel(actor));
+                }
+            }
+            // For policies that go by what is live in all groups.
+            self.step(&Operation::Poke);
+            self.step(&Operation::Advance(LONG));
+            if before == (self.model.line.len(), self.model.live.len()) {
+                // What was forgotten may be what they wait for.
+                assert!(!self.forgotten.is_empty(), "somebody waits for ever");
+                self.step(&Operation::Close);
+            }
+        }
+        self.step(&Operation::Advance(LONG));
+        // Any of the calls that are to fail may be among these.
+        for _ in 0..=self.model.setter.fail_calls.len() {
+            self.step(&Operation::Maintain);
+        }
+        self.backend.assert_rules();
+        if self.forgotten.is_empty() {
+            assert!(self.model.epoch.is_none(), "the epoch has ended");
+            let plain = !self.interfered && self.script.settings.baseline_override.is_none();
+            if plain {
+                self.backend.assert_baseline(self.script.initial_limit);
+            }
+        }
+        if !self.interfered && self.model.setter.failures() == 0 {
+            assert_eq!(self.backend.redundant_calls(), 0, "needless calls");
+        }
+    }
+}
+
+fn poke(manager: &Manager) {
+    manager.poke().expect("not inside a policy");
+}
