@@ -140,12 +140,13 @@ impl World {
             .all(|(line, counts)| line.form.is_exact() || *counts == [0; 8]);
         let limits = lines.map(|(line, counts)| line.form.limit(snapshot.baseline, counts));
         let desired = limits.max().unwrap_or(0);
-        // A policy is not asked again while the limit is all that it can be.
+        // A custom policy is not always asked again while the limit is all that it can be.
         let asked = self.customs().next().is_none() || limit < self.bound();
         if exact && asked {
             assert_eq!(snapshot.desired, desired, "R2: {}", context());
         }
-        let target = snapshot.desired.min(self.bound().max(snapshot.baseline));
+        let desired = if exact { desired } else { snapshot.desired };
+        let target = desired.min(self.bound().max(snapshot.baseline));
         assert!(limit >= target, "R4: {limit} of {target}: {}", context());
         let step = ((limit as f64 * self.plan.ratio).ceil() as u64).max(1);
         let excess = limit - target;
