@@ -1,0 +1,210 @@
+//! A few threads in short bursts of the shortest calls, with next to nothing between them: the other scenarios look at so
+//! much after each call that two of the fast path's hardly ever meet.
+//!
+//! After each burst all stop, and the limit must be exactly what is still held calls for.
+
+use super::crew::Crew;
+use super::forms::{Counts, Form, KINDS, Line, SIZES};
+use super::plan::Plan;
+use super::world::World;
+use fastrand::Rng;
+use mlx_wired::{Config, Error, Guard, Kind, Ticket, WireMode};
+use std::hint::spin_loop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Who fights for what: a thread's line, and the place of its size in [`SIZES`].
+#[derive(Debug, Clone, Copy)]
+struct Role {
+    line: usize,
+    size: usize,
+    /// It waits for admission; else it tries again and again.
+    waits: bool,
+}
+
+/// What a burst asks of a thread.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    cycles: u32,
+    /// It keeps its last guard until the next burst.
+    keeps: bool,
+    /// How long it waits before it begins.
+    delay: u32,
+}
+
+/// A run of so many bursts.
+pub(crate) fn run(plan: Plan, bursts: usize) {
+    let rng = &mut Rng::with_seed(plan.seed);
+    // A higher limit in another group covers what is acquired here, until it falls.
+    let here = match rng.u8(..6) {
+        0 => Form::Uncapped,
+        1 => Form::Max,
+        2 => Form::Peak,
+        3 => Form::Budget { base: 20, cap: 120 },
+        _ => Form::Capped(100),
+    };
+    let forms = vec![here, Form::Fixed(100)];
+    let config = Config::default()
+        .shrink_threshold_ratio(0.0)
+        .shrink_cooldown(std::time::Duration::ZERO)
+        .housekeeping(false);
+    let world = World::new(Plan {
+        threads: plan.threads.min(3),
+        config,
+        mode: WireMode::Auto,
+        forms,
+        initial: 0,
+        budget: None,
+        ratio: 0.0,
+        failing: 0,
+        panicking: false,
+        calling_back: false,
+        dawdling: 0,
+        closing: false,
+        leaking: false,
+        ..plan
+    });
+    let held: Arc<Vec<AtomicU64>> = Arc::new((0..2).map(|_| AtomicU64::new(0)).collect());
+    let roles: Vec<Role> = (0..world.plan.threads).map(|me| role(rng, me)).collect();
+    Crew::new(&world).run(move |crew, me| {
+        let fighter = Fighter {
+            world: &crew.world,
+            held: &held,
+            role: roles[me],
+            ticket: crew.world.lines[roles[me].line].ticket(roles[me].size, 0),
+        };
+        fighter.fight(crew, me, &roles, bursts);
+    });
+    world.check_still();
+}
+
+/// The first two meet in different groups, or all in one.
+fn role(rng: &mut Rng, me: usize) -> Role {
+    let line = if me == 0 { rng.usize(..2) } else { 0 };
+    Role {
+        line,
+        // Two of the larger do not fit under a cap.
+        size: rng.usize(1..SIZES.len() - 1),
+        waits: rng.bool(),
+    }
+}
+
+struct Fighter<'a> {
+    world: &'a World,
+    /// The bytes held in each line.
+    held: &'a [AtomicU64],
+    role: Role,
+    ticket: &'a Ticket,
+}
+
+impl<'a> Fighter<'a> {
+    fn fight(&self, crew: &Crew, me: usize, roles: &[Role], bursts: usize) {
+        debug_assert_eq!(KINDS[0], Kind::Active);
+        // All draw the same orders.
+        let mut rng = Rng::with_seed(self.world.plan.seed);
+        let mut kept: Option<Guard<'a>> = None;
+        for burst in 0..bursts {
+            // One who keeps what others wait for would keep them waiting for ever.
+            let keeper = rng.usize(..roles.len() * 2);
+            let orders: Vec<Order> = (0..roles.len())
+                .map(|at| Order {
+                    cycles: rng.u32(1..4),
+                    keeps: at == keeper,
+                    delay: rng.u32(..100),
+                })
+                .collect();
+            if burst % 64 == 0 {
+                crew.begins(me, &(burst, self.role));
+            }
+            if !crew.meet() {
+                return;
+            }
+            (0..orders[me].delay).for_each(|_| spin_loop());
+            if let Some(guard) = kept.take() {
+                self.release(guard);
+            }
+            self.burst(orders[me].cycles);
+            if !crew.meet() {
+                return;
+            }
+            if orders[me].keeps {
+                kept = self.acquire();
+            }
+            if !crew.meet() {
+                return;
+            }
+            if me == 0 {
+                self.check(keeper, roles);
+            }
+        }
+        if let Some(guard) = kept.take() {
+            self.release(guard);
+        }
+    }
+
+    fn burst(&self, cycles: u32) {
+        for _ in 0..cycles {
+            if let Some(guard) = self.acquire() {
+                self.release(guard);
+            }
+        }
+    }
+
+    fn acquire(&self) -> Option<Guard<'a>> {
+        let guard = if self.role.waits {
+            Some(self.ticket.acquire().expect("its turn comes"))
+        } else {
+            (0..20).find_map(|_| self.try_acquire())
+        }?;
+        let bytes = self.ticket.bytes();
+        let line = &self.world.lines[self.role.line].form;
+        // Relaxed: see `accounts`.
+        let held = self.held[self.role.line].fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let most = line.most().unwrap_or(u64::MAX);
+        assert!(held <= most, "R1: {held} bytes live under {line:?}");
+        self.check_limit();
+        Some(guard)
+    }
+
+    fn try_acquire(&self) -> Option<Guard<'a>> {
+        match self.ticket.try_acquire() {
+            Ok(guard) => Some(guard),
+            Err(Error::WouldBlock { .. }) => None,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    fn release(&self, guard: Guard<'a>) {
+        self.check_limit();
+        let bytes = self.ticket.bytes();
+        self.held[self.role.line].fetch_sub(bytes, Ordering::Relaxed);
+        drop(guard);
+    }
+
+    /// R3, R4: the limit suffices for this thread's guard.
+    fn check_limit(&self) {
+        let limit = self.world.backend.current_limit();
+        let needed = needed(&self.world.lines, self.role).min(self.world.bound());
+        assert!(limit >= needed, "R4: the limit is {limit}, not {needed}");
+    }
+
+    /// R5, R6: the limit is what the one guard that is kept calls for, if one is.
+    fn check(&self, keeper: usize, roles: &[Role]) {
+        let limit = self.world.backend.current_limit();
+        let kept = roles.get(keeper);
+        // One that only tries may have got none.
+        let is_held = self.held.iter().any(|it| it.load(Ordering::Relaxed) > 0);
+        let needed = kept
+            .filter(|_| is_held)
+            .map(|role| needed(&self.world.lines, *role));
+        let needed = needed.unwrap_or(0).min(self.world.bound());
+        assert_eq!(limit, needed, "R8: {roles:?}, {kept:?} is kept");
+    }
+}
+
+/// What one guard of a role calls for.
+fn needed(lines: &[Line], role: Role) -> u64 {
+    let mut counts: Counts = [0; SIZES.len()];
+    counts[role.size] = 1;
+    lines[role.line].form.limit(0, &counts)
+}
