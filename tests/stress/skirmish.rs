@@ -12,6 +12,7 @@ use mlx_wired::{Config, Error, Guard, Kind, Ticket, WireMode};
 use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Who fights for what: a thread's line, and the place of its size in [`SIZES`].
 #[derive(Debug, Clone, Copy)]
@@ -36,17 +37,17 @@ struct Order {
 pub(crate) fn run(plan: Plan, bursts: usize) {
     let rng = &mut Rng::with_seed(plan.seed);
     // A higher limit in another group covers what is acquired here, until it falls.
-    let here = match rng.u8(..6) {
-        0 => Form::Uncapped,
-        1 => Form::Max,
-        2 => Form::Peak,
-        3 => Form::Budget { base: 20, cap: 120 },
+    let here = match rng.u8(..8) {
+        0..3 => Form::Uncapped,
+        3 => Form::Max,
+        4 => Form::Peak,
+        5 => Form::Budget { base: 20, cap: 120 },
         _ => Form::Capped(100),
     };
     let forms = vec![here, Form::Fixed(100)];
     let config = Config::default()
         .shrink_threshold_ratio(0.0)
-        .shrink_cooldown(std::time::Duration::ZERO)
+        .shrink_cooldown(Duration::ZERO)
         .housekeeping(false);
     let world = World::new(Plan {
         threads: plan.threads.min(3),
@@ -83,8 +84,8 @@ fn role(rng: &mut Rng, me: usize) -> Role {
     let line = if me == 0 { rng.usize(..2) } else { 0 };
     Role {
         line,
-        // Two of the larger do not fit under a cap.
-        size: rng.usize(1..SIZES.len() - 1),
+        // Two of the larger of these do not fit under a cap.
+        size: rng.usize(4..SIZES.len() - 1),
         waits: rng.bool(),
     }
 }
@@ -154,7 +155,7 @@ impl<'a> Fighter<'a> {
         let guard = if self.role.waits {
             Some(self.ticket.acquire().expect("its turn comes"))
         } else {
-            (0..20).find_map(|_| self.try_acquire())
+            (0..50).find_map(|_| self.try_acquire())
         }?;
         let bytes = self.ticket.bytes();
         let line = &self.world.lines[self.role.line].form;
