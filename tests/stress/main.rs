@@ -112,5 +112,5 @@ fn many_threads_and_few_places() {
 
 #[test]
 fn skirmishes_on_the_fast_path() {
-    rounds(|seed| skirmish::run(Plan::draw(seed, 4), 20_000));
+    rounds(|seed| skirmish::run(Plan::draw(seed, 4), 300));
 }
