@@ -24,7 +24,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 type Place = &'static Location<'static>;
@@ -47,7 +47,7 @@ struct Slot {
 #[repr(align(128))]
 struct Slab {
     slots: [Slot; SLOTS],
-    owner: std::sync::Mutex<Option<Thread>>,
+    owner: Mutex<Option<Thread>>,
     /// When the slots' guards were acquired, where that is known: see [`encode`].
     since: [AtomicU64; SLOTS],
     /// The slots of guards that were leaked on purpose.
@@ -65,7 +65,7 @@ impl Slab {
                     place: AtomicPtr::new(std::ptr::null_mut()),
                 }
             }; SLOTS],
-            owner: std::sync::Mutex::new(None),
+            owner: Mutex::new(None),
             since: [const { AtomicU64::new(0) }; SLOTS],
             leaked: AtomicU64::new(0),
             ended: AtomicBool::new(false),
@@ -229,7 +229,7 @@ fn record_slow(ticket: u64, place: Place) -> Record {
             slab
         })
     };
-    *slab.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(current_thread());
+    *slab.owner.lock() = Some(current_thread());
     GIVE_BACK.with(|give_back| give_back.0.set(Some(slab)));
     LOCAL.with(|local| {
         local.slab.set(slab);
@@ -393,11 +393,7 @@ pub(crate) fn all() -> Vec<Seen> {
     // No lock is held while another is taken.
     let slabs = SLABS.lock().all.clone();
     for slab in slabs {
-        let owner = slab
-            .owner
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let owner = slab.owner.lock().clone();
         let Some(thread) = owner else { continue };
         seen.extend((0..SLOTS).filter_map(|index| slab.read(index, &thread)));
     }

@@ -5,12 +5,13 @@ mod gate;
 mod record;
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use self::record::{Fault, Record};
 use super::{Backend, BackendError, Device, DeviceKind, MemoryCounters};
+use crate::sync::unmodelled::{Mutex, MutexGuard};
 
 pub use self::builder::RecordingBuilder;
 pub use self::gate::Gate;
@@ -52,7 +53,7 @@ pub struct RecordingBackend {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl RecordingBackend {

@@ -119,6 +119,8 @@ impl Inner {
                 let holds = demand.from.is_some() || holders::thread_holds();
                 if disturbed && holds {
                     self.break_circles(&mut core);
+                    // Policies were asked again, and may have released something.
+                    self.revisit(&mut core);
                 }
                 drop(core);
                 let word = match self.wait(&place, patience)? {

@@ -2,7 +2,7 @@
 
 use crate::support::{Custom, Pending, Rig, assert_alive, quiet};
 use mlx_wired::ffi::{Backend, BackendError, Device, DeviceKind, MemoryCounters, Support};
-use mlx_wired::{Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
+use mlx_wired::{Context, Error, Manager, OwnedGuard, Policy, PolicyId, Sizes, SumPolicy};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -173,5 +173,38 @@ fn r22_a_payload_that_panics_when_dropped_wedges_nothing() -> Result<(), Error> 
     // An error, a guard or a panic in the caller: whatever it is, the others go on.
     let _ended = std::thread::spawn(move || drop(ticket.acquire())).join();
     assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r22_what_a_policy_releases_when_it_is_asked_about_a_circle_goes_to_who_waits()
+-> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let parcel: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
+    let hypothetical = AtomicUsize::new(0);
+    let (manager, inside) = (rig.manager.clone(), parcel.clone());
+    let policy = Custom::new()
+        .admits(move |_, live, new| {
+            // Somebody has held the lock meanwhile, so whoever is queued looks for circles again.
+            let _limit = manager.applied();
+            if live.sum == 0 && new == 50 && hypothetical.fetch_add(1, Ordering::SeqCst) == 1 {
+                drop(inside.lock().expect("no panic").take());
+            }
+            live.sum + new <= 100
+        })
+        .ever(|_, _| true);
+    let first = rig.manager.ticket(&policy, 100).acquire_owned()?;
+    *parcel.lock().expect("no panic") = Some(first);
+    let held = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let wanted = rig.manager.ticket(&policy, 50);
+    let waits = Pending::spawn(move || {
+        let _held = held.acquire()?;
+        wanted.acquire().map(|guard| guard.bytes())
+    });
+    assert_eq!(waits.result(), Ok(50));
+    assert!(
+        parcel.lock().expect("no panic").is_none(),
+        "released inside"
+    );
     rig.finish()
 }

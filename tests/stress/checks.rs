@@ -140,12 +140,12 @@ impl World {
             .all(|(line, counts)| line.form.is_exact() || *counts == [0; 8]);
         let limits = lines.map(|(line, counts)| line.form.limit(snapshot.baseline, counts));
         let desired = limits.max().unwrap_or(0);
-        // A policy is not asked again while the limit is all that it can be.
-        let asked = self.customs().next().is_none() || limit < self.bound();
-        if exact && asked {
+        // A custom policy is asked again only where its answer may change something.
+        if exact && self.customs().next().is_none() {
             assert_eq!(snapshot.desired, desired, "R2: {}", context());
         }
-        let target = snapshot.desired.min(self.bound().max(snapshot.baseline));
+        let desired = if exact { desired } else { snapshot.desired };
+        let target = desired.min(self.bound().max(snapshot.baseline));
         assert!(limit >= target, "R4: {limit} of {target}: {}", context());
         let step = ((limit as f64 * self.plan.ratio).ceil() as u64).max(1);
         let excess = limit - target;
@@ -171,8 +171,9 @@ impl World {
         assert_eq!(stats.foreign_changes, 0);
         let ended = stats.timeouts + stats.cancellations + snapshot.wait_times.count;
         let broken = stats.waits - ended;
-        // Waits also end with the manager, with a circle, and with a policy's panic.
-        let mixed = self.plan.closing || self.plan.panicking || self.plan.overtaking > 0;
+        // Waits also end with the manager, with a circle, with a policy's panic, and without a guard if a call failed.
+        let plan = &self.plan;
+        let mixed = plan.closing || plan.panicking || plan.failing > 0 || plan.overtaking > 0;
         assert!(broken == 0 || mixed || self.has_circles(), "{stats:?}");
     }
 

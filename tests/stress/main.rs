@@ -10,6 +10,7 @@
 //!   exact, so that nothing that comes later makes good what a race has lost.
 //! * [`traffic`]: threads that nest guards of both types, while everything that can be done to a manager is done.
 //! * [`handover`]: many threads and few places.
+//! * [`skirmish`]: short bursts of the shortest calls, with next to nothing between them.
 //!
 //! Threads that run freely hardly ever meet. So the scenarios start moves at once and spin before them; setter, policies,
 //! hooks and clock yield and dawdle; in some runs all threads share one processor; and [`interrupts`] stops
@@ -55,6 +56,7 @@ mod interrupts;
 mod lockstep;
 mod moves;
 mod plan;
+mod skirmish;
 mod traffic;
 mod turns;
 mod world;
@@ -66,7 +68,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 /// How long each of the tests goes on.
-const SECONDS: f64 = 4.0;
+const SECONDS: f64 = 3.0;
 
 /// A setting from the environment.
 fn setting<T: FromStr>(name: &str) -> Option<T> {
@@ -106,4 +108,9 @@ fn traffic_of_every_kind() {
 #[test]
 fn many_threads_and_few_places() {
     rounds(|seed| handover::run(Plan::draw(seed, 4), 100));
+}
+
+#[test]
+fn skirmishes_on_the_fast_path() {
+    rounds(|seed| skirmish::run(Plan::draw(seed, 4), 300));
 }

@@ -132,6 +132,8 @@ impl<'a> Worker<'a> {
             0 => ticket.try_acquire(),
             1 => ticket.acquire_with(shortly(300)),
             2 => ticket.acquire_with(self.wait()),
+            // A policy that panics when it is asked about a circle hides it.
+            _ if world.plan.panicking => ticket.acquire_with(self.wait()),
             3 => world.in_turn(claim.line, || ticket.acquire()),
             _ => ticket.acquire(),
         });
@@ -178,7 +180,7 @@ impl<'a> Worker<'a> {
         }
         let resized = held.resize(size, |guard, bytes| match fastrand::u8(..3) {
             0 => guard.try_resize(bytes),
-            1 if !owned => guard.resize_with(bytes, Wait::new()),
+            1 if !owned && !self.world.plan.panicking => guard.resize_with(bytes, Wait::new()),
             _ => guard.resize_with(bytes, self.wait()),
         });
         // Whether it may fail like that has been checked.
