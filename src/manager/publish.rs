@@ -6,7 +6,7 @@ use super::core::Published;
 use super::decide::{May, Step, View};
 use super::group::Reads;
 use super::locked::Locked;
-use super::word::Word;
+use super::word::{MAX_SUM, Word};
 use crate::policy::formula::Basis;
 use crate::sync::Ordering;
 use std::time::Instant;
@@ -49,8 +49,9 @@ impl Inner {
             let formula = state.resolved;
             let cover = match limit {
                 None => 0,
-                Some(_) if covers_all => u64::MAX,
-                Some(limit) => formula.covered(baseline, limit),
+                // An addition that makes more than this must be taken back.
+                Some(_) if covers_all => MAX_SUM + 1,
+                Some(limit) => formula.covered(baseline, limit).min(MAX_SUM + 1),
             };
             let shrink_below = shrink_to
                 .filter(|_| published.holder == index)

@@ -61,6 +61,11 @@ impl Word {
         self.0 & WAITERS_BIT != 0
     }
 
+    /// Whether the count is over its maximum.
+    pub(crate) const fn drives_too_many(self) -> bool {
+        self.0 & (1 << (SUM_SHIFT - 1)) != 0
+    }
+
     /// Whether the sum or the count is over its maximum.
     pub(crate) const fn overflows(self) -> bool {
         self.0 & OVERFLOW != 0
@@ -170,6 +175,7 @@ mod tests {
         assert!(full.checked_add(Word::demand(0, true)).is_some());
         let many = Word(MAX_DRIVING << DRIVING_SHIFT);
         assert_eq!(many.checked_add(Word::demand(0, true)), None);
-        assert!(Word(many.0 + Word::demand(0, true)).overflows());
+        let more = Word(many.0 + Word::demand(0, true));
+        assert!(more.overflows() && more.drives_too_many());
     }
 }

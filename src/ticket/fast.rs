@@ -75,19 +75,21 @@ impl Ticket {
         match self.route {
             Route::Add if admit != 0 => {
                 let word = self.add_in();
-                self.entered(word, word.sum())
+                // Too many bytes are never covered.
+                self.entered(word, word.sum(), word.drives_too_many())
             }
             Route::Swap => match self.swap_in(admit) {
-                Some(word) => self.entered(word, word.sum()),
+                Some(word) => self.entered(word, word.sum(), false),
                 None => Fast::Closed,
             },
             _ => self.enter_otherwise(admit),
         }
     }
 
+    /// `full`: the demand must be taken back.
     #[inline(always)]
-    fn entered(&self, word: Word, basis: u64) -> Fast {
-        if basis < self.group.reads.cover.load(Ordering::Acquire) && !word.overflows() {
+    fn entered(&self, word: Word, basis: u64, full: bool) -> Fast {
+        if basis < self.group.reads.cover.load(Ordering::Acquire) && !full {
             Fast::Admitted(word)
         } else {
             Fast::Added(word)
@@ -110,7 +112,7 @@ impl Ticket {
             count.0.fetch_sub(1, Ordering::Relaxed);
             return Fast::Closed;
         };
-        self.entered(word, self.bytes)
+        self.entered(word, self.bytes, word.overflows())
     }
 
     /// Adds the demand.
