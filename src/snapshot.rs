@@ -52,7 +52,8 @@ pub struct Snapshot {
     pub device_budget: Option<u64>,
     /// The cap on all groups together, if one is configured.
     pub budget: Option<u64>,
-    /// The limit that the live guards call for, before any clamp.
+    /// The limit that the live guards call for, before any clamp. Custom policies count with their last answers: they
+    /// are not asked where the limit stays whatever they say.
     pub desired: u64,
     /// The limit that was applied last; in policy-only mode the one that would have been.
     pub applied: u64,
@@ -172,7 +173,7 @@ pub struct Group {
     pub bytes: u64,
     /// The most that they may be, where the policy tells.
     pub capacity: Option<u64>,
-    /// The limit that it calls for.
+    /// The limit that it calls for; of a custom policy, its last answer.
     pub limit: u64,
     /// How many wait for admission to it.
     pub waiting: usize,

@@ -9,9 +9,6 @@ use std::time::Duration;
 
 use crate::words::{Patience, Told};
 
-/// Long enough for any machine that is not stuck.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-
 pub(crate) type Job = Box<dyn FnOnce(&Manager) + Send>;
 
 pub(crate) enum Command {
@@ -70,10 +67,12 @@ pub(crate) struct Actor {
     commands: Sender<Command>,
     replies: Receiver<Reply>,
     handle: JoinHandle<()>,
+    /// How long a reply may take that must come.
+    patience: Duration,
 }
 
 impl Actor {
-    pub(crate) fn spawn(manager: &Manager, pool: &Arc<Pool>) -> Self {
+    pub(crate) fn spawn(manager: &Manager, pool: &Arc<Pool>, patience: Duration) -> Self {
         let (commands, orders) = mpsc::channel();
         let (answers, replies) = mpsc::channel();
         let (manager, pool) = (manager.clone(), pool.clone());
@@ -82,6 +81,7 @@ impl Actor {
             commands,
             replies,
             handle,
+            patience,
         }
     }
 
@@ -95,7 +95,7 @@ impl Actor {
 
     /// The reply, which must come.
     pub(crate) fn reply(&self) -> Reply {
-        match self.replies.recv_timeout(PATIENCE) {
+        match self.replies.recv_timeout(self.patience) {
             Ok(reply) => reply,
             Err(error) => panic!("a thread is stuck or has panicked: {error}"),
         }

@@ -131,7 +131,7 @@ impl Model {
     }
 
     /// What a group of these sizes calls for.
-    fn called_for_by(&self, group: &str, sizes: &[u64]) -> u64 {
+    pub(crate) fn called_for_by(&self, group: &str, sizes: &[u64]) -> u64 {
         let rule = self.speakers[group];
         let (device, extra) = (self.settings.device(), self.world.extra);
         rule.limit(self.baseline(), device, extra, sizes)
@@ -362,7 +362,14 @@ impl Model {
         self.counts.total_wait += waited;
         self.counts.granted_waits += u64::from(uncovered.waited.is_some());
         let live = &self.live[&uncovered.guard];
-        let wanted = self.called_for_by(live.group, &uncovered.sizes);
+        // A waiter that is covered goes on at once, whatever becomes of the others; who needs a call is told of the
+        // baseline that it found, and of the policy that speaks then.
+        let at_once = uncovered.covered && uncovered.waited.is_some();
+        let wanted = if at_once {
+            uncovered.wanted
+        } else {
+            self.called_for_by(live.group, &uncovered.sizes)
+        };
         let in_force = self.applied.unwrap_or(0) >= wanted.min(self.bound());
         let told = Told {
             bytes: live.bytes,

@@ -193,6 +193,7 @@ impl Model {
             sizes: self.sizes(group),
             waited,
             covered: self.is_covered(guard),
+            wanted: self.called_for_by(group, &self.sizes(group)),
             shrinks: false,
         });
         Ok(())

@@ -43,11 +43,12 @@ pub(crate) struct Play<'a> {
     pub(crate) forgotten: BTreeSet<u64>,
     /// Somebody else has set the limit, or what the library knows of it was declared void.
     pub(crate) interfered: bool,
+    pub(crate) patience: Duration,
 }
 
 impl<'a> Play<'a> {
-    /// `failing` are the numbers, from 1, of the setter's calls that fail.
-    pub(crate) fn new(script: &'a Script, failing: &[usize]) -> Self {
+    /// `failing` are the numbers, from 1, of the setter's calls that fail; `patience` is how long a thread may take.
+    pub(crate) fn new(script: &'a Script, failing: &[usize], patience: Duration) -> Self {
         let settings = script.settings;
         let mut device = if settings.mode == Mode::Unsupported {
             RecordingBackend::cpu().budget(RECOMMENDED)
@@ -92,7 +93,7 @@ impl<'a> Play<'a> {
             model,
             tickets,
             actors: (0..=ACTORS)
-                .map(|_| Actor::spawn(&manager, &pool))
+                .map(|_| Actor::spawn(&manager, &pool, patience))
                 .collect(),
             tokens: (0..ACTORS).map(|_| CancelToken::new()).collect(),
             resizes: [false; ACTORS],
@@ -106,6 +107,7 @@ impl<'a> Play<'a> {
             epochs: 0,
             forgotten: BTreeSet::new(),
             interfered: false,
+            patience,
         }
     }
 

@@ -170,8 +170,9 @@ prop_compose! {
 
 fn bytes() -> impl Strategy<Value = u64> {
     prop_oneof![
-        20 => 0..40_u64,
-        4 => 0..110_u64,
+        12 => 0..40_u64,
+        10 => 0..80_u64,
+        2 => 0..110_u64,
         // More than the fast path adds before it looks, more than a group counts, more than a policy can add up.
         1 => prop::sample::select(&[1_u64 << 43, 1 << 44, u64::MAX][..]),
     ]

@@ -217,6 +217,8 @@ pub(crate) struct Uncovered {
     pub(crate) waited: Option<Duration>,
     /// It was covered at its admission already.
     pub(crate) covered: bool,
+    /// What its group called for then.
+    pub(crate) wanted: u64,
     /// A shrinking resize: nobody waits for it.
     pub(crate) shrinks: bool,
 }
