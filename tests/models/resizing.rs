@@ -32,6 +32,22 @@ fn a_growth_against_a_release_custom() {
     explore(Size::Two, || grow_against_release(Form::Custom(4)));
 }
 
+/// What a growing guard has already is not in its own way.
+#[test]
+fn a_bound_guard_grows_against_a_release() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let leaves = world.active("a", Form::Capped(5), 2).acquire_owned();
+        let grows = world.active("a", Form::Capped(5), 2);
+        let mut grows = grows.acquire().unwrap();
+        let releasing = spawn(move || drop(leaves));
+        grows.resize(4).unwrap();
+        releasing.join();
+        drop(grows);
+        world.finish();
+    });
+}
+
 /// Two owned guards grow; the first to finish leaves.
 #[test]
 fn two_growths() {
