@@ -150,6 +150,26 @@ fn the_anchor_leaves_while_another_group_goes_on() {
     });
 }
 
+/// Two groups' last guards leave, the second one just when it was to keep the epoch open; the third must end it.
+#[test]
+fn the_next_anchor_leaves() {
+    explore(Size::Two, || {
+        let world = on_baseline(0);
+        // What calls for the most is none of the three, and holds nothing up.
+        let weights = world.active("d", Form::Sum, 9).reservation();
+        let weights = weights.acquire_owned().unwrap();
+        let [one, two, three] =
+            ["a", "b", "c"].map(|group| world.active(group, Form::Sum, 1).acquire_owned().unwrap());
+        let releasing = spawn(move || drop(one));
+        drop(two);
+        releasing.join();
+        drop(three);
+        world.assert_exact();
+        drop(weights);
+        world.finish();
+    });
+}
+
 #[test]
 fn three_last_releases_in_three_groups() {
     explore(Size::Three, || {
