@@ -126,8 +126,8 @@ fn the_subscriber_leaves() {
     explore(Size::Two, || {
         let world = World::new(eager());
         let events = world.manager.subscribe(4);
-        let stays = world.active("a", Form::Capped(9), 4).acquire_owned();
-        let coming = world.active("a", Form::Capped(9), 0);
+        let stays = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let coming = world.active("a", Form::Capped(9), 2);
         let leaving = spawn(move || drop(events));
         drop(coming.acquire().unwrap());
         leaving.join();

@@ -140,6 +140,27 @@ fn a_smaller_size_against_an_acquire_custom() {
     explore(Size::Two, || shrink_against_acquire(Form::Custom(6)));
 }
 
+/// What a guard that becomes smaller keeps is not there for a fast acquire.
+#[test]
+fn a_smaller_size_against_an_acquire_of_the_rest() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let mut shrinks = world
+            .active("a", Form::Capped(6), 6)
+            .acquire_owned()
+            .unwrap();
+        world.open();
+        let coming = world.active("a", Form::Capped(6), 5);
+        let acquiring = spawn(move || drop(coming.acquire().unwrap()));
+        shrinks.resize(2).unwrap();
+        drop(shrinks);
+        acquiring.join();
+        drop(high);
+        world.finish();
+    });
+}
+
 /// A growth whose set fails: the guard keeps its size.
 #[test]
 fn a_growth_that_fails() {
