@@ -39,6 +39,8 @@ fn the_policy_wants_more() {
         let stays = stays.acquire_owned().unwrap();
         let coming = world.under(&policy, "a", Form::Custom(9), 2);
         let acquiring = spawn(move || drop(coming.acquire().unwrap()));
+        // A point at which the other may run: all of it before the policy changes its mind.
+        world.oracle.limit();
         policy.script.extra.store(5, Ordering::Relaxed);
         world.manager.poke().unwrap();
         acquiring.join();

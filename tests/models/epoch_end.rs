@@ -87,7 +87,7 @@ fn first_acquires_above_a_reservation() {
 /// The same while its group is not theirs both: what the first call covers in the one is too little for the other.
 #[test]
 fn first_acquires_in_two_groups_above_a_reservation() {
-    explore(Size::Two, || {
+    explore(Size::Three, || {
         let world = on_baseline(5);
         let weights = world.active("b", Form::Sum, 4).reservation();
         let weights = weights.acquire_owned().unwrap();
@@ -126,6 +126,22 @@ fn two_last_releases_in_one_group() {
         let other = world.active("a", Form::Sum, 3).acquire_owned().unwrap();
         let releasing = spawn(move || drop(one));
         drop(other);
+        releasing.join();
+        world.finish();
+    });
+}
+
+/// A guard that was given without the lock leaves beside one that was not, which it may have seen to stay.
+#[test]
+fn two_last_releases_one_of_them_fast() {
+    explore(Size::Two, || {
+        let world = on_baseline(5);
+        let stays = world.active("a", Form::Fixed(7), 4).acquire_owned();
+        world.open();
+        let fast = world.active("a", Form::Fixed(7), 3);
+        let guard = fast.acquire().unwrap();
+        let releasing = spawn(move || drop(stays));
+        drop(guard);
         releasing.join();
         world.finish();
     });

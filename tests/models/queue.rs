@@ -154,7 +154,23 @@ fn overtaking_is_bounded() {
     });
 }
 
-/// The same in two threads: one that was let pass against the release that serves the head.
+/// Whoever may pass does so at once: no release comes that would let it.
+#[test]
+fn overtaking_needs_no_release() {
+    explore(Size::Two, || {
+        let world = World::new(eager().overtaking(1));
+        let leaves = world.active("a", Form::Capped(4), 3).acquire_owned();
+        let large = world.active("a", Form::Capped(4), 4);
+        let small = world.active("a", Form::Capped(4), 1);
+        let first = spawn(move || drop(large.acquire().unwrap()));
+        drop(small.acquire().unwrap());
+        drop(leaves);
+        first.join();
+        world.finish();
+    });
+}
+
+/// One that was let pass, against the release that serves the head.
 #[test]
 fn overtaking_against_release() {
     explore(Size::Three, || {
