@@ -15,8 +15,8 @@ fn two_groups(one: Form, other: Form) {
     let world = within(6);
     let one = world.active("a", one, 4);
     let other = world.active("b", other, 3);
-    let acquiring = spawn(move || drop(one.acquire().unwrap()));
-    drop(other.acquire().unwrap());
+    let acquiring = spawn(move || drop(other.acquire().unwrap()));
+    drop(one.acquire().unwrap());
     acquiring.join();
     world.finish();
 }

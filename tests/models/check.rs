@@ -31,12 +31,14 @@ pub(crate) fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -
     Running(builder.spawn(f).expect("models always have threads"))
 }
 
-/// How large a model is, which says how far it can be explored.
+/// How far loom explores a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// Two threads: loom explores every interleaving.
+    /// Two threads that do little: every interleaving.
+    Small,
+    /// Two threads.
     Two,
-    /// Three threads, or two long ones: loom explores those with a few preemptions.
+    /// Three threads, or two that do much.
     Three,
     /// For shuttle alone.
     Many,
@@ -54,12 +56,13 @@ pub(crate) fn explore(size: Size, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 100_000;
     let bound = match (size, is_thorough()) {
-        (Size::Two, true) => 4,
-        (Size::Two, false) => 2,
-        (Size::Three, true) => 2,
-        (Size::Three, false) | (Size::Many, _) => return,
+        (Size::Small, true) => None,
+        (Size::Two, true) | (Size::Small, false) => Some(3),
+        (Size::Two, false) | (Size::Three, true) => Some(2),
+        (Size::Three, false) => Some(1),
+        (Size::Many, _) => return,
     };
-    builder.preemption_bound = builder.preemption_bound.or(Some(bound));
+    builder.preemption_bound = builder.preemption_bound.or(bound);
     let model = Arc::new(model);
     builder.check(move || {
         let model = model.clone();

@@ -31,6 +31,21 @@ fn against_a_wait() {
     explore(Size::Two, || close_against_acquire(Form::Capped(4)));
 }
 
+/// Only closing ends the wait.
+#[test]
+fn against_a_wait_that_nobody_ends() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let stays = world.active("a", Form::Capped(4), 3).acquire_owned();
+        let waits = world.active("a", Form::Capped(4), 2);
+        let waiting = spawn(move || assert!(matches!(waits.acquire().err(), Some(Error::Closed))));
+        world.manager.close();
+        waiting.join();
+        drop(stays);
+        world.finish();
+    });
+}
+
 #[test]
 fn against_an_acquire() {
     explore(Size::Two, || close_against_acquire(Form::Sum));

@@ -29,6 +29,27 @@ fn poke_against_enqueue() {
     });
 }
 
+/// A policy calls for more from now on, and somebody pokes.
+#[test]
+fn the_policy_wants_more() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let policy = Custom::new(&world.oracle, "a", 9);
+        let stays = world.under(&policy, "a", Form::Custom(9), 3);
+        let stays = stays.acquire_owned().unwrap();
+        let coming = world.under(&policy, "a", Form::Custom(9), 2);
+        let acquiring = spawn(move || drop(coming.acquire().unwrap()));
+        // A point at which the other may run: all of it before the policy changes its mind.
+        world.oracle.limit();
+        policy.script.extra.store(5, Ordering::Relaxed);
+        world.manager.poke().unwrap();
+        acquiring.join();
+        assert_eq!(world.oracle.limit(), 8);
+        drop(stays);
+        world.finish();
+    });
+}
+
 /// A thread does something to the manager while a guard goes and another comes.
 fn against_a_release_and_an_acquire(config: Config, change: impl FnOnce(&World) + Send + 'static) {
     let world = World::new(config);
@@ -107,8 +128,8 @@ fn the_subscriber_leaves() {
     explore(Size::Two, || {
         let world = World::new(eager());
         let events = world.manager.subscribe(4);
-        let stays = world.active("a", Form::Capped(9), 4).acquire_owned();
-        let coming = world.active("a", Form::Capped(9), 0);
+        let stays = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let coming = world.active("a", Form::Capped(9), 2);
         let leaving = spawn(move || drop(events));
         drop(coming.acquire().unwrap());
         leaving.join();

@@ -4,7 +4,7 @@ use super::oracle::Oracle;
 use super::world::Held;
 use mlx_wired::{Context, OwnedGuard, Policy, PolicyId, Sizes};
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// baseline + sum, within a cap.
@@ -23,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) panics_in_admit: AtomicUsize,
     /// Which call of `limit` panics, from 1; 0 is none.
     pub(crate) panics_in_limit: AtomicUsize,
+    /// What its limit is above the sum.
+    pub(crate) extra: AtomicU64,
     /// Refuses everything for now.
     pub(crate) shut: AtomicBool,
     /// What it releases when it is asked about admission, and about the limit.
@@ -75,7 +77,7 @@ impl Policy for Custom {
         count_down(&self.script.panics_in_limit);
         self.script.release(1);
         self.oracle.limit();
-        context.baseline + live.sum
+        context.baseline + live.sum + self.script.extra.load(Ordering::Relaxed)
     }
 
     fn can_admit(&self, _: &Context, live: &Sizes<'_>, new: u64) -> bool {

@@ -84,6 +84,23 @@ fn first_acquires_above_a_reservation() {
     });
 }
 
+/// The same while its group is not theirs both: what the first call covers in the one is too little for the other.
+#[test]
+fn first_acquires_in_two_groups_above_a_reservation() {
+    explore(Size::Three, || {
+        let world = on_baseline(5);
+        let weights = world.active("b", Form::Sum, 4).reservation();
+        let weights = weights.acquire_owned().unwrap();
+        let one = world.active("b", Form::Sum, 1);
+        let other = world.active("a", Form::Sum, 0);
+        let acquiring = spawn(move || drop(one.acquire().unwrap()));
+        drop(other.acquire().unwrap());
+        acquiring.join();
+        drop(weights);
+        world.finish();
+    });
+}
+
 /// A reservation that comes as the last driving guard goes raises nothing; the next driving guard raises for both.
 #[test]
 fn last_release_against_a_reservation() {
@@ -114,10 +131,27 @@ fn two_last_releases_in_one_group() {
     });
 }
 
+/// A guard that was given without the lock leaves beside one that was not, which it may have seen to stay.
+#[test]
+fn two_last_releases_one_of_them_fast() {
+    explore(Size::Two, || {
+        let world = on_baseline(5);
+        let stays = world.active("a", Form::Fixed(7), 4).acquire_owned();
+        world.open();
+        let fast = world.active("a", Form::Fixed(7), 3);
+        let guard = fast.acquire().unwrap();
+        let releasing = spawn(move || drop(stays));
+        drop(guard);
+        releasing.join();
+        world.finish();
+    });
+}
+
 fn two_groups(first: Form, second: Form) {
     let world = on_baseline(0);
     let one = world.active("a", first, 4).acquire_owned().unwrap();
     let other = world.active("b", second, 3).acquire_owned().unwrap();
+    world.open();
     let releasing = spawn(move || drop(one));
     drop(other);
     releasing.join();
@@ -142,10 +176,32 @@ fn the_anchor_leaves_while_another_group_goes_on() {
         let anchor = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
         let other = world.active("b", Form::Sum, 3);
         let goes_on = other.acquire_owned().unwrap();
+        world.open();
         let releasing = spawn(move || drop(anchor));
         drop(other.acquire().unwrap());
         drop(goes_on);
         releasing.join();
+        world.finish();
+    });
+}
+
+/// Two groups' last guards leave, the second one just when it was to keep the epoch open; the third must end it.
+#[test]
+fn the_next_anchor_leaves() {
+    explore(Size::Two, || {
+        let world = on_baseline(0);
+        // What calls for the most is none of the three, and holds nothing up.
+        let weights = world.active("d", Form::Sum, 9).reservation();
+        let weights = weights.acquire_owned().unwrap();
+        let [one, two, three] =
+            ["a", "b", "c"].map(|group| world.active(group, Form::Sum, 1).acquire_owned().unwrap());
+        world.open();
+        let releasing = spawn(move || drop(one));
+        drop(two);
+        releasing.join();
+        drop(three);
+        world.assert_exact();
+        drop(weights);
         world.finish();
     });
 }
@@ -157,6 +213,7 @@ fn three_last_releases_in_three_groups() {
         let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
         let two = world.active("b", Form::Sum, 3).acquire_owned().unwrap();
         let three = world.active("c", Form::Max, 2).acquire_owned().unwrap();
+        world.open();
         let releasing = [spawn(move || drop(one)), spawn(move || drop(two))];
         drop(three);
         join_all(releasing);

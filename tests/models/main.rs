@@ -14,6 +14,7 @@ mod configuring;
 mod epoch_end;
 mod failing_setter;
 mod giving_up;
+mod lock_free;
 mod owing;
 mod queue;
 mod raise_against_lower;

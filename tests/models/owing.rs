@@ -16,6 +16,7 @@ fn a_shrink_against_a_release() {
         let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
         let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
         let other = world.active("b", Form::Max, 3).acquire_owned().unwrap();
+        world.open();
         let releasing = spawn(move || drop(one));
         drop(other);
         releasing.join();

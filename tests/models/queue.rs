@@ -39,6 +39,7 @@ fn enqueue_against_a_release_that_changes_nothing() {
             .unwrap();
         let leaves = world.active("a", Form::Capped(4), 2);
         let leaves_soon = leaves.acquire_owned().unwrap();
+        world.open();
         let coming = world.active("a", Form::Capped(4), 3);
         let releasing = spawn(move || drop(leaves_soon));
         drop(coming.acquire().unwrap());
@@ -61,6 +62,7 @@ fn the_lock_against_a_swap() {
             .active("a", Form::Capped(4), 1)
             .acquire_owned()
             .unwrap();
+        world.open();
         let fast = world.active("a", Form::Capped(4), 2);
         let locked = world.active("a", Form::Capped(4), 2).reservation();
         let acquiring = spawn(move || drop(fast.acquire().unwrap()));
@@ -76,13 +78,16 @@ fn the_lock_against_a_swap() {
 fn a_hand_over_against_a_fast_acquire() {
     explore(Size::Three, || {
         let world = World::new(eager());
+        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let leaves = world.active("a", Form::Capped(4), 4).acquire_owned();
+        world.open();
         let whole = world.active("a", Form::Capped(4), 4);
         let small = world.active("a", Form::Capped(4), 1);
         let waiting = spawn(move || drop(whole.acquire().unwrap()));
         let acquiring = spawn(move || drop(small.acquire().unwrap()));
         drop(leaves);
         join_all([waiting, acquiring]);
+        drop(high);
         world.finish();
     });
 }
@@ -149,7 +154,23 @@ fn overtaking_is_bounded() {
     });
 }
 
-/// The same in two threads: one that was let pass against the release that serves the head.
+/// Whoever may pass does so at once: no release comes that would let it.
+#[test]
+fn overtaking_needs_no_release() {
+    explore(Size::Two, || {
+        let world = World::new(eager().overtaking(1));
+        let leaves = world.active("a", Form::Capped(4), 3).acquire_owned();
+        let large = world.active("a", Form::Capped(4), 4);
+        let small = world.active("a", Form::Capped(4), 1);
+        let first = spawn(move || drop(large.acquire().unwrap()));
+        drop(small.acquire().unwrap());
+        drop(leaves);
+        first.join();
+        world.finish();
+    });
+}
+
+/// One that was let pass, against the release that serves the head.
 #[test]
 fn overtaking_against_release() {
     explore(Size::Three, || {

@@ -92,6 +92,24 @@ fn an_attempt_against_a_call() {
     });
 }
 
+/// What an attempt that goes again had taken is offered to whoever queued for it meanwhile.
+#[test]
+fn an_attempt_against_a_call_and_a_wait() {
+    explore(Size::Many, || {
+        let world = World::new(eager());
+        let stays = world.active("a", Form::Capped(4), 1).acquire_owned();
+        let high = world.active("b", Form::Fixed(9), 1);
+        let attempted = world.active("a", Form::Capped(4), 3);
+        let coming = world.active("a", Form::Capped(4), 2);
+        let raising = spawn(move || high.acquire_owned().unwrap());
+        let attempting = spawn(move || drop(attempted.try_acquire()));
+        drop(coming.acquire().unwrap());
+        attempting.join();
+        drop((raising.join(), stays));
+        world.finish();
+    });
+}
+
 /// A ceiling below what is called for: covered at the ceiling.
 #[test]
 fn at_the_ceiling() {
@@ -111,7 +129,7 @@ fn at_the_ceiling() {
 
 #[test]
 fn three() {
-    explore(Size::Three, || {
+    explore(Size::Many, || {
         let world = World::new(eager());
         let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
         let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();

@@ -32,6 +32,22 @@ fn a_growth_against_a_release_custom() {
     explore(Size::Two, || grow_against_release(Form::Custom(4)));
 }
 
+/// What a growing guard has already is not in its own way.
+#[test]
+fn a_bound_guard_grows_against_a_release() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let leaves = world.active("a", Form::Capped(5), 2).acquire_owned();
+        let grows = world.active("a", Form::Capped(5), 2);
+        let mut grows = grows.acquire().unwrap();
+        let releasing = spawn(move || drop(leaves));
+        grows.resize(4).unwrap();
+        releasing.join();
+        drop(grows);
+        world.finish();
+    });
+}
+
 /// Two owned guards grow; the first to finish leaves.
 #[test]
 fn two_growths() {
@@ -122,6 +138,27 @@ fn a_smaller_size_against_an_acquire_max() {
 #[test]
 fn a_smaller_size_against_an_acquire_custom() {
     explore(Size::Two, || shrink_against_acquire(Form::Custom(6)));
+}
+
+/// What a guard that becomes smaller keeps is not there for a fast acquire.
+#[test]
+fn a_smaller_size_against_an_acquire_of_the_rest() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let mut shrinks = world
+            .active("a", Form::Capped(6), 6)
+            .acquire_owned()
+            .unwrap();
+        world.open();
+        let coming = world.active("a", Form::Capped(6), 5);
+        let acquiring = spawn(move || drop(coming.acquire().unwrap()));
+        shrinks.resize(2).unwrap();
+        drop(shrinks);
+        acquiring.join();
+        drop(high);
+        world.finish();
+    });
 }
 
 /// A growth whose set fails: the guard keeps its size.

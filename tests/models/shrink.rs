@@ -17,6 +17,7 @@ fn two_leave(group: &'static str, form: Form, sizes: [u64; 2]) {
     let world = World::new(by_half());
     let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
     let leave = sizes.map(|bytes| world.active(group, form, bytes).acquire_owned().unwrap());
+    world.open();
     let [one, other] = leave;
     let releasing = spawn(move || drop(one));
     drop(other);
@@ -60,6 +61,7 @@ fn the_holder_changes() {
         let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
         let one = world.active("b", Form::Sum, 10).acquire_owned().unwrap();
         let other = world.active("c", Form::Sum, 9).acquire_owned().unwrap();
+        world.open();
         let releasing = spawn(move || drop(one));
         drop(other);
         releasing.join();

@@ -103,6 +103,11 @@ impl World {
         }
     }
 
+    /// Opens every group's fast path: that of a group that joins an epoch is closed until the next session.
+    pub(crate) fn open(&self) {
+        self.manager.maintain();
+    }
+
     /// Everybody has left: nobody waits, and the limit is what it was at first.
     pub(crate) fn finish(&self) {
         assert!(self.manager.waiting().is_empty(), "nobody waits");
