@@ -41,22 +41,21 @@
 //! STRESS_SECONDS=600 cargo test --release --test stress   # ten minutes of each scenario
 //! STRESS_SIGNALS=0 cargo test --test stress           # without interruptions: for debuggers and sanitizers
 //! ```
-
 //!
 //! # What it finds
 //!
 //! Mistakes that were made in the coordinator on purpose, one at a time, and what was found within a minute of each
-//! scenario on two busy processors (2026-11-21):
+//! scenario, most of it in a few seconds, on two busy processors (2026-11-21; skirmish came after some of them):
 //!
 //! | mistake | found by | as |
 //! | --- | --- | --- |
-//! | covers opened before the raising call returns | all | R4 within a second |
-//! | covers not closed before the words are read | all | R4 within a second |
+//! | covers opened before the raising call returns | lockstep, traffic, handover | R4 within a second |
+//! | covers not closed before the words are read | lockstep, traffic, handover | R4 within a second |
 //! | a fast acquire loads the cover before it adds | skirmish | R4 |
 //! | `WAITERS` set after the judgement | skirmish | R17, R1 |
-//! | a release ignores `WAITERS` | all | R17 |
+//! | a release ignores `WAITERS` | lockstep, traffic, handover | R17 |
 //! | a release beside what stays never looks at what it left | skirmish | R17 |
-//! | of several who are admitted at once, one is woken | all | R17 |
+//! | of several who are admitted at once, one is woken | lockstep, traffic, handover | R17 |
 //! | the last sleeper for a session is not woken | all | R17 |
 //! | a session's turn is counted after unlocking | lockstep, traffic | R17 |
 //! | a wait that gives up does not let the next be examined | lockstep, traffic | R17 |
