@@ -203,8 +203,7 @@ impl<'a> Player<'a> {
                     Error::SetLimit { .. }
                     | Error::PolicyPanicked { .. }
                     | Error::Closed
-                    | Error::NeverAdmissible { .. }
-                    | Error::WouldDeadlock { .. },
+                    | Error::NeverAdmissible { .. },
                 ),
             ) => {}
             (how, Err(error)) => panic!("{how:?} ends with {error:?}"),
