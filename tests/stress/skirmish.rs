@@ -169,7 +169,8 @@ impl<'a> Fighter<'a> {
                 self.check(keeper, roles);
             }
         }
-        if let Some(guard) = kept.take() {
+        // The last check is over.
+        if let (true, Some(guard)) = (crew.meet(), kept.take()) {
             self.release(guard);
         }
     }
