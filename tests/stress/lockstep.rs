@@ -203,7 +203,8 @@ impl<'a> Player<'a> {
                     Error::SetLimit { .. }
                     | Error::PolicyPanicked { .. }
                     | Error::Closed
-                    | Error::NeverAdmissible { .. },
+                    | Error::NeverAdmissible { .. }
+                    | Error::WouldDeadlock { .. },
                 ),
             ) => {}
             (how, Err(error)) => panic!("{how:?} ends with {error:?}"),

@@ -57,12 +57,11 @@
 //! | a release beside what stays never looks at what it left | skirmish | R17 |
 //! | of several who are admitted at once, one is woken | lockstep, traffic, handover | R17 |
 //! | the last sleeper for a session is not woken | all | R17 |
-//! | a session's turn is counted after unlocking | lockstep, traffic | R17 |
 //! | a wait that gives up does not let the next be examined | lockstep, traffic | R17 |
 //! | a wait that gives up overlooks that it was admitted | lockstep, traffic | R17, an overflow |
 //! | a shrinking resize does not let the next be examined | lockstep, traffic | R17 |
 //! | an enqueuer that was disturbed does not look again | lockstep, traffic, handover | R17 |
-//! | the last guard of its size is not noticed | lockstep, traffic | R8 |
+//! | the last guard of its size is not noticed | lockstep | R8 |
 //! | no second read after publishing | skirmish | R8 |
 //! | a demand whose raise failed is withdrawn twice | lockstep, traffic | an overflow |
 //! | the budget is not compared again after a policy's answer | traffic, handover | R25 |
@@ -70,6 +69,7 @@
 //! | `WAITERS` cleared before the admitted demand is counted | none in 90 seconds | the window is two instructions under a lock that the others wait for: left to the models |
 //! | a failed raise spares whom another thread admitted meanwhile | none | it makes a call of its own: only economy suffers, which is not checked here |
 //! | words read by a load, not by a read-modify-write | none | x86 cannot show it: left to loom |
+//! | a session's turn is counted after unlocking | none | who reads the old turn is woken all the same |
 //! | closing leaves a lingering epoch | none | the test itself ends what lingers |
 
 mod accounts;
