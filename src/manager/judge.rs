@@ -193,6 +193,10 @@ impl Inner {
         if !ticket.group().custom {
             return self.judge_formula(core, ticket, live.sum) == Verdict::Wait;
         }
+        if live.count == 0 && total_live == 0 {
+            // Asked the same twice, a policy may change its mind between.
+            return false;
+        }
         let alone = Context {
             total_live: 0,
             pressure: 0.0,

@@ -1,6 +1,6 @@
 //! R20 and the policies of the user's own: what they are told, and when they are asked again.
 
-use crate::support::{Custom, Rig, Worker, eager, queued, quiet};
+use crate::support::{Custom, Pending, Rig, Worker, eager, queued, quiet, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Context, Error, SumPolicy, Wait, WireMode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -227,5 +227,33 @@ fn r19_who_waits_for_something_outside_is_in_no_circle() -> Result<(), Error> {
         rig.manager.set_pressure(0.0)?;
         assert_eq!(waiting.result(), Ok(10));
     }
+    rig.finish()
+}
+
+#[test]
+fn r19_a_policy_that_changes_its_mind_makes_no_circle_of_one_guard() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let refusals = Arc::new(AtomicU64::new(2));
+    let left = refusals.clone();
+    let policy = Custom::new()
+        .admits(move |_, _, new| {
+            let refuses = |left: u64| left.checked_sub(u64::from(new == 100));
+            new != 100
+                || left
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuses)
+                    .is_err()
+        })
+        .ever(|_, _| true);
+    let small = rig.manager.ticket(&policy, 25);
+    let growing = Pending::spawn(move || {
+        let mut guard = small.acquire()?;
+        guard.resize(100)?;
+        Ok::<_, Error>(guard.bytes())
+    });
+    until(|| rig.manager.waiting().len() == 1, "it waits");
+    // Nothing else is held: whatever it waits for is outside.
+    rig.manager.poke()?;
+    rig.manager.poke()?;
+    assert_eq!(growing.result(), Ok(100));
     rig.finish()
 }

@@ -169,8 +169,8 @@ impl World {
         let form = &self.lines[claim.line].form;
         let expected = match error {
             Error::Timeout { .. } | Error::WouldBlock { .. } | Error::Cancelled { .. } => true,
-            // Whether it is a circle, no observer can tell. Under a policy that refuses for a while what it admits at
-            // other times, a thread that holds one guard is in one too.
+            // Whether it is a circle, no observer can tell; who holds nothing else is in none. A policy that changes
+            // its mind while it is asked about one may make two that wait for each other look like one.
             Error::WouldDeadlock { .. } => plan.nests || matches!(form, Form::Custom(_)),
             Error::NeverAdmissible { size, .. } => *size > plan.always(claim.line),
             Error::SetLimit { .. } => plan.failing > 0,
