@@ -19,6 +19,7 @@ mod actors;
 mod circle;
 mod clock;
 mod compare;
+mod ending;
 mod events;
 mod library;
 mod limit;

@@ -17,9 +17,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Enough for everything that is owed: more than any cooldown, linger and deadline.
-const LONG: Duration = Duration::from_secs(1000);
-
 pub(crate) struct Play<'a> {
     pub(crate) script: &'a Script,
     /// The setter fails now and then.
@@ -146,7 +143,7 @@ impl<'a> Play<'a> {
         Err(format!("{place}: {what}\nBefore it: {before}"))
     }
 
-    fn step(&mut self, operation: &Operation) {
+    pub(crate) fn step(&mut self, operation: &Operation) {
         match *operation {
             Operation::Acquire {
                 actor,
@@ -234,7 +231,7 @@ impl<'a> Play<'a> {
     }
 
     /// A live guard that the actor can reach, unless the actor waits.
-    fn pick(&self, actor: usize, number: usize) -> Option<u64> {
+    pub(crate) fn pick(&self, actor: usize, number: usize) -> Option<u64> {
         if self.model.is_waiting(actor) {
             return None;
         }
@@ -416,57 +413,6 @@ impl<'a> Play<'a> {
             panic!("another reply");
         };
         self.await_replies(None);
-    }
-
-    /// Lets everything end that may end. Nothing may be left.
-    fn end(&mut self) {
-        self.step(&Operation::Failing(false));
-        self.step(&Operation::FailNext(0));
-        self.step(&Operation::Pressure(false));
-        self.step(&Operation::Gate {
-            open: true,
-            pokes: true,
-        });
-        while !self.model.line.is_empty() || self.model.live.len() > self.forgotten.len() {
-            let before = (self.model.line.len(), self.model.live.len());
-            // The last never waits, and so can always release owned guards.
-            for actor in (0..=ACTORS).rev() {
-                while self.pick(actor, 0).is_some() {
-                    self.step(&Operation::Release {
-                        actor,
-                        guard: 0,
-                        tells: true,
-                    });
-                }
-                if actor < ACTORS {
-                    self.step(&Operation::Cancel(actor));
-                }
-            }
-            // For policies that go by what is live in all groups.
-            self.step(&Operation::Poke);
-            self.step(&Operation::Advance(LONG));
-            if before == (self.model.line.len(), self.model.live.len()) {
-                // What was forgotten may be what they wait for.
-                assert!(!self.forgotten.is_empty(), "somebody waits for ever");
-                self.step(&Operation::Close);
-            }
-        }
-        self.step(&Operation::Advance(LONG));
-        // Any of the calls that are to fail may be among these.
-        for _ in 0..=self.model.setter.fail_calls.len() {
-            self.step(&Operation::Maintain);
-        }
-        self.backend.assert_rules();
-        if self.forgotten.is_empty() {
-            assert!(self.model.epoch.is_none(), "the epoch has ended");
-            let plain = !self.interfered && self.script.settings.baseline_override.is_none();
-            if plain {
-                self.backend.assert_baseline(self.script.initial_limit);
-            }
-        }
-        if !self.interfered && self.model.setter.failures() == 0 {
-            assert_eq!(self.backend.redundant_calls(), 0, "needless calls");
-        }
     }
 }
 
