@@ -18,14 +18,21 @@
 //!
 //! A guard is recorded before it is counted and forgotten after it is not: whatever is counted is recorded.
 
+mod record;
+mod since;
+
+pub(crate) use record::Record;
+
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, current_thread, thread_local};
+use record::OWNED;
+use since::{decode, encode};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 type Place = &'static Location<'static>;
 
@@ -137,61 +144,6 @@ impl Drop for GiveBack {
             local.used.set(FULL);
         });
         SLABS.lock().free.push(slab);
-    }
-}
-
-/// Set in the keys of owned guards.
-const OWNED: u64 = 1 << 63;
-/// Set in the records of guards whose release is not the fast one.
-const MARKED: u64 = 1 << 62;
-/// Set in the records of borrowed guards that were admitted under the lock.
-const STAYS: u64 = 1 << 61;
-
-/// Where a guard is recorded: a slot of its thread's slab, or from 64 on a place in the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Record(u64);
-
-impl Record {
-    /// Recorded nowhere.
-    pub(crate) const NONE: Self = Self(u64::MAX);
-
-    /// Whether it is of a borrowed guard, which belongs to its thread.
-    pub(crate) fn is_bound(self) -> bool {
-        self.0 & OWNED == 0
-    }
-
-    /// Whether [`forget_slot`] will do.
-    #[inline]
-    pub(crate) fn is_plain_slot(self) -> bool {
-        self.0 < SLOTS as u64
-    }
-
-    /// The same record, no longer plain.
-    #[must_use]
-    pub(crate) fn marked(self) -> Self {
-        Self(self.0 | MARKED)
-    }
-
-    /// The same record, of a guard that was admitted under the lock.
-    #[must_use]
-    pub(crate) fn staying(self) -> Self {
-        Self(self.0 | MARKED | STAYS)
-    }
-
-    /// Whether it is of a borrowed guard that was admitted under the lock.
-    pub(crate) fn stays(self) -> bool {
-        self.is_bound() && self.0 & STAYS != 0
-    }
-
-    /// Its key in the list, if it has no slot.
-    fn key(self) -> u64 {
-        self.0 & !(MARKED | STAYS)
-    }
-
-    /// Its slot, if it has one.
-    fn slot(self) -> Option<usize> {
-        let index = self.key();
-        (index < SLOTS as u64).then_some(index as usize)
     }
 }
 
@@ -432,32 +384,5 @@ impl Slab {
             leaked: self.leaked.load(Ordering::Relaxed) & (1 << index) != 0,
             ended: self.ended.load(Ordering::Relaxed),
         })
-    }
-}
-
-/// What [`encode`] gives for the origin, so that times before it are numbers too.
-const AT_ORIGIN: u64 = 1 << 62;
-
-/// A process-wide moment from which recorded times count.
-fn origin() -> Instant {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    *ORIGIN.get_or_init(Instant::now)
-}
-
-/// A time as a number that is not 0.
-fn encode(at: Instant) -> u64 {
-    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    let origin = origin();
-    match at.checked_duration_since(origin) {
-        Some(after) => AT_ORIGIN.saturating_add(nanos(after)),
-        None => AT_ORIGIN.saturating_sub(nanos(origin - at)).max(1),
-    }
-}
-
-fn decode(number: u64) -> Option<Instant> {
-    match number.checked_sub(AT_ORIGIN) {
-        Some(after) => origin().checked_add(Duration::from_nanos(after)),
-        None if number == 0 => None,
-        None => origin().checked_sub(Duration::from_nanos(AT_ORIGIN - number)),
     }
 }
