@@ -9,6 +9,7 @@ mod cover;
 mod decide;
 pub(crate) mod group;
 mod housekeeping;
+mod inner;
 mod judge;
 mod locked;
 mod publish;
@@ -31,18 +32,14 @@ pub use queue::{CancelToken, Waiting};
 pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
 
-use self::core::Core;
-use self::group::{Group, GroupState, SizeCount};
-use self::locked::Locked;
+pub(crate) use inner::Inner;
+
 use crate::Error;
-use crate::clock::Clock;
-use crate::event::{Bus, Event, EventKind, Subscriber};
-use crate::ffi::{Backend, BackendError, Device, Support};
-use crate::policy::formula::Basis;
-use crate::policy::{Formula, Policy};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
+use crate::event::{EventKind, Subscriber};
+use crate::ffi::{Device, Support};
+use crate::policy::Policy;
+use crate::sync::Arc;
 use crate::ticket::{OwnedGuard, Ticket};
-use crate::trace;
 use std::fmt;
 use std::time::Duration;
 
@@ -57,25 +54,6 @@ pub struct Manager(Arc<Handle>);
 /// Counts the handles of a manager: dropping the last one ends linger.
 struct Handle {
     inner: Arc<Inner>,
-}
-
-/// What tickets, guards and handles share.
-pub(crate) struct Inner {
-    this: Weak<Inner>,
-    pub(crate) core: Mutex<Core>,
-    /// Changes whenever a session has called the setter; sleepers wait on it.
-    pub(crate) turn: Futex,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) device: Device,
-    events: Bus,
-    pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
-    epoch: AtomicU64,
-    /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
-    claimed: AtomicBool,
-    last_failure: Mutex<Option<(u64, Error)>>,
-    /// What the environment said, until the first subscriber is told.
-    unrecognised_mode: Mutex<Option<String>>,
 }
 
 /// What a manager has done so far.
@@ -359,289 +337,6 @@ impl Drop for Handle {
         let mut core = self.inner.lock();
         core.abandoned = true;
         self.inner.settle(&mut core);
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(waker) = self.core.lock().housekeeper.take() {
-            waker.wake();
-        }
-        self.hand_over();
-        if self.claimed.load(Ordering::Relaxed)
-            && let Some(resource) = self.backend.exclusive()
-        {
-            shared::disclaim(resource);
-        }
-    }
-}
-
-impl Inner {
-    pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked::new(self)
-    }
-
-    /// Tells this manager from others, for [`user_code`].
-    pub(crate) fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
-    pub(crate) fn owns_backend(&self) -> bool {
-        // Relaxed: the registry's lock orders the claim itself.
-        self.claimed.load(Ordering::Relaxed)
-    }
-
-    /// Makes this manager the owner of its backend's resource, if there is one.
-    pub(crate) fn claim(&self) -> Result<(), Error> {
-        if self.owns_backend() {
-            return Ok(());
-        }
-        let Some(resource) = self.backend.exclusive() else {
-            return Ok(());
-        };
-        let _one_at_a_time = self.core.lock();
-        if !self.owns_backend() {
-            shared::claim(resource)?;
-            self.claimed.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// The group of `policy`'s id, made if there is none, and the counter of `bytes` in it if the policy needs
-    /// the largest size.
-    pub(crate) fn group_for(
-        &self,
-        policy: &Arc<dyn Policy>,
-        formula: Formula,
-        label: &Arc<str>,
-        bytes: u64,
-    ) -> (Arc<Group>, Option<Arc<SizeCount>>) {
-        let key = (policy.id(), std::mem::discriminant(&formula));
-        let mut core = self.lock();
-        let resolved = formula.resolve(core.budget);
-        let custom = formula == Formula::Custom;
-        let index = match core.by_id.get(&key) {
-            Some(index) => *index,
-            None => core.make_group(GroupState {
-                shared: Arc::new(Group::new(0, custom)),
-                key,
-                policy: policy.clone(),
-                formula,
-                resolved,
-                label: label.clone(),
-                mixed: false,
-                wants_sizes: false,
-                queue: Default::default(),
-                reservations: 0,
-                sizes: Default::default(),
-                sweep_sizes_at: 0,
-                scratch: Vec::new(),
-                version: 0,
-                foreseen: None,
-                answered: None,
-            }),
-        };
-        let state = core.group_mut(index);
-        if state.formula != formula && !state.mixed {
-            state.mixed = true;
-            state.shared.reads.close();
-        }
-        let counts = custom || resolved.basis() == Basis::Largest;
-        let size_count = counts.then(|| state.size_count(bytes));
-        (state.shared.clone(), size_count)
-    }
-
-    /// The counter of guards of `bytes` in a group that needs the largest size.
-    pub(crate) fn size_count(&self, group: &Group, bytes: u64) -> Arc<SizeCount> {
-        self.lock().group_mut(group.index).size_count(bytes)
-    }
-
-    pub(crate) fn is_watched(&self) -> bool {
-        self.events.is_watched()
-    }
-
-    /// Hands an event to the subscribers, in the order of the lock.
-    pub(crate) fn emit(
-        &self,
-        core: &mut Core,
-        kind: EventKind,
-        ticket: Option<&Ticket>,
-        fill: impl FnOnce(&mut Event),
-    ) {
-        let (watched, traced) = (self.events.is_watched(), trace::wants(&kind));
-        if !watched && !traced {
-            return;
-        }
-        let mut event = Event {
-            sequence: 0,
-            time: self.clock.now(),
-            kind,
-            ticket: ticket.map(Ticket::id),
-            size: ticket.map(Ticket::bytes),
-            policy: ticket.map(|ticket| ticket.policy_label().clone()),
-            label: ticket.and_then(Ticket::label_text),
-            place: None,
-            thread: crate::sync::thread_id(),
-            thread_name: crate::holders::thread_name(),
-            baseline: core.baseline(),
-            desired: None,
-            applied: None,
-            live: core.live(),
-            waiters: core.waiters(),
-        };
-        fill(&mut event);
-        if traced {
-            core.traced.push(&event);
-        }
-        if watched {
-            self.events.emit(&mut core.journal, event);
-        }
-    }
-
-    /// Hands the records of the journal to the subscribers.
-    pub(crate) fn hand_over(&self) {
-        self.events.hand_over(&mut self.lock().journal);
-    }
-
-    /// Whether a release that may lower the limit synchronises.
-    pub(crate) fn synchronizes_now(&self) -> bool {
-        let wired = self.lock().is_wired();
-        wired && user_code::catch(|| self.backend.synchronizes()).unwrap_or(false)
-    }
-
-    pub(crate) fn synchronize(&self) -> Result<(), BackendError> {
-        self.backend.synchronize()
-    }
-
-    /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
-    /// record of it without the lock: then what it calls for now, at least for this guard.
-    pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
-        let core = self.lock();
-        let state = core.group(ticket.group().index);
-        let basis = match state.resolved.basis() {
-            Basis::Sum => sum,
-            Basis::Largest => state.largest().max(ticket.bytes()),
-        };
-        state.resolved.limit(core.baseline(), basis)
-    }
-
-    pub(crate) fn clamp(&self, limit: u64) -> u64 {
-        limit.min(self.lock().bound())
-    }
-
-    /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
-    /// its admission: that much, or what the group calls for now if others have gone, or the bound.
-    pub(crate) fn has_wired(&self, ticket: &Ticket, wanted: u64) -> bool {
-        let core = self.lock();
-        let state = core.group(ticket.group().index);
-        let baseline = core.epoch.baseline;
-        let now = if state.must_ask(baseline) {
-            wanted
-        } else {
-            state.limit(state.shared.load(), baseline)
-        };
-        core.is_wired() && core.epoch.open && core.applied >= wanted.min(now).min(core.bound())
-    }
-
-    pub(crate) fn applied(&self) -> u64 {
-        self.lock().in_force()
-    }
-
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
-    fn poke(&self) -> Result<(), Error> {
-        if user_code::is_inside(self.address()) {
-            return Err(Error::Reentrant);
-        }
-        let mut core = self.lock();
-        let groups: Vec<Arc<Group>> = core
-            .live_groups()
-            .map(|state| state.shared.clone())
-            .collect();
-        for group in groups {
-            core.group_mut(group.index).version += 1;
-            self.pump(&mut core, group.index);
-        }
-        self.break_circles(&mut core);
-        self.settle(&mut core);
-        Ok(())
-    }
-
-    fn close(&self) {
-        let mut core = self.lock();
-        core.closed = true;
-        core.close_routes();
-        let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
-        for index in groups {
-            let queue = std::mem::take(&mut core.group_mut(index).queue);
-            for waiter in queue.into_values() {
-                self.resolve(&mut core, &waiter, Err(Error::Closed));
-            }
-            self.clear_flag(&mut core, index);
-        }
-        self.settle(&mut core);
-    }
-
-    fn configure(&self, config: Config) -> Result<(), Error> {
-        if user_code::is_inside(self.address()) {
-            return Err(Error::Reentrant);
-        }
-        let settings = shared::Settings::new(&config, &self.device, self.backend.exclusive())?;
-        let mut core = self.lock();
-        if let Some(field) = shared::idle_only_change(&core.config, &config) {
-            let lingers = core.epoch.open && core.live() == 0 && core.waiters() == 0 && !core.busy;
-            if lingers {
-                // A lingering epoch ends under the settings it began with.
-                core.owed.lingered = true;
-                self.settle(&mut core);
-            }
-            // Nobody gets in from here on without the lock; whoever added before is in the words.
-            core.close_routes();
-            let idle = core
-                .live_groups()
-                .all(|state| state.queue.is_empty() && !state.is_live(state.shared.read()));
-            if !idle || core.busy || core.epoch.open {
-                // An end that failed just now is not tried again: until it is, all routes stay closed.
-                if !lingers || core.owed.retry_at.is_none() {
-                    self.settle(&mut core);
-                }
-                return Err(Error::Busy { field });
-            }
-            if settings.mode != core.mode {
-                // What was set under the old mode says nothing under the new one.
-                core.known = false;
-                core.applied = 0;
-            }
-        }
-        core.config = config;
-        core.mode = settings.mode;
-        core.ceiling = settings.ceiling;
-        core.budget = settings.budget;
-        core.resolve_again();
-        let groups: Vec<Arc<Group>> = core
-            .live_groups()
-            .map(|state| state.shared.clone())
-            .collect();
-        for group in groups {
-            self.pump(&mut core, group.index);
-        }
-        self.break_circles(&mut core);
-        self.settle(&mut core);
-        Ok(())
-    }
-
-    pub(crate) fn setter_failures(&self) -> u64 {
-        self.lock().stats.setter_failures
-    }
-
-    /// The failed call since `count` failures, if there was one.
-    pub(crate) fn failure_since(&self, count: u64) -> Option<Error> {
-        let last = self.last_failure.lock();
-        last.as_ref()
-            .filter(|(number, _)| *number > count)
-            .map(|(_, error)| error.clone())
     }
 }
 
