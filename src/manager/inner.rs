@@ -36,8 +36,15 @@ pub(crate) struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(waker) = self.core.lock().housekeeper.take() {
-            waker.wake();
+        {
+            let mut core = self.core.lock();
+            debug_assert!(
+                core.sleepers == 0 && core.uncovered.is_empty(),
+                "whoever came has gone"
+            );
+            if let Some(waker) = core.housekeeper.take() {
+                waker.wake();
+            }
         }
         self.hand_over();
         if self.claimed.load(Ordering::Relaxed)
