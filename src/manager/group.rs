@@ -201,7 +201,7 @@ impl GroupState {
         let mut each = std::mem::take(&mut self.scratch);
         for (size, count) in self.sizes.iter().rev() {
             let count = count.0.load(Ordering::Acquire) as usize;
-            each.resize(each.len() + count, *size);
+            each.extend(std::iter::repeat_n(*size, count));
         }
         each
     }

@@ -102,8 +102,12 @@ impl Inner {
         if let Some(own) = each.iter().position(|size| *size == ticket.bytes()) {
             each.remove(own);
         }
-        let live = Live::of_sorted(each);
         let state = core.group(index);
+        let live = Live {
+            count: each.len() as u64,
+            sum: state.shared.load().sum().saturating_sub(ticket.bytes()),
+            each,
+        };
         let wants_sizes = state.wants_sizes;
         let mut kept = None;
         let policy = state.speaker(Some(ticket), &mut kept);
