@@ -16,7 +16,8 @@
 //! at worst to the one acquired while the reader looked. When a guard was acquired is stored after that, and only for
 //! guards that came by the lock; it is 0, unknown, whenever the slot changes hands.
 //!
-//! A guard is recorded before it is counted and forgotten after it is not: whatever is counted is recorded.
+//! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
+//! by the lock is counted first.
 
 mod record;
 mod since;
@@ -148,12 +149,17 @@ impl Drop for GiveBack {
 }
 
 /// Records a guard of the calling thread.
-#[inline]
 pub(crate) fn record(ticket: u64, place: Place) -> Record {
+    record_in_slot(ticket, place).unwrap_or_else(|| record_slow(ticket, place))
+}
+
+/// [`record`], if the thread has a slab with a free slot.
+#[inline]
+pub(crate) fn record_in_slot(ticket: u64, place: Place) -> Option<Record> {
     LOCAL.with(|local| {
         let used = local.used.get();
         if used == FULL {
-            return record_slow(ticket, place);
+            return None;
         }
         let index = used.trailing_ones();
         local.used.set(used | 1 << index);
@@ -161,7 +167,7 @@ pub(crate) fn record(ticket: u64, place: Place) -> Record {
         slot.place
             .store(std::ptr::from_ref(place).cast_mut(), Ordering::Release);
         slot.ticket.store(ticket, Ordering::Release);
-        Record(u64::from(index))
+        Some(Record(u64::from(index)))
     })
 }
 
@@ -368,7 +374,7 @@ impl Slab {
         let slot = &self.slots[index];
         let ticket = slot.ticket.load(Ordering::Acquire);
         let place = slot.place.load(Ordering::Acquire);
-        let since = self.since[index].load(Ordering::Relaxed);
+        let since = self.since[index].load(Ordering::Acquire);
         if ticket == 0 || slot.ticket.load(Ordering::Acquire) != ticket {
             return None;
         }

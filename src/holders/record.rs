@@ -4,7 +4,7 @@ use super::SLOTS;
 
 /// Set in the keys of owned guards.
 pub(super) const OWNED: u64 = 1 << 63;
-/// Set in the records of guards whose release is not the fast one.
+/// Set in the records of guards in a slot whose release is not the fast one.
 const MARKED: u64 = 1 << 62;
 /// Set in the records of borrowed guards that were admitted under the lock.
 const STAYS: u64 = 1 << 61;

@@ -1,6 +1,7 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
 use super::Inner;
+use super::cover::holder_falls;
 use super::group::Foreseen;
 use super::judge::{Demand, Verdict, full};
 use super::locked::Locked;
@@ -119,6 +120,9 @@ impl Inner {
                 let holds = demand.from.is_some() || holders::thread_holds();
                 if disturbed && holds {
                     self.break_circles(&mut core);
+                    if holder_falls(&core) {
+                        self.settle(&mut core);
+                    }
                     // Policies were asked again, and may have released something.
                     self.revisit(&mut core);
                 }

@@ -157,13 +157,21 @@ fn raises_nothing(core: &Locked<'_>, ticket: &Ticket) -> bool {
     !ticket.kind().is_driving() && !core.busy && !core.epoch.ready && !driven()
 }
 
-/// Whether a shrink may be due since another policy speaks for the group: a session must decide.
+/// Whether a shrink may be due since another policy speaks for the ticket's group.
 fn falls(core: &Locked<'_>, ticket: &Ticket) -> bool {
     let index = ticket.group().index;
-    let published = core.standing.filter(|it| it.holder == Some(index));
+    core.standing.is_some_and(|it| it.holder == Some(index)) && holder_falls(core)
+}
+
+/// Whether a shrink may be due since another policy speaks for the group that calls for the most: a session must
+/// decide. One that runs does.
+pub(super) fn holder_falls(core: &Locked<'_>) -> bool {
+    let published = core.standing.filter(|_| !core.busy);
     published.is_some_and(|published| {
-        let state = core.group(index);
-        let limit = state.limit(state.shared.load(), core.epoch.baseline);
-        Some(limit) <= published.shrink_to
+        published.holder.is_some_and(|index| {
+            let state = core.group(index);
+            let limit = state.limit(state.shared.load(), core.epoch.baseline);
+            Some(limit) <= published.shrink_to
+        })
     })
 }

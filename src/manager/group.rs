@@ -36,7 +36,7 @@ pub(crate) struct Group {
 pub(crate) struct Reads {
     /// One more than the largest sum that may be admitted without the lock; 0 is closed.
     pub(crate) admit: AtomicU64,
-    /// One more than the largest basis that the limit covers; 0 is closed. The basis is the
+    /// One more than the largest basis that the limit covers and the word can hold; 0 is closed. The basis is the
     /// group's sum, or for Max and Peak the guard's own size.
     pub(crate) cover: AtomicU64,
     /// The word below which what a release leaves may allow a shrink. `u64::MAX` where each release must look further:

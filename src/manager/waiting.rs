@@ -10,6 +10,7 @@
 
 use super::Inner;
 use super::admission::Patience;
+use super::cover::holder_falls;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
@@ -236,7 +237,8 @@ impl Inner {
         // The one behind may fit where this one did not. It settles its own limit when it wakes, unless it is covered.
         let waiting = core.waiters();
         self.pump(&mut core, ticket.group().index);
-        if core.waiters() < waiting && core.uncovered.is_empty() && core.routes_closed(self) {
+        let admitted = core.waiters() < waiting && core.uncovered.is_empty();
+        if admitted && (core.routes_closed(self) || holder_falls(&core)) {
             self.settle(&mut core);
         }
         self.revisit(&mut core);

@@ -54,13 +54,29 @@ impl Ticket {
         if admit == 0 {
             return Err(Fast::Closed);
         }
-        let record = holders::record(self.id, place);
+        let Some(record) = holders::record_in_slot(self.id, place) else {
+            return self.enter_then_record(admit, place);
+        };
         match self.enter_below(admit) {
             Fast::Admitted(word) => Ok(Raw::fast(word, record)),
             other => {
                 holders::forget(record);
                 Err(other)
             }
+        }
+    }
+
+    /// [`enter`](Self::enter) where no slot is free: a refusal should cost neither a lock nor memory.
+    #[cold]
+    #[inline(never)]
+    fn enter_then_record(
+        &self,
+        admit: u64,
+        place: &'static Location<'static>,
+    ) -> Result<Raw, Fast> {
+        match self.enter_below(admit) {
+            Fast::Admitted(word) => Ok(Raw::fast(word, holders::record(self.id, place))),
+            other => Err(other),
         }
     }
 

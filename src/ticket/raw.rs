@@ -254,7 +254,7 @@ impl Raw {
 
     /// Whether it counts among what stays.
     fn stays(&self) -> bool {
-        self.record.stays() || !self.record.is_bound()
+        stays(self.record)
     }
 
     fn take_resized(&mut self) -> Option<Ticket> {
@@ -277,22 +277,12 @@ impl Raw {
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
-        let stays = self.stays();
-        if stays {
-            from.stay_no_more();
-        }
-        let grows = !self.record.is_bound() && bytes > from.bytes();
-        if grows {
-            holders::note_growing(self.record, true);
-        }
+        let mut resizing = Resizing::begin(from, &to, self.record);
         let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
-        if grows {
-            holders::note_growing(self.record, false);
+        if resized.is_ok() {
+            resizing.held = &to;
         }
-        if stays {
-            let now = if resized.is_ok() { &to } else { from };
-            now.stay();
-        }
+        drop(resizing);
         let admission = resized?;
         holders::rename(self.record, to.id());
         let extra = self.extra();
@@ -333,5 +323,47 @@ impl Raw {
         let kind = EventKind::ReleaseFailed(reason.clone());
         manager.emit(&mut manager.lock(), kind, Some(ticket), |_| {});
         Some(Error::Release { reason })
+    }
+}
+
+/// Whether a guard counts among what [stays](crate::manager::group::Group::staying).
+fn stays(record: Record) -> bool {
+    record.stays() || !record.is_bound()
+}
+
+/// A guard while it changes its size: it stays for nobody, and a growing one is in its thread's hands. Undone when
+/// dropped, in unwinding too.
+struct Resizing<'a> {
+    /// What the guard has when this is over.
+    held: &'a Ticket,
+    record: Record,
+    grows: bool,
+}
+
+impl<'a> Resizing<'a> {
+    fn begin(from: &'a Ticket, to: &Ticket, record: Record) -> Self {
+        if stays(record) {
+            from.stay_no_more();
+        }
+        let grows = !record.is_bound() && to.bytes() > from.bytes();
+        if grows {
+            holders::note_growing(record, true);
+        }
+        Self {
+            held: from,
+            record,
+            grows,
+        }
+    }
+}
+
+impl Drop for Resizing<'_> {
+    fn drop(&mut self) {
+        if self.grows {
+            holders::note_growing(self.record, false);
+        }
+        if stays(self.record) {
+            self.held.stay();
+        }
     }
 }

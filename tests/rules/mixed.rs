@@ -1,7 +1,7 @@
 //! Policies of different kinds that share an id, and so a group.
 
-use crate::support::{Custom, Rig, eager, quiet};
-use mlx_wired::{BudgetPolicy, Error, MaxPolicy, PolicyId, SumPolicy};
+use crate::support::{Custom, Rig, SECOND, eager, queued, quiet};
+use mlx_wired::{BudgetPolicy, Error, MaxPolicy, PolicyId, SumPolicy, Wait};
 
 #[test]
 fn r1_a_custom_policy_and_a_built_in_one_of_one_name_are_two_groups() -> Result<(), Error> {
@@ -113,4 +113,26 @@ fn r8_a_newer_policy_that_calls_for_less_lowers_the_limit() -> Result<(), Error>
         rig.finish()?;
     }
     Ok(())
+}
+
+#[test]
+fn r8_a_newer_policy_that_gets_in_by_a_timeout_lowers_the_limit() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let ticket = |base, bytes| {
+        let policy = BudgetPolicy::new(base)
+            .with_cap(100)
+            .with_id(PolicyId::named("two bases"));
+        rig.manager.ticket(&policy, bytes)
+    };
+    let first = ticket(50, 10).acquire_owned()?;
+    assert_eq!(rig.limit(), 60);
+    let wait = Wait::new().timeout(SECOND);
+    let head = queued(&rig.manager, &ticket(50, 50), wait);
+    let next = queued(&rig.manager, &ticket(0, 10), Wait::new());
+    rig.clock.advance(2 * SECOND);
+    assert!(head.result().is_err_and(|error| error.is_timeout()));
+    let second = next.result()?;
+    assert_eq!(rig.limit(), 20);
+    drop((first, second));
+    rig.finish()
 }

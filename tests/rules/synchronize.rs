@@ -258,3 +258,21 @@ fn r12_a_backend_that_does_not_synchronise_is_not_asked_to() -> Result<(), Error
     assert_eq!(rig.backend.synchronizations().len(), 0);
     rig.finish()
 }
+
+#[test]
+fn r12_who_has_left_keeps_nobody_from_synchronising() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 4);
+    let first = ticket.acquire()?;
+    let mut owned = ticket.acquire_owned()?;
+    let (one, last) = (ticket.acquire()?, ticket.acquire()?);
+    drop(first);
+    owned.resize(2)?;
+    owned.resize(8)?;
+    drop(one);
+    drop(owned);
+    assert_eq!(synchronized(&rig), 0);
+    drop(last);
+    assert_eq!(synchronized(&rig), 1);
+    rig.finish()
+}
