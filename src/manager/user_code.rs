@@ -43,7 +43,7 @@ impl Drop for Inside {
 
 /// Whether this thread is inside a call that the manager at `address` made.
 pub(crate) fn is_inside(address: usize) -> bool {
-    if DEPTH.try_with(Cell::get) == Ok(0) {
+    if DEPTH.try_with(Cell::get).is_ok_and(|depth| depth == 0) {
         return false;
     }
     let inside = INSIDE.try_with(|inside| inside.borrow().contains(&address));
