@@ -2,6 +2,7 @@
 
 mod fast;
 mod guard;
+mod locked;
 mod raw;
 mod wait;
 
