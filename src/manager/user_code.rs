@@ -20,25 +20,27 @@ struct Inside;
 
 impl Inside {
     fn enter(address: usize) -> Self {
-        let marked = INSIDE.try_with(|inside| {
-            let mut inside = inside.borrow_mut();
-            inside.push(address);
-            inside.len()
-        });
-        let _gone = DEPTH.try_with(|depth| depth.set(marked.unwrap_or(0)));
+        mark(|inside| inside.push(address));
         Self
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let left = INSIDE.try_with(|inside| {
-            let mut inside = inside.borrow_mut();
+        mark(|inside| {
             inside.pop();
-            inside.len()
         });
-        let _gone = DEPTH.try_with(|depth| depth.set(left.unwrap_or(0)));
     }
+}
+
+/// Changes what this thread is inside of, and how many they are.
+fn mark(change: impl FnOnce(&mut Vec<usize>)) {
+    let depth = INSIDE.try_with(|inside| {
+        let mut inside = inside.borrow_mut();
+        change(&mut inside);
+        inside.len()
+    });
+    let _gone = DEPTH.try_with(|all| all.set(depth.unwrap_or(0)));
 }
 
 /// Whether this thread is inside a call that the manager at `address` made.
