@@ -90,25 +90,22 @@ impl Word {
     /// The word with `demand` added, if nobody waits and its sum stays below `admit`.
     #[inline(always)]
     pub(crate) const fn joined(self, demand: u64, admit: u64) -> Option<Self> {
-        // Fields with free spare bits cannot carry into each other, so one test does for all four of them.
-        let next = Self(self.0.wrapping_add(demand));
-        if (self.0 | next.0) & (OVERFLOW | WAITERS_BIT) == 0 && next.sum() < admit {
-            Some(next)
-        } else {
-            None
+        match self.checked_add(demand) {
+            Some(next) if !next.has_waiters() && next.sum() < admit => Some(next),
+            _ => None,
         }
     }
 
     /// The word with `demand` added, or `None` if a field would go over its maximum.
+    #[inline(always)]
     pub(crate) const fn checked_add(self, demand: u64) -> Option<Self> {
-        let sum = self.sum() + Self(demand).sum();
-        if self.overflows()
-            || sum > MAX_SUM
-            || self.driving() + Self(demand).driving() > MAX_DRIVING
-        {
-            return None;
+        // Fields with free spare bits cannot carry into each other, so one test does for all four of them.
+        let next = Self(self.0.wrapping_add(demand));
+        if Self(self.0 | next.0).overflows() {
+            None
+        } else {
+            Some(next)
         }
-        Some(Self(self.0 + demand))
     }
 }
 
