@@ -235,10 +235,11 @@ impl Inner {
             event.place = Some(waiter.place);
         });
         // The one behind may fit where this one did not. It settles its own limit when it wakes, unless it is covered.
-        let waiting = core.waiters();
-        self.pump(&mut core, ticket.group().index);
-        let admitted = core.waiters() < waiting && core.uncovered.is_empty();
-        if admitted && (core.routes_closed(self) || holder_falls(&core)) {
+        let admitted = self.pump(&mut core, ticket.group().index);
+        if admitted
+            && core.uncovered.is_empty()
+            && (core.routes_closed(self) || holder_falls(&core))
+        {
             self.settle(&mut core);
         }
         self.revisit(&mut core);
@@ -278,15 +279,17 @@ impl Inner {
             .is_some_and(|(key, _)| key & NEW == 0)
     }
 
-    /// Admits from the head of the line while it may be admitted. The caller holds no judge.
+    /// Admits from the head of the line while it may be admitted, and tells whether it admitted anybody. The caller
+    /// holds no judge.
     ///
     /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless somebody
     /// whom they would pass has been passed often enough.
-    pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) {
+    pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let allowed = core.config.overtaking;
         // Under the manager's lock.
         let exhausted = |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
         let mut passed: Vec<Arc<Waiter>> = Vec::new();
+        let mut admitted = false;
         let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
@@ -325,6 +328,7 @@ impl Inner {
             self.clear_flag(core, group.index);
             let outcome = outcome.map(|word| self.grant(core, key, &waiter, word));
             if outcome.is_ok() {
+                admitted = true;
                 for waiter in &passed {
                     // Under the manager's lock.
                     waiter.overtaken.fetch_add(1, Ordering::Relaxed);
@@ -343,6 +347,7 @@ impl Inner {
             // Who might have overtaken is behind a head now, which may be waiting for it.
             self.break_circles(core);
         }
+        admitted
     }
 
     /// What a waiter gets whose demand was counted just now.
