@@ -53,22 +53,29 @@ fn custom() {
     explore(Size::Two, || two_leave("b", Form::Custom(20), [4, 4]));
 }
 
-/// The group that calls for the most is another one afterwards.
+/// The group that calls for the most is another one afterwards, and that shrinks.
+fn the_holder_changes(form: Form) {
+    let world = World::new(by_half());
+    let stays = world.active("a", form, 2).acquire_owned().unwrap();
+    let one = world.active("b", Form::Sum, 12).acquire_owned().unwrap();
+    let other = world.active("a", form, 9).acquire_owned().unwrap();
+    world.open();
+    let releasing = spawn(move || drop(one));
+    drop(other);
+    releasing.join();
+    world.assert_exact();
+    drop(stays);
+    world.finish();
+}
+
 #[test]
-fn the_holder_changes() {
-    explore(Size::Two, || {
-        let world = World::new(by_half());
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-        let one = world.active("b", Form::Sum, 10).acquire_owned().unwrap();
-        let other = world.active("c", Form::Sum, 9).acquire_owned().unwrap();
-        world.open();
-        let releasing = spawn(move || drop(one));
-        drop(other);
-        releasing.join();
-        world.assert_exact();
-        drop(stays);
-        world.finish();
-    });
+fn the_holder_changes_sum() {
+    explore(Size::Two, || the_holder_changes(Form::Sum));
+}
+
+#[test]
+fn the_holder_changes_max() {
+    explore(Size::Two, || the_holder_changes(Form::Max));
 }
 
 /// One of the same size comes while the last of its size goes.
