@@ -82,9 +82,12 @@ impl<'a> Sizes<'a> {
 /// Its methods should be pure and quick: while `can_admit` runs, whoever wants into or out of the same
 /// group waits, and while `limit` runs, whoever needs a change of the limit. They run on any thread
 /// that acquires or releases. Acquiring from inside one returns
-/// [`Error::Reentrant`]. A panic in `can_admit` becomes the acquirer's
-/// [`Error::PolicyPanicked`]; after a panic in `limit` the group
-/// counts as baseline + sum, and an event says so.
+/// [`Error::Reentrant`]. A panic in `can_admit` becomes the
+/// [`Error::PolicyPanicked`] of the acquire or wait that it was asked about; after a panic in `limit`
+/// the group counts as baseline + sum, and an event says so.
+///
+/// `can_admit` is asked about a wait again whenever something was released, and whenever a thread that holds guards
+/// would wait: then with what would be left of the group's guards if others released theirs.
 ///
 /// Values computed from a demand should saturate. `limit` should not fall when a guard is added.
 ///

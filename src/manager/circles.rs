@@ -10,8 +10,11 @@
 //! A circle may also close while everybody waits already: overtaking is used up, or a policy holds less than it did.
 //! Then the circle is broken at the first in line whose own guards are part of it. And it may close while a newcomer
 //! looks for it, since policies are asked without the lock: so whoever was disturbed looks again once it is in line.
+//!
+//! A policy that panics when it is asked here ends the wait that it was asked about.
 
 use super::Inner;
+use super::group::Group;
 use super::judge::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
@@ -31,6 +34,9 @@ struct Waits {
     holders: Vec<Holder>,
 }
 
+/// A wait whose policy panicked, its key, and the error for it.
+struct Panicked(u64, Arc<Waiter>, Error);
+
 impl Inner {
     /// Refuses a demand whose wait would close a circle.
     pub(super) fn check_circle(
@@ -46,7 +52,16 @@ impl Inner {
         let own = newcomer.thread;
         loop {
             let waits = self.waits(core, Some((key, newcomer)));
-            let stuck = self.stuck_threads(core, &waits, Some(own), None);
+            let stuck = match self.stuck_threads(core, &waits, Some(own), None) {
+                Ok(stuck) => stuck,
+                Err(Panicked(whose, _, error)) if whose == key => return Err(error),
+                Err(panicked) => {
+                    let group = self.refuse(core, panicked);
+                    // The caller holds a judge: those behind are examined after it.
+                    core.revisit.extend(group);
+                    continue;
+                }
+            };
             if !stuck.contains(&own) {
                 return Ok(());
             }
@@ -62,19 +77,36 @@ impl Inner {
         while core.waiters() > 0 {
             let waits = self.waits(core, None);
             let stuck = self.stuck_threads(core, &waits, None, None);
-            let found = self.first_in_circle(core, &waits, &stuck);
-            if !self.stands(core, &waits, None) {
-                continue;
-            }
-            let Some((key, waiter)) = found else { return };
-            let (key, waiter) = (*key, Arc::clone(waiter));
-            let group = waiter.ticket.group().clone();
-            core.group_mut(group.index).queue.remove(&key);
-            let error = self.would_deadlock(core, &waiter, waits, &stuck);
-            self.resolve(core, &waiter, Err(error));
+            let found = stuck.and_then(|stuck| {
+                let first = self.first_in_circle(core, &waits, &stuck)?;
+                Ok(first.map(|(key, waiter)| (*key, Arc::clone(waiter), stuck)))
+            });
+            let group = match found {
+                Err(panicked) => self.refuse(core, panicked),
+                Ok(_) if !self.stands(core, &waits, None) => None,
+                Ok(None) => return,
+                Ok(Some((key, waiter, stuck))) => {
+                    let group = waiter.ticket.group().clone();
+                    core.group_mut(group.index).queue.remove(&key);
+                    let error = self.would_deadlock(core, &waiter, waits, &stuck);
+                    self.resolve(core, &waiter, Err(error));
+                    Some(group)
+                }
+            };
             // Those behind it may fit.
-            self.pump(core, group.index);
+            if let Some(group) = group {
+                self.pump(core, group.index);
+            }
         }
+    }
+
+    /// Ends a wait whose policy panicked, unless it is over already. Returns the group whose queue it was in.
+    fn refuse(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
+        let Panicked(key, waiter, error) = panicked;
+        let group = waiter.ticket.group();
+        core.group_mut(group.index).queue.remove(&key)?;
+        self.resolve(core, &waiter, Err(error));
+        Some(group.clone())
     }
 
     /// The first in line that would be admitted were its own guards released, since it waits for itself. Where more than
@@ -84,7 +116,7 @@ impl Inner {
         core: &mut Locked<'_>,
         waits: &'a Waits,
         stuck: &HashSet<ThreadId>,
-    ) -> Option<&'a (u64, Arc<Waiter>)> {
+    ) -> Result<Option<&'a (u64, Arc<Waiter>)>, Panicked> {
         let held = |thread| {
             let own = waits.holders.iter().filter(|h| h.thread == thread);
             own.map(|holder| holder.bytes).reduce(u64::saturating_add)
@@ -94,13 +126,14 @@ impl Inner {
             .iter()
             .filter(|(_, waiter)| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
             .collect();
-        let for_itself = holding.iter().find(|(_, waiter)| {
-            let own = waiter.thread;
-            let others = self.stuck_threads(core, waits, None, Some(own));
-            !others.contains(&own)
-        });
-        let most = || holding.iter().max_by_key(|(_, w)| held(w.thread));
-        for_itself.or_else(most).copied()
+        for found in &holding {
+            let own = found.1.thread;
+            let others = self.stuck_threads(core, waits, None, Some(own))?;
+            if !others.contains(&own) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(holding.into_iter().max_by_key(|(_, w)| held(w.thread)))
     }
 
     /// The present waits, and those that would be with the newcomer.
@@ -136,14 +169,14 @@ impl Inner {
         waits: &Waits,
         own: Option<ThreadId>,
         released: Option<ThreadId>,
-    ) -> HashSet<ThreadId> {
+    ) -> Result<HashSet<ThreadId>, Panicked> {
         // By group; with a budget over all groups there is one line.
-        let mut lines: BTreeMap<Option<usize>, Vec<&Waiter>> = BTreeMap::new();
+        let mut lines: BTreeMap<Option<usize>, Vec<&(u64, Arc<Waiter>)>> = BTreeMap::new();
         let mut stuck = HashSet::new();
-        for (_, waiter) in &waits.waiters {
+        for place @ (_, waiter) in &waits.waiters {
             let index = waiter.ticket.group().index;
             let line = core.config.budget.is_none().then_some(index);
-            lines.entry(line).or_default().push(waiter);
+            lines.entry(line).or_default().push(place);
             if own == Some(waiter.thread) || !waiter.may_give_up {
                 stuck.insert(waiter.thread);
             }
@@ -157,8 +190,12 @@ impl Inner {
                 .collect();
             for line in lines.values_mut() {
                 for place in 0..line.len() {
-                    let waiter = line[place];
-                    if !stuck.contains(&waiter.thread) || self.can_free(core, waiter, &held) {
+                    let (key, waiter) = line[place];
+                    let frees = !stuck.contains(&waiter.thread)
+                        || self
+                            .can_free(core, waiter, &held)
+                            .map_err(|error| Panicked(*key, waiter.clone(), error))?;
+                    if frees {
                         stuck.remove(&waiter.thread);
                         line.remove(place);
                         continue 'reduce;
@@ -169,12 +206,17 @@ impl Inner {
                     }
                 }
             }
-            return stuck;
+            return Ok(stuck);
         }
     }
 
     /// Whether a waiter could be admitted if only these were held.
-    fn can_free(&self, core: &mut Locked<'_>, waiter: &Waiter, held: &[&Holder]) -> bool {
+    fn can_free(
+        &self,
+        core: &mut Locked<'_>,
+        waiter: &Waiter,
+        held: &[&Holder],
+    ) -> Result<bool, Error> {
         let mut held = held.to_vec();
         // A growing guard asks for its new size in place of what it holds.
         if let Some(from) = &waiter.from
@@ -188,12 +230,13 @@ impl Inner {
         let total = held.iter().fold(0, sum);
         let budget = core.config.budget.unwrap_or(u64::MAX);
         if total.saturating_add(waiter.ticket.bytes()) > budget {
-            return false;
+            return Ok(false);
         }
         let group = waiter.ticket.group().index;
         let in_group = held.iter().filter(|holder| holder.group == group);
         let mut live = Live::of(in_group.map(|holder| holder.bytes).collect());
-        !self.are_in_the_way(core, &waiter.ticket, &mut live, total)
+        let waits = self.are_in_the_way(core, &waiter.ticket, &mut live, total)?;
+        Ok(!waits)
     }
 
     fn would_deadlock(

@@ -179,23 +179,23 @@ impl Inner {
     }
 
     /// Whether a demand would have to wait for these guards of its group, with so many bytes live in all groups. A
-    /// custom policy that would refuse it even alone does so for a reason outside, which may pass.
+    /// custom policy that would refuse it even alone does so for a reason outside, which may pass. A panic is an error.
     pub(super) fn are_in_the_way(
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
         live: &mut Live,
         total_live: u64,
-    ) -> bool {
+    ) -> Result<bool, Error> {
         if core.mode == WireMode::Off {
-            return false;
+            return Ok(false);
         }
         if !ticket.group().custom {
-            return self.judge_formula(core, ticket, live.sum) == Verdict::Wait;
+            return Ok(self.judge_formula(core, ticket, live.sum) == Verdict::Wait);
         }
         if live.count == 0 && total_live == 0 {
             // Asked the same twice, a policy may change its mind between.
-            return false;
+            return Ok(false);
         }
         let alone = Context {
             total_live: 0,
@@ -207,12 +207,13 @@ impl Inner {
             ..alone.clone()
         };
         let max = live.largest();
-        let mut admits = |context, live: &mut Live, max| {
+        let mut waits = |context, live: &mut Live, max| {
             let answer = self.ask(core, ticket, context, live, max, false);
-            // A policy that panics here is asked again at admission, where it is told of: until then it may admit.
-            !matches!(answer, Ok((Verdict::Wait, _)))
+            answer
+                .map(|(verdict, _)| verdict == Verdict::Wait)
+                .map_err(|message| self.policy_panicked(core, ticket, message))
         };
-        !admits(context, live, max) && admits(alone, &mut Live::of(Vec::new()), 0)
+        Ok(waits(context, live, max)? && !waits(alone, &mut Live::of(Vec::new()), 0)?)
     }
 
     fn judge_formula(&self, core: &Locked<'_>, ticket: &Ticket, others: u64) -> Verdict {

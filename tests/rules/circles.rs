@@ -295,32 +295,6 @@ fn r19_custom_policies_are_asked_about_what_would_be_left() -> Result<(), Error>
 }
 
 #[test]
-fn r19_a_panic_in_anothers_policy_is_no_circle() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let armed = Arc::new(AtomicBool::new(false));
-    let arm = armed.clone();
-    let policy = Custom::new()
-        .admits(move |_, live, _| {
-            assert!(!arm.load(Ordering::SeqCst), "armed");
-            live.count == 0
-        })
-        .ever(|_, _| true);
-    let theirs = rig.manager.ticket(&policy, 10);
-    let ours = rig.manager.ticket(&SumPolicy::capped(10), 10);
-    let unrelated = rig.manager.ticket(&SumPolicy::capped(20), 20);
-    let held = theirs.acquire_owned()?;
-    let first = Worker::holding(&rig.manager, &ours).waits(&theirs, Wait::new());
-    let second = Worker::holding(&rig.manager, &unrelated);
-    armed.store(true, Ordering::SeqCst);
-    // Whether the first is stuck, only its policy knows.
-    let second = second.waits(&ours, Wait::new());
-    armed.store(false, Ordering::SeqCst);
-    drop(held);
-    assert_eq!((first.result(), second.result()), (Ok(10), Ok(10)));
-    rig.finish()
-}
-
-#[test]
 fn r19_a_circle_that_a_poke_closes_is_broken() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let capacity = Arc::new(AtomicU64::new(100));

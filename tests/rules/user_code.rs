@@ -1,10 +1,12 @@
 //! R22: policies, backends and hooks that panic or call back.
 
 use crate::support::{
-    Brake, Custom, Pending, Rig, SECOND, acquiring, assert_alive, eager, kinds, next, queued, quiet,
+    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, assert_alive, eager, kinds, next,
+    queued, quiet,
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -58,6 +60,84 @@ fn r22_a_panic_about_a_waiter_is_its_own_and_the_next_is_examined() -> Result<()
     drop(guard);
     assert_panicked(unlucky.result().err(), "unlucky");
     drop(lucky.result()?);
+    assert_alive(&rig);
+    rig.finish()
+}
+
+#[test]
+fn r22_a_panic_while_a_circle_is_looked_for_ends_the_wait_that_it_is_about() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let armed = Arc::new(AtomicBool::new(false));
+    let arm = armed.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, _| {
+            assert!(!arm.load(Ordering::SeqCst), "armed");
+            live.count == 0
+        })
+        .ever(|_, _| true);
+    let theirs = rig.manager.ticket(&policy, 10);
+    let ours = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let unrelated = rig.manager.ticket(&SumPolicy::capped(20), 20);
+    let held = theirs.acquire_owned()?;
+    let first = Worker::holding(&rig.manager, &ours).waits(&theirs, Wait::new());
+    let second = Worker::holding(&rig.manager, &unrelated);
+    armed.store(true, Ordering::SeqCst);
+    // Whether the first is stuck, only its policy knows.
+    let second = second.wants(&ours, Wait::new());
+    assert_panicked(first.result().err(), "armed");
+    assert_eq!(second.result(), Ok(10));
+    assert!(kinds(&events).contains(&EventKind::PolicyPanicked("armed".into())));
+    armed.store(false, Ordering::SeqCst);
+    drop(held);
+    assert_alive(&rig);
+    rig.finish()
+}
+
+/// It is asked whether the wait would close a circle, after it was asked whether there is room.
+#[test]
+fn r22_a_panic_about_a_newcomers_circle_is_its_error() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let asked = Arc::new(AtomicU64::new(0));
+    let counts = asked.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, _| {
+            let before = counts.fetch_add(1, Ordering::SeqCst);
+            assert!(before != 2, "the third time");
+            live.count == 0
+        })
+        .ever(|_, _| true);
+    let ticket = rig.manager.ticket(&policy, 10);
+    let held = ticket.acquire()?;
+    assert_panicked(ticket.acquire().err(), "the third time");
+    assert!(rig.manager.waiting().is_empty());
+    drop(held);
+    assert_alive(&rig);
+    rig.finish()
+}
+
+/// A circle that closes among those who wait already: whose policy panics is out, the others go on.
+#[test]
+fn r22_a_panic_about_a_circle_of_waiters_ends_that_wait() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let capacity = Arc::new(AtomicU64::new(100));
+    let now = capacity.clone();
+    let policy = Custom::new()
+        .admits(move |_, live, new| {
+            let capacity = now.load(Ordering::SeqCst);
+            // Not when it is asked about the head of the queue as things are, but about less.
+            assert!(capacity > 90 || live.sum == 60, "cannot tell");
+            live.sum + new <= capacity
+        })
+        .ever(|_, _| true);
+    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let other = ticket(20).acquire_owned()?;
+    let waits = Worker::holding(&rig.manager, &ticket(40)).waits(&ticket(60), Wait::new());
+    capacity.store(90, Ordering::SeqCst);
+    rig.manager.poke()?;
+    assert_panicked(waits.result().err(), "cannot tell");
+    capacity.store(100, Ordering::SeqCst);
+    drop(other);
     assert_alive(&rig);
     rig.finish()
 }
