@@ -1,6 +1,7 @@
 //! Time, replaceable in tests.
 
 use crate::sync::{Mutex, Parker, Unparker};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,8 +95,10 @@ pub struct FakeClock(Arc<Mutex<FakeTime>>);
 #[derive(Debug)]
 struct FakeTime {
     now: Instant,
-    /// Whoever sleeps until a deadline, with that deadline.
-    sleepers: Vec<(Instant, Waker)>,
+    /// How often somebody has slept.
+    sleeps: u64,
+    /// Whoever sleeps until a deadline, by that deadline and the number of the sleep.
+    sleepers: BTreeMap<(Instant, u64), Waker>,
 }
 
 impl FakeClock {
@@ -104,7 +107,8 @@ impl FakeClock {
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(FakeTime {
             now: Instant::now(),
-            sleepers: Vec::new(),
+            sleeps: 0,
+            sleepers: BTreeMap::new(),
         })))
     }
 
@@ -117,13 +121,11 @@ impl FakeClock {
         let due = {
             let mut time = self.0.lock();
             time.now += by;
-            let now = time.now;
-            let (due, later) = time.sleepers.drain(..).partition(|(at, _)| *at <= now);
-            time.sleepers = later;
-            due
+            let last = (time.now, u64::MAX);
+            let later = time.sleepers.split_off(&last);
+            std::mem::replace(&mut time.sleepers, later)
         };
-        let due: Vec<(Instant, Waker)> = due;
-        for (_, waker) in due {
+        for waker in due.into_values() {
             waker.wake();
         }
     }
@@ -141,13 +143,21 @@ impl Clock for FakeClock {
     }
 
     fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        if let Some(deadline) = deadline {
+        let Some(deadline) = deadline else {
+            return sleeper.park();
+        };
+        let key = {
             let mut time = self.0.lock();
             if time.now >= deadline {
                 return;
             }
-            time.sleepers.push((deadline, sleeper.waker()));
-        }
+            time.sleeps += 1;
+            let key = (deadline, time.sleeps);
+            time.sleepers.insert(key, sleeper.waker());
+            key
+        };
         sleeper.park();
+        // It may have been woken before its deadline.
+        self.0.lock().sleepers.remove(&key);
     }
 }
