@@ -17,6 +17,7 @@ mod holders;
 mod hysteresis;
 mod limit;
 mod linger;
+mod lock_free;
 mod mixed;
 mod overtaking;
 mod ownership;

@@ -251,7 +251,7 @@ pub(crate) fn assert_alive(rig: &Rig) {
 }
 
 /// Waits inside a policy until the test lets it go on; after that it stops nobody.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Brake(Arc<(AtomicBool, AtomicBool)>);
 
 impl Brake {

@@ -1,0 +1,109 @@
+//! R5: a guard that changes no limit takes no lock.
+
+use crate::support::{Brake, GIB, Pending, acquiring, quiet};
+use mlx_wired::clock::{Clock, FakeClock, Sleeper};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{
+    BudgetPolicy, Error, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy,
+    SumPolicy, Wait,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// A clock that stops whoever asks for the time next.
+#[derive(Debug, Clone, Default)]
+struct Stopping {
+    time: FakeClock,
+    armed: Arc<AtomicBool>,
+    brake: Brake,
+}
+
+impl Clock for Stopping {
+    fn now(&self) -> Instant {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.brake.stop();
+        }
+        self.time.now()
+    }
+
+    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
+        self.time.park(sleeper, deadline);
+    }
+}
+
+/// Runs `work` on a thread of its own. Once that calls its second argument, and until it returns, somebody else holds the
+/// manager's lock: a thread that enters a queue asks for the time under it. The guard that `work` returns is released
+/// later.
+fn locked_out(
+    work: impl FnOnce(&Manager, &dyn Fn()) -> Result<OwnedGuard, Error> + Send + 'static,
+) -> Result<(), Error> {
+    let clock = Stopping::default();
+    let backend = RecordingBackend::metal().build();
+    let manager = Manager::builder()
+        .backend(backend.clone())
+        .clock(clock.clone())
+        .config(quiet().shrink_threshold_ratio(0.5))
+        .build()?;
+    let full = manager.ticket(&SumPolicy::capped(10), 10);
+    let fills = full.acquire_owned()?;
+    let (brake, all) = (clock.brake.clone(), manager.clone());
+    let worker = Pending::spawn(move || {
+        work(&all, &|| {
+            clock.armed.store(true, Ordering::SeqCst);
+            let _waits = acquiring(&full, Wait::new());
+            clock.brake.wait_stopped();
+        })
+    });
+    let stays = worker.result();
+    brake.release();
+    drop((stays?, fills));
+    manager.close();
+    backend.assert_rules();
+    Ok(())
+}
+
+/// Guards of `bytes` come and go beside one of `stays` that lives on.
+fn come_and_go(policy: impl Policy + Clone, stays: u64, bytes: u64) -> Result<(), Error> {
+    locked_out(move |manager, lock| {
+        let stays = manager.ticket(&policy, stays).acquire_owned()?;
+        let ticket = manager.ticket(&policy, bytes);
+        let other = manager.ticket(&policy, bytes / 2);
+        // The limit rises, and the thread gets a place for what it holds.
+        drop((ticket.acquire()?, other.acquire()?));
+        manager.maintain();
+        lock();
+        for _ in 0..2 {
+            drop(ticket.acquire()?);
+            drop((ticket.acquire()?, other.try_acquire()?));
+            let (first, second) = (other.acquire()?, ticket.acquire()?);
+            drop(first);
+            drop(second);
+            drop(ticket.acquire_owned()?);
+        }
+        Ok(stays)
+    })
+}
+
+#[test]
+fn r5_a_guard_that_changes_no_limit_takes_no_lock() -> Result<(), Error> {
+    come_and_go(SumPolicy::uncapped(), 20 << 20, 4 << 20)?;
+    come_and_go(SumPolicy::capped(40 << 20), 20 << 20, 4 << 20)?;
+    come_and_go(MaxPolicy::new(), 20 << 20, 4 << 20)?;
+    come_and_go(PeakPolicy, 20 << 20, 4 << 20)?;
+    come_and_go(FixedPolicy::new(20 << 20), 20 << 20, 4 << 20)?;
+    come_and_go(
+        BudgetPolicy::new(1 << 20).with_cap(40 << 20),
+        20 << 20,
+        4 << 20,
+    )
+}
+
+/// Demands that are too large to be added before they are judged.
+#[test]
+fn r5_a_large_guard_that_changes_no_limit_takes_no_lock() -> Result<(), Error> {
+    come_and_go(SumPolicy::uncapped(), 20 * GIB, 5 * GIB)?;
+    come_and_go(SumPolicy::capped(40 * GIB), 20 * GIB, 5 * GIB)?;
+    come_and_go(MaxPolicy::new(), 20 * GIB, 5 * GIB)?;
+    come_and_go(FixedPolicy::new(20 * GIB), 20 * GIB, 5 * GIB)
+}
