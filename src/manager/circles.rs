@@ -163,7 +163,27 @@ impl Inner {
 
     /// The threads that no release by others can free. `own` counts as one that does not give up; what `released`
     /// holds counts as released.
+    ///
+    /// A policy that goes by something outside may change its mind between two questions. Asked about everything twice,
+    /// its answers are of one mind at least once.
     fn stuck_threads(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &Waits,
+        own: Option<ThreadId>,
+        released: Option<ThreadId>,
+    ) -> Result<HashSet<ThreadId>, Panicked> {
+        let mut stuck = self.reduce(core, waits, own, released)?;
+        let asks = |(_, waiter): &(u64, Arc<Waiter>)| waiter.ticket.group().custom;
+        if !stuck.is_empty() && waits.waiters.iter().any(asks) {
+            let again = self.reduce(core, waits, own, released)?;
+            stuck.retain(|thread| again.contains(thread));
+        }
+        Ok(stuck)
+    }
+
+    /// [`stuck_threads`](Self::stuck_threads), with each policy asked once about each wait.
+    fn reduce(
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,

@@ -295,6 +295,27 @@ fn r19_custom_policies_are_asked_about_what_would_be_left() -> Result<(), Error>
 }
 
 #[test]
+fn r19_a_policy_that_changes_its_mind_meanwhile_is_no_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (asked, capacity) = (AtomicU64::new(0), AtomicU64::new(100));
+    let policy = Custom::new()
+        .admits(move |_, live, new| {
+            let admits = live.sum + new <= capacity.load(Ordering::SeqCst);
+            // For the first guard, for the second, and whether the first is in its way.
+            if asked.fetch_add(1, Ordering::SeqCst) == 2 {
+                capacity.store(200, Ordering::SeqCst);
+            }
+            admits
+        })
+        .ever(|_, _| true);
+    let ticket = rig.manager.ticket(&policy, 60);
+    let waits = Worker::holding(&rig.manager, &ticket).waits(&ticket, Wait::new());
+    rig.manager.poke()?;
+    assert_eq!(waits.result(), Ok(60));
+    rig.finish()
+}
+
+#[test]
 fn r19_a_circle_that_a_poke_closes_is_broken() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let capacity = Arc::new(AtomicU64::new(100));
