@@ -81,10 +81,12 @@ pub enum EventKind {
     TicketStarted,
     /// A guard was released.
     TicketEnded,
-    /// A live guard's size changed.
+    /// A live guard's size changed. It has another ticket from then on: the event's.
     TicketResized {
-        /// What it was.
+        /// What its size was.
         from: u64,
+        /// The number of the ticket that it had.
+        from_ticket: u64,
     },
     /// The limit that the live guards call for was computed.
     LimitComputed,

@@ -270,7 +270,7 @@ impl Inner {
         };
         if let Some(from) = from {
             let word = core.replace(from, ticket);
-            let kind = EventKind::TicketResized { from: from.bytes() };
+            let kind = resized(from);
             self.emit(core, kind, Some(ticket), who);
             return word;
         }
@@ -292,10 +292,17 @@ impl Inner {
             }
             Some(from) => {
                 core.replace(ticket, from);
-                let grown = ticket.bytes();
-                (EventKind::TicketResized { from: grown }, from)
+                (resized(ticket), from)
             }
         };
         self.emit(core, kind, Some(told), |_| {});
+    }
+}
+
+/// A guard has another ticket in place of `from`.
+fn resized(from: &Ticket) -> EventKind {
+    EventKind::TicketResized {
+        from: from.bytes(),
+        from_ticket: from.id(),
     }
 }

@@ -153,9 +153,9 @@ impl<'a> Builder<'a> {
                     self.guards.entry(guard.ticket).or_default().push(guard);
                 }
             }
-            EventKind::TicketResized { from } => {
+            EventKind::TicketResized { from_ticket, .. } => {
                 self.end_wait(event, now, End::Admitted);
-                self.resize(event, *from, now);
+                self.resize(event, *from_ticket, now);
             }
             EventKind::TicketEnded => self.release(event, now),
             _ => {}
@@ -191,24 +191,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A resized guard has another ticket, of the same name.
-    fn resize(&mut self, event: &Event, from: u64, now: Duration) {
+    /// A resized guard has another ticket.
+    fn resize(&mut self, event: &Event, from_ticket: u64, now: Duration) {
         let Some(mut resized) = of_event(What::Guard, event, now) else {
             return;
         };
-        let alike = |guard: &Interval| guard.bytes == from && guard.name() == resized.name();
-        let of_thread = |guard: &Interval| alike(guard) && guard.thread == resized.thread;
-        let find = |wanted: &dyn Fn(&Interval) -> bool| {
-            let found = self.guards.iter().find(|(_, open)| open.iter().any(wanted));
-            found.map(|(ticket, _)| *ticket)
-        };
-        let ticket = find(&of_thread).or_else(|| find(&alike));
-        let old = ticket.and_then(|ticket| {
-            let open = self.guards.get_mut(&ticket)?;
-            let index = open.iter().rposition(of_thread);
-            let index = index.or_else(|| open.iter().rposition(alike))?;
-            Some(open.remove(index))
-        });
+        let open = self.guards.get_mut(&from_ticket);
+        let old = open.and_then(|open| take_of_thread(open, event.thread));
         match old {
             Some(old) => {
                 // It stays on the thread that acquired it.

@@ -142,7 +142,7 @@ impl Recording {
 /// The kind's name, and what it carries.
 fn kind_and_detail(kind: &EventKind) -> (String, String) {
     let detail = match kind {
-        EventKind::TicketResized { from } => format!("from {from}"),
+        EventKind::TicketResized { from, .. } => format!("from {from}"),
         EventKind::LimitApplyFailed(text)
         | EventKind::PolicyPanicked(text)
         | EventKind::ReleaseFailed(text)

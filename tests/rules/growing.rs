@@ -77,13 +77,15 @@ fn r21_try_resize_does_not_wait_for_anothers_setter_call() -> Result<(), Error> 
     });
     assert_eq!((refused, guard.bytes()), (expected, 10));
     let told = kinds(&events);
-    assert_eq!(
-        told[..2],
-        [
-            EventKind::TicketResized { from: 10 },
-            EventKind::TicketResized { from: 30 }
-        ],
-        "and taken back"
+    assert!(
+        matches!(
+            told[..2],
+            [
+                EventKind::TicketResized { from: 10, .. },
+                EventKind::TicketResized { from: 30, .. }
+            ]
+        ),
+        "and taken back: {told:?}"
     );
     gate.open();
     drop(raising.result()?);

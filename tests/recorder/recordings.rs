@@ -1,183 +1,11 @@
-//! Recordings: who held what and who waited, when; totals, sizes against time, and what is still held.
+//! What a recording keeps, and what it tells of the whole.
 
-use mlx_wired::clock::FakeClock;
+use super::{Rig, SECOND, rig};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::recorder::{End, Interval, Recorder, Recording, What};
-use mlx_wired::{Config, Error, EventKind, HolderState, Manager, SumPolicy, Ticket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use mlx_wired::recorder::{End, Recorder, What};
+use mlx_wired::{Error, HolderState, Manager, SumPolicy};
 use std::thread;
 use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-struct Rig {
-    manager: Manager,
-    backend: Arc<RecordingBackend>,
-    clock: FakeClock,
-}
-
-fn rig() -> Result<Rig, Error> {
-    let backend = RecordingBackend::metal().build();
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .clock(clock.clone())
-        .config(Config::default().housekeeping(false))
-        .build()?;
-    Ok(Rig {
-        manager,
-        backend,
-        clock,
-    })
-}
-
-/// What, name, bytes, from, to and end of each interval, times in seconds.
-fn told(recording: &Recording) -> Vec<(What, String, u64, u64, u64, End)> {
-    let tell = |it: Interval| {
-        let name = it.name().to_owned();
-        let (from, to) = (it.from.as_secs(), it.to.as_secs());
-        (it.what, name, it.bytes, from, to, it.end)
-    };
-    recording.intervals().into_iter().map(tell).collect()
-}
-
-/// A thread that acquires and was seen to wait, and then releases.
-fn waiting(manager: &Manager, ticket: &Ticket) -> thread::JoinHandle<Result<(), Error>> {
-    let before = manager.waiting().len();
-    let ticket = ticket.clone();
-    let waiting = thread::Builder::new()
-        .name("waiter".to_owned())
-        .spawn(move || ticket.acquire().map(drop))
-        .expect("a thread can be started");
-    while manager.waiting().len() == before {
-        thread::yield_now();
-    }
-    waiting
-}
-
-#[test]
-fn guards_and_waits_have_a_beginning_and_an_end() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let policy = SumPolicy::capped(10);
-    let (big, small) = (manager.ticket(&policy, 8), manager.ticket(&policy, 2));
-    let (big, small) = (big.label("big"), small.label("small"));
-    clock.advance(7 * SECOND);
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
-    let first = big.acquire()?;
-    let line = line!() - 1;
-    clock.advance(SECOND);
-    let other = small.acquire()?;
-    let waiter = waiting(&manager, &big);
-    clock.advance(2 * SECOND);
-    drop(first);
-    waiter.join().expect("the waiter ends well")?;
-    clock.advance(SECOND);
-    drop(other);
-    clock.advance(SECOND);
-    let recording = recorder.finish();
-
-    assert_eq!((recording.duration(), recording.missing()), (6 * SECOND, 0));
-    let expected = [
-        (What::Guard, "big", 8, 1, 4, End::Released),
-        (What::Wait, "big", 8, 2, 4, End::Admitted),
-        (What::Guard, "small", 2, 2, 5, End::Released),
-        (What::Guard, "big", 8, 4, 4, End::Released),
-    ]
-    .map(|(what, name, bytes, from, to, end)| (what, name.to_owned(), bytes, from, to, end));
-    let mut found = told(&recording);
-    found.sort_by_key(|it| (it.3, it.1.clone(), it.0 == What::Wait));
-    let mut wanted = expected.to_vec();
-    wanted.sort_by_key(|it| (it.3, it.1.clone(), it.0 == What::Wait));
-    assert_eq!(found, wanted);
-
-    let intervals = recording.intervals();
-    assert!(intervals.iter().all(|it| it.begin_known));
-    assert_eq!(intervals[0].place.map(|place| place.line()), Some(line));
-    assert_eq!(intervals[0].thread, thread::current().id());
-    let wait = intervals.iter().find(|it| it.what == What::Wait);
-    let name = wait.and_then(|wait| wait.thread_name.as_deref());
-    assert_eq!(name, Some("waiter"));
-    let last = intervals.last().and_then(|it| it.thread_name.as_deref());
-    assert_eq!(last, Some("waiter"), "its guard is on its own thread");
-    Ok(())
-}
-
-#[test]
-fn waits_that_are_given_up_end_so() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
-    let _guard = ticket.acquire()?;
-    let recorder = Recorder::new(&manager);
-    let timed = {
-        let ticket = ticket.clone();
-        thread::spawn(move || ticket.admit_timeout(3 * SECOND).map(drop))
-    };
-    while manager.waiting().is_empty() {
-        thread::yield_now();
-    }
-    clock.advance(3 * SECOND);
-    assert!(timed.join().expect("it ends well").is_err());
-    let recording = recorder.finish();
-    let wait = told(&recording).into_iter().find(|it| it.0 == What::Wait);
-    let name = "SumPolicy".to_owned();
-    assert_eq!(wait, Some((What::Wait, name, 10, 0, 3, End::TimedOut)));
-    let totals = recording.totals();
-    let given_up: u64 = totals.iter().map(|total| total.given_up).sum();
-    assert_eq!(given_up, 1);
-    Ok(())
-}
-
-#[test]
-fn guards_that_lived_before_and_live_on_are_told() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let policy = SumPolicy::uncapped();
-    let old = manager.ticket(&policy, 1).label("old");
-    let (gone, stays) = (old.acquire()?, old.acquire()?);
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
-    drop(gone);
-    clock.advance(SECOND);
-    let recording = recorder.finish();
-    let mut found = told(&recording);
-    found.sort_by_key(|it| it.4);
-    let old = || "old".to_owned();
-    assert_eq!(
-        found,
-        [
-            (What::Guard, old(), 1, 0, 1, End::Released),
-            (What::Guard, old(), 1, 0, 2, End::Open),
-        ]
-    );
-    assert!(recording.intervals().iter().all(|it| !it.begin_known));
-    drop(stays);
-    Ok(())
-}
-
-#[test]
-fn an_owned_guard_may_end_on_another_thread_and_a_resized_one_goes_on() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 4).label("grows");
-    let recorder = Recorder::new(&manager);
-    let mut guard = ticket.acquire_owned()?;
-    clock.advance(SECOND);
-    guard.resize(6)?;
-    clock.advance(SECOND);
-    let ended = thread::spawn(move || drop(guard)).join();
-    ended.expect("the other thread ends well");
-    let recording = recorder.finish();
-    let grows = || "grows".to_owned();
-    assert_eq!(
-        told(&recording),
-        [
-            (What::Guard, grows(), 4, 0, 1, End::Resized),
-            (What::Guard, grows(), 6, 1, 2, End::Released),
-        ]
-    );
-    assert_eq!(recording.totals()[0].most, 6);
-    Ok(())
-}
 
 #[test]
 fn a_recording_is_bounded_and_says_what_is_missing() -> Result<(), Error> {
@@ -301,7 +129,7 @@ fn the_leak_report_tells_held_leaked_and_forgotten_guards() -> Result<(), Error>
     );
     assert_eq!(report.lost_bytes(), 7);
     let text = report.to_string();
-    let forgotten = format!("4 B forgotten at tests/recorder.rs:{line}:");
+    let forgotten = format!("4 B forgotten at tests/recorder/recordings.rs:{line}:");
     for part in [
         "forgotten, nobody can release it: 4 B",
         &forgotten,
@@ -398,52 +226,5 @@ fn nothing_is_lost_in_the_background_while_threads_acquire_and_release() -> Resu
     assert_eq!(waits.count() as u64, manager.stats().waits);
     assert!(recording.totals()[0].most <= 30);
     drop(Recorder::new(&manager).in_background(Duration::ZERO));
-    Ok(())
-}
-
-#[test]
-fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10).label("step");
-    let stop = AtomicBool::new(false);
-    let recordings: Vec<Recording> = thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    drop(ticket.acquire());
-                }
-            });
-        }
-        let recordings = (0..20).map(|_| {
-            let mut recorder = Recorder::new(&manager);
-            recorder.poll();
-            recorder.finish()
-        });
-        let recordings = recordings.collect();
-        stop.store(true, Ordering::Relaxed);
-        recordings
-    });
-    for recording in recordings {
-        let at_end = recording.at_end().expect("the manager lives");
-        let intervals = recording.intervals();
-        let open = intervals
-            .iter()
-            .filter(|it| it.what == What::Guard && it.end == End::Open);
-        assert_eq!(open.count(), at_end.guards.len());
-        let started = |event: &&mlx_wired::Event| event.kind == EventKind::TicketStarted;
-        let started = recording.events().iter().filter(started).count();
-        let known = intervals
-            .iter()
-            .filter(|it| it.what == What::Guard && it.begin_known);
-        assert_eq!(known.count(), started);
-        assert!(
-            recording
-                .events()
-                .iter()
-                .all(|event| event.time <= at_end.time)
-        );
-    }
     Ok(())
 }

@@ -1,0 +1,204 @@
+//! Guards and waits as intervals.
+
+use super::{Rig, SECOND, rig, told, waiting};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::recorder::{End, Recorder, Recording, What};
+use mlx_wired::{Error, EventKind, Manager, SumPolicy};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+#[test]
+fn guards_and_waits_have_a_beginning_and_an_end() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let policy = SumPolicy::capped(10);
+    let (big, small) = (manager.ticket(&policy, 8), manager.ticket(&policy, 2));
+    let (big, small) = (big.label("big"), small.label("small"));
+    clock.advance(7 * SECOND);
+    let recorder = Recorder::new(&manager);
+    clock.advance(SECOND);
+    let first = big.acquire()?;
+    let line = line!() - 1;
+    clock.advance(SECOND);
+    let other = small.acquire()?;
+    let waiter = waiting(&manager, &big);
+    clock.advance(2 * SECOND);
+    drop(first);
+    waiter.join().expect("the waiter ends well")?;
+    clock.advance(SECOND);
+    drop(other);
+    clock.advance(SECOND);
+    let recording = recorder.finish();
+
+    assert_eq!((recording.duration(), recording.missing()), (6 * SECOND, 0));
+    let expected = [
+        (What::Guard, "big", 8, 1, 4, End::Released),
+        (What::Wait, "big", 8, 2, 4, End::Admitted),
+        (What::Guard, "small", 2, 2, 5, End::Released),
+        (What::Guard, "big", 8, 4, 4, End::Released),
+    ]
+    .map(|(what, name, bytes, from, to, end)| (what, name.to_owned(), bytes, from, to, end));
+    let mut found = told(&recording);
+    found.sort_by_key(|it| (it.3, it.1.clone(), it.0 == What::Wait));
+    let mut wanted = expected.to_vec();
+    wanted.sort_by_key(|it| (it.3, it.1.clone(), it.0 == What::Wait));
+    assert_eq!(found, wanted);
+
+    let intervals = recording.intervals();
+    assert!(intervals.iter().all(|it| it.begin_known));
+    assert_eq!(intervals[0].place.map(|place| place.line()), Some(line));
+    assert_eq!(intervals[0].thread, thread::current().id());
+    let wait = intervals.iter().find(|it| it.what == What::Wait);
+    let name = wait.and_then(|wait| wait.thread_name.as_deref());
+    assert_eq!(name, Some("waiter"));
+    let last = intervals.last().and_then(|it| it.thread_name.as_deref());
+    assert_eq!(last, Some("waiter"), "its guard is on its own thread");
+    Ok(())
+}
+
+#[test]
+fn waits_that_are_given_up_end_so() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let _guard = ticket.acquire()?;
+    let recorder = Recorder::new(&manager);
+    let timed = {
+        let ticket = ticket.clone();
+        thread::spawn(move || ticket.admit_timeout(3 * SECOND).map(drop))
+    };
+    while manager.waiting().is_empty() {
+        thread::yield_now();
+    }
+    clock.advance(3 * SECOND);
+    assert!(timed.join().expect("it ends well").is_err());
+    let recording = recorder.finish();
+    let wait = told(&recording).into_iter().find(|it| it.0 == What::Wait);
+    let name = "SumPolicy".to_owned();
+    assert_eq!(wait, Some((What::Wait, name, 10, 0, 3, End::TimedOut)));
+    let totals = recording.totals();
+    let given_up: u64 = totals.iter().map(|total| total.given_up).sum();
+    assert_eq!(given_up, 1);
+    Ok(())
+}
+
+#[test]
+fn guards_that_lived_before_and_live_on_are_told() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let policy = SumPolicy::uncapped();
+    let old = manager.ticket(&policy, 1).label("old");
+    let (gone, stays) = (old.acquire()?, old.acquire()?);
+    let recorder = Recorder::new(&manager);
+    clock.advance(SECOND);
+    drop(gone);
+    clock.advance(SECOND);
+    let recording = recorder.finish();
+    let mut found = told(&recording);
+    found.sort_by_key(|it| it.4);
+    let old = || "old".to_owned();
+    assert_eq!(
+        found,
+        [
+            (What::Guard, old(), 1, 0, 1, End::Released),
+            (What::Guard, old(), 1, 0, 2, End::Open),
+        ]
+    );
+    assert!(recording.intervals().iter().all(|it| !it.begin_known));
+    drop(stays);
+    Ok(())
+}
+
+#[test]
+fn an_owned_guard_may_end_on_another_thread_and_a_resized_one_goes_on() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 4).label("grows");
+    let recorder = Recorder::new(&manager);
+    let mut guard = ticket.acquire_owned()?;
+    clock.advance(SECOND);
+    guard.resize(6)?;
+    clock.advance(SECOND);
+    let ended = thread::spawn(move || drop(guard)).join();
+    ended.expect("the other thread ends well");
+    let recording = recorder.finish();
+    let grows = || "grows".to_owned();
+    assert_eq!(
+        told(&recording),
+        [
+            (What::Guard, grows(), 4, 0, 1, End::Resized),
+            (What::Guard, grows(), 6, 1, 2, End::Released),
+        ]
+    );
+    assert_eq!(recording.totals()[0].most, 6);
+    Ok(())
+}
+
+#[test]
+fn of_two_alike_the_resized_one_goes_on() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let alike = || manager.ticket(&SumPolicy::uncapped(), 4).label("alike");
+    let (one, other) = (alike(), alike());
+    let recorder = Recorder::new(&manager);
+    let mut resized = one.acquire()?;
+    clock.advance(SECOND);
+    let stays = other.acquire()?;
+    clock.advance(SECOND);
+    resized.resize(6)?;
+    clock.advance(SECOND);
+    drop((resized, stays));
+    let intervals = told(&recorder.finish());
+    let guard = |bytes, from, to, end| (What::Guard, "alike".to_owned(), bytes, from, to, end);
+    assert_eq!(
+        intervals,
+        [
+            guard(4, 0, 2, End::Resized),
+            guard(4, 1, 3, End::Released),
+            guard(6, 2, 3, End::Released),
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
+    let manager = Manager::builder()
+        .backend(RecordingBackend::metal().build())
+        .build()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    let stop = AtomicBool::new(false);
+    let recordings: Vec<Recording> = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    drop(ticket.acquire());
+                }
+            });
+        }
+        let recordings = (0..20).map(|_| {
+            let mut recorder = Recorder::new(&manager);
+            recorder.poll();
+            recorder.finish()
+        });
+        let recordings = recordings.collect();
+        stop.store(true, Ordering::Relaxed);
+        recordings
+    });
+    for recording in recordings {
+        let at_end = recording.at_end().expect("the manager lives");
+        let intervals = recording.intervals();
+        let open = intervals
+            .iter()
+            .filter(|it| it.what == What::Guard && it.end == End::Open);
+        assert_eq!(open.count(), at_end.guards.len());
+        let started = |event: &&mlx_wired::Event| event.kind == EventKind::TicketStarted;
+        let started = recording.events().iter().filter(started).count();
+        let known = intervals
+            .iter()
+            .filter(|it| it.what == What::Guard && it.begin_known);
+        assert_eq!(known.count(), started);
+        assert!(
+            recording
+                .events()
+                .iter()
+                .all(|event| event.time <= at_end.time)
+        );
+    }
+    Ok(())
+}
