@@ -358,7 +358,8 @@ impl Ticket {
 mod tests {
     use super::*;
     use crate::ffi::RecordingBackend;
-    use crate::{Config, Error, Manager, SumPolicy, Wait};
+    use crate::manager::word::MAX_SUM;
+    use crate::{Config, Error, Manager, MaxPolicy, SumPolicy, Wait};
 
     /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
     /// while `held` bytes are in use.
@@ -392,5 +393,31 @@ mod tests {
     fn a_stale_admit_does_not_pass_a_budget() {
         let refused = late(|config| config.budget(15), 10, 10);
         assert!(refused.is_some_and(|error| error.is_would_block()));
+    }
+
+    /// A guard that is the last of its size leaves while another of that size does not fit, and counts for a moment.
+    #[test]
+    fn a_refusal_looks_for_the_shrink_that_it_hid() -> Result<(), Error> {
+        let config = Config::default().shrink_cooldown(std::time::Duration::ZERO);
+        let manager = Manager::builder()
+            .backend(RecordingBackend::metal().build())
+            .config(config)
+            .build()?;
+        let small = manager.ticket(&MaxPolicy::new(), 1);
+        let large = manager.ticket(&MaxPolicy::new(), MAX_SUM - 1);
+        let _stays = small.acquire()?;
+        drop(large.acquire()?);
+        manager.maintain();
+        let leaves = large.acquire()?;
+        manager.maintain();
+        // The release takes the other for one that stays.
+        let count = large.size_count.as_ref().expect("Max counts sizes");
+        count.0.fetch_sub(1, Ordering::Relaxed);
+        let admit = large.group.reads.admit.load(Ordering::Relaxed);
+        assert!(matches!(large.enter_below(admit), Fast::Closed));
+        large.look_after(large.leave_word(), false);
+        std::mem::forget(leaves);
+        assert_eq!(manager.applied(), 1);
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
 use super::oracle::Oracle;
-use super::world::{Demand, World, eager};
+use super::world::{Demand, World, eager, quiet};
 use std::sync::Arc;
 
 fn on_baseline(baseline: u64) -> Arc<World> {
@@ -217,6 +217,27 @@ fn three_last_releases_in_three_groups() {
         let releasing = [spawn(move || drop(one)), spawn(move || drop(two))];
         drop(three);
         join_all(releasing);
+        world.finish();
+    });
+}
+
+/// An epoch begins while a session has found none open, so that no policy was asked.
+#[test]
+fn an_epoch_that_begins_during_a_session() {
+    explore(Size::Two, || {
+        let world = World::on(Oracle::new(5, 1000), quiet());
+        let driving = world.active("a", Form::Fixed(3), 1);
+        let reservation = |bytes| world.active("b", Form::Custom(20), bytes).reservation();
+        let nothing = reservation(0).acquire_owned().unwrap();
+        drop(driving.acquire().unwrap());
+        let weights = reservation(9).acquire_owned().unwrap();
+        let maintaining = spawn({
+            let world = world.clone();
+            move || world.manager.maintain()
+        });
+        drop(driving.acquire().unwrap());
+        maintaining.join();
+        drop((nothing, weights));
         world.finish();
     });
 }

@@ -140,3 +140,25 @@ fn housekeeping_tries_again() {
         world.finish();
     });
 }
+
+/// Somebody who comes and goes makes a shrink needless, and wanted again, just when it is held back.
+#[test]
+fn a_shrink_against_one_who_comes_and_goes() {
+    explore(Size::Many, || {
+        let settings = eager().shrink_cooldown(SECOND).housekeeping(true);
+        let world = World::new(settings);
+        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let comes = world.active("a", Form::Sum, 4);
+        world.open();
+        let releasing = spawn(move || drop(leaves));
+        drop(comes.acquire().unwrap());
+        releasing.join();
+        world.clock.advance(SECOND);
+        until(|| world.oracle.limit() == 2);
+        drop(stays);
+        // By the session that lowers, if it still runs.
+        until(|| world.oracle.limit() == 0);
+        world.finish();
+    });
+}

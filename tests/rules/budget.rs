@@ -5,7 +5,8 @@ use crate::support::{
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    CancelToken, Config, Error, FixedPolicy, MaxPolicy, OwnedGuard, SumPolicy, Wait, WireMode,
+    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, OwnedGuard, PolicyId,
+    SumPolicy, Wait, WireMode,
 };
 
 #[test]
@@ -314,5 +315,27 @@ fn r25_the_deadline_tells_what_all_groups_hold() -> Result<(), Error> {
     assert_eq!(waiting.result().err().map(numbers), Some(expected));
     drop(held);
     drop(behind.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r8_a_newer_policy_that_gets_in_by_another_groups_release_lowers_the_limit() -> Result<(), Error>
+{
+    let rig = Rig::new(eager().budget(100))?;
+    let ticket = |base, bytes| {
+        let policy = BudgetPolicy::new(base)
+            .with_cap(5000)
+            .with_id(PolicyId::named("two bases"));
+        rig.manager.ticket(&policy, bytes)
+    };
+    let first = ticket(1000, 10).acquire_owned()?;
+    let other = rig.manager.ticket(&SumPolicy::uncapped(), 60);
+    let other = other.acquire_owned()?;
+    assert_eq!(rig.limit(), 1010);
+    let next = queued(&rig.manager, &ticket(0, 40), Wait::new());
+    drop(other);
+    let second = next.result()?;
+    assert_eq!(rig.limit(), 50);
+    drop((first, second));
     rig.finish()
 }

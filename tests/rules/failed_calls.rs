@@ -1,7 +1,7 @@
 //! R11: whom a failed call concerns, and what follows it.
 
-use crate::support::{Rig, queued, quiet};
-use mlx_wired::{BudgetPolicy, Error, FixedPolicy, PolicyId, SumPolicy, Wait};
+use crate::support::{Rig, SECOND, queued, quiet};
+use mlx_wired::{BudgetPolicy, Error, FixedPolicy, OnApplyFailure, PolicyId, SumPolicy, Wait};
 
 #[test]
 fn r11_whom_the_limit_covers_already_is_not_taken_along() -> Result<(), Error> {
@@ -56,5 +56,22 @@ fn r11_what_failed_and_is_not_called_for_any_more_closes_nothing() -> Result<(),
     let stats = rig.manager.stats();
     assert_eq!(stats.admissions, admissions, "it took no lock");
     drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r11_a_raise_that_failed_takes_the_place_of_an_owed_shrink() -> Result<(), Error> {
+    let rig = Rig::new(quiet().on_apply_failure(OnApplyFailure::Proceed))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let stays = ticket(50).acquire_owned()?;
+    drop(ticket(100).acquire_owned()?);
+    assert_eq!(rig.manager.snapshot().owed.shrink_in, Some(SECOND));
+    rig.backend.fail_next(1);
+    let unwired = ticket(200).acquire_owned()?;
+    assert!(!unwired.is_wired());
+    let owed = rig.manager.snapshot().owed;
+    // Were the shrink still owed, its time would come before the back-off is over.
+    assert_eq!((owed.shrink_in, owed.retry_in), (None, Some(SECOND)));
+    drop((stays, unwired));
     rig.finish()
 }

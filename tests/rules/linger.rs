@@ -1,6 +1,6 @@
 //! R8 and R9: what is done later, and by whom.
 
-use crate::support::{GIB, Rig, SECOND, acquiring, next, queued, quiet};
+use crate::support::{GIB, Rig, SECOND, acquiring, eager, next, queued, quiet};
 use mlx_wired::{Config, Error, EventKind, FixedPolicy, PolicyId, SumPolicy, Wait};
 use std::time::Duration;
 
@@ -271,6 +271,25 @@ fn r3_a_reservation_taken_while_the_epoch_lingers_counts_for_the_next_driving_gu
     let driving = small.acquire()?;
     assert_eq!(rig.limit(), 3 * GIB);
     drop((driving, held));
+    rig.manager.close();
+    rig.finish()
+}
+
+#[test]
+fn r8_a_release_looks_though_its_guard_came_while_the_epoch_lingered() -> Result<(), Error> {
+    // Without housekeeping every transition looks.
+    let rig = Rig::new(eager().housekeeping(true).linger(LINGER))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let [before, large, small] = [100, 60, 10].map(ticket);
+    drop(before.acquire()?);
+    // Now that the group has a fast path.
+    drop(before.acquire()?);
+    let large = large.acquire()?;
+    let small = small.acquire()?;
+    assert_eq!(rig.limit(), 100);
+    drop(large);
+    assert_eq!(rig.limit(), 10);
+    drop(small);
     rig.manager.close();
     rig.finish()
 }

@@ -7,6 +7,7 @@ mod ceiling;
 mod circles;
 mod contention;
 mod custom;
+mod departing;
 mod events;
 mod failed_calls;
 mod failure;

@@ -1,7 +1,12 @@
 //! Policies of different kinds that share an id, and so a group.
 
-use crate::support::{Custom, Rig, SECOND, eager, queued, quiet};
-use mlx_wired::{BudgetPolicy, Error, MaxPolicy, PolicyId, SumPolicy, Wait};
+use crate::support::{Custom, Pending, Rig, SECOND, eager, queued, quiet, until};
+use mlx_wired::clock::{Clock, FakeClock, Sleeper};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{BudgetPolicy, Error, Manager, MaxPolicy, PolicyId, SumPolicy, Wait};
+use std::sync::{Arc, Barrier, OnceLock};
+use std::thread::{self, ThreadId};
+use std::time::Instant;
 
 #[test]
 fn r1_a_custom_policy_and_a_built_in_one_of_one_name_are_two_groups() -> Result<(), Error> {
@@ -135,4 +140,71 @@ fn r8_a_newer_policy_that_gets_in_by_a_timeout_lowers_the_limit() -> Result<(), 
     assert_eq!(rig.limit(), 20);
     drop((first, second));
     rig.finish()
+}
+
+/// Lets a thread of the test's choice sleep on after it was woken.
+#[derive(Debug, Clone)]
+struct Snooze {
+    clock: FakeClock,
+    sleeper: Arc<OnceLock<ThreadId>>,
+    gate: Arc<Barrier>,
+}
+
+impl Clock for Snooze {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
+        self.clock.park(sleeper, deadline);
+        if self.sleeper.get() == Some(&thread::current().id()) {
+            self.gate.wait();
+        }
+    }
+}
+
+#[test]
+fn r8_whoever_is_covered_and_sleeps_on_settles_nothing() -> Result<(), Error> {
+    let clock = Snooze {
+        clock: FakeClock::new(),
+        sleeper: Arc::default(),
+        gate: Arc::new(Barrier::new(2)),
+    };
+    let backend = RecordingBackend::metal().build();
+    let manager = Manager::builder()
+        .backend(backend.clone())
+        .clock(clock.clone())
+        .config(eager())
+        .build()?;
+    let ticket = |base, bytes| {
+        let policy = BudgetPolicy::new(base)
+            .with_cap(1000)
+            .with_id(PolicyId::named("two bases"));
+        manager.ticket(&policy, bytes)
+    };
+    let of = |bytes| manager.ticket(&SumPolicy::capped(200), bytes);
+    // Somebody is admitted, covered by another's call, and sleeps on.
+    let before = of(150).acquire_owned()?;
+    let (waits, sleeper) = (of(200), clock.sleeper.clone());
+    let asleep = Pending::spawn(move || {
+        let own = thread::current().id();
+        sleeper.set(own).expect("one thread sleeps");
+        waits.acquire_owned()
+    });
+    until(|| !manager.waiting().is_empty(), "it waits");
+    drop(before);
+    let first = ticket(500, 10).acquire_owned()?;
+    assert_eq!(backend.current_limit(), 510);
+    // A policy that calls for less gets in by a timeout.
+    let wait = Wait::new().timeout(SECOND);
+    let head = queued(&manager, &ticket(500, 495), wait);
+    let next = queued(&manager, &ticket(0, 10), Wait::new());
+    clock.clock.advance(SECOND);
+    assert!(head.result().is_err_and(|error| error.is_timeout()));
+    let second = next.result()?;
+    assert_eq!(backend.current_limit(), 200);
+    clock.gate.wait();
+    drop((asleep.result()?, first, second));
+    backend.assert_baseline(0);
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! R24: the whole state at any time. R19: who holds what is always known.
 
-use crate::support::{Custom, GIB, Pending, Rig, SECOND, acquiring, eager, queued, quiet, until};
+use crate::support::{
+    Brake, Custom, GIB, Pending, Rig, SECOND, acquiring, eager, queued, quiet, until,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::snapshot::{BaselineSource, CeilingSource};
 use mlx_wired::{
@@ -392,4 +394,34 @@ fn r24_snapshots_are_whole_while_eight_threads_acquire_and_release() -> Result<(
 fn custom_label(ticket: &Ticket, rig: &Rig) -> Result<String, Error> {
     let _guard: Guard<'_> = ticket.acquire()?;
     Ok(rig.manager.holders()[0].policy.to_string())
+}
+
+#[test]
+fn r24_what_was_withdrawn_is_not_uncovered() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let stops = brake.clone();
+    let policy = Custom::new().admits(move |_, live, new| {
+        if (live.sum, new) == (10, 30) {
+            stops.stop();
+        }
+        live.sum + new <= 100
+    });
+    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let held = ticket(10).acquire_owned()?;
+    let gate = rig.backend.gate();
+    rig.backend.fail_next(1);
+    let fails = acquiring(&ticket(90), Wait::new());
+    gate.wait_entered(1);
+    let waits = queued(&rig.manager, &ticket(30), Wait::new());
+    gate.open();
+    // The queue is examined; who failed has not been told yet.
+    brake.wait_stopped();
+    let snapshot = rig.manager.snapshot();
+    brake.release();
+    assert!(fails.result().is_err());
+    drop((waits.result()?, held));
+    let told = (snapshot.uncovered, snapshot.live, snapshot.guards_add_up);
+    assert_eq!(told, (0, 1, true));
+    rig.finish()
 }
