@@ -76,6 +76,9 @@ impl Inner {
         // Nothing is known before the first set; an override may differ from what MLX has.
         let unknown = !core.known && core.config.baseline_override.is_some_and(|bytes| bytes > 0);
         if limit > core.applied || unknown {
+            // A shrink that was held back is not called for now; were it still owed, housekeeping would try a raise that
+            // fails again and again, without back-off.
+            core.owed.shrink_at = None;
             return if may.raise {
                 Step::Raise { limit, wanted }
             } else {
