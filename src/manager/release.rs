@@ -1,5 +1,6 @@
 //! Releasing when the fast path cannot decide.
 
+use super::cover::holder_falls;
 use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::event::EventKind;
@@ -23,8 +24,8 @@ impl Inner {
         let mut core = self.lock();
         core.subtract(ticket);
         self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
-        self.pump(&mut core, group.index);
-        self.ended(&mut core, ticket);
+        let admitted = self.pump(&mut core, group.index);
+        self.ended(&mut core, ticket, admitted);
     }
 
     /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a
@@ -35,17 +36,19 @@ impl Inner {
             core.revisit.push(Arc::clone(group));
             return;
         }
-        self.pump(core, group.index);
-        self.ended(core, ticket);
+        let admitted = self.pump(core, group.index);
+        self.ended(core, ticket, admitted);
     }
 
-    fn ended(&self, core: &mut Locked<'_>, ticket: &Ticket) {
+    /// `admitted`: somebody got in by this release.
+    fn ended(&self, core: &mut Locked<'_>, ticket: &Ticket, admitted: bool) {
         if ticket.kind().is_driving() {
             // Linger counts from the last driving guard's end.
             core.owed.begin_linger_anew();
         }
         self.revisit(core);
-        if !self.still_stands(core, ticket) {
+        // With a budget over all groups, who got in may speak for another group than the one that was left.
+        if !self.still_stands(core, ticket) || (admitted && holder_falls(core)) {
             self.settle(core);
         }
     }
