@@ -10,6 +10,7 @@
 
 use super::Inner;
 use super::admission::Patience;
+use super::core::{Cover, Uncovered};
 use super::cover::holder_falls;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
@@ -236,8 +237,9 @@ impl Inner {
         });
         // The one behind may fit where this one did not. It settles its own limit when it wakes, unless it is covered.
         let admitted = self.pump(&mut core, ticket.group().index);
+        let settles = |it: &Uncovered| matches!(it.cover, Cover::Needed);
         if admitted
-            && core.uncovered.is_empty()
+            && !core.uncovered.values().any(settles)
             && (core.routes_closed(self) || holder_falls(&core))
         {
             self.settle(&mut core);
