@@ -55,6 +55,8 @@ impl Inner {
             };
             user_code::call(self.address(), || policy.limit(&context, &live))
         });
+        // Another may speak by now, and this be the last that is left of it.
+        core.replaced.extend(kept);
         let limit = answer.unwrap_or_else(|message| {
             self.emit(core, EventKind::PolicyPanicked(message), None, |_| {});
             baseline.saturating_add(word.sum())

@@ -137,11 +137,12 @@ impl Inner {
     }
 
     /// The present waits, and those that would be with the newcomer.
-    fn waits(&self, core: &Locked<'_>, newcomer: Option<(u64, &Arc<Waiter>)>) -> Waits {
+    fn waits(&self, core: &mut Locked<'_>, newcomer: Option<(u64, &Arc<Waiter>)>) -> Waits {
         let queued = core.live_groups().flat_map(|state| &state.queue);
         let mut waiters: Vec<_> = queued.map(|(key, waiter)| (*key, waiter.clone())).collect();
         waiters.extend(newcomer.map(|(key, waiter)| (key, waiter.clone())));
         waiters.sort_by_key(|(key, _)| *key);
+        core.keep(waiters.iter().map(|(_, waiter)| waiter));
         let mut holders = self.holders();
         holders.retain(|holder| holder.bound);
         Waits {

@@ -255,6 +255,7 @@ impl Inner {
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
             let queue = std::mem::take(&mut core.group_mut(index).queue);
+            core.keep(queue.values());
             for waiter in queue.into_values() {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }

@@ -1,9 +1,10 @@
 //! The held lock, and what is due once it is free.
 
-use super::Inner;
 use super::core::Core;
+use super::queue::Waiter;
+use super::{Inner, user_code};
 use crate::clock::Waker;
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::{Arc, MutexGuard, Ordering};
 use std::ops::{Deref, DerefMut};
 
 /// The held lock, with the wake-ups that are due once it is free.
@@ -12,6 +13,8 @@ pub(crate) struct Locked<'a> {
     /// `None` only while [`Locked::unlocked`] runs.
     core: Option<MutexGuard<'a, Core>>,
     wakes: Vec<Waker>,
+    /// Waiters that may leave the queue while this one knows of them: their tickets' policies have the user's destructors.
+    known: Vec<Arc<Waiter>>,
     wake_sleepers: bool,
     disturbed: bool,
 }
@@ -24,6 +27,7 @@ impl<'a> Locked<'a> {
             inner,
             core: Some(core),
             wakes: Vec::new(),
+            known: Vec::new(),
             wake_sleepers: false,
             disturbed: false,
         }
@@ -37,6 +41,11 @@ impl<'a> Locked<'a> {
     /// Wakes `waker` once the lock is free.
     pub(crate) fn wake(&mut self, waker: Waker) {
         self.wakes.push(waker);
+    }
+
+    /// Keeps waiters until the lock is free, so that none is destroyed before.
+    pub(crate) fn keep<'w>(&mut self, waiters: impl IntoIterator<Item = &'w Arc<Waiter>>) {
+        self.known.extend(waiters.into_iter().cloned());
     }
 
     /// Wakes whoever sleeps for the running session, once the lock is free.
@@ -63,10 +72,6 @@ impl<'a> Locked<'a> {
             // Under the lock, so that no sleeper reads the old turn after this and then sleeps on it.
             self.inner.turn.fetch_add(1, Ordering::Release);
         }
-        let replaced = self
-            .core
-            .as_mut()
-            .map(|core| std::mem::take(&mut core.replaced));
         drop(self.core.take());
         if std::mem::take(&mut self.wake_sleepers) {
             crate::sync::wake_all(&self.inner.turn);
@@ -76,20 +81,31 @@ impl<'a> Locked<'a> {
                 waker.wake();
             }
         }
-        drop(replaced);
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let core = self.core.as_mut();
-        let traced = core.map(|core| std::mem::take(&mut core.traced));
+        let kept = core.map(|core| {
+            let replaced = std::mem::take(&mut core.replaced);
+            (std::mem::take(&mut core.traced), replaced)
+        });
         self.release();
         // Only here: in `unlocked` the thread may be in a session, or hold a judge.
-        if let Some(traced) = traced {
+        for waiter in self.known.drain(..) {
+            destroy(waiter);
+        }
+        if let Some((traced, replaced)) = kept {
             traced.report();
+            replaced.into_iter().for_each(destroy);
         }
     }
+}
+
+/// Drops what has a user's destructor. A panic there is nobody's error: a demand may be on its way to its guard.
+fn destroy<T>(value: T) {
+    let _caught = user_code::catch(|| drop(value));
 }
 
 impl Deref for Locked<'_> {

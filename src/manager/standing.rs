@@ -117,6 +117,8 @@ impl Inner {
                 policy.limit(&context, &live.sizes(live.largest(), wants_sizes))
             })
         });
+        // As in `ask_policy`.
+        core.replaced.extend(kept);
         core.group_mut(index).give_back(live.each);
         limit.ok()
     }

@@ -295,6 +295,7 @@ impl Inner {
         let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
+            core.keep([&waiter]);
             let group = waiter.ticket.group();
             // Taken without the manager's lock, which comes after it.
             let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
