@@ -125,7 +125,10 @@ impl Ticket {
             self.swap_in(admit)
         };
         let Some(word) = word else {
-            count.0.fetch_sub(1, Ordering::Relaxed);
+            if count.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+                // The last guard of this size may have left meanwhile, and taken us for another.
+                self.left();
+            }
             return Fast::Closed;
         };
         self.entered(word, self.bytes, word.overflows())
