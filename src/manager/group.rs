@@ -9,6 +9,7 @@ use crate::ticket::Ticket;
 use crossbeam::utils::CachePadded;
 use std::collections::BTreeMap;
 use std::mem::Discriminant;
+use std::sync::atomic::fence;
 
 /// What acquires and releases touch without a lock.
 #[derive(Debug)]
@@ -170,9 +171,12 @@ impl GroupState {
 
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.
     pub(crate) fn is_unused(&self) -> bool {
-        Arc::strong_count(&self.shared) == 1
-            && self.queue.is_empty()
-            && !self.is_live(self.shared.load())
+        if Arc::strong_count(&self.shared) > 1 || !self.queue.is_empty() {
+            return false;
+        }
+        // The count is loaded relaxed: what the last ticket left behind, a leaked guard's demand, must be seen too.
+        fence(Ordering::Acquire);
+        !self.is_live(self.shared.load())
     }
 
     pub(crate) fn largest(&self) -> u64 {
@@ -186,9 +190,10 @@ impl GroupState {
     pub(crate) fn size_count(&mut self, bytes: u64) -> Arc<SizeCount> {
         if self.sizes.len() >= self.sweep_sizes_at {
             self.sizes.retain(|size, count| {
-                *size == bytes
-                    || Arc::strong_count(count) > 1
-                    || count.0.load(Ordering::Acquire) > 0
+                // Not by `strong_count`, which is loaded relaxed: a leaked guard of the last ticket must be seen.
+                let unused =
+                    Arc::get_mut(count).is_some_and(|it| it.0.load(Ordering::Acquire) == 0);
+                *size == bytes || !unused
             });
             // Until the number has doubled, so that a ticket costs a constant on average.
             self.sweep_sizes_at = (self.sizes.len() * 2).max(16);

@@ -39,9 +39,15 @@ impl Registry {
     /// Forgets tickets that are gone and hold nothing. Each sweep waits until the number has doubled, so that
     /// registering costs a constant on average.
     fn sweep(&mut self) {
-        let held: HashSet<u64> = holders::all().iter().map(|seen| seen.ticket).collect();
-        self.tickets
-            .retain(|id, about| Arc::strong_count(about) > 1 || held.contains(id));
+        let gone = |about: &Arc<About>| Arc::strong_count(about) == 1;
+        let gone = self.tickets.iter().filter(|(_, about)| gone(about));
+        let mut gone: HashSet<u64> = gone.map(|(id, _)| *id).collect();
+        // A guard that was forgotten was recorded before its ticket went: it is seen from here on.
+        fence(Ordering::Acquire);
+        for seen in holders::all() {
+            gone.remove(&seen.ticket);
+        }
+        self.tickets.retain(|id, _| !gone.contains(id));
         self.sweep_at = (self.tickets.len() * 2).max(64);
     }
 }
