@@ -1,6 +1,6 @@
 //! Taking snapshots: what is under the lock in one hold of it, the single guards right after.
 
-use super::core::Core;
+use super::core::{Core, Cover, Uncovered};
 use super::queue::Waiter;
 use super::{Inner, Manager, shared};
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot};
@@ -70,7 +70,10 @@ impl Inner {
         let in_how_long = |at: Instant| at.saturating_duration_since(now);
         let groups = self.groups(core);
         let mut uncovered = Tally::new();
-        for demand in core.uncovered.values().filter(|it| it.from.is_none()) {
+        // Those that failed are withdrawn already, though nobody has woken yet.
+        let withdrawn = |it: &Uncovered| matches!(&it.cover, Cover::Failed(it) if !it.proceed);
+        let demands = || core.uncovered.values().filter(|it| !withdrawn(it));
+        for demand in demands().filter(|it| it.from.is_none()) {
             let (guards, bytes) = uncovered
                 .entry(demand.ticket.group().index)
                 .or_insert((0, 0));
@@ -104,7 +107,7 @@ impl Inner {
             pressure: core.pressure,
             live: groups.iter().map(|group| group.guards).sum(),
             live_bytes: groups.iter().map(|group| group.bytes).sum(),
-            uncovered: core.uncovered.len(),
+            uncovered: demands().count(),
             waiters: self.queues(core, now),
             groups,
             guards: Vec::new(),
