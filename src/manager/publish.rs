@@ -137,8 +137,11 @@ impl Inner {
             let (state, word) = (core.group(index), word(index));
             state.is_live(word) && to.is_some_and(|to| state.limit(word, core.epoch.baseline) > to)
         });
+        let owed = core.owed.shrink_at.is_some();
         // A raise is the concern of whoever needs it, who finds the cover too small and comes here.
         let step = self.decide(core, &view, may, now);
-        anchored && held && matches!(step, Step::Keep | Step::Raise { .. })
+        // While a shrink is owed, no release is told to look for one.
+        let looked_for = !owed || core.owed.shrink_at.is_some();
+        anchored && held && looked_for && matches!(step, Step::Keep | Step::Raise { .. })
     }
 }
