@@ -65,17 +65,16 @@ impl Inner {
             // Whoever read an `admit` before it was lowered, and is let in by it, must not pass here.
             let cover = cover.min(admit);
             // The holder's last release looks too: with it goes all that the group calls for.
-            let watches = published.anchor.is_none()
-                || published.anchor == index
-                || published.holder == index;
+            let watches = published.anchor == index || published.holder == index;
             let elsewhere = if watches {
                 0
             } else {
                 Reads::ANCHORED_ELSEWHERE
             };
             reads.admit.store(admit, Ordering::Release);
-            if core.config.budget.is_some() {
-                // Whoever waits may wait in any group.
+            if core.config.budget.is_some() || published.anchor.is_none() {
+                // Whoever waits may wait in any group; and what is called for while nobody drives says nothing of what a
+                // release leaves.
                 reads.send_to_lock(asks);
             } else {
                 let (floor, size_floor) = match formula.basis() {
