@@ -123,6 +123,9 @@ impl Inner {
             .live_groups()
             .map(|state| (state.shared.index, state.shared.read()))
             .collect();
+        if self.begins_unasked(core) {
+            return false;
+        }
         let word = |index: usize| {
             view.iter()
                 .find(|(other, _)| *other == index)

@@ -16,6 +16,9 @@ impl Inner {
         loop {
             self.ask_policies(core);
             let view = self.close_and_read(core);
+            if self.begins_unasked(core) {
+                continue;
+            }
             let now = self.clock.now();
             match self.decide(core, &view, may, now) {
                 Step::Keep => {
@@ -64,6 +67,18 @@ impl Inner {
         core.wake_sleepers();
         self.schedule(core);
         self.revisit(core);
+    }
+
+    /// Whether an epoch begins now, with a driving guard that was counted without the lock, and custom policies have yet to
+    /// be asked what they call for in it.
+    pub(super) fn begins_unasked(&self, core: &mut Locked<'_>) -> bool {
+        if core.epoch.open {
+            // Custom groups change under the lock alone.
+            return false;
+        }
+        self.open_epoch_if_driven(core);
+        let baseline = core.epoch.baseline;
+        core.epoch.open && core.live_groups().any(|state| state.must_ask(baseline))
     }
 
     /// Whether a call that failed is still called for.
