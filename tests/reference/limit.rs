@@ -189,6 +189,8 @@ impl Model {
         // Nobody knows whether MLX has the override.
         let unknown = self.applied.is_none() && self.settings.baseline_override > Some(0);
         if limit > applied || unknown {
+            // More is called for than there is: no shrink is owed, whether or not the raise succeeds.
+            self.held_back.until = None;
             return Step::Raise { limit, clamped };
         }
         self.epoch.as_mut().expect("begun").ready = true;
