@@ -82,7 +82,7 @@ impl<'a> Sizes<'a> {
 /// Its methods should be pure and quick: while `can_admit` runs, whoever wants into or out of the same
 /// group waits, and while `limit` runs, whoever needs a change of the limit. They run on any thread
 /// that acquires or releases. Acquiring from inside one returns
-/// [`Error::Reentrant`]. A panic in `can_admit` becomes the
+/// [`Error::Reentrant`], unless it takes no lock. A panic in `can_admit` becomes the
 /// [`Error::PolicyPanicked`] of the acquire or wait that it was asked about; after a panic in `limit`
 /// the group counts as baseline + sum, and an event says so.
 ///
@@ -123,6 +123,9 @@ pub trait Policy: Send + Sync + 'static {
     fn id(&self) -> PolicyId;
 
     /// The limit, in bytes, that the live guards `live` call for.
+    ///
+    /// It is asked again when its group or the baseline has changed, and at [`Manager::poke`](crate::Manager::poke);
+    /// not when other groups have changed [`Context::total_live`].
     fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64;
 
     /// Whether a guard of `new` bytes may join `live`. Default: always.
