@@ -11,6 +11,7 @@ mod departing;
 mod events;
 mod failed_calls;
 mod failure;
+mod fast_guards;
 mod foreign_code;
 mod growing;
 mod guards;

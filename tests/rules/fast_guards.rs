@@ -1,0 +1,98 @@
+//! R8 and R12: guards that came without the lock leave as the others do.
+
+use crate::support::{Custom, GIB, Rig, SECOND, quiet};
+use mlx_wired::{BudgetPolicy, Config, Error, MaxPolicy, PeakPolicy, Policy, SumPolicy};
+use std::time::Duration;
+
+/// Lowers at once, by half or more.
+fn by_half() -> Config {
+    quiet()
+        .shrink_threshold_ratio(0.5)
+        .shrink_cooldown(Duration::ZERO)
+}
+
+/// A guard that stays, one that came under the lock, and one of its size that came without; these two leave, the
+/// latter `last` or first.
+fn leave(policy: impl Policy + Clone, unit: u64, last: bool) -> Result<(), Error> {
+    let rig = Rig::new(by_half())?;
+    let ticket = |units| rig.manager.ticket(&policy, units * unit);
+    let stays = ticket(1).acquire_owned()?;
+    let large = ticket(8);
+    let locked = large.acquire()?;
+    drop(large.acquire()?);
+    let (limit, calls) = (rig.limit(), rig.calls());
+    let fast = large.acquire()?;
+    let (first, second) = if last { (locked, fast) } else { (fast, locked) };
+    drop(first);
+    assert_eq!((rig.limit(), rig.calls()), (limit, calls));
+    assert_eq!(rig.backend.synchronizations().len(), 0);
+    drop(second);
+    assert_eq!((rig.limit(), rig.calls()), (unit, calls + 1));
+    let seen = rig.backend.synchronizations();
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].limit, seen[0].after_calls), (limit, calls));
+    drop(stays);
+    assert_eq!(rig.backend.synchronizations().len(), 2);
+    rig.finish()
+}
+
+fn leave_either_way(policy: impl Policy + Clone) -> Result<(), Error> {
+    for unit in [1, GIB] {
+        for last in [false, true] {
+            leave(policy.clone(), unit, last)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn r12_under_a_sum() -> Result<(), Error> {
+    leave_either_way(SumPolicy::uncapped())?;
+    leave_either_way(SumPolicy::capped(40 * GIB))?;
+    leave_either_way(BudgetPolicy::new(0).with_cap(40 * GIB))
+}
+
+#[test]
+fn r12_under_a_maximum() -> Result<(), Error> {
+    leave_either_way(MaxPolicy::new())?;
+    leave_either_way(PeakPolicy)
+}
+
+/// Some of several equal ones leave, in turn with others.
+#[test]
+fn r8_as_many_as_came_leave() -> Result<(), Error> {
+    let rig = Rig::new(by_half())?;
+    let of = |bytes| rig.manager.ticket(&MaxPolicy::new(), bytes);
+    let (small, large) = (of(1), of(8));
+    let stays = small.acquire_owned()?;
+    let mut guards = vec![large.acquire()?];
+    for _ in 0..3 {
+        guards.push(large.acquire()?);
+        drop(small.acquire()?);
+        guards.push(large.acquire()?);
+        drop(guards.swap_remove(0));
+    }
+    while let Some(guard) = guards.pop() {
+        assert_eq!(rig.limit(), 8);
+        drop(guard);
+    }
+    assert_eq!(rig.limit(), 1);
+    drop(stays);
+    rig.finish()
+}
+
+/// Without housekeeping every transition looks, also of a group that is not concerned.
+#[test]
+fn r8_a_custom_guards_release_does_what_is_due() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let sum = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let stays = sum(100).acquire_owned()?;
+    let custom = rig.manager.ticket(&Custom::new(), 1).acquire_owned()?;
+    drop(sum(100).acquire_owned()?);
+    assert_eq!(rig.limit(), 200);
+    rig.clock.advance(SECOND);
+    drop(custom);
+    assert_eq!(rig.limit(), 100);
+    drop(stays);
+    rig.finish()
+}
