@@ -257,3 +257,66 @@ fn r19_a_policy_that_changes_its_mind_makes_no_circle_of_one_guard() -> Result<(
     assert_eq!(growing.result(), Ok(100));
     rig.finish()
 }
+
+/// What a policy saw: count, sum, largest, each.
+type Asked = (u64, u64, u64, Vec<u64>);
+
+/// Whatever was asked last about the limit is what lives; whatever was asked adds up.
+#[test]
+fn r1_a_policy_that_wants_sizes_sees_each_in_descending_order() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let (admits, limits) = (Arc::new(Mutex::new(Vec::new())), Arc::default());
+    let (asked, all): (_, Arc<Mutex<Vec<Asked>>>) = (admits.clone(), limits);
+    let told = all.clone();
+    let see = |live: &mlx_wired::Sizes<'_>| -> Asked {
+        (live.count, live.sum, live.max, live.each.to_vec())
+    };
+    let policy = Custom::new()
+        .with_sizes()
+        .admits(move |_, live, _| {
+            asked.lock().expect("no panic").push(see(live));
+            true
+        })
+        .limits(move |_, live| {
+            told.lock().expect("no panic").push(see(live));
+            live.sum
+        });
+    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let sees = |each: &[u64]| {
+        let last = all.lock().expect("no panic").last().cloned();
+        let sum = each.iter().sum();
+        assert_eq!(last, Some((each.len() as u64, sum, each[0], each.to_vec())));
+        assert_eq!(rig.limit(), sum);
+    };
+    let five = ticket(5).acquire_owned()?;
+    sees(&[5]);
+    let mut three = ticket(3).acquire_owned()?;
+    sees(&[5, 3]);
+    let eight = ticket(8).acquire_owned()?;
+    sees(&[8, 5, 3]);
+    let another = ticket(5).acquire_owned()?;
+    sees(&[8, 5, 5, 3]);
+    let resident = ticket(4).reservation().acquire_owned()?;
+    sees(&[8, 5, 5, 4, 3]);
+    three.resize(6)?;
+    sees(&[8, 6, 5, 5, 4]);
+    drop(five);
+    sees(&[8, 6, 5, 4]);
+    drop(eight);
+    sees(&[6, 5, 4]);
+    three.resize(1)?;
+    sees(&[5, 4, 1]);
+    drop(another);
+    sees(&[4, 1]);
+    drop((three, resident));
+    let admits = admits.lock().expect("no panic");
+    let all = all.lock().expect("no panic");
+    for (count, sum, max, each) in admits.iter().chain(&*all) {
+        assert!(each.is_sorted_by(|one, next| one >= next), "{each:?}");
+        let first = each.first().copied().unwrap_or(0);
+        let adds_up = (each.len() as u64, each.iter().sum::<u64>(), first);
+        assert_eq!((*count, *sum, *max), adds_up);
+    }
+    drop((admits, all));
+    rig.finish()
+}
