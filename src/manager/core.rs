@@ -58,6 +58,9 @@ pub(crate) struct Core {
     pub(crate) replaced: Vec<Replaced>,
     pub(crate) pressure: f64,
     pub(crate) housekeeper: Option<Waker>,
+    /// Keeps a manager that nobody has any more until its restore has succeeded: who comes next would take the limit in
+    /// force for its own baseline.
+    pub(crate) kept: Option<Arc<Inner>>,
     /// Groups whose queue and limit must be examined, since a guard was released inside user code.
     pub(crate) revisit: Vec<Arc<Group>>,
     pub(crate) stats: Stats,

@@ -9,6 +9,13 @@ use std::time::Instant;
 impl Inner {
     /// Sees to it that what is owed is done when it is due.
     pub(crate) fn schedule(&self, core: &mut Locked<'_>) {
+        self.start_housekeeping(core);
+        if core.abandoned && core.owed.retry_at.is_some() && core.housekeeper.is_some() {
+            core.kept = self.this.upgrade();
+        }
+    }
+
+    fn start_housekeeping(&self, core: &mut Locked<'_>) {
         if let Some(waker) = core.housekeeper.clone() {
             core.wake(waker);
             return;
@@ -65,6 +72,10 @@ fn look(inner: &Inner) -> Sleep {
     let now = inner.clock.now();
     if core.owed.due().is_some_and(|due| due <= now) {
         inner.settle(&mut core);
+    }
+    if core.owed.retry_at.is_none() {
+        // Not the last one: the caller has another.
+        core.kept = None;
     }
     match core.owed.due() {
         Some(due) => Sleep::Until(due),

@@ -118,6 +118,7 @@ impl ManagerBuilder {
                 abandoned: false,
                 pressure: 0.0,
                 housekeeper: None,
+                kept: None,
                 revisit: Vec::new(),
                 replaced: Vec::new(),
                 stats: Stats::default(),

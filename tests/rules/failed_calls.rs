@@ -1,7 +1,11 @@
 //! R11: whom a failed call concerns, and what follows it.
 
-use crate::support::{Rig, SECOND, queued, quiet};
-use mlx_wired::{BudgetPolicy, Error, FixedPolicy, OnApplyFailure, PolicyId, SumPolicy, Wait};
+use crate::support::{Rig, SECOND, queued, quiet, until};
+use mlx_wired::clock::FakeClock;
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{
+    BudgetPolicy, Error, FixedPolicy, Manager, OnApplyFailure, PolicyId, SumPolicy, Wait,
+};
 
 #[test]
 fn r11_whom_the_limit_covers_already_is_not_taken_along() -> Result<(), Error> {
@@ -74,4 +78,31 @@ fn r11_a_raise_that_failed_takes_the_place_of_an_owed_shrink() -> Result<(), Err
     assert_eq!((owed.shrink_in, owed.retry_in), (None, Some(SECOND)));
     drop((stays, unwired));
     rig.finish()
+}
+
+#[test]
+fn r11_a_restore_that_fails_outlives_the_last_handle() -> Result<(), Error> {
+    let backend = RecordingBackend::metal().exclusive("outlived").build();
+    let clock = FakeClock::new();
+    let build = || {
+        Manager::builder()
+            .backend(backend.clone())
+            .clock(clock.clone())
+            .build()
+    };
+    let manager = build()?;
+    let guard = manager.ticket(&SumPolicy::uncapped(), 10).acquire_owned()?;
+    backend.set_failing(true);
+    drop((manager, guard));
+    assert_eq!(backend.current_limit(), 10);
+    // Its baseline would be 10.
+    assert!(build().is_err());
+    backend.set_failing(false);
+    let is_restored = || {
+        clock.advance(SECOND);
+        backend.current_limit() == 0
+    };
+    until(is_restored, "the restore is tried again");
+    until(|| build().is_ok(), "nobody owns the limit");
+    Ok(())
 }
