@@ -259,6 +259,16 @@ impl Core {
         self.supported && self.mode == WireMode::Auto
     }
 
+    /// The limit for what is called for: at most the ceiling; a baseline above that stays as it is.
+    pub(crate) fn limit_for(&self, wanted: u64) -> u64 {
+        let bound = self.bound();
+        if self.is_wired() && bound > self.ceiling {
+            bound
+        } else {
+            wanted.min(bound)
+        }
+    }
+
     /// What the limit is clamped to: the ceiling, or a baseline above it, which no acquire may lower.
     pub(crate) fn bound(&self) -> u64 {
         if !self.is_wired() {

@@ -72,7 +72,7 @@ impl Inner {
                 event.desired = Some(wanted)
             });
         }
-        let limit = wanted.min(core.bound());
+        let limit = core.limit_for(wanted);
         // Nothing is known before the first set; an override may differ from what MLX has.
         let unknown = !core.known && core.config.baseline_override.is_some_and(|bytes| bytes > 0);
         if limit > core.applied || unknown {
@@ -137,7 +137,7 @@ impl Inner {
         if !core.epoch.open {
             return Step::Keep;
         }
-        if Self::called_for(core, view).min(core.bound()) > core.applied {
+        if core.limit_for(Self::called_for(core, view)) > core.applied {
             // A reservation that nobody drives raises nothing, but the next driving guard must.
             core.epoch.ready = false;
         }

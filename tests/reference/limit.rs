@@ -130,6 +130,15 @@ impl Model {
             .max(baseline.min(self.settings.maximum()))
     }
 
+    /// R10: what is set for what is called for.
+    fn limit_for(&self, desired: u64) -> u64 {
+        let bound = self.bound();
+        if self.is_wired() && bound > self.settings.ceiling() {
+            return bound;
+        }
+        desired.min(bound)
+    }
+
     /// What a group of these sizes calls for.
     pub(crate) fn called_for_by(&self, group: &str, sizes: &[u64]) -> u64 {
         let rule = self.speakers[group];
@@ -183,7 +192,7 @@ impl Model {
         epoch.undriven_since = None;
         epoch.ends_now = false;
         let desired = self.desired();
-        let limit = desired.min(self.bound());
+        let limit = self.limit_for(desired);
         let clamped = desired > limit;
         let applied = self.applied.unwrap_or(0);
         // Nobody knows whether MLX has the override.
@@ -225,7 +234,7 @@ impl Model {
             return Step::Nothing;
         };
         // A reservation raises nothing by itself.
-        epoch.ready &= self.desired().min(self.bound()) <= self.applied.unwrap_or(0);
+        epoch.ready &= self.limit_for(self.desired()) <= self.applied.unwrap_or(0);
         self.epoch = Some(epoch);
         let limit = epoch.baseline.min(self.settings.maximum());
         if self.applied.is_none_or(|applied| applied == limit) {

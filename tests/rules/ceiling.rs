@@ -133,6 +133,27 @@ fn r10_a_captured_baseline_above_the_ceiling_is_kept_and_restored() -> Result<()
 }
 
 #[test]
+fn r10_no_policy_lowers_below_a_captured_baseline_above_the_ceiling() -> Result<(), Error> {
+    let device = || RecordingBackend::metal().initial_limit(40 * GIB);
+    let rig = Rig::on(device(), eager().margin(0.5))?;
+    let weights = rig.manager.wire_max(GIB)?;
+    assert_eq!(rig.limit(), 40 * GIB);
+    drop(weights);
+    rig.finish()?;
+    for policy in [SumPolicy::new(), SumPolicy::capped(2 * GIB)] {
+        let rig = Rig::on(device(), eager().margin(0.5))?;
+        let ticket = rig.manager.ticket(&policy, GIB);
+        let first = ticket.acquire()?;
+        assert_eq!(rig.limit(), 40 * GIB);
+        let second = ticket.acquire()?;
+        assert_eq!(rig.limit(), 40 * GIB);
+        drop((first, second));
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn r10_a_restored_baseline_is_bounded_by_mlxs_own_maximum() -> Result<(), Error> {
     let device = RecordingBackend::metal().initial_limit(60 * GIB);
     let rig = Rig::on(device, eager())?.restoring(48 * GIB);
