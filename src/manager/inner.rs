@@ -30,7 +30,9 @@ pub(crate) struct Inner {
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     pub(super) claimed: AtomicBool,
     pub(super) last_failure: Mutex<Option<(u64, Error)>>,
-    /// What the environment said, until the first subscriber is told.
+    /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
+    pub(super) environment: Option<String>,
+    /// What it said that nobody understands, until the first subscriber is told.
     pub(super) unrecognised_mode: Mutex<Option<String>>,
 }
 
@@ -268,7 +270,7 @@ impl Inner {
         if user_code::is_inside(self.address()) {
             return Err(Error::Reentrant);
         }
-        let settings = shared::Settings::new(&config, &self.device, self.backend.exclusive())?;
+        let settings = shared::Settings::new(&config, &self.device, self.environment.as_deref())?;
         let mut core = self.lock();
         if let Some(field) = shared::idle_only_change(&core.config, &config) {
             let lingers = core.epoch.open && core.live() == 0 && core.waiters() == 0 && !core.busy;

@@ -92,7 +92,16 @@ impl ManagerBuilder {
         let config = self.config.validate()?;
         let device = self.backend.device();
         let exclusive = self.backend.exclusive();
-        let settings = Settings::new(&config, &device, exclusive)?;
+        // The environment speaks for the process's own limit, not for tests' recording backends.
+        let environment = exclusive.and_then(|_| std::env::var_os(WIRED_VARIABLE));
+        let environment = environment
+            .filter(|value| value != "auto")
+            .map(|value| value.to_string_lossy().into_owned());
+        let settings = Settings::new(&config, &device, environment.as_deref())?;
+        let overruled = settings.mode != config.mode;
+        let unrecognised = environment
+            .clone()
+            .filter(|value| overruled && value != "never");
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
             core: Mutex::new(Core {
@@ -137,7 +146,8 @@ impl ManagerBuilder {
             epoch: AtomicU64::new(0),
             claimed: AtomicBool::new(exclusive.is_none()),
             last_failure: Mutex::new(None),
-            unrecognised_mode: Mutex::new(settings.unrecognised),
+            unrecognised_mode: Mutex::new(unrecognised),
+            environment,
         });
         Ok(Manager(Arc::new(Handle { inner })))
     }
@@ -198,29 +208,19 @@ pub(super) struct Settings {
     pub(super) mode: WireMode,
     pub(super) ceiling: u64,
     pub(super) budget: Option<u64>,
-    /// The environment's value, if it is neither `auto` nor `never`.
-    pub(super) unrecognised: Option<String>,
 }
 
 impl Settings {
     pub(super) fn new(
         config: &Config,
         device: &Device,
-        exclusive: Option<&'static str>,
+        environment: Option<&str>,
     ) -> Result<Self, Error> {
-        let mut unrecognised = None;
-        let mut mode = config.mode;
-        // The environment speaks for the process's own limit, not for tests' recording backends.
-        if mode == WireMode::Auto
-            && exclusive.is_some()
-            && let Some(value) = std::env::var_os(WIRED_VARIABLE)
-            && value != "auto"
-        {
-            mode = WireMode::Never;
-            if value != "never" {
-                unrecognised = Some(value.to_string_lossy().into_owned());
-            }
-        }
+        let mode = match (config.mode, environment) {
+            // Whatever else it says.
+            (WireMode::Auto, Some(_)) => WireMode::Never,
+            (mode, _) => mode,
+        };
         let supported = device.support.is_supported();
         let ceiling = if supported {
             ceiling(config, device).bytes
@@ -246,7 +246,6 @@ impl Settings {
             mode,
             ceiling,
             budget,
-            unrecognised,
         })
     }
 }

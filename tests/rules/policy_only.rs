@@ -1,9 +1,10 @@
 //! R13 and R14: where there is nothing to wire, and where it is not wanted.
 
-use crate::support::{GIB, Rig, kinds, queued, quiet};
+use crate::support::{GIB, Rig, SECOND, kinds, queued, quiet};
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder, Support};
 use mlx_wired::{Config, Error, EventKind, Manager, SumPolicy, Wait, WireMode};
 use std::process::Command;
+use std::time::Duration;
 
 /// Every way to have no setter, with the budget that device gives.
 fn without_setter() -> [(RecordingBuilder, Config, u64); 6] {
@@ -189,4 +190,27 @@ fn r14_the_environment_says_never() -> Result<(), Error> {
         .build()?;
     assert_eq!(off.mode(), WireMode::Off);
     Ok(())
+}
+
+#[test]
+fn r14_the_environment_is_asked_once() -> Result<(), Error> {
+    if std::env::var_os(CHILD).is_none() {
+        again("policy_only::r14_the_environment_is_asked_once", "auto");
+        return Ok(());
+    }
+    let metal = RecordingBackend::metal().exclusive("the child's limit");
+    let rig = Rig::on(metal, quiet())?;
+    let guard = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 10)
+        .acquire_owned()?;
+    // SAFETY: the child runs this test alone, and no other thread of it reads or writes the environment.
+    unsafe { std::env::set_var("MLX_WIRED", "never") };
+    rig.manager.configure(|config| config.linger(SECOND))?;
+    rig.manager
+        .configure(|config| config.linger(Duration::ZERO))?;
+    assert_eq!(rig.manager.mode(), WireMode::Auto);
+    drop(guard);
+    assert_eq!(rig.limit(), 0, "the baseline is restored");
+    rig.finish()
 }
