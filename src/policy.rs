@@ -79,9 +79,9 @@ impl<'a> Sizes<'a> {
 ///
 /// # What a policy may do
 ///
-/// Its methods should be pure and quick: while `can_admit` runs, whoever wants into or out of the same
-/// group waits, and while `limit` runs, whoever needs a change of the limit. They run on any thread
-/// that acquires or releases. Acquiring from inside one returns
+/// Its methods should be pure and quick: while `can_admit` runs, whoever wants into the same group waits, and whoever
+/// leaves it if somebody is queued; while `limit` runs, whoever needs a change of the limit. They run on
+/// any thread that acquires or releases. Acquiring from inside one returns
 /// [`Error::Reentrant`], unless it takes no lock. A panic in `can_admit` becomes the
 /// [`Error::PolicyPanicked`] of the acquire or wait that it was asked about; after a panic in `limit`
 /// the group counts as baseline + sum, and an event says so.
