@@ -59,6 +59,10 @@ impl Inner {
             return false;
         }
         let mut core = self.lock();
+        if !ticket.group().custom && !self.is_watched() {
+            // The routes may be open: another that leaves would count on this one, as this one on it.
+            return false;
+        }
         let index = ticket.group().index;
         let owes = core.owed.due().is_some() || !core.revisit.is_empty();
         let Some(published) = core.standing.filter(|_| !core.busy && !owes) else {

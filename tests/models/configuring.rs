@@ -138,6 +138,31 @@ fn the_subscriber_leaves() {
     });
 }
 
+/// The last subscriber goes, and the fast paths are opened, while one of two guards is released under the lock. The other's
+/// release looks at nothing: what is left of its group drives.
+#[test]
+fn the_subscriber_leaves_before_two_guards_do() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let events = world.manager.subscribe(4);
+        let demand = world.active("a", Form::Fixed(9), 4);
+        let (first, second) = (demand.acquire_owned(), demand.acquire_owned());
+        world.open();
+        let leaving = spawn({
+            let world = world.clone();
+            move || {
+                drop(events);
+                world.open();
+            }
+        });
+        let releasing = spawn(move || drop(first.unwrap()));
+        leaving.join();
+        drop(second.unwrap());
+        releasing.join();
+        world.finish();
+    });
+}
+
 /// A budget over all groups is refused while a guard lives, and holds from when it is not.
 fn a_budget_comes(form: Form, fits: bool) {
     let world = World::new(eager());
