@@ -120,7 +120,7 @@ impl Ticket {
             bytes,
             route: Route::Locked,
             kind: Kind::Active,
-            id: next_id(),
+            id: 0,
             info: Arc::new(info),
         }
         .of_kind(Kind::Active)
@@ -145,11 +145,10 @@ impl Ticket {
         self
     }
 
-    /// Changes what people are told of it. If there are clones, it is another ticket from then on.
+    /// Changes what people are told of it. It is another ticket from then on: clones and forgotten guards are still what
+    /// they were, and so are events that nobody has been handed yet.
     fn describe(&mut self, change: impl FnOnce(&mut About)) {
-        if Arc::strong_count(&self.info) > 1 {
-            self.id = next_id();
-        }
+        self.id = next_id();
         let mut about = (*self.info.about).clone();
         change(&mut about);
         let info = Arc::make_mut(&mut self.info);
@@ -163,6 +162,13 @@ impl Ticket {
     fn of_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self.describe(|about| about.kind = kind);
+        self.find_route();
+        self
+    }
+
+    /// How its demand is counted, which follows from the rest.
+    fn find_route(&mut self) {
+        let kind = self.kind;
         self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
         self.route = if self.group.custom || kind == Kind::Reservation || self.bytes > MAX_SUM {
             Route::Locked
@@ -173,7 +179,6 @@ impl Ticket {
         } else {
             Route::Add
         };
-        self
     }
 
     /// Its size in bytes.
@@ -194,8 +199,8 @@ impl Ticket {
         self.info.about.label.as_deref()
     }
 
-    /// Its number in the process, as in events. From 1. Clones have the same, until they are given
-    /// another name or kind.
+    /// Its number in the process, as in events. From 1. Clones have the same; a ticket that is given another name or
+    /// kind has another.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -388,7 +393,8 @@ impl Ticket {
             ticket.size_count = Some(self.info.manager.size_count(&self.group, bytes));
         }
         ticket.describe(|about| about.bytes = bytes);
-        ticket.of_kind(self.kind)
+        ticket.find_route();
+        ticket
     }
 
     pub(crate) fn label_text(&self) -> Option<Arc<str>> {

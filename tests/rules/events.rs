@@ -2,7 +2,7 @@
 
 use crate::support::{GIB, Rig, SECOND, kinds, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{CancelToken, Error, Event, EventKind, SumPolicy, Wait};
+use mlx_wired::{CancelToken, Error, Event, EventKind, FixedPolicy, SumPolicy, Wait};
 use std::time::Duration;
 
 fn position(kinds: &[EventKind], kind: &EventKind) -> usize {
@@ -327,4 +327,24 @@ fn r24_events_tell_the_acquirers_thread_place_and_name() -> Result<(), Error> {
     assert_eq!(started[1].thread, waiter);
     assert_eq!(started[1].label.as_deref(), Some("step"));
     rig.finish()
+}
+
+#[test]
+fn r24_events_have_the_name_that_the_ticket_had_then() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let _stays = ticket.clone().acquire_owned()?;
+    let ticket = ticket.label("first");
+    drop(ticket.acquire()?);
+    drop(ticket.acquire()?);
+    let ticket = ticket.label("second");
+    drop(ticket.acquire()?);
+    let ended = events
+        .drain()
+        .filter(|event| event.kind == EventKind::TicketEnded);
+    let names: Vec<_> = ended.map(|event| event.label).collect();
+    let expected = ["first", "first", "second"].map(|name| Some(name.into()));
+    assert_eq!(names, expected);
+    Ok(())
 }

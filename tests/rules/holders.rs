@@ -1,7 +1,7 @@
 //! R19: who holds what, where and on which thread is always known.
 
 use crate::support::{Rig, SECOND, quiet};
-use mlx_wired::{Error, Kind, SumPolicy};
+use mlx_wired::{Error, HolderState, Kind, SumPolicy};
 
 #[test]
 fn r19_kinds_and_names_of_one_ticket_are_told_apart() -> Result<(), Error> {
@@ -67,4 +67,28 @@ fn r24_a_guards_age_is_not_its_predecessors() -> Result<(), Error> {
     assert_eq!(age_of_the_younger(), None);
     drop((first, unwatched));
     rig.finish()
+}
+
+#[test]
+fn r19_a_leaked_guard_keeps_the_kind_and_name_it_was_acquired_with() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    ticket.acquire()?.leak();
+    let _renamed = ticket.reservation().label("weights");
+    let holders = rig.manager.holders();
+    assert_eq!(holders.len(), 1);
+    let told = (holders[0].kind, holders[0].label.as_deref());
+    assert_eq!(told, (Kind::Active, Some("step")));
+    Ok(())
+}
+
+#[test]
+fn r19_a_forgotten_guard_is_seen_though_its_ticket_has_another_name() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    std::mem::forget(ticket.acquire()?);
+    let _renamed = ticket.label("another");
+    let holders = rig.manager.holders();
+    assert_eq!(holders[0].state, HolderState::Forgotten);
+    Ok(())
 }
