@@ -66,6 +66,11 @@ enum Sleep {
 /// Does what is due.
 fn look(inner: &Inner) -> Sleep {
     let mut core = inner.lock();
+    if !core.config.housekeeping {
+        // Switched off meanwhile: every transition looks instead.
+        core.housekeeper = None;
+        return Sleep::Never;
+    }
     if core.busy {
         return Sleep::UntilWoken;
     }
