@@ -124,8 +124,12 @@ impl Recorder {
             }
             self.events.push_back(event);
         }
+        if self.manager.strong_count() == 0 {
+            return;
+        }
+        // Without the manager, which another may take the place of meanwhile.
+        let memory = user_code::catch(|| self.backend.memory());
         if let Some(inner) = self.manager.upgrade() {
-            let memory = user_code::catch(|| self.backend.memory());
             let memory = memory.ok().and_then(Result::ok);
             self.samples.push(inner.sample(memory));
         }

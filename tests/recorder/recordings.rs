@@ -1,9 +1,10 @@
 //! What a recording keeps, and what it tells of the whole.
 
 use super::{Rig, SECOND, rig};
-use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
 use mlx_wired::recorder::{End, Recorder, What};
 use mlx_wired::{Error, HolderState, Manager, SumPolicy};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -227,4 +228,65 @@ fn nothing_is_lost_in_the_background_while_threads_acquire_and_release() -> Resu
     assert!(recording.totals()[0].most <= 30);
     drop(Recorder::new(&manager).in_background(Duration::ZERO));
     Ok(())
+}
+
+/// A backend whose counters cannot be read until somebody is served.
+#[derive(Debug)]
+struct Slow {
+    backend: Arc<RecordingBackend>,
+    reading: Barrier,
+    served: Barrier,
+}
+
+impl Backend for Slow {
+    fn device(&self) -> Device {
+        self.backend.device()
+    }
+
+    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        self.backend.set_wired_limit(bytes)
+    }
+
+    fn synchronize(&self) -> Result<(), BackendError> {
+        self.backend.synchronize()
+    }
+
+    fn memory(&self) -> Result<MemoryCounters, BackendError> {
+        self.reading.wait();
+        self.served.wait();
+        self.backend.memory()
+    }
+
+    fn exclusive(&self) -> Option<&'static str> {
+        Some("read slowly")
+    }
+}
+
+#[test]
+fn a_recorder_that_reads_counters_does_not_keep_the_manager_alive() -> Result<(), Error> {
+    let backend = Arc::new(Slow {
+        backend: RecordingBackend::metal().build(),
+        reading: Barrier::new(2),
+        served: Barrier::new(2),
+    });
+    let manager = Manager::builder().backend(backend.clone()).build()?;
+    let recorder = thread::spawn({
+        let manager = manager.clone();
+        move || {
+            // Its first poll is here.
+            let recorder = Recorder::new(&manager);
+            drop(manager);
+            recorder
+        }
+    });
+    backend.reading.wait();
+    backend.served.wait();
+    let mut recorder = recorder.join().expect("it ends well");
+    let polling = thread::spawn(move || recorder.poll());
+    backend.reading.wait();
+    drop(manager);
+    let next = Manager::builder().backend(backend.clone()).build();
+    backend.served.wait();
+    polling.join().expect("it ends well");
+    next.map(drop)
 }
