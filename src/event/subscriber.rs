@@ -5,13 +5,14 @@ use super::journal::Batch;
 use crate::manager::Inner;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, Select, TryRecvError};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Receives a manager's events.
 ///
-/// The channel is bounded: when it is full, events are lost to this subscriber and counted.
+/// The channel is bounded: when it is full, events are lost to this subscriber and counted. Threads that share a
+/// subscriber share the events: each event goes to one of them.
 /// Dropping the subscriber ends the subscription.
 #[derive(Debug)]
 pub struct Subscriber {
@@ -81,10 +82,10 @@ impl Subscriber {
     /// Takes the next event if one is there.
     #[must_use]
     pub fn try_recv(&self) -> Option<Event> {
-        self.next_received().or_else(|| {
+        self.next_received().ok().or_else(|| {
             // What happened last may not have been handed over.
             self.manager.upgrade()?.hand_over();
-            self.next_received()
+            self.next_received().ok()
         })
     }
 
@@ -94,16 +95,26 @@ impl Subscriber {
         let deadline = Instant::now().checked_add(timeout);
         // Relaxed: set before the manager's lock is taken to hand over; who adds a record after that sees it.
         self.tally.all.waiting.fetch_add(1, Ordering::Relaxed);
-        let event = self.try_recv().or_else(|| {
-            let message = match deadline {
-                Some(deadline) => self.receiver.recv_deadline(deadline).ok()?,
-                None => self.receiver.recv().ok()?,
-            };
-            self.open(message);
-            self.next_received()
-        });
+        let event = self.try_recv().or_else(|| self.wait(deadline));
         self.tally.all.waiting.fetch_sub(1, Ordering::Relaxed);
         event
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<Event> {
+        let mut select = Select::new();
+        select.recv(&self.receiver);
+        loop {
+            match self.next_received() {
+                Ok(event) => return Some(event),
+                Err(TryRecvError::Disconnected) => return None,
+                // At first, or since another thread that shares the subscriber was faster.
+                Err(TryRecvError::Empty) => {}
+            }
+            let _only_one = match deadline {
+                Some(deadline) => select.ready_deadline(deadline).ok()?,
+                None => select.ready(),
+            };
+        }
     }
 
     /// Takes all events that are there.
@@ -118,30 +129,28 @@ impl Subscriber {
         self.tally.lost.load(Ordering::Relaxed)
     }
 
-    fn next_received(&self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.pending.lock().pop_front() {
-                return Some(event);
-            }
-            self.open(self.receiver.try_recv().ok()?);
-        }
-    }
-
-    fn open(&self, message: Message) {
-        let events = message.events() as u64;
-        self.tally.queued.fetch_sub(events, Ordering::Relaxed);
+    fn next_received(&self) -> Result<Event, TryRecvError> {
+        // Held throughout: what one thread takes out of the channel, no other that shares the subscriber may pass.
         let mut pending = self.pending.lock();
-        match message {
-            Message::One(event) => pending.push_back(*event),
-            Message::Batch { batch, take } => pending.extend(batch.expand(take)),
+        loop {
+            if let Some(event) = pending.pop_front() {
+                return Ok(event);
+            }
+            let message = self.receiver.try_recv()?;
+            let events = message.events() as u64;
+            self.tally.queued.fetch_sub(events, Ordering::Relaxed);
+            match message {
+                Message::One(event) => pending.push_back(*event),
+                Message::Batch { batch, take } => pending.extend(batch.expand(take)),
+            }
         }
     }
 }
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        // Release: whoever sees that one has gone finds out which.
+        // Release: whoever sees that one has gone finds out which; a swap, so that of several the first is found out too.
         self.tally.open.store(false, Ordering::Relaxed);
-        self.tally.all.gone.store(true, Ordering::Release);
+        self.tally.all.gone.swap(true, Ordering::Release);
     }
 }

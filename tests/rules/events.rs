@@ -3,6 +3,8 @@
 use crate::support::{GIB, Rig, SECOND, kinds, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, Event, EventKind, FixedPolicy, SumPolicy, Wait};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 fn position(kinds: &[EventKind], kind: &EventKind) -> usize {
@@ -346,5 +348,47 @@ fn r24_events_have_the_name_that_the_ticket_had_then() -> Result<(), Error> {
     let names: Vec<_> = ended.map(|event| event.label).collect();
     let expected = ["first", "first", "second"].map(|name| Some(name.into()));
     assert_eq!(names, expected);
+    Ok(())
+}
+
+/// Threads that share a subscriber: each gets what it gets in order, and together they get everything.
+#[test]
+fn r24_threads_may_share_a_subscriber() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(1 << 20);
+    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let last = rig.manager.ticket(&FixedPolicy::new(GIB), 11);
+    let _stays = ticket.acquire_owned()?;
+    let is_last = |event: &Event| event.size == Some(11) && event.kind == EventKind::TicketEnded;
+    let over = AtomicBool::new(false);
+    let receive = || {
+        let mut sequences = Vec::new();
+        while !over.load(Ordering::SeqCst) {
+            let Some(event) = events.recv_timeout(Duration::ZERO) else {
+                continue;
+            };
+            if is_last(&event) {
+                over.store(true, Ordering::SeqCst);
+            }
+            sequences.push(event.sequence);
+        }
+        sequences
+    };
+    let received = thread::scope(|scope| {
+        let receivers = [(); 2].map(|()| scope.spawn(receive));
+        for _ in 0..5_000 {
+            drop(ticket.acquire()?);
+        }
+        drop(last.acquire()?);
+        Ok(receivers.map(|it| it.join().expect("it ends well")))
+    })?;
+    for sequences in &received {
+        assert!(sequences.is_sorted(), "in order for each");
+    }
+    let mut all: Vec<u64> = received.concat();
+    all.extend(events.drain().map(|event| event.sequence));
+    all.sort_unstable();
+    let count = all.len() as u64;
+    assert!(all.into_iter().eq(0..count), "each event once");
     Ok(())
 }
