@@ -69,6 +69,7 @@ fn look(inner: &Inner) -> Sleep {
     if !core.config.housekeeping {
         // Switched off meanwhile: every transition looks instead.
         core.housekeeper = None;
+        core.kept = None;
         return Sleep::Never;
     }
     if core.busy {
