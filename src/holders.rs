@@ -1,11 +1,11 @@
 //! Who holds what, where and on which thread: always known, at the cost of a few plain stores.
 //!
-//! Each thread that acquires borrowed guards has a [`Slab`] of 64 slots of its own. Only that thread writes
+//! Each thread that acquires borrowed guards has a [`Slab`] of 63 slots of its own. Only that thread writes
 //! it; others read it at any time. A slot holds the ticket's number and the place; the number is 0
 //! while the slot is free. Slabs are never freed: the slab of a thread that has ended is given to a new
-//! thread, unless a guard of the old one still lives in it.
+//! thread, once no guard of the old one lives in it any more.
 //!
-//! What does not fit (more than 64 guards on one thread, guards taken while a thread's locals are being
+//! What does not fit (more than 63 guards on one thread, guards taken while a thread's locals are being
 //! destroyed, owned guards, which may be released elsewhere) is listed under a lock instead.
 //!
 //! # Orderings
@@ -38,8 +38,10 @@ use std::time::Instant;
 type Place = &'static Location<'static>;
 
 const SLOTS: usize = 64;
-/// No free slot; also the mask of a thread that has no slab yet.
-const FULL: u64 = u64::MAX;
+/// The mask of free slots of a thread that has no guard. The last slot is never used.
+const ALL_FREE: u64 = CLOSED - 1;
+/// Set in the mask of a thread that ends: what becomes free stays so.
+const CLOSED: u64 = 1 << (SLOTS - 1);
 
 /// One recorded guard.
 #[derive(Debug)]
@@ -80,32 +82,53 @@ impl Slab {
         }
     }
 
-    /// Whether a guard lives in it. Exact on the owner's thread.
+    /// Whether a guard lives in it. Exact on the owner's thread, and where that records no more.
     fn is_used(&self) -> bool {
+        // Acquire: whoever takes the slab over writes after its last owner.
         self.slots
             .iter()
-            .any(|slot| slot.ticket.load(Ordering::Relaxed) != 0)
+            .any(|slot| slot.ticket.load(Ordering::Acquire) != 0)
     }
 }
 
-/// Stands in for a slab in threads that have none. Never written: its thread's mask is full.
+/// Stands in for a slab in threads that have none. Never written: no slot of it is free.
 static NO_SLAB: Slab = Slab::new();
 
-/// Every slab there is, and those that no thread owns.
+/// Every slab there is, those that no thread owns, and those whose guards have outlived their thread's destructor.
 static SLABS: Mutex<Slabs> = Mutex::new(Slabs {
     all: Vec::new(),
     free: Vec::new(),
+    departed: Vec::new(),
 });
 
 struct Slabs {
     all: Vec<&'static Slab>,
     free: Vec<&'static Slab>,
+    departed: Vec<&'static Slab>,
+}
+
+impl Slabs {
+    /// A slab for a thread that has none.
+    fn take(&mut self) -> &'static Slab {
+        if let Some(slab) = self.free.pop() {
+            return slab;
+        }
+        // Its last guard has been released by another local's destructor.
+        if let Some(index) = self.departed.iter().position(|slab| !slab.is_used()) {
+            let slab = self.departed.swap_remove(index);
+            slab.ended.store(false, Ordering::Relaxed);
+            return slab;
+        }
+        let slab: &'static Slab = Box::leak(Box::new(Slab::new()));
+        self.all.push(slab);
+        slab
+    }
 }
 
 struct Local {
     slab: Cell<&'static Slab>,
-    /// The slots in use.
-    used: Cell<u64>,
+    /// The free slots.
+    free: Cell<u64>,
     /// How many borrowed guards of this thread are in the list.
     listed: Cell<u64>,
 }
@@ -113,7 +136,7 @@ struct Local {
 thread_local! {
     // Without a destructor, so that reaching it costs no check and it works until the thread is gone.
     static LOCAL: Local = const {
-        Local { slab: Cell::new(&NO_SLAB), used: Cell::new(FULL), listed: Cell::new(0) }
+        Local { slab: Cell::new(&NO_SLAB), free: Cell::new(0), listed: Cell::new(0) }
     };
 
     static GIVE_BACK: GiveBack = const { GiveBack(Cell::new(None)) };
@@ -137,12 +160,17 @@ impl Drop for GiveBack {
         if slab.is_used() {
             // Told to people: it orders nothing.
             slab.ended.store(true, Ordering::Relaxed);
+            // From here on the thread only frees slots. In a model the local may be gone.
+            let closed = LOCAL.try_with(|local| local.free.set(local.free.get() | CLOSED));
+            if closed.is_ok() {
+                SLABS.lock().departed.push(slab);
+            }
             return;
         }
         // In a model the local may be gone; then nobody reaches the slab by it.
         let _reset = LOCAL.try_with(|local| {
             local.slab.set(&NO_SLAB);
-            local.used.set(FULL);
+            local.free.set(0);
         });
         SLABS.lock().free.push(slab);
     }
@@ -157,12 +185,13 @@ pub(crate) fn record(ticket: u64, place: Place) -> Record {
 #[inline]
 pub(crate) fn record_in_slot(ticket: u64, place: Place) -> Option<Record> {
     LOCAL.with(|local| {
-        let used = local.used.get();
-        if used == FULL {
+        let free = local.free.get();
+        // None is, or none may be used.
+        if free.cast_signed() <= 0 {
             return None;
         }
-        let index = used.trailing_ones();
-        local.used.set(used | 1 << index);
+        let index = free.trailing_zeros();
+        local.free.set(free & !(1 << index));
         let slot = &local.slab.get().slots[index as usize % SLOTS];
         slot.place
             .store(std::ptr::from_ref(place).cast_mut(), Ordering::Release);
@@ -179,19 +208,12 @@ fn record_slow(ticket: u64, place: Place) -> Record {
     if has_slab || GIVE_BACK.try_with(|_| ()).is_err() {
         return list(ticket, place);
     }
-    let slab = {
-        let mut slabs = SLABS.lock();
-        slabs.free.pop().unwrap_or_else(|| {
-            let slab: &'static Slab = Box::leak(Box::new(Slab::new()));
-            slabs.all.push(slab);
-            slab
-        })
-    };
+    let slab = SLABS.lock().take();
     *slab.owner.lock() = Some(current_thread());
     GIVE_BACK.with(|give_back| give_back.0.set(Some(slab)));
     LOCAL.with(|local| {
         local.slab.set(slab);
-        local.used.set(0);
+        local.free.set(ALL_FREE);
     });
     record(ticket, place)
 }
@@ -207,7 +229,7 @@ fn free(index: usize) {
     LOCAL.with(|local| {
         let slot = &local.slab.get().slots[index % SLOTS];
         slot.ticket.store(0, Ordering::Release);
-        local.used.set(local.used.get() & !(1 << index));
+        local.free.set(local.free.get() | 1 << index);
     });
 }
 
@@ -219,8 +241,8 @@ pub(crate) fn note_since(record: Record, at: Instant) -> Record {
         change_listed(record, |listed| listed.since = Some(at));
         return record;
     };
-    // A reader that misses it says that the time is unknown.
-    LOCAL.with(|local| local.slab.get().since[index].store(encode(at), Ordering::Relaxed));
+    // A reader that misses it says that the time is unknown. Release: one that sees it sees whose it is.
+    LOCAL.with(|local| local.slab.get().since[index].store(encode(at), Ordering::Release));
     record.marked()
 }
 
@@ -273,7 +295,7 @@ pub(crate) fn note_growing(record: Record, growing: bool) {
 pub(crate) fn thread_holds() -> bool {
     LOCAL.with(|local| {
         let has_slab = !std::ptr::eq(local.slab.get(), &NO_SLAB);
-        (has_slab && local.used.get() != 0) || local.listed.get() > 0
+        (has_slab && local.free.get() & ALL_FREE != ALL_FREE) || local.listed.get() > 0
     })
 }
 
@@ -390,5 +412,35 @@ impl Slab {
             leaked: self.leaked.load(Ordering::Relaxed) & (1 << index) != 0,
             ended: self.ended.load(Ordering::Relaxed),
         })
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::{Error, Guard, Manager, SumPolicy};
+    use std::cell::RefCell;
+    use std::thread;
+
+    std::thread_local! {
+        static HELD: RefCell<Option<Guard<'static>>> = const { RefCell::new(None) };
+    }
+
+    /// The local that was used first is destroyed last.
+    #[test]
+    fn slabs_are_used_again_whose_guards_outlived_their_threads_locals() -> Result<(), Error> {
+        const THREADS: usize = 200;
+        let manager = Manager::builder().build()?;
+        let ticket = Box::leak(Box::new(manager.ticket(&SumPolicy::uncapped(), 1)));
+        let slabs = || SLABS.lock().all.len();
+        let before = slabs();
+        for _ in 0..THREADS {
+            let acquires = || HELD.with(|held| *held.borrow_mut() = ticket.acquire().ok());
+            thread::scope(|scope| scope.spawn(acquires).join().expect("it ends well"));
+            assert_eq!(manager.snapshot().live, 0, "released as the thread ended");
+        }
+        // Other tests have threads, too.
+        assert!(slabs() - before < THREADS / 2, "{}", slabs());
+        Ok(())
     }
 }
