@@ -69,12 +69,12 @@ pub struct Stats {
     pub clamped: u64,
     /// Times MLX had another limit than the one set last.
     pub foreign_changes: u64,
-    /// Acquires and resizes that were covered by another thread's call of the setter, without one of their own.
+    /// Acquires and growing resizes that were covered by another thread's call of the setter, without one of their own.
     pub coalesced: u64,
-    /// Acquires and resizes that succeeded under the lock; those that changed nothing for others needed none, and are not
-    /// counted.
+    /// Acquires and growing resizes that succeeded under the lock; those that changed nothing for others needed none, and
+    /// are not counted.
     pub admissions: u64,
-    /// Acquires that waited for admission.
+    /// Acquires and growing resizes that waited for admission.
     pub waits: u64,
     /// Waits that ended with a deadline.
     pub timeouts: u64,
