@@ -12,6 +12,7 @@ mod housekeeping;
 mod inner;
 mod judge;
 mod locked;
+mod owner;
 mod publish;
 pub(crate) mod queue;
 pub(crate) mod registry;
@@ -33,6 +34,7 @@ pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
 
 pub(crate) use inner::Inner;
+pub(crate) use owner::Owner;
 
 use crate::Error;
 use crate::event::{EventKind, Subscriber};
@@ -53,7 +55,7 @@ pub struct Manager(Arc<Handle>);
 
 /// Counts the handles of a manager: dropping the last one ends linger.
 struct Handle {
-    inner: Arc<Inner>,
+    inner: Owner,
 }
 
 /// What a manager has done so far.

@@ -10,11 +10,11 @@ pub use guard::{Guard, OwnedGuard, Released};
 pub use wait::Wait;
 
 use crate::Error;
-use crate::manager::Inner;
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::group::{Group, SizeCount};
 use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
+use crate::manager::{Inner, Owner};
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, Ordering, unmodelled};
 use fast::{Fast, Route};
@@ -84,7 +84,7 @@ pub struct Ticket {
 /// What only the slow path and people read.
 #[derive(Clone)]
 struct Info {
-    manager: Arc<Inner>,
+    manager: Owner,
     policy: Arc<dyn Policy>,
     can_refuse: bool,
     wants_sizes: bool,
@@ -104,7 +104,7 @@ impl Ticket {
             wants_sizes,
             policy,
             formula,
-            manager: manager.clone(),
+            manager: Owner::new(manager),
             about: Arc::new(About {
                 bytes,
                 group: group.index,

@@ -29,6 +29,8 @@ pub(crate) struct Inner {
     pub(super) epoch: AtomicU64,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     pub(super) claimed: AtomicBool,
+    /// How many have the manager: see [`Owner`](super::Owner).
+    pub(super) owners: unmodelled::AtomicU64,
     pub(super) last_failure: Mutex<Option<(u64, Error)>>,
     /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
     pub(super) environment: Option<String>,
@@ -49,11 +51,7 @@ impl Drop for Inner {
             }
         }
         self.hand_over();
-        if self.claimed.load(Ordering::Relaxed)
-            && let Some(resource) = self.backend.exclusive()
-        {
-            shared::disclaim(resource);
-        }
+        self.disclaim();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::core::{Core, Owed};
 use super::wait_times::WaitRecord;
-use super::{Config, Handle, Inner, Manager, Stats, WireMode, config};
+use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config};
 use crate::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Bus, Journal};
@@ -145,10 +145,12 @@ impl ManagerBuilder {
             tickets: unmodelled::Mutex::default(),
             epoch: AtomicU64::new(0),
             claimed: AtomicBool::new(exclusive.is_none()),
+            owners: unmodelled::AtomicU64::new(0),
             last_failure: Mutex::new(None),
             unrecognised_mode: Mutex::new(unrecognised),
             environment,
         });
+        let inner = Owner::new(&inner);
         Ok(Manager(Arc::new(Handle { inner })))
     }
 }

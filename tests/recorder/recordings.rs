@@ -1,12 +1,14 @@
 //! What a recording keeps, and what it tells of the whole.
 
 use super::{Rig, SECOND, rig};
+use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
 use mlx_wired::recorder::{End, Recorder, What};
 use mlx_wired::{Error, HolderState, Manager, SumPolicy};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_recording_is_bounded_and_says_what_is_missing() -> Result<(), Error> {
@@ -288,5 +290,54 @@ fn a_recorder_that_reads_counters_does_not_keep_the_manager_alive() -> Result<()
     let next = Manager::builder().backend(backend.clone()).build();
     backend.served.wait();
     polling.join().expect("it ends well");
+    next.map(drop)
+}
+
+/// A clock that stops the thread that is the next but so many to ask for the time.
+#[derive(Debug, Clone)]
+struct Stopping {
+    time: FakeClock,
+    left: Arc<AtomicUsize>,
+    stop: Arc<(Barrier, Barrier)>,
+}
+
+impl Clock for Stopping {
+    fn now(&self) -> Instant {
+        let less = |left: usize| left.checked_sub(1);
+        let left = self.left.fetch_update(Relaxed, Relaxed, less);
+        if left == Ok(1) {
+            self.stop.0.wait();
+            self.stop.1.wait();
+        }
+        self.time.now()
+    }
+
+    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
+        self.time.park(sleeper, deadline);
+    }
+}
+
+#[test]
+fn a_recorder_that_ends_does_not_keep_the_managers_place() -> Result<(), Error> {
+    let clock = Stopping {
+        time: FakeClock::new(),
+        left: Arc::default(),
+        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
+    };
+    let build = || {
+        let backend = RecordingBackend::metal().exclusive("ends slowly");
+        let builder = Manager::builder().backend(backend.build());
+        builder.clock(clock.clone()).build()
+    };
+    let manager = build()?;
+    let recorder = Recorder::new(&manager);
+    // Once for the state under the lock, once for who holds what.
+    clock.left.store(2, Relaxed);
+    let ending = thread::spawn(move || recorder.finish());
+    clock.stop.0.wait();
+    drop(manager);
+    let next = build();
+    clock.stop.1.wait();
+    drop(ending.join().expect("it ends well"));
     next.map(drop)
 }
