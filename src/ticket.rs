@@ -111,6 +111,7 @@ impl Ticket {
                 kind: Kind::Active,
                 policy: policy_label,
                 label: None,
+                origin: None,
             }),
         };
         Self {
@@ -392,7 +393,12 @@ impl Ticket {
         if ticket.size_count.is_some() {
             ticket.size_count = Some(self.info.manager.size_count(&self.group, bytes));
         }
-        ticket.describe(|about| about.bytes = bytes);
+        let own = &self.info.about;
+        let origin = own.origin.clone().unwrap_or_else(|| Arc::downgrade(own));
+        ticket.describe(|about| {
+            about.bytes = bytes;
+            about.origin = Some(origin);
+        });
         ticket.find_route();
         ticket
     }

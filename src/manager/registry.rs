@@ -2,7 +2,7 @@
 
 use super::Inner;
 use crate::holders::{self, Seen};
-use crate::sync::{Arc, Ordering, ThreadId};
+use crate::sync::{Arc, Ordering, ThreadId, Weak};
 use crate::ticket::Kind;
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
@@ -18,6 +18,18 @@ pub(crate) struct About {
     pub(crate) kind: Kind,
     pub(crate) policy: Arc<str>,
     pub(crate) label: Option<Arc<str>>,
+    /// Of a resized guard: the ticket that it was acquired with. A guard keeps what it was resized to itself.
+    pub(crate) origin: Option<Weak<About>>,
+}
+
+impl About {
+    /// Whether only the registry has it, or the ticket that its guard was acquired with.
+    fn is_gone(self: &Arc<Self>) -> bool {
+        match &self.origin {
+            Some(origin) => origin.strong_count() <= 1,
+            None => Arc::strong_count(self) == 1,
+        }
+    }
 }
 
 /// The tickets by number. A ticket that is gone stays until the next sweep, since a forgotten guard may still
@@ -134,7 +146,7 @@ impl Inner {
 impl Holder {
     fn new(seen: &Seen, about: &Arc<About>, now: Instant) -> Self {
         // A borrowed guard keeps its ticket borrowed, on a thread that lives.
-        let ownerless = seen.bound && (Arc::strong_count(about) == 1 || seen.ended);
+        let ownerless = seen.bound && (about.is_gone() || seen.ended);
         Self {
             ticket: seen.ticket,
             bytes: about.bytes,

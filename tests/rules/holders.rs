@@ -92,3 +92,18 @@ fn r19_a_forgotten_guard_is_seen_though_its_ticket_has_another_name() -> Result<
     assert_eq!(holders[0].state, HolderState::Forgotten);
     Ok(())
 }
+
+#[test]
+fn r19_a_resized_guard_that_was_forgotten_is_told_so() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let mut guard = ticket.acquire()?;
+    guard.resize(20)?;
+    guard.resize(30)?;
+    let state = || rig.manager.holders()[0].state;
+    assert_eq!(state(), HolderState::Held);
+    std::mem::forget(guard);
+    drop(ticket);
+    assert_eq!(state(), HolderState::Forgotten);
+    Ok(())
+}
