@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) replaced: Vec<Replaced>,
     pub(crate) pressure: f64,
     pub(crate) housekeeper: Option<Waker>,
+    /// The last attempt to start its thread failed.
+    pub(crate) houseless: bool,
     /// Keeps a manager that nobody has any more until its restore has succeeded: who comes next would take the limit in
     /// force for its own baseline.
     pub(crate) kept: Option<Arc<Inner>>,
@@ -301,13 +303,18 @@ impl Core {
         self.config.budget.is_some() || self.routes_closed(inner)
     }
 
+    /// Whether a thread does what is owed when it is due.
+    fn keeps_house(&self) -> bool {
+        self.config.housekeeping && !self.houseless
+    }
+
     /// Whether every acquire and release must look under the lock.
     pub(crate) fn routes_closed(&self, inner: &Inner) -> bool {
         self.closed
             || !inner.owns_backend()
             || inner.is_watched()
             || self.owed.retry_at.is_some()
-            || (!self.config.housekeeping && self.owed.due().is_some())
+            || (!self.keeps_house() && self.owed.due().is_some())
     }
 
     /// Whether `ticket`'s group can count its demand, in place of `from`'s if there is one.

@@ -29,13 +29,12 @@ impl Inner {
         let spawned = crate::sync::spawn("mlx-wired housekeeping", move || {
             keep_house(&this, &*clock, &sleeper);
         });
-        match spawned {
-            Ok(()) => core.housekeeper = Some(waker),
-            // No thread to be had: every transition looks instead.
-            Err(_) => {
-                core.config.housekeeping = false;
-                core.close_routes();
-            }
+        core.houseless = spawned.is_err();
+        if core.houseless {
+            // No thread is to be had: every transition looks instead, and asks for one again.
+            core.close_routes();
+        } else {
+            core.housekeeper = Some(waker);
         }
     }
 }

@@ -127,6 +127,7 @@ impl ManagerBuilder {
                 abandoned: false,
                 pressure: 0.0,
                 housekeeper: None,
+                houseless: false,
                 kept: None,
                 revisit: Vec::new(),
                 replaced: Vec::new(),

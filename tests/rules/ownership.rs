@@ -1,11 +1,12 @@
 //! R23: one owner, its settings, and its end.
 
-use crate::support::{Custom, Pending, Rig, SECOND, acquiring, eager, next, queued, quiet};
+use crate::support::{Custom, GIB, Pending, Rig, SECOND, acquiring, eager, next, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     Config, Error, EventKind, Manager, OnApplyFailure, Policy, SumPolicy, Wait, WireMode,
 };
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 fn exclusive(name: &'static str) -> Result<Manager, Error> {
@@ -59,11 +60,17 @@ const CHILD: &str = "MLX_WIRED_RULES_CHILD";
 
 /// Runs the named test of this binary alone in a process of its own.
 fn alone(test: &str) {
+    alone_with(test, "MLX_WIRED", None);
+}
+
+/// [`alone`], with another value of a variable of the environment.
+fn alone_with(test: &str, variable: &str, value: Option<&str>) {
     let binary = std::env::current_exe().expect("this binary has a path");
     let output = Command::new(binary)
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
         .env_remove("MLX_WIRED")
+        .envs(value.map(|value| (variable, value)))
         .output()
         .expect("this binary runs");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -358,5 +365,27 @@ fn r23_close_from_inside_a_policy_gives_no_guard() -> Result<(), Error> {
     let ticket = rig.manager.ticket(&policy, 10);
     let result = acquiring(&ticket, Wait::new()).result();
     assert_eq!(result.err(), Some(Error::Closed));
+    rig.finish()
+}
+
+#[test]
+fn r8_where_no_thread_can_be_started_every_transition_looks() -> Result<(), Error> {
+    if std::env::var_os(CHILD).is_none() {
+        let test = "ownership::r8_where_no_thread_can_be_started_every_transition_looks";
+        // No thread gets a stack of that size.
+        alone_with(test, "RUST_MIN_STACK", Some("1152921504606846976"));
+        return Ok(());
+    }
+    assert!(thread::Builder::new().spawn(|| ()).is_err());
+    let rig = Rig::new(Config::default())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let first = ticket.acquire()?;
+    drop(ticket.acquire()?);
+    assert_eq!(rig.limit(), 2 * GIB, "the cooldown holds the shrink back");
+    rig.clock.advance(SECOND);
+    drop(ticket.acquire_owned()?);
+    assert_eq!(rig.limit(), GIB);
+    drop(first);
+    assert_eq!(rig.manager.config(), Config::default(), "as it was set");
     rig.finish()
 }
