@@ -1,0 +1,226 @@
+//! What an execution is about: its settings, its groups, and how its threads are to behave.
+
+use crate::claim::Form;
+use crate::oracle::Oracle;
+use crate::world::quiet;
+use mlx_wired::{Config, OnApplyFailure};
+use shuttle::rand::{Rng, thread_rng};
+use std::time::Duration;
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// True so many times in a hundred.
+pub(super) fn chance(percent: u32) -> bool {
+    thread_rng().gen_ratio(percent, 100)
+}
+
+pub(super) fn below(bound: usize) -> usize {
+    thread_rng().gen_range(0..bound)
+}
+
+pub(super) fn pick<T: Copy>(from: &[T]) -> T {
+    from[below(from.len())]
+}
+
+/// The settings that may change at any time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tuning {
+    pub(super) ratio: f64,
+    cooldown: Duration,
+    linger: Duration,
+    overtaking: u64,
+    pub(super) housekeeping: bool,
+    stall_after: Option<Duration>,
+}
+
+impl Tuning {
+    pub(super) fn random() -> Self {
+        Self {
+            ratio: pick(&[0.0, 0.0, 0.25, 0.5]),
+            cooldown: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
+            linger: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
+            overtaking: pick(&[0, 0, 1, 2]),
+            housekeeping: chance(30),
+            stall_after: chance(10).then_some(SECOND),
+        }
+    }
+
+    pub(super) fn of(self, config: Config) -> Config {
+        config
+            .shrink_threshold_ratio(self.ratio)
+            .shrink_cooldown(self.cooldown)
+            .linger(self.linger)
+            .overtaking(self.overtaking)
+            .housekeeping(self.housekeeping)
+            .stall_after(self.stall_after)
+    }
+}
+
+/// What a policy that is not built in does besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Quirks {
+    pub(super) wants_sizes: bool,
+    pub(super) panics: bool,
+    /// Releases what others have laid down.
+    pub(super) releases: bool,
+    /// Calls the manager when it is destroyed.
+    pub(super) calls_back: bool,
+}
+
+/// A group, and the policies that may speak for it.
+#[derive(Debug, Clone)]
+pub(super) struct Kind {
+    pub(super) group: &'static str,
+    pub(super) forms: Vec<Form>,
+    pub(super) quirks: Quirks,
+}
+
+impl Kind {
+    fn random(unit: u64) -> Self {
+        let own = |extra, cap| Form::Own {
+            extra: extra * unit,
+            cap: cap * unit,
+        };
+        let mut quirks = Quirks {
+            wants_sizes: chance(50),
+            panics: false,
+            releases: false,
+            calls_back: chance(25),
+        };
+        let (group, forms) = match below(16) {
+            0..=1 => ("sum", vec![Form::Sum]),
+            2 => ("capped", vec![Form::Capped(8 * unit)]),
+            3 => ("device", vec![Form::Device]),
+            4..=5 => ("max", vec![Form::Max]),
+            6 => ("peak", vec![Form::Peak]),
+            7 => ("nine", vec![Form::Fixed(9 * unit)]),
+            8 => ("four", vec![Form::Fixed(4 * unit)]),
+            9..=11 => {
+                let forms = [
+                    Form::Capped(20 * unit),
+                    Form::Budget(6 * unit, 20 * unit),
+                    Form::Budget(3 * unit, 10 * unit),
+                ];
+                ("mixed", forms.to_vec())
+            }
+            12 => ("own", vec![own(4, 9)]),
+            13 => ("owns", vec![own(0, 8), own(5, 8)]),
+            14 => {
+                quirks.releases = true;
+                ("releasing", vec![own(3, 8)])
+            }
+            _ => {
+                quirks.panics = true;
+                ("panicking", vec![own(4, 9)])
+            }
+        };
+        Self {
+            group,
+            forms,
+            quirks,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// What sizes and limits are multiples of.
+    pub(super) unit: u64,
+    /// MLX's limit at first.
+    pub(super) initial: u64,
+    pub(super) baseline_override: Option<u64>,
+    pub(super) ceiling: u64,
+    pub(super) budget: Option<u64>,
+    pub(super) tuning: Tuning,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) threads: usize,
+    pub(super) operations: usize,
+    /// How many calls fail.
+    pub(super) failures: usize,
+    pub(super) proceeds: bool,
+    synchronizes: bool,
+    /// Settings change meanwhile.
+    pub(super) configures: bool,
+    /// Somebody subscribes now and then.
+    pub(super) subscribes: bool,
+    /// Guards are laid down for others to release.
+    pub(super) lays_down: bool,
+}
+
+impl Plan {
+    pub(super) fn random() -> Self {
+        let unit = pick(&[1, 1, 1, 1, 1, 1, 1, 3 << 30, 3 << 30, 1 << 42]);
+        let kinds = (0..=below(3)).map(|_| Kind::random(unit)).collect();
+        Self {
+            unit,
+            initial: pick(&[0, 0, 0, 5]) * unit,
+            baseline_override: pick(&[None, None, None, None, Some(0), Some(3)])
+                .map(|bytes| bytes * unit),
+            ceiling: pick(&[1000, 1000, 1000, 9]) * unit,
+            budget: pick(&[None, None, None, Some(8), Some(12)]).map(|bytes| bytes * unit),
+            tuning: Tuning::random(),
+            kinds,
+            threads: pick(&[2, 2, 3]),
+            operations: pick(&[1, 1, 2, 3]),
+            failures: pick(&[0, 0, 0, 1, 2]),
+            proceeds: chance(30),
+            synchronizes: chance(30),
+            configures: chance(15),
+            subscribes: chance(15),
+            lays_down: chance(70),
+        }
+    }
+
+    pub(super) fn config(&self) -> Config {
+        let failure = if self.proceeds {
+            OnApplyFailure::Proceed
+        } else {
+            OnApplyFailure::Fail
+        };
+        self.tuning
+            .of(quiet())
+            .budget(self.budget)
+            .baseline_override(self.baseline_override)
+            .on_apply_failure(failure)
+    }
+
+    pub(super) fn oracle(&self) -> Oracle {
+        let mut oracle = Oracle::new(self.initial, self.ceiling);
+        if let Some(baseline) = self.baseline_override {
+            oracle = oracle.overridden(baseline);
+        }
+        if self.synchronizes {
+            oracle = oracle.synchronizing();
+        }
+        if self.proceeds {
+            oracle.proceeds();
+        }
+        for kind in self.kinds.iter().filter(|kind| kind.quirks.panics) {
+            oracle.may_panic(kind.group);
+        }
+        oracle.set_budget(self.budget);
+        oracle
+    }
+
+    /// How often a waiter may be passed.
+    pub(super) fn overtaking(&self) -> u64 {
+        if self.configures {
+            2
+        } else {
+            self.tuning.overtaking
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        let most = if self.unit > 1 << 40 { 4 } else { 7 };
+        let size = if chance(8) { 0 } else { below(most) as u64 };
+        size * self.unit
+    }
+
+    /// Whether a policy that is asked twice may change anything.
+    pub(super) fn is_moody(&self) -> bool {
+        self.kinds
+            .iter()
+            .any(|kind| kind.quirks.panics || kind.quirks.releases)
+    }
+}
