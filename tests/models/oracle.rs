@@ -46,6 +46,10 @@ struct Ledger {
     moody: BTreeSet<&'static str>,
     /// Guards are given out unwired when a call has failed.
     proceeds: bool,
+    /// The setter is never called.
+    unwired: bool,
+    /// Nor heeds any cap.
+    admits_all: bool,
     in_flight: bool,
     calls: Vec<u64>,
     /// The calls that fail, by their number from 0.
@@ -102,6 +106,14 @@ impl Oracle {
     /// Guards are given out unwired when a call has failed.
     pub(crate) fn proceeds(&self) {
         self.ledger().proceeds = true;
+    }
+
+    /// The manager never calls the setter, and clamps nothing; or even admits everything.
+    pub(crate) fn unwired(&self, admits_all: bool) {
+        let mut ledger = self.ledger();
+        ledger.admits_all = admits_all;
+        ledger.unwired = true;
+        ledger.forbidden = true;
     }
 
     pub(crate) fn has_budget(&self) -> bool {
@@ -250,7 +262,7 @@ impl Oracle {
 
 impl Ledger {
     fn needed(&self, baseline: u64) -> u64 {
-        let excused = self.proceeds && self.has_failed;
+        let excused = self.unwired || (self.proceeds && self.has_failed);
         let called_for = self.called_for(baseline).filter(|_| !excused);
         called_for.map_or(0, |(least, _)| least)
     }
@@ -260,7 +272,11 @@ impl Ledger {
             return None;
         }
         let groups: BTreeSet<_> = self.live.values().map(|live| live.group).collect();
-        let bound = self.ceiling.max(baseline);
+        let bound = if self.unwired {
+            u64::MAX
+        } else {
+            self.ceiling.max(baseline)
+        };
         let bounds = groups.into_iter().map(|group| {
             let sizes = || {
                 let members = self.live.values().filter(|live| live.group == group);
@@ -268,7 +284,13 @@ impl Ledger {
             };
             let panicked = self.moody.contains(group).then_some(Form::Sum);
             let forms = self.forms[group].iter().copied().chain(panicked);
-            let limits = forms.map(|form| form.limit(baseline, sizes()).min(bound));
+            let limits = forms.map(|form| {
+                let limit = form.limit(baseline, sizes()).min(bound);
+                match form {
+                    Form::Device => limit.min(self.ceiling),
+                    _ => limit,
+                }
+            });
             limits.fold((u64::MAX, 0), |(least, most), limit| {
                 (least.min(limit), most.max(limit))
             })
@@ -288,7 +310,7 @@ impl Ledger {
             Form::Custom(_) | Form::Own { .. } => sum,
             _ => sum + self.admission_baseline,
         };
-        if most.is_some_and(|cap| with_baseline > cap) {
+        if most.is_some_and(|cap| with_baseline > cap) && !self.admits_all {
             self.violation(format!("{sum} bytes were admitted by {:?}", claim.form));
         }
         let total: u64 = self.live.values().map(|live| live.bytes).sum();

@@ -8,6 +8,7 @@ mod stillness;
 
 use super::check::{Running, Size, explore, join_all, spawn};
 use super::claim::Form;
+use super::world::World;
 use crew::Crew;
 use plan::{Plan, below, chance};
 use std::sync::Arc;
@@ -44,17 +45,19 @@ fn execute(plan: Plan) {
     if chance(30) {
         crew.meddle();
     }
-    crew.check();
+    crew.check(false);
     // Who waits, waits for what was laid down.
     loop {
         let guard = crew.shelf.take();
         let nothing = guard.is_none();
+        let alone = !nothing && crew.are_done();
         drop(guard);
-        if chance(30) {
+        let meddles = chance(30);
+        if meddles {
             crew.meddle();
         }
         if nothing || chance(50) {
-            crew.check();
+            crew.check(alone && !meddles);
         }
         if nothing && crew.are_done() && crew.shelf.is_empty() {
             break;
@@ -79,9 +82,14 @@ fn begin(plan: Plan) -> Arc<Crew> {
         drop(nine.acquire().expect("nothing fails yet"));
     }
     let calls = world.oracle.calls().len();
-    world
-        .oracle
-        .fail((0..plan.failures).map(|_| calls + below(6)));
+    if plan.failures > 0 && plan.fails_on {
+        // Until it heals.
+        let first = calls + below(6);
+        world.oracle.fail(first..first + 1000);
+    } else {
+        let failing = (0..plan.failures).map(|_| calls + below(6));
+        world.oracle.fail(failing);
+    }
     if plan.lays_down {
         (0..below(4)).for_each(|_| crew.prepare());
     }
@@ -93,15 +101,27 @@ fn begin(plan: Plan) -> Arc<Crew> {
 
 fn end(crew: Arc<Crew>) {
     crew.drop_subscriber();
+    crew.world.oracle.heal();
     match below(4) {
-        0 => {
-            crew.world.oracle.heal();
-            crew.world.manager.close();
-            crew.pass_time();
+        0 => crew.world.manager.close(),
+        1 => {
+            crew.settle();
+            return end_by_drop(crew);
         }
-        _ => crew.pass_time(),
+        _ => {}
     }
+    crew.pass_time();
     crew.world.finish();
+}
+
+/// The last handle goes: what lingers ends at once.
+fn end_by_drop(crew: Arc<Crew>) {
+    let oracle = crew.world.oracle.clone();
+    let world = Arc::into_inner(crew).map(Crew::into_world);
+    if let Some(World { manager, .. }) = world.and_then(Arc::into_inner) {
+        drop(manager);
+        oracle.finish();
+    }
 }
 
 #[test]

@@ -111,6 +111,10 @@ impl Crew {
         })
     }
 
+    pub(super) fn into_world(self) -> Arc<World> {
+        self.world
+    }
+
     pub(super) fn tuning(&self) -> Tuning {
         *self.tuning.lock()
     }
@@ -132,7 +136,7 @@ impl Crew {
             }
             _ => world.active(kind.group, form, plan.size()),
         };
-        if chance(12) {
+        if chance(plan.reservations) {
             demand.reservation()
         } else {
             demand

@@ -3,7 +3,7 @@
 use crate::claim::Form;
 use crate::oracle::Oracle;
 use crate::world::quiet;
-use mlx_wired::{Config, OnApplyFailure};
+use mlx_wired::{Config, OnApplyFailure, WireMode};
 use shuttle::rand::{Rng, thread_rng};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Tuning {
             cooldown: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
             linger: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
             overtaking: pick(&[0, 0, 1, 2]),
-            housekeeping: chance(30),
+            housekeeping: chance(40),
             stall_after: chance(10).then_some(SECOND),
         }
     }
@@ -87,7 +87,7 @@ impl Kind {
             releases: false,
             calls_back: chance(25),
         };
-        let (group, forms) = match below(16) {
+        let (group, forms) = match below(20) {
             0..=1 => ("sum", vec![Form::Sum]),
             2 => ("capped", vec![Form::Capped(8 * unit)]),
             3 => ("device", vec![Form::Device]),
@@ -103,16 +103,17 @@ impl Kind {
                 ];
                 ("mixed", forms.to_vec())
             }
-            12 => ("own", vec![own(4, 9)]),
-            13 => ("owns", vec![own(0, 8), own(5, 8)]),
-            14 => {
+            12..=14 => ("own", vec![own(4, 9)]),
+            15..=16 => ("owns", vec![own(0, 8), own(5, 8)]),
+            17 => {
                 quirks.releases = true;
                 ("releasing", vec![own(3, 8)])
             }
-            _ => {
+            18 => {
                 quirks.panics = true;
                 ("panicking", vec![own(4, 9)])
             }
+            _ => ("zero", vec![Form::Fixed(0)]),
         };
         Self {
             group,
@@ -124,6 +125,7 @@ impl Kind {
 
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
+    pub(super) mode: WireMode,
     /// What sizes and limits are multiples of.
     pub(super) unit: u64,
     /// MLX's limit at first.
@@ -135,14 +137,17 @@ pub(super) struct Plan {
     pub(super) kinds: Vec<Kind>,
     pub(super) threads: usize,
     pub(super) operations: usize,
-    /// How many calls fail.
+    /// How many calls fail, somewhere or one after the other.
     pub(super) failures: usize,
+    pub(super) fails_on: bool,
     pub(super) proceeds: bool,
     synchronizes: bool,
     /// Settings change meanwhile.
     pub(super) configures: bool,
     /// Somebody subscribes now and then.
     pub(super) subscribes: bool,
+    /// How many in a hundred are reservations.
+    pub(super) reservations: u32,
     /// Guards are laid down for others to release.
     pub(super) lays_down: bool,
 }
@@ -150,10 +155,21 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn random() -> Self {
         let unit = pick(&[1, 1, 1, 1, 1, 1, 1, 3 << 30, 3 << 30, 1 << 42]);
-        let kinds = (0..=below(3)).map(|_| Kind::random(unit)).collect();
+        let kinds = (0..pick(&[1, 2, 2, 3])).map(|_| Kind::random(unit)).collect();
+        let mode = if chance(94) {
+            WireMode::Auto
+        } else {
+            pick(&[WireMode::Never, WireMode::Off])
+        };
+        let initial = if mode == WireMode::Auto {
+            pick(&[0, 0, 0, 5])
+        } else {
+            0
+        };
         Self {
+            mode,
             unit,
-            initial: pick(&[0, 0, 0, 5]) * unit,
+            initial: initial * unit,
             baseline_override: pick(&[None, None, None, None, Some(0), Some(3)])
                 .map(|bytes| bytes * unit),
             ceiling: pick(&[1000, 1000, 1000, 9]) * unit,
@@ -163,10 +179,12 @@ impl Plan {
             threads: pick(&[2, 2, 3]),
             operations: pick(&[1, 1, 2, 3]),
             failures: pick(&[0, 0, 0, 1, 2]),
+            fails_on: chance(30),
             proceeds: chance(30),
             synchronizes: chance(30),
             configures: chance(15),
             subscribes: chance(15),
+            reservations: pick(&[0, 15, 50]),
             lays_down: chance(70),
         }
     }
@@ -179,6 +197,7 @@ impl Plan {
         };
         self.tuning
             .of(quiet())
+            .mode(self.mode)
             .budget(self.budget)
             .baseline_override(self.baseline_override)
             .on_apply_failure(failure)
@@ -198,7 +217,12 @@ impl Plan {
         for kind in self.kinds.iter().filter(|kind| kind.quirks.panics) {
             oracle.may_panic(kind.group);
         }
-        oracle.set_budget(self.budget);
+        if self.mode != WireMode::Auto {
+            oracle.unwired(self.mode == WireMode::Off);
+        }
+        if self.mode != WireMode::Off {
+            oracle.set_budget(self.budget);
+        }
         oracle
     }
 

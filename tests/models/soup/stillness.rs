@@ -3,6 +3,7 @@
 use super::crew::Crew;
 use super::plan::{SECOND, chance};
 use crate::check::yield_now;
+use mlx_wired::WireMode;
 use mlx_wired::snapshot::{Owed, Snapshot};
 use std::time::Duration;
 
@@ -34,10 +35,10 @@ impl Crew {
         panic!("it never stands still: {}", self.world.manager.snapshot());
     }
 
-    /// What must hold now.
-    pub(super) fn check(&self) {
+    /// What must hold now. `released`: the last that anybody did was a release.
+    pub(super) fn check(&self, released: bool) {
         let snapshot = self.settle();
-        self.check_limit(&snapshot);
+        self.check_limit(&snapshot, released);
         self.check_accounts(&snapshot);
         let owed = snapshot.owed;
         let rests = owed.retry_in.or(owed.restore_in).is_none() && !self.plan.is_moody();
@@ -46,9 +47,16 @@ impl Crew {
         }
     }
 
-    fn check_limit(&self, snapshot: &Snapshot) {
+    fn check_limit(&self, snapshot: &Snapshot, released: bool) {
         let oracle = &self.world.oracle;
-        let (limit, calls) = (oracle.limit(), oracle.calls());
+        let calls = oracle.calls();
+        let wired = self.plan.mode == WireMode::Auto;
+        let limit = if wired {
+            oracle.limit()
+        } else {
+            snapshot.applied
+        };
+        let is_known = oracle.has_succeeded() || !wired;
         let owed = snapshot.owed;
         if owed.retry_in.is_some() {
             return;
@@ -57,7 +65,7 @@ impl Crew {
             if owed.restore_in.is_none() && snapshot.epoch.is_some() {
                 panic!("the epoch stays open: {snapshot}");
             }
-            let restored = limit == oracle.baseline() || !oracle.has_succeeded();
+            let restored = limit == oracle.baseline() || !is_known;
             assert!(
                 restored || owed.restore_in.is_some(),
                 "{limit}: {calls:?}, {snapshot}"
@@ -130,6 +138,6 @@ impl Crew {
         }
         let snapshot = self.settle();
         assert_eq!(snapshot.owed, Owed::default(), "{snapshot}");
-        self.check();
+        self.check(false);
     }
 }
