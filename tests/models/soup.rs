@@ -20,6 +20,7 @@ fn serve(plan: impl Fn() -> Plan + Send + Sync + 'static) {
         static LAST: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
     }
     impl Drop for Tell {
+        #[expect(clippy::print_stderr, reason = "for whoever reads the failure")]
         fn drop(&mut self) {
             if std::thread::panicking() {
                 LAST.with(|last| eprintln!("{}", last.borrow()));

@@ -10,7 +10,7 @@ use mlx_wired::{CancelToken, Error, Guard, OwnedGuard, Subscriber, Wait};
 use shuttle::thread::{ThreadId, current};
 use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A lock that no thread of the model holds while others run.
 #[derive(Default)]
@@ -147,7 +147,7 @@ impl Crew {
     pub(super) fn prepare(&self) {
         let guard = self
             .demand()
-            .acquire_owned_with(Wait::new().timeout(SECOND * 0));
+            .acquire_owned_with(Wait::new().timeout(Duration::ZERO));
         if let Some(guard) = noted(guard) {
             self.shelf.lay(guard);
         }

@@ -155,7 +155,9 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn random() -> Self {
         let unit = pick(&[1, 1, 1, 1, 1, 1, 1, 3 << 30, 3 << 30, 1 << 42]);
-        let kinds = (0..pick(&[1, 2, 2, 3])).map(|_| Kind::random(unit)).collect();
+        let kinds = (0..pick(&[1, 2, 2, 3]))
+            .map(|_| Kind::random(unit))
+            .collect();
         let mode = if chance(94) {
             WireMode::Auto
         } else {
