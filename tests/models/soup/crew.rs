@@ -143,12 +143,14 @@ impl Crew {
         }
     }
 
-    /// Lays down a guard, if it is given at once.
+    /// Lays down a guard if it is given at once, or lets it come and go.
     pub(super) fn prepare(&self) {
         let guard = self
             .demand()
             .acquire_owned_with(Wait::new().timeout(Duration::ZERO));
-        if let Some(guard) = noted(guard) {
+        if let Some(guard) = noted(guard)
+            && chance(70)
+        {
             self.shelf.lay(guard);
         }
     }
@@ -158,8 +160,9 @@ impl Crew {
         self.progress.lock().working.push(current().id());
         for _ in 0..=below(self.plan.operations) {
             match below(20) {
-                0..=12 => self.acquire(me, 1),
-                13..=15 => self.take_up(),
+                0..=9 => self.acquire(me, 1),
+                10..=14 => self.take_up(),
+                _ if self.plan.only_comes_and_goes => self.acquire(me, 0),
                 _ => self.meddle(),
             }
         }
@@ -212,7 +215,9 @@ impl Crew {
             }
             _ => demand.acquire_in_turn(allowed),
         };
-        if let Some(mut guard) = noted(guard) {
+        if let Some(mut guard) = noted(guard)
+            && !self.plan.only_comes_and_goes
+        {
             self.hold(me, &mut guard, depth);
             if chance(20) {
                 guard.release();
@@ -270,7 +275,9 @@ impl Crew {
     /// Something that neither acquires nor releases.
     pub(super) fn meddle(&self) {
         let manager = &self.world.manager;
-        match below(10) {
+        match below(12) {
+            10 => manager.maintain(),
+            11 => manager.poke().expect("it is outside"),
             0..=1 => self.world.clock.advance(SECOND / 2),
             2..=3 => self.world.clock.advance(SECOND),
             4 => manager.maintain(),

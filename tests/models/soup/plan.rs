@@ -77,6 +77,8 @@ pub(super) struct Kind {
 
 impl Kind {
     fn random(unit: u64) -> Self {
+        // Where only what the word can count may refuse.
+        let kinds = if unit > 1 << 40 { 6 } else { 20 };
         let own = |extra, cap| Form::Own {
             extra: extra * unit,
             cap: cap * unit,
@@ -87,7 +89,7 @@ impl Kind {
             releases: false,
             calls_back: chance(25),
         };
-        let (group, forms) = match below(20) {
+        let (group, forms) = match below(kinds) {
             0..=1 => ("sum", vec![Form::Sum]),
             2 => ("capped", vec![Form::Capped(8 * unit)]),
             3 => ("device", vec![Form::Device]),
@@ -128,6 +130,7 @@ pub(super) struct Plan {
     pub(super) mode: WireMode,
     /// What sizes and limits are multiples of.
     pub(super) unit: u64,
+    pub(super) sizes: Vec<u64>,
     /// MLX's limit at first.
     pub(super) initial: u64,
     pub(super) baseline_override: Option<u64>,
@@ -150,44 +153,46 @@ pub(super) struct Plan {
     pub(super) reservations: u32,
     /// Guards are laid down for others to release.
     pub(super) lays_down: bool,
+    /// Guards are acquired and released, and that is all.
+    pub(super) only_comes_and_goes: bool,
 }
 
 impl Plan {
-    pub(super) fn random() -> Self {
+    /// `rich`: of every setting. Without, what happens among few of them happens often.
+    pub(super) fn random(rich: bool) -> Self {
+        let or = |all: bool, percent| all && chance(percent);
         let unit = pick(&[1, 1, 1, 1, 1, 1, 1, 3 << 30, 3 << 30, 1 << 42]);
-        let kinds = (0..pick(&[1, 2, 2, 3]))
-            .map(|_| Kind::random(unit))
-            .collect();
-        let mode = if chance(94) {
-            WireMode::Auto
-        } else {
-            pick(&[WireMode::Never, WireMode::Off])
+        let sizes = if unit > 1 << 40 { 4 } else { 7 };
+        let mode = match below(16) {
+            0 if rich => WireMode::Never,
+            1 if rich => WireMode::Off,
+            _ => WireMode::Auto,
         };
-        let initial = if mode == WireMode::Auto {
-            pick(&[0, 0, 0, 5])
-        } else {
-            0
-        };
+        let is_set = mode == WireMode::Auto && chance(33);
+        let overridden = or(rich, 40).then(|| pick(&[0, 3]) * unit);
         Self {
             mode,
             unit,
-            initial: initial * unit,
-            baseline_override: pick(&[None, None, None, None, Some(0), Some(3)])
-                .map(|bytes| bytes * unit),
-            ceiling: pick(&[1000, 1000, 1000, 9]) * unit,
-            budget: pick(&[None, None, None, Some(8), Some(12)]).map(|bytes| bytes * unit),
+            sizes: (0..=below(3)).map(|_| below(sizes) as u64 * unit).collect(),
+            initial: if is_set { 5 * unit } else { 0 },
+            baseline_override: overridden,
+            ceiling: if or(rich, 40) { 9 } else { 1000 } * unit,
+            budget: or(rich, 50).then(|| pick(&[8, 12]) * unit),
             tuning: Tuning::random(),
-            kinds,
+            kinds: (0..pick(&[1, 2, 2, 3]))
+                .map(|_| Kind::random(unit))
+                .collect(),
             threads: pick(&[2, 2, 3]),
             operations: pick(&[1, 1, 2, 3]),
-            failures: pick(&[0, 0, 0, 1, 2]),
+            failures: if or(rich, 50) { pick(&[1, 2]) } else { 0 },
             fails_on: chance(30),
             proceeds: chance(30),
             synchronizes: chance(30),
-            configures: chance(15),
-            subscribes: chance(15),
-            reservations: pick(&[0, 15, 50]),
+            configures: or(rich, 25),
+            subscribes: or(rich, 25),
+            reservations: pick(&[0, 0, 15, 50]),
             lays_down: chance(70),
+            only_comes_and_goes: chance(50),
         }
     }
 
@@ -238,9 +243,7 @@ impl Plan {
     }
 
     pub(super) fn size(&self) -> u64 {
-        let most = if self.unit > 1 << 40 { 4 } else { 7 };
-        let size = if chance(8) { 0 } else { below(most) as u64 };
-        size * self.unit
+        self.sizes[below(self.sizes.len())]
     }
 
     /// Whether a policy that is asked twice may change anything.
