@@ -120,6 +120,16 @@ impl Oracle {
         self.ledger().budget.is_some()
     }
 
+    /// Whether so many bytes are more than some policy, or the budget, ever admits.
+    pub(crate) fn is_too_much(&self, bytes: u64) -> bool {
+        let ledger = self.ledger();
+        let baseline = ledger.admission_baseline;
+        let caps = ledger.forms.values().flatten();
+        let caps = caps.filter_map(|form| form.cap(ledger.ceiling));
+        let least = caps.chain(ledger.budget).min();
+        least.is_some_and(|cap| bytes + baseline > cap)
+    }
+
     pub(crate) fn has_succeeded(&self) -> bool {
         self.ledger().has_succeeded
     }

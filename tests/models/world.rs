@@ -153,6 +153,12 @@ impl Demand {
         self
     }
 
+    #[cfg(not(loom))]
+    pub(crate) fn resident(mut self) -> Self {
+        self.ticket = self.ticket.resident();
+        self
+    }
+
     pub(crate) fn acquire(&self) -> Result<Held<Guard<'_>>, Error> {
         self.ticket.acquire().map(|guard| self.hold(guard))
     }

@@ -6,7 +6,7 @@ use super::policy::Own;
 use crate::claim::Form;
 use crate::world::{Demand, Held, World};
 use mlx_wired::clock::{Clock, FakeClock};
-use mlx_wired::{CancelToken, Error, Guard, OwnedGuard, Subscriber, Wait};
+use mlx_wired::{CancelToken, Error, Guard, OwnedGuard, Subscriber, Wait, WireMode};
 use shuttle::thread::{ThreadId, current};
 use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,26 +70,6 @@ pub(super) struct Crew {
     subscriber: Brief<Option<Subscriber>>,
 }
 
-fn expect(error: &Error) {
-    let expected = matches!(
-        error,
-        Error::Cancelled { .. }
-            | Error::Timeout { .. }
-            | Error::WouldBlock { .. }
-            | Error::WouldDeadlock { .. }
-            | Error::NeverAdmissible { .. }
-            | Error::GroupFull { .. }
-            | Error::SetLimit { .. }
-            | Error::PolicyPanicked { .. }
-            | Error::Closed
-    );
-    assert!(expected, "{error}");
-}
-
-fn noted<T>(result: Result<T, Error>) -> Option<T> {
-    result.inspect_err(expect).ok()
-}
-
 impl Crew {
     pub(super) fn new(plan: Plan) -> Arc<Self> {
         let time = FakeClock::new();
@@ -119,6 +99,27 @@ impl Crew {
         *self.tuning.lock()
     }
 
+    /// What was given, if it was; else the error is one that may come. `holds`: this thread holds another guard.
+    fn noted<T>(&self, result: Result<T, Error>, holds: bool) -> Option<T> {
+        let plan = &self.plan;
+        result
+            .inspect_err(|error| {
+                let expected = match error {
+                    Error::Cancelled { .. } | Error::Timeout { .. } | Error::WouldBlock { .. } => {
+                        true
+                    }
+                    Error::WouldDeadlock { .. } => holds,
+                    Error::NeverAdmissible { size, .. } => self.world.oracle.is_too_much(*size),
+                    Error::GroupFull { .. } => plan.unit > 1 << 40,
+                    Error::SetLimit { .. } => plan.failures > 0 && !plan.proceeds,
+                    Error::PolicyPanicked { .. } => plan.is_moody(),
+                    _ => false,
+                };
+                assert!(expected, "{error}");
+            })
+            .ok()
+    }
+
     fn demand(&self) -> Demand {
         let (plan, world) = (&self.plan, &self.world);
         let kind = &plan.kinds[below(plan.kinds.len())];
@@ -138,6 +139,8 @@ impl Crew {
         };
         if chance(plan.reservations) {
             demand.reservation()
+        } else if chance(10) {
+            demand.resident()
         } else {
             demand
         }
@@ -148,7 +151,7 @@ impl Crew {
         let guard = self
             .demand()
             .acquire_owned_with(Wait::new().timeout(Duration::ZERO));
-        if let Some(guard) = noted(guard)
+        if let Some(guard) = self.noted(guard, false)
             && chance(70)
         {
             self.shelf.lay(guard);
@@ -162,7 +165,7 @@ impl Crew {
             match below(20) {
                 0..=9 => self.acquire(me, 1),
                 10..=14 => self.take_up(),
-                _ if self.plan.only_comes_and_goes => self.acquire(me, 0),
+                _ if self.plan.only_comes_and_goes => self.acquire(me, 1),
                 _ => self.meddle(),
             }
         }
@@ -200,7 +203,7 @@ impl Crew {
             } else {
                 demand.in_turn(allowed, Demand::acquire_owned)
             };
-            if let Some(guard) = noted(guard) {
+            if let Some(guard) = self.noted(guard, depth == 0) {
                 self.shelf.lay(guard);
             }
             return;
@@ -215,7 +218,7 @@ impl Crew {
             }
             _ => demand.acquire_in_turn(allowed),
         };
-        if let Some(mut guard) = noted(guard)
+        if let Some(mut guard) = self.noted(guard, depth == 0)
             && !self.plan.only_comes_and_goes
         {
             self.hold(me, &mut guard, depth);
@@ -228,14 +231,19 @@ impl Crew {
     fn hold(&self, me: usize, held: &mut Held<Guard<'_>>, depth: usize) {
         match below(12) {
             0..=1 if depth > 0 => self.acquire(me, depth - 1),
-            2 => drop(noted(held.resize(self.plan.size()))),
+            2 => {
+                let resized = held.resize(self.plan.size());
+                self.noted(resized, true);
+            }
             3 => {
                 let bytes = self.plan.size();
-                noted(held.resize_by(bytes, |guard| guard.try_resize(bytes)));
+                let resized = held.resize_by(bytes, |guard| guard.try_resize(bytes));
+                self.noted(resized, true);
             }
             4 => {
                 let (bytes, wait) = (self.plan.size(), self.bounds(me));
-                noted(held.resize_by(bytes, |guard| guard.resize_with(bytes, wait)));
+                let resized = held.resize_by(bytes, |guard| guard.resize_with(bytes, wait));
+                self.noted(resized, true);
                 self.unbound(me);
             }
             5 => held.before_release(self.hook()),
@@ -263,7 +271,8 @@ impl Crew {
         match below(6) {
             0 => {
                 let bytes = self.plan.size();
-                noted(guard.resize_by(bytes, |guard| guard.try_resize(bytes)));
+                let resized = guard.resize_by(bytes, |guard| guard.try_resize(bytes));
+                self.noted(resized, true);
                 self.shelf.lay(guard);
             }
             1 => drop(guard.release()),
@@ -309,6 +318,13 @@ impl Crew {
         let manager = &self.world.manager;
         let config = manager.configure(|config| tuning.of(config));
         config.expect("they may change at any time");
+        if self.plan.budget.is_none() && self.plan.mode != WireMode::Off && chance(30) {
+            let budget = 8 * self.plan.unit;
+            // Refused while anybody holds or waits.
+            if manager.configure(|config| config.budget(budget)).is_ok() {
+                self.world.oracle.set_budget(Some(budget));
+            }
+        }
         *self.tuning.lock() = tuning;
         self.progress.lock().configuring = false;
     }
