@@ -42,6 +42,9 @@ pub(crate) enum Size {
     Three,
     /// For shuttle alone.
     Many,
+    /// For shuttle alone: short, and many times as often.
+    #[cfg(not(loom))]
+    Soup,
 }
 
 /// Whether the long setting is asked for (`MODELS=thorough`).
@@ -73,14 +76,17 @@ pub(crate) fn explore(size: Size, model: impl Fn() + Send + Sync + 'static) {
 #[cfg(not(loom))]
 pub(crate) fn explore(size: Size, model: impl Fn() + Send + Sync + 'static) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
-    let _ = size;
-
     /// Fixed, so that a run can be repeated; `SHUTTLE_RANDOM_SEED` takes its place.
     const SEED: u64 = 0x6d6c_782d_7769_7265;
+    let usual = if is_thorough() { 50_000 } else { 1_000 };
     let iterations = std::env::var("MODEL_ITERATIONS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(if is_thorough() { 50_000 } else { 1_000 });
+        .unwrap_or(if size == Size::Soup {
+            usual * 40
+        } else {
+            usual
+        });
     let model = std::sync::Arc::new(model);
     let run = |scheduler: Box<dyn Scheduler + Send>| {
         let mut config = shuttle::Config::new();

@@ -8,9 +8,17 @@ pub(crate) enum Form {
     /// Capped by the device.
     Device,
     Max,
+    Peak,
     Fixed(u64),
+    /// A `BudgetPolicy`: the base, and the cap.
+    Budget(u64, u64),
     /// A policy that is not built in: baseline + sum, within a cap.
     Custom(u64),
+    /// Another, with more above the sum.
+    Own {
+        extra: u64,
+        cap: u64,
+    },
 }
 
 impl Form {
@@ -20,15 +28,19 @@ impl Form {
             Self::Sum | Self::Device | Self::Custom(_) => baseline + sizes.sum::<u64>(),
             Self::Capped(cap) => (baseline + sizes.sum::<u64>()).min(cap),
             Self::Max => baseline + sizes.max().unwrap_or(0),
+            Self::Peak => baseline.max(sizes.max().unwrap_or(0)),
             Self::Fixed(bytes) => bytes,
+            Self::Budget(base, cap) => (baseline + base + sizes.sum::<u64>()).min(cap),
+            Self::Own { extra, .. } => baseline + extra + sizes.sum::<u64>(),
         }
     }
 
     pub(crate) fn cap(self, ceiling: u64) -> Option<u64> {
         match self {
-            Self::Capped(cap) | Self::Custom(cap) => Some(cap),
+            Self::Capped(cap) | Self::Custom(cap) | Self::Own { cap, .. } => Some(cap),
+            Self::Budget(base, cap) => Some(cap.saturating_sub(base)),
             Self::Device => Some(ceiling),
-            Self::Sum | Self::Max | Self::Fixed(_) => None,
+            Self::Sum | Self::Max | Self::Peak | Self::Fixed(_) => None,
         }
     }
 }

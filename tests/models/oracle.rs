@@ -8,7 +8,7 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::claim::Claim;
+use super::claim::{Claim, Form};
 
 /// A device whose setter is a point at which others run.
 #[derive(Debug)]
@@ -17,7 +17,11 @@ pub(crate) struct Oracle {
     /// orders, and nobody is synchronised by them.
     limit: AtomicU64,
     ledger: Mutex<Ledger>,
+    /// What an epoch's end sets back.
     baseline: u64,
+    /// What the limit was at first.
+    initial: u64,
+    synchronizes: bool,
     /// The most that the setter takes.
     maximum: u64,
 }
@@ -34,6 +38,18 @@ struct Ledger {
     forbidden: bool,
     /// What all groups together may hold.
     budget: Option<u64>,
+    /// What a policy counts as the baseline when it admits.
+    admission_baseline: u64,
+    /// By group, the forms of its policies: any may speak for it.
+    forms: BTreeMap<&'static str, Vec<Form>>,
+    /// By group, what it may count as the sum alone, since its policy may panic.
+    moody: BTreeSet<&'static str>,
+    /// Guards are given out unwired when a call has failed.
+    proceeds: bool,
+    /// The setter is never called.
+    unwired: bool,
+    /// Nor heeds any cap.
+    admits_all: bool,
     in_flight: bool,
     calls: Vec<u64>,
     /// The calls that fail, by their number from 0.
@@ -41,6 +57,7 @@ struct Ledger {
     panicking: BTreeSet<usize>,
     /// A set failed: calls may now be repeated and the end may be owed.
     has_failed: bool,
+    has_succeeded: bool,
     violations: Vec<String>,
 }
 
@@ -53,8 +70,89 @@ impl Oracle {
                 ..Ledger::default()
             }),
             baseline,
+            initial: baseline,
+            synchronizes: false,
             maximum: ceiling,
         }
+    }
+
+    /// With a configured baseline in place of MLX's own limit.
+    pub(crate) fn overridden(mut self, baseline: u64) -> Self {
+        self.baseline = baseline;
+        self.ledger().admission_baseline = baseline;
+        self
+    }
+
+    /// Releases that may lower the limit synchronise.
+    pub(crate) fn synchronizing(mut self) -> Self {
+        self.synchronizes = true;
+        self
+    }
+
+    /// A policy that may speak for a group.
+    pub(crate) fn knows(&self, group: &'static str, form: Form) {
+        let mut ledger = self.ledger();
+        let forms = ledger.forms.entry(group).or_default();
+        if !forms.contains(&form) {
+            forms.push(form);
+        }
+    }
+
+    /// A group's policy may panic when it is asked for its limit.
+    pub(crate) fn may_panic(&self, group: &'static str) {
+        self.ledger().moody.insert(group);
+    }
+
+    /// Guards are given out unwired when a call has failed.
+    pub(crate) fn proceeds(&self) {
+        self.ledger().proceeds = true;
+    }
+
+    /// The manager never calls the setter, and clamps nothing; or even admits everything.
+    pub(crate) fn unwired(&self, admits_all: bool) {
+        let mut ledger = self.ledger();
+        ledger.admits_all = admits_all;
+        ledger.unwired = true;
+        ledger.forbidden = true;
+    }
+
+    pub(crate) fn has_budget(&self) -> bool {
+        self.ledger().budget.is_some()
+    }
+
+    /// Whether so many bytes are more than some policy, or the budget, ever admits.
+    pub(crate) fn is_too_much(&self, bytes: u64) -> bool {
+        let ledger = self.ledger();
+        let baseline = ledger.admission_baseline;
+        let caps = ledger.forms.values().flatten();
+        let caps = caps.filter_map(|form| form.cap(ledger.ceiling));
+        let least = caps.chain(ledger.budget).min();
+        least.is_some_and(|cap| bytes + baseline > cap)
+    }
+
+    pub(crate) fn has_succeeded(&self) -> bool {
+        self.ledger().has_succeeded
+    }
+
+    /// Something is wrong.
+    pub(crate) fn tell(&self, what: String) {
+        self.ledger().violation(what);
+    }
+
+    pub(crate) fn baseline(&self) -> u64 {
+        self.baseline
+    }
+
+    /// The least and the most that the live guards may call for, or `None` if none drives.
+    pub(crate) fn called_for(&self) -> Option<(u64, u64)> {
+        self.ledger().called_for(self.baseline)
+    }
+
+    /// How many guards live, and their bytes.
+    pub(crate) fn live(&self) -> (u64, u64) {
+        let ledger = self.ledger();
+        let bytes = ledger.live.values().map(|live| live.bytes).sum();
+        (ledger.live.len() as u64, bytes)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -163,30 +261,66 @@ impl Oracle {
         let ledger = self.ledger();
         ledger.assert_rules();
         assert!(ledger.live.is_empty() && !ledger.in_flight);
-        assert_eq!(
-            limit, self.baseline,
-            "the baseline, after {:?}",
-            ledger.calls
-        );
+        let expected = if ledger.has_succeeded {
+            self.baseline
+        } else {
+            self.initial
+        };
+        assert_eq!(limit, expected, "the baseline, after {:?}", ledger.calls);
     }
 }
 
 impl Ledger {
     fn needed(&self, baseline: u64) -> u64 {
+        let excused = self.unwired || (self.proceeds && self.has_failed);
+        let called_for = self.called_for(baseline).filter(|_| !excused);
+        called_for.map_or(0, |(least, _)| least)
+    }
+
+    fn called_for(&self, baseline: u64) -> Option<(u64, u64)> {
         if !self.live.values().any(|live| live.driving) {
-            return 0;
+            return None;
         }
-        let limits = self.live.values().map(|one| {
-            let group = self.live.values().filter(|other| other.group == one.group);
-            one.form.limit(baseline, group.map(|other| other.bytes))
+        let groups: BTreeSet<_> = self.live.values().map(|live| live.group).collect();
+        let bound = if self.unwired {
+            u64::MAX
+        } else {
+            self.ceiling.max(baseline)
+        };
+        let bounds = groups.into_iter().map(|group| {
+            let sizes = || {
+                let members = self.live.values().filter(|live| live.group == group);
+                members.map(|live| live.bytes)
+            };
+            let panicked = self.moody.contains(group).then_some(Form::Sum);
+            let forms = self.forms[group].iter().copied().chain(panicked);
+            let limits = forms.map(|form| {
+                let limit = form.limit(baseline, sizes()).min(bound);
+                match form {
+                    Form::Device => limit.min(self.ceiling),
+                    _ => limit,
+                }
+            });
+            limits.fold((u64::MAX, 0), |(least, most), limit| {
+                (least.min(limit), most.max(limit))
+            })
         });
-        limits.max().unwrap_or(0).min(self.ceiling.max(baseline))
+        bounds.reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
     }
 
     fn check_admission(&mut self, claim: Claim) {
         let group = self.live.values().filter(|live| live.group == claim.group);
         let sum: u64 = group.map(|live| live.bytes).sum();
-        if claim.form.cap(self.ceiling).is_some_and(|cap| sum > cap) {
+        // Whoever came later may have had more room.
+        let caps = self.forms[claim.group].iter();
+        let most = caps
+            .map(|form| form.cap(self.ceiling).unwrap_or(u64::MAX))
+            .max();
+        let with_baseline = match claim.form {
+            Form::Custom(_) | Form::Own { .. } => sum,
+            _ => sum + self.admission_baseline,
+        };
+        if most.is_some_and(|cap| with_baseline > cap) && !self.admits_all {
             self.violation(format!("{sum} bytes were admitted by {:?}", claim.form));
         }
         let total: u64 = self.live.values().map(|live| live.bytes).sum();
@@ -258,6 +392,7 @@ impl Backend for Oracle {
             }
             return Err(BackendError::new("set_wired_limit"));
         }
+        ledger.has_succeeded = true;
         let needed = ledger.needed(self.baseline);
         if bytes < needed {
             ledger.violation(format!(
@@ -272,11 +407,13 @@ impl Backend for Oracle {
     }
 
     fn synchronize(&self) -> Result<(), BackendError> {
+        // Others run meanwhile.
+        self.limit();
         Ok(())
     }
 
     fn synchronizes(&self) -> bool {
-        false
+        self.synchronizes
     }
 
     fn memory(&self) -> Result<MemoryCounters, BackendError> {

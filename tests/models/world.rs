@@ -3,10 +3,10 @@
 use super::claim::{Claim, Form};
 use super::custom::Custom;
 use super::oracle::Oracle;
-use mlx_wired::clock::FakeClock;
+use mlx_wired::clock::{Clock, FakeClock};
 use mlx_wired::{
-    Config, Error, FixedPolicy, Guard, Manager, MaxPolicy, OwnedGuard, PolicyId, SumPolicy, Ticket,
-    Wait,
+    BudgetPolicy, Config, Error, FixedPolicy, Guard, Manager, MaxPolicy, OwnedGuard, PeakPolicy,
+    Policy, PolicyId, Released, SumPolicy, Ticket, Wait,
 };
 use std::sync::Arc;
 use std::thread;
@@ -38,11 +38,21 @@ impl World {
     }
 
     pub(crate) fn on(oracle: Oracle, config: Config) -> Arc<Self> {
-        let oracle = Arc::new(oracle);
         let clock = FakeClock::new();
+        Self::timed(oracle, config, clock.clone(), clock)
+    }
+
+    /// On a clock of one's own, which has the time of `clock`.
+    pub(crate) fn timed(
+        oracle: Oracle,
+        config: Config,
+        clock: FakeClock,
+        watched: impl Clock,
+    ) -> Arc<Self> {
+        let oracle = Arc::new(oracle);
         let manager = Manager::builder()
             .backend(oracle.clone())
-            .clock(clock.clone())
+            .clock(watched)
             .config(config)
             .build()
             .expect("the settings are valid");
@@ -64,19 +74,25 @@ impl World {
                 .ticket(&SumPolicy::capped(cap).with_id(id), bytes),
             Form::Device => self.manager.ticket(&SumPolicy::new().with_id(id), bytes),
             Form::Max => self.manager.ticket(&MaxPolicy::new().with_id(id), bytes),
+            Form::Peak => self.manager.ticket(&PeakPolicy, bytes),
             Form::Fixed(limit) => self.manager.ticket(&FixedPolicy::new(limit), bytes),
+            Form::Budget(base, cap) => {
+                let policy = BudgetPolicy::new(base).with_cap(cap).with_id(id);
+                self.manager.ticket(&policy, bytes)
+            }
             Form::Custom(cap) => {
                 let policy = Custom::new(&self.oracle, group, cap);
                 return self.under(&policy, group, form, bytes);
             }
+            Form::Own { .. } => unreachable!("its policy is given"),
         };
         self.demand(ticket, group, form, bytes)
     }
 
     /// A demand under a policy of one's own.
-    pub(crate) fn under(
+    pub(crate) fn under<P: Policy + Clone>(
         self: &Arc<Self>,
-        policy: &Custom,
+        policy: &P,
         group: &'static str,
         form: Form,
         bytes: u64,
@@ -91,9 +107,10 @@ impl World {
         form: Form,
         bytes: u64,
     ) -> Demand {
+        self.oracle.knows(group, form);
         Demand {
             world: self.clone(),
-            ticket,
+            ticket: ticket.label(group),
             claim: Claim {
                 group,
                 form,
@@ -136,6 +153,12 @@ impl Demand {
         self
     }
 
+    #[cfg(not(loom))]
+    pub(crate) fn resident(mut self) -> Self {
+        self.ticket = self.ticket.resident();
+        self
+    }
+
     pub(crate) fn acquire(&self) -> Result<Held<Guard<'_>>, Error> {
         self.ticket.acquire().map(|guard| self.hold(guard))
     }
@@ -151,22 +174,42 @@ impl Demand {
     /// Acquires, and tells the oracle whom that has passed: those who waited before and wait still. Nobody
     /// may use this ticket again.
     pub(crate) fn acquire_in_turn(&self, allowed: u64) -> Result<Held<Guard<'_>>, Error> {
-        let before = self.waiting();
-        let guard = self.acquire()?;
-        let after = self.waiting();
+        self.in_turn(allowed, Self::acquire)
+    }
+
+    /// [`acquire_in_turn`](Self::acquire_in_turn) in another way.
+    pub(crate) fn in_turn<'a, G>(
+        &'a self,
+        allowed: u64,
+        acquire: impl FnOnce(&'a Self) -> Result<Held<G>, Error>,
+    ) -> Result<Held<G>, Error> {
+        let before = self.line();
+        let guard = acquire(self)?;
+        let after = self.line();
         let passed = before.iter().filter(|waiter| after.contains(waiter));
         self.world.oracle.passed(passed.copied(), allowed);
         Ok(guard)
     }
 
-    /// The tickets of those who wait.
-    fn waiting(&self) -> Vec<u64> {
+    /// The tickets of those who wait in the line that this would join.
+    fn line(&self) -> Vec<u64> {
         let waiting = self.world.manager.waiting();
-        waiting.iter().map(|waiter| waiter.ticket.id()).collect()
+        let together = self.world.oracle.has_budget();
+        let group = Some(self.claim.group);
+        waiting
+            .iter()
+            .filter(|waiter| together || waiter.ticket.name() == group)
+            .map(|waiter| waiter.ticket.id())
+            .collect()
     }
 
     pub(crate) fn acquire_owned(&self) -> Result<Held<OwnedGuard>, Error> {
         self.ticket.acquire_owned().map(|guard| self.hold(guard))
+    }
+
+    pub(crate) fn acquire_owned_with(&self, wait: Wait) -> Result<Held<OwnedGuard>, Error> {
+        let guard = self.ticket.acquire_owned_with(wait);
+        guard.map(|guard| self.hold(guard))
     }
 
     fn hold<G>(&self, guard: G) -> Held<G> {
@@ -192,6 +235,15 @@ macro_rules! resize {
     ($guard:ty) => {
         impl Held<$guard> {
             pub(crate) fn resize(&mut self, bytes: u64) -> Result<(), Error> {
+                self.resize_by(bytes, |guard| guard.resize(bytes))
+            }
+
+            /// [`resize`](Self::resize) in another way.
+            pub(crate) fn resize_by(
+                &mut self,
+                bytes: u64,
+                resize: impl FnOnce(&mut $guard) -> Result<(), Error>,
+            ) -> Result<(), Error> {
                 let grows = bytes > self.claim.bytes;
                 let to = Claim {
                     bytes,
@@ -201,7 +253,7 @@ macro_rules! resize {
                     self.oracle.resized(self.key, to);
                 }
                 let guard = self.guard.as_mut().expect("it lives");
-                if let Err(error) = guard.resize(bytes) {
+                if let Err(error) = resize(guard) {
                     assert_eq!(guard.bytes(), self.claim.bytes, "all or nothing");
                     return Err(error);
                 }
@@ -210,6 +262,22 @@ macro_rules! resize {
                     self.oracle.resized(self.key, to);
                 }
                 Ok(())
+            }
+
+            pub(crate) fn before_release(
+                &mut self,
+                hook: impl FnOnce() -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+                + Send
+                + Sync
+                + 'static,
+            ) {
+                self.guard.as_mut().expect("it lives").before_release(hook);
+            }
+
+            pub(crate) fn release(mut self) -> Released {
+                self.oracle.ends(self.key);
+                let guard = self.guard.take().expect("it lives");
+                guard.release()
             }
         }
     };
@@ -220,9 +288,12 @@ resize!(Guard<'_>);
 
 impl<G> Drop for Held<G> {
     fn drop(&mut self) {
+        let Some(guard) = self.guard.take() else {
+            return;
+        };
         if !thread::panicking() {
             self.oracle.ends(self.key);
         }
-        drop(self.guard.take());
+        drop(guard);
     }
 }

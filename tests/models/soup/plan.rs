@@ -1,0 +1,255 @@
+//! What an execution is about: its settings, its groups, and how its threads are to behave.
+
+use crate::claim::Form;
+use crate::oracle::Oracle;
+use crate::world::quiet;
+use mlx_wired::{Config, OnApplyFailure, WireMode};
+use shuttle::rand::{Rng, thread_rng};
+use std::time::Duration;
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// True so many times in a hundred.
+pub(super) fn chance(percent: u32) -> bool {
+    thread_rng().gen_ratio(percent, 100)
+}
+
+pub(super) fn below(bound: usize) -> usize {
+    thread_rng().gen_range(0..bound)
+}
+
+pub(super) fn pick<T: Copy>(from: &[T]) -> T {
+    from[below(from.len())]
+}
+
+/// The settings that may change at any time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tuning {
+    pub(super) ratio: f64,
+    cooldown: Duration,
+    linger: Duration,
+    overtaking: u64,
+    pub(super) housekeeping: bool,
+    stall_after: Option<Duration>,
+}
+
+impl Tuning {
+    pub(super) fn random() -> Self {
+        Self {
+            ratio: pick(&[0.0, 0.0, 0.25, 0.5]),
+            cooldown: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
+            linger: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
+            overtaking: pick(&[0, 0, 1, 2]),
+            housekeeping: chance(40),
+            stall_after: chance(10).then_some(SECOND),
+        }
+    }
+
+    pub(super) fn of(self, config: Config) -> Config {
+        config
+            .shrink_threshold_ratio(self.ratio)
+            .shrink_cooldown(self.cooldown)
+            .linger(self.linger)
+            .overtaking(self.overtaking)
+            .housekeeping(self.housekeeping)
+            .stall_after(self.stall_after)
+    }
+}
+
+/// What a policy that is not built in does besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Quirks {
+    pub(super) wants_sizes: bool,
+    pub(super) panics: bool,
+    /// Releases what others have laid down.
+    pub(super) releases: bool,
+    /// Calls the manager when it is destroyed.
+    pub(super) calls_back: bool,
+}
+
+/// A group, and the policies that may speak for it.
+#[derive(Debug, Clone)]
+pub(super) struct Kind {
+    pub(super) group: &'static str,
+    pub(super) forms: Vec<Form>,
+    pub(super) quirks: Quirks,
+}
+
+impl Kind {
+    fn random(unit: u64) -> Self {
+        // Where only what the word can count may refuse.
+        let kinds = if unit > 1 << 40 { 6 } else { 20 };
+        let own = |extra, cap| Form::Own {
+            extra: extra * unit,
+            cap: cap * unit,
+        };
+        let mut quirks = Quirks {
+            wants_sizes: chance(50),
+            panics: false,
+            releases: false,
+            calls_back: chance(25),
+        };
+        let (group, forms) = match below(kinds) {
+            0..=1 => ("sum", vec![Form::Sum]),
+            2 => ("capped", vec![Form::Capped(8 * unit)]),
+            3 => ("device", vec![Form::Device]),
+            4..=5 => ("max", vec![Form::Max]),
+            6 => ("peak", vec![Form::Peak]),
+            7 => ("nine", vec![Form::Fixed(9 * unit)]),
+            8 => ("four", vec![Form::Fixed(4 * unit)]),
+            9..=11 => {
+                let forms = [
+                    Form::Capped(20 * unit),
+                    Form::Budget(6 * unit, 20 * unit),
+                    Form::Budget(3 * unit, 10 * unit),
+                ];
+                ("mixed", forms.to_vec())
+            }
+            12..=14 => ("own", vec![own(4, 9)]),
+            15..=16 => ("owns", vec![own(0, 8), own(5, 8)]),
+            17 => {
+                quirks.releases = true;
+                ("releasing", vec![own(3, 8)])
+            }
+            18 => {
+                quirks.panics = true;
+                ("panicking", vec![own(4, 9)])
+            }
+            _ => ("zero", vec![Form::Fixed(0)]),
+        };
+        Self {
+            group,
+            forms,
+            quirks,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) mode: WireMode,
+    /// What sizes and limits are multiples of.
+    pub(super) unit: u64,
+    pub(super) sizes: Vec<u64>,
+    /// MLX's limit at first.
+    pub(super) initial: u64,
+    pub(super) baseline_override: Option<u64>,
+    pub(super) ceiling: u64,
+    pub(super) budget: Option<u64>,
+    pub(super) tuning: Tuning,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) threads: usize,
+    pub(super) operations: usize,
+    /// How many calls fail, somewhere or one after the other.
+    pub(super) failures: usize,
+    pub(super) fails_on: bool,
+    pub(super) proceeds: bool,
+    synchronizes: bool,
+    /// Settings change meanwhile.
+    pub(super) configures: bool,
+    /// Somebody subscribes now and then.
+    pub(super) subscribes: bool,
+    /// How many in a hundred are reservations.
+    pub(super) reservations: u32,
+    /// Guards are laid down for others to release.
+    pub(super) lays_down: bool,
+    /// Guards are acquired and released, and that is all.
+    pub(super) only_comes_and_goes: bool,
+}
+
+impl Plan {
+    /// `rich`: of every setting. Without, what happens among few of them happens often.
+    pub(super) fn random(rich: bool) -> Self {
+        let or = |all: bool, percent| all && chance(percent);
+        let unit = pick(&[1, 1, 1, 1, 1, 1, 1, 3 << 30, 3 << 30, 1 << 42]);
+        let sizes = if unit > 1 << 40 { 4 } else { 7 };
+        let mode = match below(16) {
+            0 if rich => WireMode::Never,
+            1 if rich => WireMode::Off,
+            _ => WireMode::Auto,
+        };
+        let is_set = mode == WireMode::Auto && chance(33);
+        let overridden = or(rich, 40).then(|| pick(&[0, 3]) * unit);
+        Self {
+            mode,
+            unit,
+            sizes: (0..=below(3)).map(|_| below(sizes) as u64 * unit).collect(),
+            initial: if is_set { 5 * unit } else { 0 },
+            baseline_override: overridden,
+            ceiling: if or(rich, 40) { 9 } else { 1000 } * unit,
+            budget: or(rich, 50).then(|| pick(&[8, 12]) * unit),
+            tuning: Tuning::random(),
+            kinds: (0..pick(&[1, 2, 2, 3]))
+                .map(|_| Kind::random(unit))
+                .collect(),
+            threads: pick(&[2, 2, 3]),
+            operations: pick(&[1, 1, 2, 3]),
+            failures: if or(rich, 50) { pick(&[1, 2]) } else { 0 },
+            fails_on: chance(30),
+            proceeds: chance(30),
+            synchronizes: chance(30),
+            configures: or(rich, 25),
+            subscribes: or(rich, 25),
+            reservations: pick(&[0, 0, 15, 50]),
+            lays_down: chance(70),
+            only_comes_and_goes: chance(50),
+        }
+    }
+
+    pub(super) fn config(&self) -> Config {
+        let failure = if self.proceeds {
+            OnApplyFailure::Proceed
+        } else {
+            OnApplyFailure::Fail
+        };
+        self.tuning
+            .of(quiet())
+            .mode(self.mode)
+            .budget(self.budget)
+            .baseline_override(self.baseline_override)
+            .on_apply_failure(failure)
+    }
+
+    pub(super) fn oracle(&self) -> Oracle {
+        let mut oracle = Oracle::new(self.initial, self.ceiling);
+        if let Some(baseline) = self.baseline_override {
+            oracle = oracle.overridden(baseline);
+        }
+        if self.synchronizes {
+            oracle = oracle.synchronizing();
+        }
+        if self.proceeds {
+            oracle.proceeds();
+        }
+        for kind in self.kinds.iter().filter(|kind| kind.quirks.panics) {
+            oracle.may_panic(kind.group);
+        }
+        if self.mode != WireMode::Auto {
+            oracle.unwired(self.mode == WireMode::Off);
+        }
+        if self.mode != WireMode::Off {
+            oracle.set_budget(self.budget);
+        }
+        oracle
+    }
+
+    /// How often a waiter may be passed.
+    pub(super) fn overtaking(&self) -> u64 {
+        if self.configures {
+            2
+        } else {
+            self.tuning.overtaking
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.sizes[below(self.sizes.len())]
+    }
+
+    /// Whether a policy that is asked twice may change anything.
+    pub(super) fn is_moody(&self) -> bool {
+        self.kinds
+            .iter()
+            .any(|kind| kind.quirks.panics || kind.quirks.releases)
+    }
+}
