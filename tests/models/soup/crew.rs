@@ -195,7 +195,7 @@ impl Crew {
         let demand = self.demand();
         let allowed = self.plan.overtaking();
         if self.plan.lays_down && chance(40) {
-            let guard = if chance(20) {
+            let guard = if chance(self.plan.bounded) {
                 let wait = self.bounds(me);
                 let guard = demand.in_turn(allowed, |it| it.acquire_owned_with(wait));
                 self.unbound(me);
@@ -208,15 +208,15 @@ impl Crew {
             }
             return;
         }
-        let guard = match below(8) {
-            0..=1 => demand.in_turn(allowed, Demand::try_acquire),
-            2..=3 => {
-                let wait = self.bounds(me);
-                let guard = demand.in_turn(allowed, |it| it.acquire_with(wait));
-                self.unbound(me);
-                guard
-            }
-            _ => demand.acquire_in_turn(allowed),
+        let guard = if chance(20) {
+            demand.in_turn(allowed, Demand::try_acquire)
+        } else if chance(self.plan.bounded) {
+            let wait = self.bounds(me);
+            let guard = demand.in_turn(allowed, |it| it.acquire_with(wait));
+            self.unbound(me);
+            guard
+        } else {
+            demand.acquire_in_turn(allowed)
         };
         if let Some(mut guard) = self.noted(guard, depth == 0)
             && !self.plan.only_comes_and_goes
@@ -314,7 +314,7 @@ impl Crew {
         if std::mem::replace(&mut self.progress.lock().configuring, true) {
             return;
         }
-        let tuning = Tuning::random();
+        let tuning = Tuning::random(true);
         let manager = &self.world.manager;
         let config = manager.configure(|config| tuning.of(config));
         config.expect("they may change at any time");

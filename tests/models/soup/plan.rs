@@ -34,14 +34,19 @@ pub(super) struct Tuning {
 }
 
 impl Tuning {
-    pub(super) fn random() -> Self {
+    /// `all`: each by itself, else at most one of them is other than usual.
+    pub(super) fn random(all: bool) -> Self {
+        let one = below(6);
+        let has = |setting| if all { chance(33) } else { one == setting };
+        let second = |on: bool| if on { SECOND } else { Duration::ZERO };
+        let overtakes = has(2);
         Self {
             ratio: pick(&[0.0, 0.0, 0.25, 0.5]),
-            cooldown: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
-            linger: pick(&[Duration::ZERO, Duration::ZERO, SECOND]),
-            overtaking: pick(&[0, 0, 1, 2]),
-            housekeeping: chance(40),
-            stall_after: chance(10).then_some(SECOND),
+            cooldown: second(has(0) || one == 1),
+            linger: second(has(3)),
+            overtaking: if overtakes { pick(&[1, 2]) } else { 0 },
+            housekeeping: chance(50),
+            stall_after: (all && chance(10)).then_some(SECOND),
         }
     }
 
@@ -78,7 +83,7 @@ pub(super) struct Kind {
 impl Kind {
     fn random(unit: u64) -> Self {
         // Where only what the word can count may refuse.
-        let kinds = if unit > 1 << 40 { 6 } else { 20 };
+        let kinds = if unit > 1 << 40 { 6 } else { 23 };
         let own = |extra, cap| Form::Own {
             extra: extra * unit,
             cap: cap * unit,
@@ -96,12 +101,12 @@ impl Kind {
             4..=5 => ("max", vec![Form::Max]),
             6 => ("peak", vec![Form::Peak]),
             7 => ("nine", vec![Form::Fixed(9 * unit)]),
-            8 => ("four", vec![Form::Fixed(4 * unit)]),
+            8 | 20 | 21 => ("four", vec![Form::Fixed(4 * unit)]),
             9..=11 => {
                 let forms = [
-                    Form::Capped(20 * unit),
-                    Form::Budget(6 * unit, 20 * unit),
-                    Form::Budget(3 * unit, 10 * unit),
+                    Form::Capped(10 * unit),
+                    Form::Budget(6 * unit, 15 * unit),
+                    Form::Budget(2 * unit, 9 * unit),
                 ];
                 ("mixed", forms.to_vec())
             }
@@ -151,6 +156,8 @@ pub(super) struct Plan {
     pub(super) subscribes: bool,
     /// How many in a hundred are reservations.
     pub(super) reservations: u32,
+    /// How many in a hundred wait for so long, or until they are cancelled.
+    pub(super) bounded: u32,
     /// Guards are laid down for others to release.
     pub(super) lays_down: bool,
     /// Guards are acquired and released, and that is all.
@@ -168,21 +175,25 @@ impl Plan {
             1 if rich => WireMode::Off,
             _ => WireMode::Auto,
         };
+        let crowded = chance(30);
+        let least = if crowded && sizes > 4 { 3 } else { 0 };
         let is_set = mode == WireMode::Auto && chance(33);
         let overridden = or(rich, 40).then(|| pick(&[0, 3]) * unit);
         Self {
             mode,
             unit,
-            sizes: (0..=below(3)).map(|_| below(sizes) as u64 * unit).collect(),
+            sizes: (0..=below(3))
+                .map(|_| (least + below(sizes - least)) as u64 * unit)
+                .collect(),
             initial: if is_set { 5 * unit } else { 0 },
             baseline_override: overridden,
             ceiling: if or(rich, 40) { 9 } else { 1000 } * unit,
             budget: or(rich, 50).then(|| pick(&[8, 12]) * unit),
-            tuning: Tuning::random(),
+            tuning: Tuning::random(rich),
             kinds: (0..pick(&[1, 2, 2, 3]))
                 .map(|_| Kind::random(unit))
                 .collect(),
-            threads: pick(&[2, 2, 3]),
+            threads: if crowded { 3 } else { pick(&[2, 2, 3]) },
             operations: pick(&[1, 1, 2, 3]),
             failures: if or(rich, 50) { pick(&[1, 2]) } else { 0 },
             fails_on: chance(30),
@@ -191,6 +202,7 @@ impl Plan {
             configures: or(rich, 25),
             subscribes: or(rich, 25),
             reservations: pick(&[0, 0, 15, 50]),
+            bounded: if crowded { 60 } else { 25 },
             lays_down: chance(70),
             only_comes_and_goes: chance(50),
         }
