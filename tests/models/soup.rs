@@ -10,7 +10,7 @@ use super::check::{Running, Size, explore, join_all, spawn};
 use super::claim::Form;
 use super::world::World;
 use crew::Crew;
-use plan::{Plan, below, chance};
+use plan::{Plan, SECOND, below, chance};
 use std::sync::Arc;
 
 /// The plan of the last execution is told if it fails.
@@ -47,6 +47,11 @@ fn execute(plan: Plan) {
         crew.meddle();
     }
     crew.check(false);
+    if chance(40) {
+        // What is owed is done beside those who live.
+        crew.world.clock.advance(SECOND * 2);
+        crew.check(false);
+    }
     // Who waits, waits for what was laid down.
     loop {
         let guard = crew.shelf.take();

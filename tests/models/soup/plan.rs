@@ -101,8 +101,8 @@ impl Kind {
             4..=5 => ("max", vec![Form::Max]),
             6 => ("peak", vec![Form::Peak]),
             7 => ("nine", vec![Form::Fixed(9 * unit)]),
-            8 | 20 | 21 => ("four", vec![Form::Fixed(4 * unit)]),
-            9..=11 => {
+            8..=10 => ("four", vec![Form::Fixed(4 * unit)]),
+            11..=13 => {
                 let forms = [
                     Form::Capped(10 * unit),
                     Form::Budget(6 * unit, 15 * unit),
@@ -110,13 +110,13 @@ impl Kind {
                 ];
                 ("mixed", forms.to_vec())
             }
-            12..=14 => ("own", vec![own(4, 9)]),
-            15..=16 => ("owns", vec![own(0, 8), own(5, 8)]),
-            17 => {
+            14..=16 => ("own", vec![own(4, 9)]),
+            17..=18 => ("owns", vec![own(0, 8), own(5, 8)]),
+            19 => {
                 quirks.releases = true;
                 ("releasing", vec![own(3, 8)])
             }
-            18 => {
+            20 => {
                 quirks.panics = true;
                 ("panicking", vec![own(4, 9)])
             }
