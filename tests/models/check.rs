@@ -43,7 +43,6 @@ pub(crate) enum Size {
     /// For shuttle alone.
     Many,
     /// For shuttle alone: short, and many times as often.
-    #[cfg(not(loom))]
     Soup,
 }
 
@@ -63,7 +62,7 @@ pub(crate) fn explore(size: Size, model: impl Fn() + Send + Sync + 'static) {
         (Size::Two, true) | (Size::Small, false) => Some(3),
         (Size::Two, false) | (Size::Three, true) => Some(2),
         (Size::Three, false) => Some(1),
-        (Size::Many, _) => return,
+        (Size::Many | Size::Soup, _) => return,
     };
     builder.preemption_bound = builder.preemption_bound.or(bound);
     let model = Arc::new(model);

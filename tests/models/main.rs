@@ -1,5 +1,6 @@
 //! Models of the coordinator's races, for loom (`--cfg loom`) and shuttle (`--cfg shuttle`); see README.md.
 #![cfg(any(loom, shuttle))]
+#![cfg_attr(loom, allow(dead_code, reason = "the soup is for shuttle alone"))]
 
 mod check;
 mod claim;

@@ -97,7 +97,7 @@ fn begin(plan: Plan) -> Arc<Crew> {
         world.oracle.fail(failing);
     }
     if plan.lays_down {
-        (0..below(5)).for_each(|_| crew.prepare());
+        (0..below(6)).for_each(|_| crew.prepare());
     }
     if chance(50) {
         world.open();

@@ -153,7 +153,6 @@ impl Demand {
         self
     }
 
-    #[cfg(not(loom))]
     pub(crate) fn resident(mut self) -> Self {
         self.ticket = self.ticket.resident();
         self

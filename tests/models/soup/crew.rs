@@ -146,8 +146,11 @@ impl Crew {
         }
     }
 
-    /// Lays down a guard if it is given at once, or lets it come and go.
+    /// Lays down a guard if it is given at once, lets it come and go, or takes one up.
     pub(super) fn prepare(&self) {
+        if chance(20) {
+            return self.take_up();
+        }
         let guard = self
             .demand()
             .acquire_owned_with(Wait::new().timeout(Duration::ZERO));

@@ -165,9 +165,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `rich`: of every setting. Without, what happens among few of them happens often.
+    /// `rich`: of every setting. Else of at most one that is unusual, so that what happens with that happens often.
     pub(super) fn random(rich: bool) -> Self {
-        let or = |all: bool, percent| all && chance(percent);
+        let one = below(12);
+        let has = |number, percent| if rich { chance(percent) } else { one == number };
         let unit = pick(&[1, 1, 1, 1, 1, 1, 1, 3 << 30, 3 << 30, 1 << 42]);
         let sizes = if unit > 1 << 40 { 4 } else { 7 };
         let mode = match below(16) {
@@ -178,7 +179,7 @@ impl Plan {
         let crowded = chance(30);
         let least = if crowded && sizes > 4 { 3 } else { 0 };
         let is_set = mode == WireMode::Auto && chance(33);
-        let overridden = or(rich, 40).then(|| pick(&[0, 3]) * unit);
+        let overridden = has(0, 40).then(|| pick(&[0, 3]) * unit);
         Self {
             mode,
             unit,
@@ -187,20 +188,24 @@ impl Plan {
                 .collect(),
             initial: if is_set { 5 * unit } else { 0 },
             baseline_override: overridden,
-            ceiling: if or(rich, 40) { 9 } else { 1000 } * unit,
-            budget: or(rich, 50).then(|| pick(&[8, 12]) * unit),
+            ceiling: if has(1, 40) { 9 } else { 1000 } * unit,
+            budget: has(2, 50).then(|| pick(&[8, 12]) * unit),
             tuning: Tuning::random(rich),
             kinds: (0..pick(&[1, 2, 2, 3]))
                 .map(|_| Kind::random(unit))
                 .collect(),
             threads: if crowded { 3 } else { pick(&[2, 2, 3]) },
             operations: pick(&[1, 1, 2, 3]),
-            failures: if or(rich, 50) { pick(&[1, 2]) } else { 0 },
-            fails_on: chance(30),
-            proceeds: chance(30),
+            failures: if has(3, 50) || one == 4 {
+                pick(&[1, 2])
+            } else {
+                0
+            },
+            fails_on: chance(50),
+            proceeds: chance(40),
             synchronizes: chance(30),
-            configures: or(rich, 25),
-            subscribes: or(rich, 25),
+            configures: has(5, 25),
+            subscribes: has(6, 25),
             reservations: pick(&[0, 0, 15, 50]),
             bounded: if crowded { 60 } else { 25 },
             lays_down: chance(70),
