@@ -12,9 +12,10 @@ fn by_half() -> Config {
 }
 
 /// A guard that stays, one that came under the lock, and one of its size that came without; these two leave, the
-/// latter `last` or first.
-fn leave(policy: impl Policy + Clone, unit: u64, last: bool) -> Result<(), Error> {
+/// latter `last` or first. While somebody watches, both come and leave under the lock.
+fn leave(policy: impl Policy + Clone, unit: u64, last: bool, watched: bool) -> Result<(), Error> {
     let rig = Rig::new(by_half())?;
+    let _watches = watched.then(|| rig.manager.subscribe(100));
     let ticket = |units| rig.manager.ticket(&policy, units * unit);
     let stays = ticket(1).acquire_owned()?;
     let large = ticket(8);
@@ -39,7 +40,8 @@ fn leave(policy: impl Policy + Clone, unit: u64, last: bool) -> Result<(), Error
 fn leave_either_way(policy: impl Policy + Clone) -> Result<(), Error> {
     for unit in [1, GIB] {
         for last in [false, true] {
-            leave(policy.clone(), unit, last)?;
+            leave(policy.clone(), unit, last, false)?;
+            leave(policy.clone(), unit, last, true)?;
         }
     }
     Ok(())
