@@ -1,6 +1,6 @@
 //! Poking, new settings and subscribers, against acquires and releases.
 
-use super::check::{Size, explore, spawn};
+use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
 use super::custom::Custom;
 use super::world::{World, eager};
@@ -142,23 +142,16 @@ fn the_subscriber_leaves() {
 /// release looks at nothing: what is left of its group drives.
 #[test]
 fn the_subscriber_leaves_before_two_guards_do() {
-    explore(Size::Two, || {
+    explore(Size::Three, || {
         let world = World::new(eager());
         let events = world.manager.subscribe(4);
         let demand = world.active("a", Form::Fixed(9), 4);
         let (first, second) = (demand.acquire_owned(), demand.acquire_owned());
         world.open();
-        let leaving = spawn({
-            let world = world.clone();
-            move || {
-                drop(events);
-                world.open();
-            }
-        });
-        let releasing = spawn(move || drop(first.unwrap()));
-        leaving.join();
-        drop(second.unwrap());
-        releasing.join();
+        let releasing = [first, second].map(|guard| spawn(move || drop(guard.unwrap())));
+        drop(events);
+        world.open();
+        join_all(releasing);
         world.finish();
     });
 }
