@@ -12,6 +12,7 @@ mod housekeeping;
 mod inner;
 mod judge;
 mod locked;
+mod owed;
 mod owner;
 mod publish;
 pub(crate) mod queue;

@@ -2,11 +2,13 @@
 
 mod fast;
 mod guard;
+mod kind;
 mod locked;
 mod raw;
 mod wait;
 
 pub use guard::{Guard, OwnedGuard, Released};
+pub use kind::Kind;
 pub use wait::Wait;
 
 use crate::Error;
@@ -22,33 +24,6 @@ use raw::Raw;
 use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
-
-/// What a live guard does to the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub enum Kind {
-    /// Work: raises the limit while it lives.
-    #[default]
-    Active,
-    /// Counts for admission and sizing, but does not hold the limit up: weights that may be paged out
-    /// while nothing works.
-    Reservation,
-    /// Counts, and holds the limit up by itself: a loaded model that must stay fast.
-    ///
-    /// While it lives, the end of other work is a drop like any other: one smaller than
-    /// [`shrink_threshold_ratio`](crate::Config::shrink_threshold_ratio) of the limit costs no call, and the
-    /// limit stays up by as much until the last driving guard goes.
-    Resident,
-}
-
-impl Kind {
-    /// Whether a guard of this kind holds the limit up.
-    #[must_use]
-    pub fn is_driving(self) -> bool {
-        self != Self::Reservation
-    }
-}
 
 /// A demand for memory: so many bytes, under a policy, of a kind.
 ///

@@ -1,6 +1,7 @@
 //! How managers come to be: the builder, the shared one, and who owns a backend.
 
-use super::core::{Core, Owed};
+use super::core::Core;
+use super::owed::Owed;
 use super::wait_times::WaitRecord;
 use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config};
 use crate::Error;
