@@ -54,6 +54,8 @@ struct Ledger {
     calls: Vec<u64>,
     /// The calls that fail, by their number from 0.
     failing: BTreeSet<usize>,
+    /// From which call on all fail.
+    failing_from: Option<usize>,
     panicking: BTreeSet<usize>,
     /// A set failed: calls may now be repeated and the end may be owed.
     has_failed: bool,
@@ -163,6 +165,11 @@ impl Oracle {
         self.ledger().failing.extend(calls);
     }
 
+    /// From this call on all fail.
+    pub(crate) fn fail_from(&self, call: usize) {
+        self.ledger().failing_from = Some(call);
+    }
+
     pub(crate) fn panic(&self, calls: impl IntoIterator<Item = usize>) {
         self.ledger().panicking.extend(calls);
     }
@@ -184,6 +191,7 @@ impl Oracle {
     pub(crate) fn heal(&self) {
         let mut ledger = self.ledger();
         ledger.failing.clear();
+        ledger.failing_from = None;
         ledger.panicking.clear();
     }
 
@@ -371,7 +379,8 @@ impl Backend for Oracle {
             let number = ledger.calls.len();
             ledger.calls.push(bytes);
             (
-                ledger.failing.contains(&number),
+                ledger.failing.contains(&number)
+                    || ledger.failing_from.is_some_and(|from| number >= from),
                 ledger.panicking.contains(&number),
             )
         };

@@ -90,8 +90,7 @@ fn begin(plan: Plan) -> Arc<Crew> {
     let calls = world.oracle.calls().len();
     if plan.failures > 0 && plan.fails_on {
         // Until it heals.
-        let first = calls + below(6);
-        world.oracle.fail(first..first + 1000);
+        world.oracle.fail_from(calls + below(6));
     } else {
         let failing = (0..plan.failures).map(|_| calls + below(6));
         world.oracle.fail(failing);

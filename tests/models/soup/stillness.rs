@@ -8,7 +8,7 @@ use mlx_wired::snapshot::{Owed, Snapshot};
 use std::time::Duration;
 
 /// How often others are let go on before it counts as a livelock.
-const PATIENCE: usize = 20_000;
+const PATIENCE: usize = 5_000;
 
 fn is_due(owed: &Owed) -> bool {
     [owed.shrink_in, owed.restore_in, owed.retry_in].contains(&Some(Duration::ZERO))
