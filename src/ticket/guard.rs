@@ -190,7 +190,7 @@ macro_rules! guard_methods {
 /// flight unwires what it uses. A release that may lower the limit first waits for the releasing thread's default
 /// stream where that is safe (see [`Backend::synchronizes`](crate::ffi::Backend::synchronizes));
 /// for work on other streams use [`release_after`](Self::release_after) or
-/// [`before_release`](Self::before_release). Dropping never panics. It blocks as [`release`](Self::release) does.
+/// [`before_release`](Self::before_release). Dropping never panics, and blocks as [`release`](Self::release) does.
 ///
 /// A guard cannot be cloned, sent, or released twice:
 ///
@@ -226,7 +226,8 @@ pub struct Guard<'a> {
 
 /// An admitted ticket of its own. Releases on drop, in unwinding too; may go to other threads.
 ///
-/// What is said of [`Guard`] about dropping holds here too.
+/// What is said of [`Guard`] about dropping holds here too, but for this: its ticket may be the last that has a policy of
+/// your own, whose destructor then runs after the release; if that panics, so does dropping the guard.
 #[must_use = "dropping the guard at once releases it: bind it to a name that begins with a letter or `_name`"]
 #[clippy::has_significant_drop]
 pub struct OwnedGuard {
