@@ -339,3 +339,25 @@ fn r8_a_newer_policy_that_gets_in_by_another_groups_release_lowers_the_limit() -
     drop((first, second));
     rig.finish()
 }
+
+#[test]
+fn r25_an_error_tells_of_whatever_leaves_less() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let held = rig.manager.ticket(&MaxPolicy::new(), 10).acquire_owned()?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(50), bytes);
+    let guard = ticket(45).acquire_owned()?;
+    let refused = |bytes| ticket(bytes).try_acquire().map(drop).err();
+    let expected = |in_use, capacity| {
+        Some(Error::WouldBlock {
+            requested: 20,
+            in_use,
+            capacity: Some(capacity),
+            waiting: 0,
+        })
+    };
+    assert_eq!(refused(20), expected(45, 50), "5 against 45");
+    let more = rig.manager.ticket(&MaxPolicy::new(), 42).acquire_owned()?;
+    assert_eq!(refused(20), expected(97, 100), "5 against 3");
+    drop((held, guard, more));
+    rig.finish()
+}

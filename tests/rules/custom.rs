@@ -320,3 +320,25 @@ fn r1_a_policy_that_wants_sizes_sees_each_in_descending_order() -> Result<(), Er
     drop((admits, all));
     rig.finish()
 }
+
+#[test]
+fn r19_a_policy_that_goes_by_the_whole_may_wait_for_itself() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::new().admits(|context, _, new| context.total_live + new <= 100);
+    let ticket = rig.manager.ticket(&policy, 60);
+    let waits = Worker::holding(&rig.manager, &ticket).wants(&ticket, Wait::new());
+    let refused = waits.result();
+    assert!(
+        matches!(
+            refused,
+            Err(Error::WouldDeadlock {
+                requested: 60,
+                held: 60,
+                threads: 1,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    rig.finish()
+}

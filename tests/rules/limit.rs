@@ -291,6 +291,21 @@ fn r6_an_answer_that_changes_nothing_costs_no_second_call() -> Result<(), Error>
     rig.finish()
 }
 
+/// Nobody knows whether MLX has the override.
+#[test]
+fn r6_under_an_override_the_first_limit_is_set_even_if_it_is_nothing() -> Result<(), Error> {
+    let device = RecordingBackend::metal().initial_limit(5);
+    let rig = Rig::on(device, quiet().baseline_override(7))?.restoring(7);
+    let guard = rig
+        .manager
+        .ticket(&FixedPolicy::new(0), 1)
+        .acquire_owned()?;
+    assert_eq!(rig.requested(), [0]);
+    drop(guard);
+    assert_eq!(rig.requested(), [0, 7]);
+    rig.finish()
+}
+
 #[test]
 fn r6_an_override_takes_the_answers_place() -> Result<(), Error> {
     let rig = Rig::on(
