@@ -86,26 +86,32 @@ impl<'a> Locked<'a> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let core = self.core.as_mut();
-        let kept = core.map(|core| {
-            let replaced = std::mem::take(&mut core.replaced);
-            (std::mem::take(&mut core.traced), replaced)
-        });
+        let mut traced = Default::default();
+        let mut replaced = Vec::new();
+        if let Some(core) = &mut self.core {
+            traced = std::mem::take(&mut core.traced);
+            if !core.replaced.is_empty() {
+                replaced = std::mem::take(&mut core.replaced);
+            }
+        }
         self.release();
         // Only here: in `unlocked` the thread may be in a session, or hold a judge.
-        for waiter in self.known.drain(..) {
-            destroy(waiter);
+        if !self.known.is_empty() {
+            destroy(&mut self.known);
         }
-        if let Some((traced, replaced)) = kept {
-            traced.report();
-            replaced.into_iter().for_each(destroy);
+        traced.report();
+        if !replaced.is_empty() {
+            destroy(&mut replaced);
         }
     }
 }
 
-/// Drops what has a user's destructor. A panic there is nobody's error: a demand may be on its way to its guard.
-fn destroy<T>(value: T) {
-    let _caught = user_code::catch(|| drop(value));
+/// Drops what has users' destructors. A panic there is nobody's error: a demand may be on its way to its guard.
+#[cold]
+fn destroy<T>(values: &mut Vec<T>) {
+    for value in values.drain(..) {
+        let _caught = user_code::catch(|| drop(value));
+    }
 }
 
 impl Deref for Locked<'_> {
