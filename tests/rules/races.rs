@@ -1,4 +1,4 @@
-//! R15, R23, R25: what others do while a policy is asked, which happens without any lock.
+//! R15, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
 
 use crate::support::{Brake, Custom, Pending, Rig, acquiring, assert_alive, queued, quiet, until};
 use mlx_wired::{Error, FixedPolicy, SumPolicy, Wait};
@@ -152,5 +152,30 @@ fn r15_try_acquire_takes_what_is_covered_while_somebody_watches() -> Result<(), 
     drop(ticket.try_acquire()?);
     gate.open();
     drop((held, raising.result()?));
+    rig.finish()
+}
+
+#[test]
+fn r24_only_who_slept_for_anothers_call_is_coalesced() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let fixed = |limit| rig.manager.ticket(&FixedPolicy::new(limit), 1);
+    let coalesced = || rig.manager.stats().coalesced;
+    // By its own call; then under the lock, covered already.
+    let first = ticket.acquire_owned()?;
+    let covered = fixed(1).reservation().acquire_owned()?;
+    assert_eq!(coalesced(), 0);
+    let gate = rig.backend.gate();
+    let raises = acquiring(&ticket, Wait::new());
+    gate.wait_entered(1);
+    let sleeps = acquiring(&fixed(20), Wait::new());
+    until(
+        || rig.manager.snapshot().uncovered == 2,
+        "both wait for the call",
+    );
+    gate.open();
+    let guards = (raises.result()?, sleeps.result()?);
+    assert_eq!(coalesced(), 1);
+    drop((first, covered, guards));
     rig.finish()
 }
