@@ -5,7 +5,7 @@ use super::journal::Batch;
 use crate::manager::Inner;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
-use crossbeam::channel::{Receiver, Select, TryRecvError};
+use crossbeam::channel::{self, Receiver, Select, Sender, TryRecvError};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub struct Subscriber {
     tally: Arc<Tally>,
     /// Those of the last message that were not taken yet.
     pending: Mutex<VecDeque<Event>>,
+    /// Holds a token while some are pending and a thread may sleep: what another has taken out of the channel wakes nobody.
+    left: (Sender<()>, Receiver<()>),
     /// Keeps records that it hands over when it is asked.
     manager: Weak<Inner>,
 }
@@ -75,6 +77,7 @@ impl Subscriber {
             receiver,
             tally,
             pending: Mutex::default(),
+            left: channel::bounded(1),
             manager,
         }
     }
@@ -103,7 +106,10 @@ impl Subscriber {
     fn wait(&self, deadline: Option<Instant>) -> Option<Event> {
         let mut select = Select::new();
         select.recv(&self.receiver);
+        select.recv(&self.left.1);
         loop {
+            // Before it looks: who leaves something after that puts another there.
+            let _token = self.left.1.try_recv();
             match self.next_received() {
                 Ok(event) => return Some(event),
                 Err(TryRecvError::Disconnected) => return None,
@@ -134,6 +140,11 @@ impl Subscriber {
         let mut pending = self.pending.lock();
         loop {
             if let Some(event) = pending.pop_front() {
+                // Relaxed: who waits has looked before, under the lock that is held here, or will find the rest itself.
+                if !pending.is_empty() && self.tally.all.waiting.load(Ordering::Relaxed) > 0 {
+                    // Fails only if a token is there.
+                    let _told = self.left.0.try_send(());
+                }
                 return Ok(event);
             }
             let message = self.receiver.try_recv()?;

@@ -392,3 +392,29 @@ fn r24_threads_may_share_a_subscriber() -> Result<(), Error> {
     assert!(all.into_iter().eq(0..count), "each event once");
     Ok(())
 }
+
+/// One thread takes the first event of several that were handed over together, just before another falls asleep.
+#[test]
+fn r24_what_one_thread_leaves_another_gets() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(1 << 20);
+    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let _stays = ticket.acquire_owned()?;
+    for round in 0..5_000 {
+        events.drain().for_each(drop);
+        let receive = || events.recv_timeout(Duration::from_secs(3)).is_some();
+        let guard = thread::scope(|scope| {
+            let receivers = [(); 2].map(|()| scope.spawn(receive));
+            let guard = ticket.acquire();
+            for it in receivers {
+                assert!(
+                    it.join().expect("it ends well"),
+                    "three events for two threads, round {round}"
+                );
+            }
+            guard
+        })?;
+        drop(guard);
+    }
+    Ok(())
+}
