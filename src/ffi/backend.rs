@@ -64,8 +64,8 @@ use std::fmt;
 /// `set_wired_limit` is never called concurrently by one manager, never with more than
 /// [`Device::max_wired_limit`], never for a device whose [`Support`] is not
 /// [`Supported`](Support::Supported), and never while the manager holds a lock that another thread
-/// needs. A panic in any method but `device` and `exclusive`, which describe
-/// it to whoever builds a manager, is caught and treated as a failure of the call.
+/// needs. A panic in any method but `device` and `exclusive`, which only describe it, is caught and treated as a
+/// failure of the call. `exclusive` is asked again when the last handle and ticket of the manager have gone.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// Describes the device. Called once, when the manager is built.
     fn device(&self) -> Device;
