@@ -1,7 +1,7 @@
 //! R8 and R12: guards that came without the lock leave as the others do.
 
-use crate::support::{Custom, GIB, Rig, SECOND, quiet};
-use mlx_wired::{BudgetPolicy, Config, Error, MaxPolicy, PeakPolicy, Policy, SumPolicy};
+use crate::support::{Custom, GIB, Rig, SECOND, queued, quiet};
+use mlx_wired::{BudgetPolicy, Config, Error, MaxPolicy, PeakPolicy, Policy, SumPolicy, Wait};
 use std::time::Duration;
 
 /// Lowers at once, by half or more.
@@ -96,5 +96,40 @@ fn r8_a_custom_guards_release_does_what_is_due() -> Result<(), Error> {
     drop(custom);
     assert_eq!(rig.limit(), 100);
     drop(stays);
+    rig.finish()
+}
+
+/// The one group drives, the other calls for more.
+#[test]
+fn r2_a_larger_reservation_keeps_no_epoch_open() -> Result<(), Error> {
+    for watched in [false, true] {
+        let rig = Rig::new(quiet())?;
+        let _watches = watched.then(|| rig.manager.subscribe(100));
+        let driving = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+        let driving = (driving.acquire_owned()?, driving.acquire_owned()?);
+        let resident = rig.manager.ticket(&MaxPolicy::new(), 100).reservation();
+        let resident = resident.acquire_owned()?;
+        assert_eq!(rig.limit(), 100);
+        drop(driving.0);
+        assert_eq!(rig.limit(), 100);
+        drop(driving.1);
+        assert_eq!(rig.limit(), 0, "nobody drives");
+        drop(resident);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r24_an_admission_from_the_queue_is_counted_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let held = ticket.acquire_owned()?;
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    assert_eq!(rig.manager.stats().admissions, 1);
+    drop(held);
+    let guard = waiting.result()?;
+    assert_eq!(rig.manager.stats().admissions, 2);
+    drop(guard);
     rig.finish()
 }
