@@ -69,6 +69,9 @@ pub enum EventKind {
     AdmissionCancelled,
     /// A waiting acquire's deadline came.
     AdmissionTimedOut,
+    /// A waiting acquire ended with another error, since the manager was closed, a policy panicked or a circle of waits
+    /// had to be broken; carries the error's message.
+    AdmissionFailed(String),
     /// An acquire has waited for longer than [`Config::stall_after`](crate::Config::stall_after). Once for each wait.
     WaitStalled {
         /// How long it has waited.

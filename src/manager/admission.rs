@@ -261,12 +261,9 @@ impl Inner {
             from,
             waiter,
         } = demand;
-        let who = |event: &mut Event| {
-            event.place = Some(place);
-            if let Some(waiter) = waiter {
-                event.thread = waiter.thread;
-                event.thread_name = waiter.thread_name.clone();
-            }
+        let who = |event: &mut Event| match waiter {
+            Some(waiter) => waiter.sign(event),
+            None => event.place = Some(place),
         };
         if let Some(from) = from {
             let word = core.replace(from, ticket);

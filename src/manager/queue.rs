@@ -5,6 +5,7 @@ use super::judge::Demand;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Waker;
+use crate::event::Event;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
 use crate::ticket::Ticket;
 use std::panic::Location;
@@ -48,6 +49,13 @@ impl Waiter {
             from: self.from.as_ref(),
             waiter: Some(self),
         }
+    }
+
+    /// Says in an event of another thread who waits, and where.
+    pub(super) fn sign(&self, event: &mut Event) {
+        event.place = Some(self.place);
+        event.thread = self.thread;
+        event.thread_name.clone_from(&self.thread_name);
     }
 }
 

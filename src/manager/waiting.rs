@@ -376,13 +376,17 @@ impl Inner {
         }
     }
 
-    /// Gives a waiter that was taken out of the queue its outcome, and wakes it.
+    /// Gives a waiter that was taken out of the queue its outcome, and wakes it. Its admission was told of before.
     pub(crate) fn resolve(
         &self,
         core: &mut Locked<'_>,
         waiter: &Waiter,
         outcome: Result<Granted, Error>,
     ) {
+        if let Err(error) = &outcome {
+            let kind = EventKind::AdmissionFailed(error.to_string());
+            self.emit(core, kind, Some(&waiter.ticket), |event| waiter.sign(event));
+        }
         *waiter.outcome.lock() = Some(outcome);
         core.wake(waiter.waker.clone());
     }

@@ -68,10 +68,19 @@ pub enum End {
     TimedOut,
     /// The wait was cancelled.
     Cancelled,
+    /// The wait ended with another error.
+    Failed,
     /// It had not ended when the recording did.
     Open,
     /// It ended, and how was not recorded.
     Unknown,
+}
+
+impl End {
+    /// Whether a wait ended so without admission.
+    pub(super) const fn is_refusal(self) -> bool {
+        matches!(self, Self::TimedOut | Self::Cancelled | Self::Failed)
+    }
 }
 
 impl Interval {
@@ -147,6 +156,7 @@ impl<'a> Builder<'a> {
             EventKind::AdmissionGranted => self.end_wait(event, now, End::Admitted),
             EventKind::AdmissionTimedOut => self.end_wait(event, now, End::TimedOut),
             EventKind::AdmissionCancelled => self.end_wait(event, now, End::Cancelled),
+            EventKind::AdmissionFailed(_) => self.end_wait(event, now, End::Failed),
             EventKind::TicketStarted => {
                 self.end_wait(event, now, End::Unknown);
                 if let Some(guard) = of_event(What::Guard, event, now) {

@@ -125,7 +125,7 @@ impl<W: Write> Page<'_, W> {
         }
         let waits = || self.intervals.iter().filter(|it| it.what == What::Wait);
         let longest = waits().map(Interval::duration).max().unwrap_or_default();
-        let given_up = waits().filter(|it| matches!(it.end, End::TimedOut | End::Cancelled));
+        let given_up = waits().filter(|it| it.end.is_refusal());
         let guards = self.intervals.iter().filter(|it| it.what == What::Guard);
         let held = |values: &Vec<u64>| values.iter().sum::<u64>();
         let most = self.demand.changes.iter().map(|(_, values)| held(values));

@@ -1,6 +1,6 @@
 //! What each source used in total.
 
-use super::{End, Interval, Recording, What};
+use super::{Interval, Recording, What};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct SourceTotal {
     /// The longest wait.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
     pub longest_wait: Duration,
-    /// How many waits were given up.
+    /// How many waits ended without admission.
     pub given_up: u64,
 }
 
@@ -69,8 +69,7 @@ impl SourceTotal {
                 self.waits += 1;
                 self.waited += time;
                 self.longest_wait = self.longest_wait.max(time);
-                let gave_up = matches!(interval.end, End::TimedOut | End::Cancelled);
-                self.given_up += u64::from(gave_up);
+                self.given_up += u64::from(interval.end.is_refusal());
             }
         }
     }

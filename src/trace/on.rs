@@ -28,6 +28,7 @@ fn level(kind: &EventKind) -> Option<Level> {
         | EventKind::AdmissionGranted
         | EventKind::AdmissionCancelled
         | EventKind::AdmissionTimedOut
+        | EventKind::AdmissionFailed(_)
         | EventKind::TicketStarted
         | EventKind::TicketEnded
         | EventKind::TicketResized { .. } => return None,
@@ -135,6 +136,7 @@ fn report(event: &Event) {
         | EventKind::AdmissionGranted
         | EventKind::AdmissionCancelled
         | EventKind::AdmissionTimedOut
+        | EventKind::AdmissionFailed(_)
         | EventKind::TicketStarted
         | EventKind::TicketEnded
         | EventKind::TicketResized { .. } => {}

@@ -81,6 +81,33 @@ fn waits_that_are_given_up_end_so() -> Result<(), Error> {
 }
 
 #[test]
+fn a_wait_that_the_manager_ends_has_failed() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let _guard = ticket.acquire()?;
+    let recorder = Recorder::new(&manager);
+    let waits = {
+        let ticket = ticket.clone();
+        thread::spawn(move || ticket.acquire_owned().map(drop))
+    };
+    while manager.waiting().is_empty() {
+        thread::yield_now();
+    }
+    clock.advance(3 * SECOND);
+    manager.close();
+    let ended = waits.join().expect("it ends well");
+    assert_eq!(ended, Err(Error::Closed));
+    clock.advance(SECOND);
+    let recording = recorder.finish();
+    let wait = told(&recording).into_iter().find(|it| it.0 == What::Wait);
+    let name = "SumPolicy".to_owned();
+    assert_eq!(wait, Some((What::Wait, name, 10, 0, 3, End::Failed)));
+    let given_up: u64 = recording.totals().iter().map(|it| it.given_up).sum();
+    assert_eq!(given_up, 1);
+    Ok(())
+}
+
+#[test]
 fn guards_that_lived_before_and_live_on_are_told() -> Result<(), Error> {
     let Rig { manager, clock, .. } = rig()?;
     let policy = SumPolicy::uncapped();

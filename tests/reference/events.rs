@@ -2,6 +2,8 @@
 
 use crate::model::Model;
 use mlx_wired::{EventKind, Manager, Subscriber};
+use std::collections::HashSet;
+use std::thread::ThreadId;
 
 pub(crate) struct Events {
     subscriber: Subscriber,
@@ -10,6 +12,8 @@ pub(crate) struct Events {
     live: i64,
     failures: usize,
     waits: u64,
+    /// Those who wait still, by what was told.
+    waiting: HashSet<ThreadId>,
     timeouts: u64,
     cancellations: u64,
     clamped: u64,
@@ -25,6 +29,7 @@ impl Events {
             live: 0,
             failures: 0,
             waits: 0,
+            waiting: HashSet::new(),
             timeouts: 0,
             cancellations: 0,
             clamped: 0,
@@ -37,6 +42,20 @@ impl Events {
         for event in events {
             assert_eq!(event.sequence, self.next, "events are numbered");
             self.next += 1;
+            match event.kind {
+                EventKind::AdmissionTimedOut
+                | EventKind::AdmissionCancelled
+                | EventKind::AdmissionFailed(_) => {
+                    assert!(self.waiting.remove(&event.thread), "it began");
+                }
+                EventKind::AdmissionGranted | EventKind::TicketResized { .. } => {
+                    self.waiting.remove(&event.thread);
+                }
+                EventKind::AdmissionWait => {
+                    assert!(self.waiting.insert(event.thread), "one at a time");
+                }
+                _ => {}
+            }
             match event.kind {
                 EventKind::TicketStarted => self.live += 1,
                 EventKind::TicketEnded => self.live -= 1,
@@ -52,6 +71,7 @@ impl Events {
         }
         assert_eq!(self.subscriber.lost(), 0);
         assert_eq!(self.live, model.live.len() as i64, "started and ended");
+        assert_eq!(self.waiting.len(), model.line.len(), "waits end once");
         assert_eq!(self.failures, model.setter.failures());
         let counts = &model.counts;
         let told = (self.waits, self.timeouts, self.cancellations);

@@ -159,6 +159,36 @@ fn r24_waits_and_their_ends_are_told() -> Result<(), Error> {
 }
 
 #[test]
+fn r24_a_wait_that_the_manager_ends_is_told_as_its_threads() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let _guard = ticket.acquire_owned()?;
+    let events = rig.manager.subscribe(100);
+    let waits = queued(&rig.manager, &ticket, Wait::new());
+    let began = events
+        .drain()
+        .find(|it| it.kind == EventKind::AdmissionWait);
+    rig.manager.close();
+    assert_eq!(waits.result().err(), Some(Error::Closed));
+    let ended: Vec<Event> = events
+        .drain()
+        .filter(|it| matches!(it.kind, EventKind::AdmissionFailed(_)))
+        .collect();
+    let [ended] = &ended[..] else {
+        panic!("told once: {ended:?}");
+    };
+    assert_eq!(
+        ended.kind,
+        EventKind::AdmissionFailed(Error::Closed.to_string())
+    );
+    let began = began.expect("it waited");
+    let whose = |it: &Event| (it.ticket, it.thread, it.place);
+    assert_eq!(whose(ended), whose(&began));
+    assert_eq!(ended.waiters, 0);
+    Ok(())
+}
+
+#[test]
 fn r24_a_slow_subscriber_loses_events_and_is_told_how_many() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let slow = rig.manager.subscribe(3);

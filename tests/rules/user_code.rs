@@ -132,10 +132,16 @@ fn r22_a_panic_about_a_circle_of_waiters_ends_that_wait() -> Result<(), Error> {
         .ever(|_, _| true);
     let ticket = |bytes| rig.manager.ticket(&policy, bytes);
     let other = ticket(20).acquire_owned()?;
+    let events = rig.manager.subscribe(100);
     let waits = Worker::holding(&rig.manager, &ticket(40)).waits(&ticket(60), Wait::new());
     capacity.store(90, Ordering::SeqCst);
     rig.manager.poke()?;
-    assert_panicked(waits.result().err(), "cannot tell");
+    let error = waits.result().err();
+    let told = error
+        .as_ref()
+        .map(|error| EventKind::AdmissionFailed(error.to_string()));
+    assert!(told.is_some_and(|told| kinds(&events).contains(&told)));
+    assert_panicked(error, "cannot tell");
     capacity.store(100, Ordering::SeqCst);
     drop(other);
     assert_alive(&rig);
