@@ -48,6 +48,7 @@ pub(crate) struct Moment {
     pub(crate) baseline: u64,
     pub(crate) desired: u64,
     pub(crate) live: u64,
+    pub(crate) waiters: u64,
 }
 
 impl Record {
@@ -118,7 +119,7 @@ impl Record {
             desired: Some(self.moment.desired),
             applied: None,
             live: self.moment.live,
-            waiters: 0,
+            waiters: self.moment.waiters,
         }
     }
 }

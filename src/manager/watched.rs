@@ -77,6 +77,8 @@ impl Inner {
             baseline: core.epoch.baseline,
             desired: called_for_now(core),
             live: core.live(),
+            // In other groups.
+            waiters: core.waiters(),
         };
         core.journal.add(ticket, acquired, moment);
         if self.events.is_due(&core.journal) {

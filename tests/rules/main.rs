@@ -8,6 +8,7 @@ mod circles;
 mod contention;
 mod custom;
 mod departing;
+mod event_fields;
 mod events;
 mod failed_calls;
 mod failure;

@@ -1,0 +1,47 @@
+//! R24: what each event carries.
+
+use crate::support::{GIB, Rig, acquiring, next, queued, quiet};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{Error, Event, EventKind, FixedPolicy, SumPolicy, Wait};
+
+#[test]
+fn r24_events_count_who_waits_in_other_groups() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let full = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let stays = ticket.acquire_owned()?;
+    let held = full.acquire_owned()?;
+    let waiting = queued(&rig.manager, &full, Wait::new());
+    events.drain().for_each(drop);
+    // Nothing changes for anybody else.
+    drop(ticket.acquire()?);
+    let told: Vec<Event> = events.drain().collect();
+    assert!(told.len() >= 5, "{told:?}");
+    for event in told {
+        assert_eq!(event.waiters, 1, "{event:?}");
+    }
+    drop(held);
+    drop((waiting.result()?, stays));
+    rig.finish()
+}
+
+#[test]
+fn r24_a_withdrawn_demand_is_told_of_its_own_thread() -> Result<(), Error> {
+    let rig = Rig::on(RecordingBackend::metal().fail_call(2), quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let gate = rig.backend.gate();
+    let first = acquiring(&ticket, Wait::new());
+    gate.wait_entered(1);
+    let second = acquiring(&ticket, Wait::new());
+    let started = [(); 2].map(|()| next(&events, |kind| *kind == EventKind::TicketStarted));
+    gate.open();
+    // The first one's thread calls the setter for it.
+    second.result().expect_err("the second call fails");
+    let ended = next(&events, |kind| *kind == EventKind::TicketEnded);
+    assert_eq!(ended.thread, started[1].thread);
+    assert_eq!(ended.thread_name, started[1].thread_name);
+    drop(first.result()?);
+    rig.finish()
+}
