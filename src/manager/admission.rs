@@ -281,7 +281,13 @@ impl Inner {
     }
 
     /// Undoes an admission: of a new guard, or of a grown one, which goes back to `from`.
-    pub(super) fn take_back(&self, core: &mut Locked<'_>, ticket: &Ticket, from: Option<&Ticket>) {
+    pub(super) fn take_back(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        from: Option<&Ticket>,
+        who: impl FnOnce(&mut Event),
+    ) {
         let (kind, told) = match from {
             None => {
                 core.subtract(ticket);
@@ -292,7 +298,7 @@ impl Inner {
                 (resized(ticket), from)
             }
         };
-        self.emit(core, kind, Some(told), |_| {});
+        self.emit(core, kind, Some(told), who);
     }
 }
 

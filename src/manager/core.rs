@@ -10,8 +10,9 @@ use super::{Inner, Stats};
 use crate::clock::Waker;
 use crate::event::Journal;
 use crate::ffi::BackendError;
+use crate::holders::thread_name;
 use crate::policy::formula::Basis;
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Ordering, ThreadId, thread_id};
 use crate::ticket::Ticket;
 use crate::trace::Kept;
 use std::collections::{BTreeMap, HashMap};
@@ -102,10 +103,14 @@ pub(crate) struct Published {
 }
 
 /// An admitted demand whose acquirer waits until the limit covers it.
+#[derive(Clone)]
 pub(crate) struct Uncovered {
     pub(crate) ticket: Ticket,
     /// What a resized guard had before.
     pub(crate) from: Option<Ticket>,
+    /// The acquirer's.
+    pub(crate) thread: ThreadId,
+    pub(crate) thread_name: Option<Arc<str>>,
     pub(crate) cover: Cover,
 }
 
@@ -312,23 +317,28 @@ impl Core {
 
     /// Enters an admitted demand that the limit does not cover yet in the list of those that a call is to cover.
     pub(super) fn await_cover(&mut self, key: u64, demand: Demand<'_>) {
+        let (thread, thread_name) = match demand.waiter {
+            Some(waiter) => (waiter.thread, waiter.thread_name.clone()),
+            None => (thread_id(), thread_name()),
+        };
         let uncovered = Uncovered {
             ticket: demand.ticket.clone(),
             from: demand.from.cloned(),
+            thread,
+            thread_name,
             cover: Cover::Needed,
         };
         self.uncovered.insert(key, uncovered);
     }
 
-    /// Tells those whom the present call was to cover what became of it. Returns their demands, and what they go back
-    /// to.
-    pub(crate) fn called_are(&mut self, cover: Cover) -> Vec<(Ticket, Option<Ticket>)> {
+    /// Tells those whom the present call was to cover what became of it. Returns them.
+    pub(crate) fn called_are(&mut self, cover: Cover) -> Vec<Uncovered> {
         let called = self.uncovered.values_mut();
         called
             .filter(|uncovered| matches!(uncovered.cover, Cover::Called))
             .map(|uncovered| {
                 uncovered.cover = cover.clone();
-                (uncovered.ticket.clone(), uncovered.from.clone())
+                uncovered.clone()
             })
             .collect()
     }

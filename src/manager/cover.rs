@@ -140,7 +140,7 @@ impl Inner {
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }
-        self.take_back(core, ticket, from);
+        self.take_back(core, ticket, from, |_| {});
         let error = self.would_block(core, ticket);
         self.after_release(core, ticket);
         error

@@ -123,8 +123,12 @@ impl Inner {
         }));
         let mut groups = Vec::new();
         if !proceed {
-            for (ticket, from) in failed {
-                self.take_back(core, &ticket, from.as_ref());
+            for uncovered in failed {
+                let ticket = &uncovered.ticket;
+                self.take_back(core, ticket, uncovered.from.as_ref(), |event| {
+                    event.thread = uncovered.thread;
+                    event.thread_name.clone_from(&uncovered.thread_name);
+                });
                 groups.push(ticket.group().clone());
             }
         }
