@@ -63,8 +63,8 @@ impl Inner {
         }
     }
 
-    /// What the lock protects, and each group's word. By group, too, the admitted demands whose guards are not
-    /// made yet.
+    /// What the lock protects, and each group's word. By group, too, the admitted demands that no listed
+    /// guard has yet.
     fn describe(&self, core: &Core) -> (Snapshot, Tally) {
         let now = self.clock.now();
         let in_how_long = |at: Instant| at.saturating_duration_since(now);
@@ -73,12 +73,14 @@ impl Inner {
         // Those that failed are withdrawn already, though nobody has woken yet.
         let withdrawn = |it: &Uncovered| matches!(&it.cover, Cover::Failed(it) if !it.proceed);
         let demands = || core.uncovered.values().filter(|it| !withdrawn(it));
-        for demand in demands().filter(|it| it.from.is_none()) {
+        for demand in demands() {
             let (guards, bytes) = uncovered
                 .entry(demand.ticket.group().index)
                 .or_insert((0, 0));
-            *guards += 1;
-            *bytes += demand.ticket.bytes();
+            // A guard that has grown is listed with what it had.
+            let listed = demand.from.as_ref();
+            *guards += u64::from(listed.is_none());
+            *bytes += demand.ticket.bytes() - listed.map_or(0, Ticket::bytes);
         }
         let snapshot = Snapshot {
             time: now,

@@ -243,3 +243,23 @@ fn r19_two_owned_guards_that_grow_against_each_other() -> Result<(), Error> {
     drop(guard);
     rig.finish()
 }
+
+#[test]
+fn r24_a_snapshot_adds_up_while_a_guard_that_has_grown_waits_for_the_limit() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let mut guard = ticket.acquire_owned()?;
+    let gate = rig.backend.gate();
+    let growing = Pending::spawn(move || guard.resize(100).map(|()| guard));
+    gate.wait_entered(1);
+    let during = rig.manager.snapshot();
+    gate.open();
+    assert_eq!((during.live, during.live_bytes), (1, 100));
+    assert_eq!(
+        (during.uncovered, during.guards_add_up),
+        (1, true),
+        "{during}"
+    );
+    drop(growing.result()?);
+    rig.finish()
+}
