@@ -91,7 +91,7 @@ impl Recorder {
     #[must_use]
     pub fn with_capacity(manager: &Manager, events: usize) -> Self {
         let keep = events.max(1);
-        let subscriber = manager.subscribe(keep.min(Self::BETWEEN_POLLS));
+        let subscriber = manager.subscribe(Self::BETWEEN_POLLS);
         let inner = manager.inner();
         let mut recorder = Self {
             subscriber,

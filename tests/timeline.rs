@@ -287,3 +287,118 @@ fn a_recording_of_nothing_can_be_written() -> Result<(), Error> {
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
     Ok(())
 }
+
+/// A manager whose clock stands still, and the clock.
+fn still() -> Result<(Manager, FakeClock), Error> {
+    let clock = FakeClock::new();
+    let manager = Manager::builder()
+        .backend(RecordingBackend::metal().build())
+        .clock(clock.clone())
+        .config(Config::default().housekeeping(false))
+        .build()?;
+    Ok((manager, clock))
+}
+
+/// A counter's values, with their times in seconds.
+fn counter(recording: &Recording, name: &str, key: &str) -> Vec<(f64, u64)> {
+    let mut bytes = Vec::new();
+    recording
+        .write_chrome_trace(&mut bytes)
+        .expect("a vector takes it");
+    let entries = validated(&bytes).trace_events;
+    let counters = entries.iter().filter(|it| it.ph == "C" && it.name == name);
+    let values = counters.filter_map(|it| Some((it.ts / 1e6, it.args.get(key)?.as_u64()?)));
+    values.collect()
+}
+
+#[test]
+fn what_happens_at_the_moment_of_a_sample_comes_after_it() -> Result<(), Error> {
+    let (manager, clock) = still()?;
+    let recorder = Recorder::new(&manager);
+    let _guard = manager
+        .ticket(&SumPolicy::uncapped(), MIB)
+        .acquire_owned()?;
+    clock.advance(SECOND);
+    let limits = counter(&recorder.finish(), "limit", "limit");
+    assert_eq!(limits, [(0.0, 0), (0.0, MIB)]);
+    Ok(())
+}
+
+#[test]
+fn the_demand_goes_when_its_guards_have_gone() -> Result<(), Error> {
+    let (manager, clock) = still()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), MIB).label("brief");
+    let recorder = Recorder::new(&manager);
+    drop(ticket.acquire()?);
+    clock.advance(SECOND);
+    drop(ticket.acquire()?);
+    let held = ticket.acquire()?;
+    clock.advance(SECOND);
+    drop(held);
+    let demand = counter(&recorder.finish(), "demand", "brief");
+    assert_eq!(demand, [(1.0, MIB), (2.0, 0)]);
+    Ok(())
+}
+
+#[test]
+fn a_guard_may_be_called_what_the_rest_is_called() -> Result<(), Error> {
+    let (manager, clock) = still()?;
+    let policy = SumPolicy::uncapped();
+    let names = ["other", "a", "b", "c", "d", "e", "f", "g"];
+    let recorder = Recorder::new(&manager);
+    let guards: Vec<_> = (1..)
+        .zip(names)
+        .map(|(size, name)| {
+            let ticket = manager.ticket(&policy, (9 - size) * MIB).label(name);
+            ticket.acquire_owned()
+        })
+        .collect::<Result<_, _>>()?;
+    clock.advance(SECOND);
+    drop(guards);
+    let recording = recorder.finish();
+    let most: u64 = ["a", "b", "c", "d", "e", "f", "other"]
+        .into_iter()
+        .filter_map(|name| counter(&recording, "demand", name).first().map(|it| it.1))
+        .sum();
+    assert_eq!(most, 36 * MIB);
+    Ok(())
+}
+
+#[test]
+fn samples_from_before_the_first_event_that_was_kept_are_not_told() -> Result<(), Error> {
+    let (manager, clock) = still()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), MIB);
+    let mut recorder = Recorder::with_capacity(&manager, 2);
+    for _ in 0..3 {
+        clock.advance(SECOND);
+        drop(ticket.acquire()?);
+        recorder.poll();
+    }
+    let mut bytes = Vec::new();
+    let recording = recorder.finish();
+    recording
+        .write_samples_csv(&mut bytes)
+        .expect("a vector takes it");
+    let table = String::from_utf8(bytes).expect("the table is UTF-8");
+    // The third poll's, and the last.
+    assert_eq!(table.lines().count(), 1 + 2, "{table}");
+    Ok(())
+}
+
+#[test]
+fn the_table_tells_which_guard_was_resized() -> Result<(), Error> {
+    let (manager, _) = still()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+    let recorder = Recorder::new(&manager);
+    let mut guard = ticket.acquire()?;
+    guard.resize(20)?;
+    let mut bytes = Vec::new();
+    recorder
+        .finish()
+        .write_events_csv(&mut bytes)
+        .expect("a vector takes it");
+    let table = String::from_utf8(bytes).expect("the table is UTF-8");
+    let detail = format!("\"from 10, of ticket {}\"", ticket.id());
+    assert!(table.contains(&detail), "{table}");
+    Ok(())
+}

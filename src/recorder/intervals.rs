@@ -1,9 +1,11 @@
 //! From single events to guards and waits with a beginning and an end.
 
 use super::Recording;
+use crate::snapshot::Waiter;
 use crate::sync::ThreadId;
 use crate::{Event, EventKind, Holder};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,11 +132,15 @@ impl<'a> Builder<'a> {
             guards: HashMap::new(),
             waits: HashMap::new(),
         };
-        // Once events were dropped, nobody knows which of the first guards still live.
+        // Once events were dropped, nobody knows which of the first guards still live, and who still waits.
         if recording.dropped == 0 {
             for holder in &recording.at_start.guards {
                 let guard = of_holder(holder, Duration::ZERO);
                 builder.guards.entry(guard.ticket).or_default().push(guard);
+            }
+            for waiter in &recording.at_start.waiters {
+                let wait = of_waiter(waiter, Duration::ZERO);
+                builder.waits.insert(wait.thread, wait);
             }
         }
         builder
@@ -230,18 +236,29 @@ impl<'a> Builder<'a> {
         let end = self.recording.duration();
         let at_end = self.recording.at_end.as_ref();
         let is_complete = self.recording.missing() == 0 && at_end.is_some();
-        for (thread, wait) in std::mem::take(&mut self.waits) {
-            let still = at_end.is_some_and(|state| {
-                let mut waiters = state.waiters.iter();
-                waiters.any(|waiter| waiter.thread == thread && waiter.ticket == wait.ticket)
-            });
-            self.close(wait, end, if still { End::Open } else { End::Unknown });
+        for waiter in at_end.map_or(&[][..], |state| &state.waiters) {
+            let told = match self.waits.entry(waiter.thread) {
+                Entry::Occupied(wait) if wait.get().ticket == waiter.ticket => Some(wait.remove()),
+                _ => None,
+            };
+            // Its beginning is among those that are missing.
+            let from = end.saturating_sub(waiter.waited);
+            let wait = told.unwrap_or_else(|| of_waiter(waiter, from));
+            self.close(wait, end, End::Open);
+        }
+        for (_, wait) in std::mem::take(&mut self.waits) {
+            self.close(wait, end, End::Unknown);
         }
         for holder in at_end.map_or(&[][..], |state| &state.guards) {
             let open = self.guards.get_mut(&holder.ticket);
             let guard = open.and_then(|open| take_of_thread(open, holder.thread));
-            // Listed a little later than the last event was told, or its beginning is among those that are missing.
-            let from = if is_complete { end } else { Duration::ZERO };
+            // Listed a little later than the last event was told, on its way to its guard when the recording began, or
+            // its beginning is among those that are missing.
+            let from = match holder.age {
+                Some(age) => end.saturating_sub(age),
+                None if is_complete => end,
+                None => Duration::ZERO,
+            };
             let guard = guard.unwrap_or_else(|| of_holder(holder, from));
             self.close(guard, end, End::Open);
         }
@@ -279,6 +296,24 @@ fn of_event(what: What, event: &Event, from: Duration) -> Option<Interval> {
         begin_known: true,
         end: End::Open,
     })
+}
+
+/// A wait that began before anything was recorded.
+fn of_waiter(waiter: &Waiter, from: Duration) -> Interval {
+    Interval {
+        what: What::Wait,
+        ticket: waiter.ticket,
+        bytes: waiter.bytes,
+        policy: waiter.policy.clone(),
+        label: waiter.label.clone(),
+        place: Some(waiter.place),
+        thread: waiter.thread,
+        thread_name: waiter.thread_name.clone(),
+        from,
+        to: from,
+        begin_known: false,
+        end: End::Open,
+    }
 }
 
 /// A guard that lived before anything was recorded.

@@ -58,12 +58,18 @@ impl Recording {
                 .iter()
                 .position(|it| it.ticket == holder.ticket && it.thread == holder.thread)
                 .map(|index| open.swap_remove(index));
-            let known = recorded.filter(|interval| interval.begin_known);
-            let seen = recorded.map_or(Duration::ZERO, Interval::duration);
+            let known = recorded.is_some_and(|interval| interval.begin_known);
+            // Which of two alike has gone to another thread and ended there, the events do not tell.
+            let is_recent = holder.age.is_some_and(|age| age <= self.duration());
+            let older = !known && !is_recent;
+            let seen = match recorded {
+                Some(interval) if !older => interval.duration(),
+                _ => self.duration(),
+            };
             Outstanding {
                 holder: holder.clone(),
-                held_for: holder.age.unwrap_or_default().max(seen),
-                older: known.is_none(),
+                held_for: holder.age.unwrap_or(seen),
+                older,
             }
         });
         LeakReport {

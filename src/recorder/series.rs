@@ -10,6 +10,8 @@ pub(super) type Steps = Vec<(Duration, u64)>;
 
 /// How many names have a series of their own; the others share one.
 pub(super) const NAMES: usize = 6;
+/// What those are called together.
+const OTHERS: &str = "other";
 
 /// What all guards hold, by name.
 #[derive(Debug)]
@@ -30,17 +32,21 @@ impl Demand {
         }
         let mut by_weight: Vec<(&str, f64)> = weights.into_iter().collect();
         by_weight.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let has_others = by_weight.len() > NAMES;
+        // One series of a name.
+        by_weight.retain(|(name, _)| !has_others || *name != OTHERS);
         let mut names: Vec<String> = by_weight
             .iter()
             .take(NAMES)
             .map(|(name, _)| (*name).to_owned())
             .collect();
-        let has_others = by_weight.len() > NAMES;
         let index = |name: &str| {
             let found = by_weight.iter().take(NAMES).position(|it| it.0 == name);
             found.unwrap_or(NAMES)
         };
+        // What took no time is held at no time.
         let mut single: Vec<(Duration, bool, usize, u64)> = guards()
+            .filter(|guard| guard.from < guard.to)
             .flat_map(|guard| {
                 let series = index(guard.name());
                 [
@@ -51,7 +57,7 @@ impl Demand {
             .collect();
         single.sort_unstable();
         if has_others {
-            names.push("other".to_owned());
+            names.push(OTHERS.to_owned());
         }
         let mut now = vec![0_u64; names.len()];
         let mut changes: Vec<(Duration, Vec<u64>)> = Vec::new();
@@ -150,9 +156,9 @@ impl Recording {
             };
             Some((self.after_begin(event.time), applied?))
         });
-        steps.extend(from_events);
-        // Where events are missing.
+        // Where events are missing. What is told of the same moment has come after it.
         steps.extend(self.samples_of(|sample| Some(sample.applied)));
+        steps.extend(from_events);
         steps.sort_by_key(|(time, _)| *time);
         steps.dedup_by_key(|(_, value)| *value);
         steps

@@ -57,7 +57,7 @@ impl Recording {
         table.flush()
     }
 
-    /// Writes every sample of memory as a line of CSV.
+    /// Writes every sample of memory since the [beginning](Self::begin) as a line of CSV.
     ///
     /// # Errors
     ///
@@ -75,7 +75,8 @@ impl Recording {
             "peak",
             "memory_limit",
         ])?;
-        for sample in &self.samples {
+        let begin = self.begin();
+        for sample in self.samples.iter().filter(|it| it.time >= begin) {
             let memory = sample.memory;
             table.write_record([
                 seconds(self.after_begin(sample.time)),
@@ -142,7 +143,9 @@ impl Recording {
 /// The kind's name, and what it carries.
 fn kind_and_detail(kind: &EventKind) -> (String, String) {
     let detail = match kind {
-        EventKind::TicketResized { from, .. } => format!("from {from}"),
+        EventKind::TicketResized { from, from_ticket } => {
+            format!("from {from}, of ticket {from_ticket}")
+        }
         EventKind::LimitApplyFailed(text)
         | EventKind::PolicyPanicked(text)
         | EventKind::ReleaseFailed(text)

@@ -106,28 +106,36 @@ impl Recording {
     }
 }
 
+/// What happens to what is held, in the order in which it counts at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    Ends,
+    /// Begins and ends.
+    Passes,
+    Begins,
+}
+
 /// The most bytes that guards held at once.
 fn most_at_once(intervals: &[&Interval]) -> u64 {
-    let mut changes: Vec<(Duration, bool, u64)> = intervals
-        .iter()
-        .filter(|interval| interval.what == What::Guard)
-        .flat_map(|guard| {
-            [
-                (guard.from, true, guard.bytes),
-                (guard.to, false, guard.bytes),
-            ]
-        })
-        .collect();
-    // What ends at a moment is gone before what begins then.
+    // What ends at a moment is gone before what begins then; what took no time is between them.
+    let mut changes: Vec<(Duration, Change, u64)> = Vec::new();
+    for guard in intervals.iter().filter(|it| it.what == What::Guard) {
+        if guard.duration().is_zero() {
+            changes.push((guard.from, Change::Passes, guard.bytes));
+        } else {
+            changes.push((guard.from, Change::Begins, guard.bytes));
+            changes.push((guard.to, Change::Ends, guard.bytes));
+        }
+    }
     changes.sort_unstable();
     let (mut now, mut most) = (0_u64, 0);
-    for (_, begins, bytes) in changes {
-        now = if begins {
-            now.saturating_add(bytes)
-        } else {
-            now.saturating_sub(bytes)
-        };
-        most = most.max(now);
+    for (_, change, bytes) in changes {
+        let with = now.saturating_add(bytes);
+        match change {
+            Change::Ends => now = now.saturating_sub(bytes),
+            Change::Passes => most = most.max(with),
+            Change::Begins => (now, most) = (with, most.max(with)),
+        }
     }
     most
 }

@@ -229,3 +229,86 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[test]
+fn a_wait_that_began_before_is_told() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let (held, both) = (ticket.acquire()?, manager.ticket(&SumPolicy::capped(10), 6));
+    let ends = waiting(&manager, &ticket);
+    let goes_on = waiting(&manager, &both);
+    clock.advance(SECOND);
+    let recorder = Recorder::new(&manager);
+    clock.advance(SECOND);
+    let recording = recorder.finish();
+    let name = || "SumPolicy".to_owned();
+    let waits = |recording: &Recording| {
+        let mut waits = told(recording);
+        waits.retain(|it| it.0 == What::Wait);
+        waits
+    };
+    let open = |bytes| (What::Wait, name(), bytes, 0, 1, End::Open);
+    assert_eq!(waits(&recording), [open(10), open(6)]);
+    assert!(recording.intervals().iter().all(|it| !it.begin_known));
+
+    let recorder = Recorder::new(&manager);
+    clock.advance(SECOND);
+    drop(held);
+    ends.join().expect("it ends well")?;
+    goes_on.join().expect("it ends well")?;
+    let ended = |bytes| (What::Wait, name(), bytes, 0, 1, End::Admitted);
+    assert_eq!(waits(&recorder.finish()), [ended(10), ended(6)]);
+    Ok(())
+}
+
+#[test]
+fn a_guard_that_was_on_its_way_is_held_from_then_on() -> Result<(), Error> {
+    let Rig {
+        manager,
+        backend,
+        clock,
+    } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+    let gate = backend.gate();
+    let acquiring = thread::spawn({
+        let ticket = ticket.clone();
+        move || ticket.acquire_owned()
+    });
+    gate.wait_entered(1);
+    let recorder = Recorder::new(&manager);
+    clock.advance(SECOND);
+    gate.open();
+    let guard = acquiring.join().expect("it ends well")?;
+    clock.advance(4 * SECOND);
+    let recording = recorder.finish();
+    let name = "SumPolicy".to_owned();
+    assert_eq!(told(&recording), [(What::Guard, name, 10, 1, 5, End::Open)]);
+    drop(guard);
+    Ok(())
+}
+
+#[test]
+fn a_wait_whose_beginning_was_dropped_is_told() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let policy = SumPolicy::capped(10);
+    let (full, other) = (
+        manager.ticket(&policy, 10),
+        manager.ticket(&SumPolicy::uncapped(), 1),
+    );
+    let held = full.acquire()?;
+    let mut recorder = Recorder::with_capacity(&manager, 10);
+    let waiter = waiting(&manager, &full);
+    for _ in 0..10 {
+        clock.advance(SECOND);
+        drop(other.acquire()?);
+        recorder.poll();
+    }
+    let recording = recorder.finish();
+    let whole = recording.duration().as_secs();
+    assert!(recording.missing() > 0 && whole < 9);
+    let waits = told(&recording).into_iter().filter(|it| it.0 == What::Wait);
+    let name = "SumPolicy".to_owned();
+    assert!(waits.eq([(What::Wait, name, 10, 0, whole, End::Open)]));
+    drop(held);
+    waiter.join().expect("it ends well")
+}

@@ -341,3 +341,71 @@ fn a_recorder_that_ends_does_not_keep_the_managers_place() -> Result<(), Error> 
     drop(ending.join().expect("it ends well"));
     next.map(drop)
 }
+
+#[test]
+fn what_took_no_time_does_not_stay() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let recorder = Recorder::new(&manager);
+    for _ in 0..3 {
+        drop(ticket.acquire()?);
+    }
+    clock.advance(SECOND);
+    let totals = recorder.finish().totals();
+    assert_eq!((totals[0].guards, totals[0].most), (3, 10));
+    Ok(())
+}
+
+#[test]
+fn the_latest_events_are_kept_however_few() -> Result<(), Error> {
+    let Rig { manager, .. } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 4);
+    let _stays = ticket.acquire_owned()?;
+    let recorder = Recorder::with_capacity(&manager, 10);
+    for _ in 0..20 {
+        drop(ticket.acquire()?);
+    }
+    let recording = recorder.finish();
+    let last = recording.events().last().expect("there are events");
+    let all = last.sequence - recording.events()[0].sequence + 1;
+    assert_eq!((recording.events().len(), all), (10, 10));
+    assert_eq!(last.live, 1, "the last thing that happened");
+    assert_eq!(recording.missing(), recording.events()[0].sequence);
+    Ok(())
+}
+
+#[test]
+fn a_guard_of_the_recordings_time_is_not_older() -> Result<(), Error> {
+    let Rig { manager, clock, .. } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+    let recorder = Recorder::new(&manager);
+    let acquire = || {
+        let ticket = ticket.clone();
+        let acquired = thread::spawn(move || ticket.acquire_owned());
+        acquired.join().expect("it ends well")
+    };
+    let first = acquire()?;
+    clock.advance(SECOND);
+    let second = acquire()?;
+    clock.advance(SECOND);
+    // By a third thread: which of them it was nobody knows.
+    drop(first);
+    clock.advance(SECOND);
+    let leaks = recorder.finish().leaks();
+    let found = &leaks.outstanding[0];
+    assert_eq!((found.held_for, found.older), (2 * SECOND, false));
+
+    drop(second);
+    let older = ticket.acquire_owned()?;
+    let recorder = Recorder::new(&manager);
+    clock.advance(SECOND);
+    let third = acquire()?;
+    clock.advance(SECOND);
+    // By the thread that has acquired the older one.
+    drop(third);
+    let leaks = recorder.finish().leaks();
+    let found = &leaks.outstanding[0];
+    assert_eq!((found.held_for, found.older), (2 * SECOND, true));
+    drop(older);
+    Ok(())
+}
