@@ -386,12 +386,22 @@ fn samples_from_before_the_first_event_that_was_kept_are_not_told() -> Result<()
 }
 
 #[test]
-fn the_table_tells_which_guard_was_resized() -> Result<(), Error> {
+fn the_table_tells_which_guard_was_resized_and_why_a_wait_failed() -> Result<(), Error> {
     let (manager, _) = still()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = manager.ticket(&SumPolicy::capped(20), 10);
     let recorder = Recorder::new(&manager);
     let mut guard = ticket.acquire()?;
     guard.resize(20)?;
+    let waits = thread::spawn({
+        let ticket = ticket.clone();
+        move || ticket.acquire().map(drop)
+    });
+    while manager.waiting().is_empty() {
+        thread::yield_now();
+    }
+    manager.close();
+    let failed = waits.join().expect("it ends well");
+    let error = failed.expect_err("the manager is closed").to_string();
     let mut bytes = Vec::new();
     recorder
         .finish()
@@ -400,5 +410,7 @@ fn the_table_tells_which_guard_was_resized() -> Result<(), Error> {
     let table = String::from_utf8(bytes).expect("the table is UTF-8");
     let detail = format!("\"from 10, of ticket {}\"", ticket.id());
     assert!(table.contains(&detail), "{table}");
+    let failed = table.lines().find(|row| row.contains("AdmissionFailed"));
+    assert!(failed.is_some_and(|row| row.contains(&error)), "{table}");
     Ok(())
 }

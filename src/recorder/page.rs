@@ -5,7 +5,7 @@ mod tables;
 mod threads;
 
 use super::series::Demand;
-use super::{End, Interval, Recording, What};
+use super::{Interval, Recording, What};
 use crate::error::Bytes;
 use charts::{Failure, Layout};
 use std::fmt::Display;

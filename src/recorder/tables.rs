@@ -146,7 +146,8 @@ fn kind_and_detail(kind: &EventKind) -> (String, String) {
         EventKind::TicketResized { from, from_ticket } => {
             format!("from {from}, of ticket {from_ticket}")
         }
-        EventKind::LimitApplyFailed(text)
+        EventKind::AdmissionFailed(text)
+        | EventKind::LimitApplyFailed(text)
         | EventKind::PolicyPanicked(text)
         | EventKind::ReleaseFailed(text)
         | EventKind::WireModeUnrecognised(text) => text.clone(),
