@@ -1,6 +1,6 @@
 //! Errors explain themselves: they name the largest holders and the queue.
 
-use crate::support::{GIB, Pending, Rig, SECOND, acquiring, queued, quiet, until};
+use crate::support::{GIB, Pending, Rig, SECOND, Worker, acquiring, queued, quiet, until};
 use mlx_wired::snapshot::Contention;
 use mlx_wired::{Error, SumPolicy, Wait};
 use std::thread;
@@ -135,5 +135,41 @@ fn r19_a_circle_names_the_guards_in_it() -> Result<(), Error> {
     assert_eq!(named(contention), (vec!["half", "half"], vec!["half"]));
     until(|| rig.manager.holders().is_empty(), "all is released");
     drop(acquiring(&half, Wait::new()).result()?);
+    rig.finish()
+}
+
+/// What an acquire that would close a circle is told that it holds, and where that was taken.
+#[track_caller]
+fn culprit<T>(result: Result<T, Error>) -> (u64, u32) {
+    match result.map(|_| ()) {
+        Err(Error::WouldDeadlock { held, held_at, .. }) => (held, held_at.line()),
+        other => panic!("expected a circle, got {other:?}"),
+    }
+}
+
+#[test]
+fn r19_of_a_circle_the_waiters_own_guard_is_told_before_a_larger_one() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let small = ticket(10);
+    let (held, line) = (small.acquire()?, line!());
+    let other = Worker::holding(&rig.manager, &ticket(60)).waits(&ticket(40), Wait::new());
+    assert_eq!(culprit(ticket(50).acquire()), (10, line));
+    drop(held);
+    assert_eq!(other.result(), Ok(40));
+    rig.finish()
+}
+
+#[test]
+fn r19_of_a_circle_a_guard_of_the_group_is_told_before_a_larger_one() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let elsewhere = rig.manager.ticket(&SumPolicy::capped(200), 70);
+    let first = elsewhere.acquire()?;
+    let (held, line) = (ticket.acquire()?, line!());
+    let last = elsewhere.acquire()?;
+    let wanted = rig.manager.ticket(&SumPolicy::capped(100), 95);
+    assert_eq!(culprit(wanted.acquire()), (10, line));
+    drop((first, held, last));
     rig.finish()
 }

@@ -231,6 +231,35 @@ fn r19_who_waits_for_something_outside_is_in_no_circle() -> Result<(), Error> {
 }
 
 #[test]
+fn r19_pressure_hides_no_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::new()
+        .admits(|context, live, new| context.pressure < 0.5 && live.sum + new <= 100)
+        .ever(|_, new| new <= 100);
+    let worker = Worker::holding(&rig.manager, &rig.manager.ticket(&policy, 60));
+    rig.manager.set_pressure(1.0)?;
+    // It would wait for itself once the pressure has gone.
+    let waiting = worker.wants(&rig.manager.ticket(&policy, 50), Wait::new());
+    let error = waiting.result().err();
+    let is_circle = matches!(error, Some(Error::WouldDeadlock { .. }));
+    assert!(is_circle, "{error:?}");
+    rig.finish()
+}
+
+#[test]
+fn r3_a_limit_that_goes_by_the_whole_counts_who_comes() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::capped(100).limits(|context, _| context.total_live);
+    let ticket = rig.manager.ticket(&policy, 10);
+    let first = ticket.acquire()?;
+    assert_eq!(rig.limit(), 10);
+    let second = ticket.acquire()?;
+    assert_eq!(rig.limit(), 20);
+    drop((first, second));
+    rig.finish()
+}
+
+#[test]
 fn r19_a_policy_that_changes_its_mind_makes_no_circle_of_one_guard() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let refusals = Arc::new(AtomicU64::new(2));
