@@ -19,17 +19,17 @@
 //! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
 //! by the lock is counted first.
 
+mod listed;
 mod record;
 mod since;
 
+pub(crate) use listed::list_owned;
 pub(crate) use record::Record;
 
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, current_thread, thread_local};
-use record::OWNED;
 use since::{decode, encode};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
@@ -156,6 +156,10 @@ struct GiveBack(Cell<Option<&'static Slab>>);
 impl Drop for GiveBack {
     fn drop(&mut self) {
         let Some(slab) = self.0.take() else { return };
+        // In a model the local may be gone.
+        if LOCAL.try_with(|local| local.listed.get() > 0) == Ok(true) {
+            listed::note_end(&slab.owner);
+        }
         // A guard that still lives keeps the slab: it may yet be released by another local's destructor.
         if slab.is_used() {
             // Told to people: it orders nothing.
@@ -206,7 +210,8 @@ fn record_slow(ticket: u64, place: Place) -> Record {
     let has_slab = LOCAL.with(|local| !std::ptr::eq(local.slab.get(), &NO_SLAB));
     // The thread is ending if its destructor has run; then the list must do.
     if has_slab || GIVE_BACK.try_with(|_| ()).is_err() {
-        return list(ticket, place);
+        LOCAL.with(|local| local.listed.set(local.listed.get() + 1));
+        return listed::list(ticket, place);
     }
     let slab = SLABS.lock().take();
     *slab.owner.lock() = Some(current_thread());
@@ -238,7 +243,7 @@ fn free(index: usize) {
 #[must_use]
 pub(crate) fn note_since(record: Record, at: Instant) -> Record {
     let Some(index) = record.slot() else {
-        change_listed(record, |listed| listed.since = Some(at));
+        listed::change(record, |listed| listed.since = Some(at));
         return record;
     };
     // A reader that misses it says that the time is unknown. Release: one that sees it sees whose it is.
@@ -249,7 +254,7 @@ pub(crate) fn note_since(record: Record, at: Instant) -> Record {
 /// Notes that a guard was leaked on purpose; one in a slot, on its own thread.
 pub(crate) fn note_leak(record: Record) {
     let Some(index) = record.slot() else {
-        return change_listed(record, |listed| listed.leaked = true);
+        return listed::change(record, |listed| listed.leaked = true);
     };
     LOCAL.with(|local| {
         // The slot is never free again, so the mark never has to go.
@@ -268,15 +273,13 @@ pub(crate) fn forget(record: Record) {
     if record.is_bound() {
         LOCAL.with(|local| local.listed.set(local.listed.get() - 1));
     }
-    if let Some(listed) = &mut *LISTED.lock() {
-        listed.remove(&record.key());
-    }
+    listed::remove(record);
 }
 
 /// Records that a guard has another ticket from now on; one in a slot, on its own thread.
 pub(crate) fn rename(record: Record, ticket: u64) {
     let Some(index) = record.slot() else {
-        return change_listed(record, |listed| listed.ticket = ticket);
+        return listed::change(record, |listed| listed.ticket = ticket);
     };
     LOCAL.with(|local| {
         let slot = &local.slab.get().slots[index];
@@ -286,7 +289,7 @@ pub(crate) fn rename(record: Record, ticket: u64) {
 
 /// Notes whether the calling thread is growing an owned guard: until that is over nobody else can release it.
 pub(crate) fn note_growing(record: Record, growing: bool) {
-    change_listed(record, |listed| {
+    listed::change(record, |listed| {
         listed.grower = growing.then(current_thread)
     });
 }
@@ -297,57 +300,6 @@ pub(crate) fn thread_holds() -> bool {
         let has_slab = !std::ptr::eq(local.slab.get(), &NO_SLAB);
         (has_slab && local.free.get() & ALL_FREE != ALL_FREE) || local.listed.get() > 0
     })
-}
-
-/// The guards that are in no slab.
-static LISTED: Mutex<Option<HashMap<u64, Listed>>> = Mutex::new(None);
-static NEXT_LISTED: AtomicU64 = AtomicU64::new(SLOTS as u64);
-
-struct Listed {
-    ticket: u64,
-    place: Place,
-    thread: Thread,
-    /// Released wherever it is dropped: no thread holds it.
-    owned: bool,
-    /// The thread that grows it, and holds it meanwhile.
-    grower: Option<Thread>,
-    since: Option<Instant>,
-    leaked: bool,
-}
-
-fn change_listed(record: Record, change: impl FnOnce(&mut Listed)) {
-    let mut all = LISTED.lock();
-    if let Some(listed) = all.as_mut().and_then(|all| all.get_mut(&record.key())) {
-        change(listed);
-    }
-}
-
-fn list(ticket: u64, place: Place) -> Record {
-    LOCAL.with(|local| local.listed.set(local.listed.get() + 1));
-    list_as(ticket, place, false)
-}
-
-/// Records an owned guard.
-pub(crate) fn list_owned(ticket: u64, place: Place) -> Record {
-    list_as(ticket, place, true)
-}
-
-#[cold]
-fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
-    // Only uniqueness matters.
-    let number = NEXT_LISTED.fetch_add(1, Ordering::Relaxed);
-    let key = if owned { number | OWNED } else { number };
-    let listed = Listed {
-        ticket,
-        place,
-        thread: current_thread(),
-        owned,
-        grower: None,
-        since: None,
-        leaked: false,
-    };
-    LISTED.lock().get_or_insert_default().insert(key, listed);
-    Record(key)
 }
 
 /// A recorded guard, as others see it.
@@ -377,17 +329,7 @@ pub(crate) fn all() -> Vec<Seen> {
         let Some(thread) = owner else { continue };
         seen.extend((0..SLOTS).filter_map(|index| slab.read(index, &thread)));
     }
-    if let Some(listed) = &*LISTED.lock() {
-        seen.extend(listed.values().map(|listed| Seen {
-            ticket: listed.ticket,
-            place: listed.place,
-            thread: listed.grower.as_ref().unwrap_or(&listed.thread).clone(),
-            bound: !listed.owned || listed.grower.is_some(),
-            since: listed.since,
-            leaked: listed.leaked,
-            ended: false,
-        }));
-    }
+    seen.extend(listed::all());
     seen
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::{Rig, SECOND, quiet};
 use mlx_wired::{Error, HolderState, Kind, SumPolicy};
+use std::thread;
 
 #[test]
 fn r19_kinds_and_names_of_one_ticket_are_told_apart() -> Result<(), Error> {
@@ -105,5 +106,23 @@ fn r19_a_resized_guard_that_was_forgotten_is_told_so() -> Result<(), Error> {
     std::mem::forget(guard);
     drop(ticket);
     assert_eq!(state(), HolderState::Forgotten);
+    Ok(())
+}
+
+#[test]
+fn r19_guards_forgotten_by_a_thread_that_has_ended_are_told_so() -> Result<(), Error> {
+    // More than the slots of a thread.
+    const GUARDS: usize = 70;
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let forgets = || -> Result<(), Error> {
+        for _ in 0..GUARDS {
+            std::mem::forget(ticket.acquire()?);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| scope.spawn(forgets).join().expect("it ends well"))?;
+    let states: Vec<_> = rig.manager.holders().iter().map(|it| it.state).collect();
+    assert_eq!(states, [HolderState::Forgotten; GUARDS]);
     Ok(())
 }
