@@ -10,42 +10,27 @@ use crate::ticket::Ticket;
 impl Inner {
     /// Releases a demand that is still counted.
     pub(crate) fn release_counted(&self, ticket: &Ticket) {
-        let group = ticket.group();
-        let inside = user_code::is_inside(self.address());
-        if inside {
-            // The judge of this group may be held by this very thread. Whoever called the user's code
-            // examines the queue and the limit when it comes back.
-            let mut core = self.lock();
-            core.subtract(ticket);
-            self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
-            core.revisit.push(Arc::clone(group));
-            return;
-        }
         let mut core = self.lock();
         core.subtract(ticket);
         self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
-        let admitted = self.pump(&mut core, group.index);
-        self.ended(&mut core, ticket, admitted);
+        self.after_release(&mut core, ticket);
     }
 
     /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a
     /// hand-over does not lower and raise the limit, then decides about the limit.
     pub(crate) fn after_release(&self, core: &mut Locked<'_>, ticket: &Ticket) {
         let group = ticket.group();
-        if user_code::is_inside(self.address()) {
-            core.revisit.push(Arc::clone(group));
-            return;
-        }
-        let admitted = self.pump(core, group.index);
-        self.ended(core, ticket, admitted);
-    }
-
-    /// `admitted`: somebody got in by this release.
-    fn ended(&self, core: &mut Locked<'_>, ticket: &Ticket, admitted: bool) {
         if ticket.kind().is_driving() {
             // Linger counts from the last driving guard's end.
             core.owed.begin_linger_anew();
         }
+        if user_code::is_inside(self.address()) {
+            // The judge of this group may be held by this very thread. Whoever called the user's code
+            // examines the queue and the limit when it comes back.
+            core.revisit.push(Arc::clone(group));
+            return;
+        }
+        let admitted = self.pump(core, group.index);
         self.revisit(core);
         // With a budget over all groups, who got in may speak for another group than the one that was left.
         if !self.still_stands(core, ticket) || (admitted && holder_falls(core)) {

@@ -1,6 +1,6 @@
 //! R8 and R9: what is done later, and by whom.
 
-use crate::support::{GIB, PATIENCE, Rig, SECOND, acquiring, eager, next, queued, quiet};
+use crate::support::{Custom, GIB, PATIENCE, Rig, SECOND, acquiring, eager, next, queued, quiet};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Config, Error, EventKind, FixedPolicy, Manager, PolicyId, SumPolicy, Wait};
@@ -245,6 +245,28 @@ fn r9_linger_may_be_ended_by_changing_it() -> Result<(), Error> {
     drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
     rig.manager
         .configure(|config| config.linger(Duration::ZERO))?;
+    rig.finish()
+}
+
+#[test]
+fn r9_linger_counts_from_an_end_inside_a_policy_too() -> Result<(), Error> {
+    let rig = Rig::new(Config::default().linger(LINGER))?;
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    drop(ticket.acquire()?);
+    rig.clock.advance(LINGER - 2 * SECOND);
+    // It takes no lock: nobody notes that the epoch is driven again.
+    let admissions = rig.manager.stats().admissions;
+    let last = Mutex::new(Some(ticket.acquire_owned()?));
+    assert_eq!(rig.manager.stats().admissions, admissions);
+    rig.clock.advance(SECOND);
+    let releases = Custom::new().admits(move |_, _, _| {
+        drop(last.lock().map(|mut last| last.take()));
+        true
+    });
+    let reservation = rig.manager.ticket(&releases, 1).reservation();
+    drop(reservation.acquire()?);
+    assert_eq!(rig.manager.snapshot().owed.restore_in, Some(LINGER));
+    rig.manager.close();
     rig.finish()
 }
 
