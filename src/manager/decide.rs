@@ -148,9 +148,11 @@ impl Inner {
         }
         let lingers = !core.closed && !core.abandoned && !core.owed.lingered;
         if lingers && core.config.linger > Duration::ZERO {
-            let linger = core.config.linger;
-            let at = *core.owed.end_at.get_or_insert(after(now, linger));
+            let since = *core.owed.lingers_since.get_or_insert(now);
+            // Computed each time: the setting may change meanwhile.
+            let at = after(since, core.config.linger);
             if now < at {
+                core.owed.end_at = Some(at);
                 return Step::Keep;
             }
         }

@@ -9,6 +9,8 @@ pub(crate) struct Owed {
     pub(crate) shrink_at: Option<Instant>,
     /// Since when a shrink has been held back.
     pub(crate) shrink_since: Option<Instant>,
+    /// Since when the epoch lingers.
+    pub(crate) lingers_since: Option<Instant>,
     /// When the lingering epoch ends.
     pub(crate) end_at: Option<Instant>,
     /// The epoch has lingered already.
@@ -35,6 +37,7 @@ impl Owed {
 
     /// The next end of driving guards lingers from its beginning.
     pub(crate) fn begin_linger_anew(&mut self) {
+        self.lingers_since = None;
         self.end_at = None;
         self.lingered = false;
     }

@@ -121,7 +121,7 @@ fn cooldown() -> impl Strategy<Value = Duration> {
 }
 
 fn linger() -> impl Strategy<Value = Duration> {
-    milliseconds(&[0, 0, 2000])
+    milliseconds(&[0, 0, 2000, 5000])
 }
 
 fn threshold() -> impl Strategy<Value = Option<u64>> {

@@ -249,6 +249,27 @@ fn r9_linger_may_be_ended_by_changing_it() -> Result<(), Error> {
 }
 
 #[test]
+fn r23_linger_may_become_shorter_or_longer_while_an_epoch_lingers() -> Result<(), Error> {
+    for linger in [LINGER / 2, 2 * LINGER] {
+        let rig = Rig::new(quiet().linger(LINGER))?;
+        drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
+        rig.clock.advance(SECOND);
+        rig.manager.configure(|config| config.linger(linger))?;
+        assert_eq!(
+            rig.manager.snapshot().owed.restore_in,
+            Some(linger - SECOND)
+        );
+        rig.clock.advance(linger - SECOND - Duration::from_nanos(1));
+        rig.manager.maintain();
+        assert_eq!(rig.limit(), GIB, "one nanosecond too early");
+        rig.clock.advance(Duration::from_nanos(1));
+        rig.manager.maintain();
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn r9_linger_counts_from_an_end_inside_a_policy_too() -> Result<(), Error> {
     let rig = Rig::new(Config::default().linger(LINGER))?;
     let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
