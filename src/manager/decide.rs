@@ -36,7 +36,8 @@ pub(super) enum Step {
     },
 }
 
-/// Which kinds of call this session may still make: a kind that failed is not tried again.
+/// Which kinds of call this session may still make: a kind that failed is not tried again, unless the other has succeeded
+/// since, after which nothing is owed for the failure.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct May {
     pub(super) raise: bool,

@@ -40,13 +40,21 @@ impl Inner {
                 Step::Raise { limit, wanted } => {
                     let covered = core.epoch_limit();
                     self.publish(core, &view, covered);
-                    may.raise &= self.set(core, limit, Some(wanted), true);
+                    if self.set(core, limit, Some(wanted), true) {
+                        may = May::ANYTHING;
+                    } else {
+                        may.raise = false;
+                    }
                 }
                 Step::Lower { limit, wanted } => {
                     core.owed.shrink_at = None;
                     core.owed.shrink_since = None;
                     self.publish(core, &view, Some(limit));
-                    may.lower &= self.set(core, limit, Some(wanted), false);
+                    if self.set(core, limit, Some(wanted), false) {
+                        may = May::ANYTHING;
+                    } else {
+                        may.lower = false;
+                    }
                 }
                 Step::End { limit } => {
                     if self.set(core, limit, None, false) {
@@ -54,6 +62,7 @@ impl Inner {
                             event.applied = Some(limit)
                         });
                         self.close_epoch(core);
+                        may = May::ANYTHING;
                     } else {
                         may.lower = false;
                     }
