@@ -370,15 +370,21 @@ impl Core {
         state
     }
 
-    /// The largest basis's covers, from what the limit is certain to be.
-    pub(crate) fn covers(&self, state: &GroupState, word: Word, size: u64, bound: u64) -> bool {
-        let Some(limit) = self.guaranteed else {
+    /// Whether `limit`, if there is one, covers what a group calls for when its word is `word`, with a guard of `size`.
+    pub(crate) fn covers(
+        &self,
+        limit: Option<u64>,
+        state: &GroupState,
+        word: Word,
+        size: u64,
+    ) -> bool {
+        let Some(limit) = limit else {
             return false;
         };
         if state.must_ask(self.epoch.baseline) {
             return false;
         }
-        if limit >= bound {
+        if limit >= self.bound() {
             return true;
         }
         if state.custom() {
@@ -389,6 +395,22 @@ impl Core {
             Basis::Largest => size,
         };
         basis < state.resolved.covered(self.epoch.baseline, limit)
+    }
+
+    /// What the limit does not fall below while the session's next call raises it: as [`guaranteed`](Self::guaranteed), and
+    /// while the epoch is not ready what is in force, if that is enough for the reservations. Driving guards were
+    /// given for what was covered; the others are among the uncovered.
+    pub(crate) fn in_force_meanwhile(&self) -> Option<u64> {
+        if self.guaranteed.is_some() || !self.epoch.open || !self.epoch.captured || !self.known {
+            return self.guaranteed;
+        }
+        let mut reserved = self.live_groups().filter(|state| state.reservations > 0);
+        reserved
+            .all(|state| {
+                let (word, size) = (state.shared.load(), state.largest());
+                self.covers(Some(self.applied), state, word, size)
+            })
+            .then_some(self.applied)
     }
 
     /// How far below the applied limit the need must be before the limit is lowered.

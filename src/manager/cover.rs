@@ -115,10 +115,12 @@ impl Inner {
     /// A session has decided with all of these counted: those that are covered need no call, and none of their own
     /// sessions even while something is owed.
     pub(super) fn cover_waiters(&self, core: &mut Locked<'_>) {
+        let limit = core.in_force_meanwhile();
         let mut uncovered = std::mem::take(&mut core.uncovered);
         for Uncovered { ticket, cover, .. } in uncovered.values_mut() {
-            let needed = matches!(cover, Cover::Needed);
-            if needed && (self.is_covered(core, ticket) || raises_nothing(core, ticket)) {
+            // Whom a call was to cover that gave another baseline is looked at again, too.
+            let waits = matches!(cover, Cover::Needed | Cover::Called);
+            if waits && (is_covered_by(core, limit, ticket) || raises_nothing(core, ticket)) {
                 *cover = Cover::Done;
             }
         }
@@ -127,11 +129,7 @@ impl Inner {
 
     /// Whether the limit covers an admitted demand.
     pub(super) fn is_covered(&self, core: &Locked<'_>, ticket: &Ticket) -> bool {
-        if !ticket.kind().is_driving() && !core.epoch.open {
-            return true;
-        }
-        let state = core.group(ticket.group().index);
-        core.covers(state, state.shared.load(), ticket.bytes(), core.bound())
+        is_covered_by(core, core.guaranteed, ticket)
     }
 
     /// `try_acquire` found another's setter call in flight: the demand goes again.
@@ -145,6 +143,15 @@ impl Inner {
         self.after_release(core, ticket);
         error
     }
+}
+
+/// Whether a limit covers an admitted demand.
+fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, ticket: &Ticket) -> bool {
+    if !ticket.kind().is_driving() && !core.epoch.open {
+        return true;
+    }
+    let state = core.group(ticket.group().index);
+    core.covers(limit, state, state.shared.load(), ticket.bytes())
 }
 
 /// Whether the demand is a reservation in an epoch that nobody drives any more, one that lingers or whose end failed,

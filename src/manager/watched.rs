@@ -49,7 +49,7 @@ impl Inner {
         let fits =
             !formula.can_refuse() || word.sum() < formula.admitted(core.admission_baseline());
         if !fits
-            || !core.covers(state, word, ticket.bytes(), core.bound())
+            || !core.covers(core.guaranteed, state, word, ticket.bytes())
             || !ticket.swap_from(seen)
         {
             return None;

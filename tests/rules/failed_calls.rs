@@ -4,7 +4,8 @@ use crate::support::{Brake, Custom, Pending, Rig, SECOND, acquiring, queued, qui
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, Error, FixedPolicy, Manager, OnApplyFailure, PolicyId, SumPolicy, Wait,
+    BudgetPolicy, Error, FixedPolicy, Manager, OnApplyFailure, PeakPolicy, PolicyId, SumPolicy,
+    Wait,
 };
 use std::time::Duration;
 
@@ -106,6 +107,48 @@ fn r11_a_restore_that_fails_outlives_the_last_handle() -> Result<(), Error> {
     until(is_restored, "the restore is tried again");
     until(|| build().is_ok(), "nobody owns the limit");
     Ok(())
+}
+
+#[test]
+fn r11_whom_the_first_call_of_an_epoch_has_covered_is_not_taken_along() -> Result<(), Error> {
+    // The second call fails. With 7 in force before, the first one's answer changes what is computed.
+    for before in [0, 7] {
+        let backend = RecordingBackend::metal().initial_limit(before);
+        let rig = Rig::on(backend.fail_call(2), quiet())?;
+        let acquiring = |bytes| {
+            let uncovered = rig.manager.snapshot().uncovered;
+            let ticket = rig.manager.ticket(&PeakPolicy, bytes);
+            let pending = acquiring(&ticket, Wait::new());
+            let waits = || rig.manager.snapshot().uncovered > uncovered;
+            until(waits, "it waits for a call");
+            pending
+        };
+        let gate = rig.backend.gate();
+        let first = acquiring(50);
+        gate.wait_entered(1);
+        let (smaller, larger) = (acquiring(40), acquiring(80));
+        gate.open();
+        assert!(larger.result().is_err());
+        let guards = (first.result()?, smaller.result()?);
+        assert_eq!(rig.limit(), 50);
+        assert!(guards.0.is_wired() && guards.1.is_wired());
+        drop(guards);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r11_a_first_call_that_leaves_a_reservation_uncovered_covers_nobody() -> Result<(), Error> {
+    let backend = RecordingBackend::metal().initial_limit(7);
+    let rig = Rig::on(backend.fail_call(2), quiet())?;
+    let weights = rig.manager.ticket(&SumPolicy::uncapped(), 50);
+    let weights = weights.reservation().acquire_owned()?;
+    // 50 was enough for both while the baseline was taken for 0.
+    assert!(rig.manager.ticket(&PeakPolicy, 50).acquire().is_err());
+    assert_eq!(rig.requested(), [50, 57, 7]);
+    drop(weights);
+    rig.finish()
 }
 
 #[test]
