@@ -242,6 +242,18 @@ impl Inner {
         let index = demand.ticket.group().index;
         let foreseen = core.group_mut(index).foreseen.take();
         let word = self.count(core, demand, place);
+        if word.overflows() {
+            // Others were counted without the lock since it was looked at. Whoever has left meanwhile may have taken this for
+            // one that stays.
+            self.take_back(core, demand.ticket, demand.from, |_| {});
+            core.revisit.push(demand.ticket.group().clone());
+            let what = if word.drives_too_many() {
+                GroupLimit::DrivingGuards
+            } else {
+                GroupLimit::Bytes
+            };
+            return Err(full(what, demand.ticket));
+        }
         let state = core.group_mut(index);
         if let Some(Foreseen { baseline, limit }) = foreseen {
             state.answered = Some((state.version, baseline, limit));

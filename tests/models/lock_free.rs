@@ -4,6 +4,7 @@
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
 use super::world::{Demand, World, eager};
+use mlx_wired::SumPolicy;
 use std::sync::Arc;
 
 /// A group that nothing but its own guards concerns: another calls for more, and keeps the epoch open.
@@ -81,6 +82,24 @@ fn a_look_against_the_last_release() {
         });
         drop(last);
         looking.join();
+        world.finish();
+    });
+}
+
+/// A demand that is counted under the lock against one that is not, where the word has room for one of them.
+#[test]
+fn the_last_byte() {
+    explore(Size::Small, || {
+        const MAX_SUM: u64 = (1 << 44) - 1;
+        let world = World::new(eager());
+        let ticket = |bytes| world.manager.ticket(&SumPolicy::uncapped(), bytes);
+        let most = ticket(MAX_SUM - 1).acquire_owned().unwrap();
+        let (fast, locked) = (ticket(1), ticket(1).reservation());
+        let other = spawn(move || fast.acquire_owned());
+        let mine = locked.acquire_owned();
+        let both = (mine, other.join());
+        assert!(world.manager.snapshot().live_bytes <= MAX_SUM);
+        drop((most, both));
         world.finish();
     });
 }
