@@ -157,7 +157,10 @@ impl Drop for GiveBack {
     fn drop(&mut self) {
         let Some(slab) = self.0.take() else { return };
         // In a model the local may be gone.
-        if LOCAL.try_with(|local| local.listed.get() > 0) == Ok(true) {
+        if LOCAL
+            .try_with(|local| local.listed.get() > 0)
+            .unwrap_or(false)
+        {
             listed::note_end(&slab.owner);
         }
         // A guard that still lives keeps the slab: it may yet be released by another local's destructor.

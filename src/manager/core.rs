@@ -311,7 +311,13 @@ impl Core {
 
     /// Counts `to`'s demand in place of `from`'s, in the same group. Returns the group's word.
     pub(crate) fn replace(&mut self, from: &Ticket, to: &Ticket) -> Word {
-        self.speak_for(to).version += 1;
+        let state = if to.bytes() > from.bytes() {
+            self.speak_for(to)
+        } else {
+            // Less is not admitted: who speaks for the group stays.
+            self.group_mut(to.group().index)
+        };
+        state.version += 1;
         to.add_in_place_of(from)
     }
 
@@ -395,22 +401,6 @@ impl Core {
             Basis::Largest => size,
         };
         basis < state.resolved.covered(self.epoch.baseline, limit)
-    }
-
-    /// What the limit does not fall below while the session's next call raises it: as [`guaranteed`](Self::guaranteed), and
-    /// while the epoch is not ready what is in force, if that is enough for the reservations. Driving guards were
-    /// given for what was covered; the others are among the uncovered.
-    pub(crate) fn in_force_meanwhile(&self) -> Option<u64> {
-        if self.guaranteed.is_some() || !self.epoch.open || !self.epoch.captured || !self.known {
-            return self.guaranteed;
-        }
-        let mut reserved = self.live_groups().filter(|state| state.reservations > 0);
-        reserved
-            .all(|state| {
-                let (word, size) = (state.shared.load(), state.largest());
-                self.covers(Some(self.applied), state, word, size)
-            })
-            .then_some(self.applied)
     }
 
     /// How far below the applied limit the need must be before the limit is lowered.

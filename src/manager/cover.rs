@@ -3,6 +3,7 @@
 use super::Inner;
 use super::admission::{Admission, Waited};
 use super::core::{Cover, Uncovered};
+use super::group::GroupState;
 use super::judge::Demand;
 use super::locked::Locked;
 use super::waiting::next_key;
@@ -115,7 +116,7 @@ impl Inner {
     /// A session has decided with all of these counted: those that are covered need no call, and none of their own
     /// sessions even while something is owed.
     pub(super) fn cover_waiters(&self, core: &mut Locked<'_>) {
-        let limit = core.in_force_meanwhile();
+        let limit = in_force_meanwhile(core);
         let mut uncovered = std::mem::take(&mut core.uncovered);
         for Uncovered { ticket, cover, .. } in uncovered.values_mut() {
             // Whom a call was to cover that gave another baseline is looked at again, too.
@@ -152,6 +153,21 @@ fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, ticket: &Ticket) -> bool
     }
     let state = core.group(ticket.group().index);
     core.covers(limit, state, state.shared.load(), ticket.bytes())
+}
+
+/// What the limit does not fall below while the session's next call raises it: what is guaranteed, and while the epoch is
+/// not ready what is in force, if that is enough for the reservations. Driving guards were given for what was
+/// covered; the others are among the uncovered.
+fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
+    if core.guaranteed.is_some() || !core.epoch.open || !core.epoch.captured || !core.known {
+        return core.guaranteed;
+    }
+    let in_force = Some(core.applied);
+    let covers = |state: &GroupState| {
+        let (word, size) = (state.shared.load(), state.largest());
+        state.reservations == 0 || core.covers(in_force, state, word, size)
+    };
+    in_force.filter(|_| core.live_groups().all(covers))
 }
 
 /// Whether the demand is a reservation in an epoch that nobody drives any more, one that lingers or whose end failed,

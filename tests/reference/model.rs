@@ -101,9 +101,12 @@ impl Model {
 
     pub(crate) fn shrink(&mut self, request: Request) {
         let (actor, group) = (request.actor, request.live.group);
+        let speaker = self.speakers[group];
         if let Err(refusal) = self.count(request, None) {
             return self.finish(actor, Err(refusal));
         }
+        // Less is not admitted.
+        self.speakers.insert(group, speaker);
         self.uncovered.last_mut().expect("just counted").shrinks = true;
         self.examine(group);
         self.settle_all();

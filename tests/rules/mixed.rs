@@ -208,3 +208,27 @@ fn r8_whoever_is_covered_and_sleeps_on_settles_nothing() -> Result<(), Error> {
     backend.assert_baseline(0);
     Ok(())
 }
+
+#[test]
+fn r2_a_guard_that_shrinks_does_not_speak_for_its_group() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let id = PolicyId::named("shrinking");
+    let built_in = |base| BudgetPolicy::new(base).with_id(id.clone());
+    let custom = |base| {
+        let policy = Custom::new().named("shrinking");
+        policy.limits(move |context, live| context.baseline + base + live.sum)
+    };
+    for tickets in [
+        [0, 100].map(|base| rig.manager.ticket(&built_in(base), 20)),
+        [0, 100].map(|base| rig.manager.ticket(&custom(base), 20)),
+    ] {
+        let mut older = tickets[0].acquire()?;
+        let newer = tickets[1].acquire()?;
+        assert_eq!(rig.limit(), 140);
+        older.resize(10)?;
+        assert_eq!(rig.limit(), 130, "the newer guard still has its 100");
+        drop(newer);
+        assert_eq!(rig.limit(), 110);
+    }
+    rig.finish()
+}
