@@ -40,7 +40,7 @@ pub(crate) struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        {
+        let groups = {
             let mut core = self.core.lock();
             debug_assert!(
                 core.sleepers == 0 && core.uncovered.is_empty(),
@@ -49,9 +49,14 @@ impl Drop for Inner {
             if let Some(waker) = core.housekeeper.take() {
                 waker.wake();
             }
-        }
+            std::mem::take(&mut core.groups)
+        };
         self.hand_over();
         self.disclaim();
+        // The last may be somebody who looked for a moment, and whose concern no policy's destructor is.
+        for group in groups {
+            let _caught = user_code::catch(|| drop(group));
+        }
     }
 }
 

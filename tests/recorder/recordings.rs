@@ -4,7 +4,7 @@ use super::{Rig, SECOND, rig};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
 use mlx_wired::recorder::{End, Recorder, What};
-use mlx_wired::{Error, HolderState, Manager, SumPolicy};
+use mlx_wired::{Context, Error, HolderState, Manager, Policy, PolicyId, Sizes, SumPolicy};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -407,5 +407,44 @@ fn a_guard_of_the_recordings_time_is_not_older() -> Result<(), Error> {
     let found = &leaks.outstanding[0];
     assert_eq!((found.held_for, found.older), (2 * SECOND, true));
     drop(older);
+    Ok(())
+}
+
+/// A policy that panics when it is dropped.
+struct Grudging;
+
+impl Policy for Grudging {
+    fn id(&self) -> PolicyId {
+        PolicyId::named("grudging")
+    }
+
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+        context.baseline + live.sum
+    }
+}
+
+impl Drop for Grudging {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error> {
+    let clock = Stopping {
+        time: FakeClock::new(),
+        left: Arc::default(),
+        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
+    };
+    let manager = Manager::builder().clock(clock.clone()).build()?;
+    drop(manager.ticket(&Arc::new(Grudging), 1).acquire()?);
+    let recorder = Recorder::new(&manager);
+    // Once for the state under the lock, once for who holds what.
+    clock.left.store(2, Relaxed);
+    let ending = thread::spawn(move || recorder.finish());
+    clock.stop.0.wait();
+    drop(manager);
+    clock.stop.1.wait();
+    assert!(ending.join().is_ok());
     Ok(())
 }
