@@ -1,5 +1,6 @@
 //! Recordings: who held what and who waited, when; totals, sizes against time, and what is still held.
 
+mod endings;
 mod intervals;
 mod recordings;
 

@@ -1,14 +1,11 @@
 //! What a recording keeps, and what it tells of the whole.
 
 use super::{Rig, SECOND, rig};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
-use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
+use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Recorder, What};
-use mlx_wired::{Context, Error, HolderState, Manager, Policy, PolicyId, Sizes, SumPolicy};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Barrier};
+use mlx_wired::{Error, HolderState, Manager, SumPolicy};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn a_recording_is_bounded_and_says_what_is_missing() -> Result<(), Error> {
@@ -232,116 +229,6 @@ fn nothing_is_lost_in_the_background_while_threads_acquire_and_release() -> Resu
     Ok(())
 }
 
-/// A backend whose counters cannot be read until somebody is served.
-#[derive(Debug)]
-struct Slow {
-    backend: Arc<RecordingBackend>,
-    reading: Barrier,
-    served: Barrier,
-}
-
-impl Backend for Slow {
-    fn device(&self) -> Device {
-        self.backend.device()
-    }
-
-    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
-        self.backend.set_wired_limit(bytes)
-    }
-
-    fn synchronize(&self) -> Result<(), BackendError> {
-        self.backend.synchronize()
-    }
-
-    fn memory(&self) -> Result<MemoryCounters, BackendError> {
-        self.reading.wait();
-        self.served.wait();
-        self.backend.memory()
-    }
-
-    fn exclusive(&self) -> Option<&'static str> {
-        Some("read slowly")
-    }
-}
-
-#[test]
-fn a_recorder_that_reads_counters_does_not_keep_the_manager_alive() -> Result<(), Error> {
-    let backend = Arc::new(Slow {
-        backend: RecordingBackend::metal().build(),
-        reading: Barrier::new(2),
-        served: Barrier::new(2),
-    });
-    let manager = Manager::builder().backend(backend.clone()).build()?;
-    let recorder = thread::spawn({
-        let manager = manager.clone();
-        move || {
-            // Its first poll is here.
-            let recorder = Recorder::new(&manager);
-            drop(manager);
-            recorder
-        }
-    });
-    backend.reading.wait();
-    backend.served.wait();
-    let mut recorder = recorder.join().expect("it ends well");
-    let polling = thread::spawn(move || recorder.poll());
-    backend.reading.wait();
-    drop(manager);
-    let next = Manager::builder().backend(backend.clone()).build();
-    backend.served.wait();
-    polling.join().expect("it ends well");
-    next.map(drop)
-}
-
-/// A clock that stops the thread that is the next but so many to ask for the time.
-#[derive(Debug, Clone)]
-struct Stopping {
-    time: FakeClock,
-    left: Arc<AtomicUsize>,
-    stop: Arc<(Barrier, Barrier)>,
-}
-
-impl Clock for Stopping {
-    fn now(&self) -> Instant {
-        let less = |left: usize| left.checked_sub(1);
-        let left = self.left.fetch_update(Relaxed, Relaxed, less);
-        if left == Ok(1) {
-            self.stop.0.wait();
-            self.stop.1.wait();
-        }
-        self.time.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.time.park(sleeper, deadline);
-    }
-}
-
-#[test]
-fn a_recorder_that_ends_does_not_keep_the_managers_place() -> Result<(), Error> {
-    let clock = Stopping {
-        time: FakeClock::new(),
-        left: Arc::default(),
-        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
-    };
-    let build = || {
-        let backend = RecordingBackend::metal().exclusive("ends slowly");
-        let builder = Manager::builder().backend(backend.build());
-        builder.clock(clock.clone()).build()
-    };
-    let manager = build()?;
-    let recorder = Recorder::new(&manager);
-    // Once for the state under the lock, once for who holds what.
-    clock.left.store(2, Relaxed);
-    let ending = thread::spawn(move || recorder.finish());
-    clock.stop.0.wait();
-    drop(manager);
-    let next = build();
-    clock.stop.1.wait();
-    drop(ending.join().expect("it ends well"));
-    next.map(drop)
-}
-
 #[test]
 fn what_took_no_time_does_not_stay() -> Result<(), Error> {
     let Rig { manager, clock, .. } = rig()?;
@@ -407,44 +294,5 @@ fn a_guard_of_the_recordings_time_is_not_older() -> Result<(), Error> {
     let found = &leaks.outstanding[0];
     assert_eq!((found.held_for, found.older), (2 * SECOND, true));
     drop(older);
-    Ok(())
-}
-
-/// A policy that panics when it is dropped.
-struct Grudging;
-
-impl Policy for Grudging {
-    fn id(&self) -> PolicyId {
-        PolicyId::named("grudging")
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        context.baseline + live.sum
-    }
-}
-
-impl Drop for Grudging {
-    fn drop(&mut self) {
-        panic!("dropped");
-    }
-}
-
-#[test]
-fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error> {
-    let clock = Stopping {
-        time: FakeClock::new(),
-        left: Arc::default(),
-        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
-    };
-    let manager = Manager::builder().clock(clock.clone()).build()?;
-    drop(manager.ticket(&Arc::new(Grudging), 1).acquire()?);
-    let recorder = Recorder::new(&manager);
-    // Once for the state under the lock, once for who holds what.
-    clock.left.store(2, Relaxed);
-    let ending = thread::spawn(move || recorder.finish());
-    clock.stop.0.wait();
-    drop(manager);
-    clock.stop.1.wait();
-    assert!(ending.join().is_ok());
     Ok(())
 }
