@@ -123,7 +123,7 @@ impl Subscriber {
         }
     }
 
-    /// Takes all events that are there.
+    /// Takes all events that are there, and those that come meanwhile.
     pub fn drain(&self) -> impl Iterator<Item = Event> + '_ {
         std::iter::from_fn(|| self.try_recv())
     }

@@ -16,7 +16,7 @@ pub struct SourceTotal {
     /// Where they were acquired, if that was recorded.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place::optional"))]
     pub place: Option<&'static Location<'static>>,
-    /// How many guards there were.
+    /// How many guards there were; one that was resized counts again.
     pub guards: u64,
     /// The largest, in bytes.
     pub largest: u64,
