@@ -37,20 +37,11 @@ pub(super) enum Message {
     },
 }
 
-impl Message {
-    fn events(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Batch { take, .. } => *take,
-        }
-    }
-}
-
 /// What the two ends of a subscription share.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) capacity: u64,
-    /// Events in the channel.
+    /// Events in the channel, and those of the last message that were not taken yet.
     pub(super) queued: AtomicU64,
     pub(super) lost: AtomicU64,
     /// Cleared when the subscriber is dropped.
@@ -140,6 +131,7 @@ impl Subscriber {
         let mut pending = self.pending.lock();
         loop {
             if let Some(event) = pending.pop_front() {
+                self.tally.queued.fetch_sub(1, Ordering::Relaxed);
                 // Relaxed: who waits has looked before, under the lock that is held here, or will find the rest itself.
                 if !pending.is_empty() && self.tally.all.waiting.load(Ordering::Relaxed) > 0 {
                     // Fails only if a token is there.
@@ -147,10 +139,7 @@ impl Subscriber {
                 }
                 return Ok(event);
             }
-            let message = self.receiver.try_recv()?;
-            let events = message.events() as u64;
-            self.tally.queued.fetch_sub(events, Ordering::Relaxed);
-            match message {
+            match self.receiver.try_recv()? {
                 Message::One(event) => pending.push_back(*event),
                 Message::Batch { batch, take } => pending.extend(batch.expand(take)),
             }

@@ -1,4 +1,4 @@
-//! R24: what each event carries.
+//! R24: what each event carries, and how many wait.
 
 use crate::support::{GIB, Rig, acquiring, next, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
@@ -43,5 +43,30 @@ fn r24_a_withdrawn_demand_is_told_of_its_own_thread() -> Result<(), Error> {
     assert_eq!(ended.thread, started[1].thread);
     assert_eq!(ended.thread_name, started[1].thread_name);
     drop(first.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r24_no_more_events_wait_than_the_capacity() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let slow = rig.manager.subscribe(3);
+    let quick = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let stays = ticket.acquire_owned()?;
+    slow.drain().for_each(drop);
+    let told = || -> Result<Vec<u64>, Error> {
+        drop(ticket.acquire()?);
+        Ok(quick.drain().map(|event| event.sequence).collect())
+    };
+    quick.drain().for_each(drop);
+    let lost = slow.lost();
+    let first = told()?;
+    assert_eq!(slow.try_recv().map(|event| event.sequence), Some(first[0]));
+    // Two of the first wait, and there is room for one more.
+    let second = told()?;
+    let rest: Vec<u64> = slow.drain().map(|event| event.sequence).collect();
+    assert_eq!(rest, [first[1], first[2], second[0]]);
+    assert_eq!(slow.lost() - lost, 2 + 4);
+    drop(stays);
     rig.finish()
 }
