@@ -1,6 +1,7 @@
 //! Sessions: the one place that decides about the limit and calls the setter.
 
 use super::Inner;
+use super::core::Cover;
 use super::decide::{May, Step, View};
 use super::locked::Locked;
 use super::user_code;
@@ -12,6 +13,7 @@ impl Inner {
     pub(crate) fn session(&self, core: &mut Locked<'_>) {
         debug_assert!(core.busy);
         let mut may = May::ANYTHING;
+        let calls = core.stats.setter_calls;
         core.tell_computed = true;
         loop {
             self.ask_policies(core);
@@ -37,6 +39,9 @@ impl Inner {
                     break;
                 }
                 Step::Close => self.close_epoch(core),
+                // Who has made a call need not make another's (R15): that thread decides again when it wakes, and finds the
+                // covers closed until then.
+                Step::Raise { .. } if core.stats.setter_calls > calls && is_awaited(core) => break,
                 Step::Raise { limit, wanted } => {
                     let covered = core.epoch_limit();
                     self.publish(core, &view, covered);
@@ -162,4 +167,10 @@ impl Inner {
         core.owed.begin_linger_anew();
         core.owed.succeeded();
     }
+}
+
+/// Whether somebody who drives waits for a call that has not been made yet.
+fn is_awaited(core: &Locked<'_>) -> bool {
+    let mut uncovered = core.uncovered.values();
+    uncovered.any(|it| matches!(it.cover, Cover::Needed) && it.ticket.kind().is_driving())
 }

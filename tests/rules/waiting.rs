@@ -1,8 +1,8 @@
 //! R15: waiting, and no longer waiting.
 
-use crate::support::{Pending, Rig, SECOND, acquiring, numbers, queued, quiet};
+use crate::support::{Pending, Rig, SECOND, acquiring, eager, numbers, queued, quiet, until};
 use mlx_wired::clock::Clock;
-use mlx_wired::{CancelToken, Error, Kind, Manager, SumPolicy, Wait};
+use mlx_wired::{CancelToken, Error, Guard, Kind, Manager, SumPolicy, Ticket, Wait};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -60,6 +60,54 @@ fn r15_try_acquire_does_not_wait_for_anothers_setter_call() -> Result<(), Error>
     let second = ticket.try_acquire()?;
     assert_eq!(rig.requested(), [10, 20]);
     drop((guard, second));
+    rig.finish()
+}
+
+#[test]
+fn r15_nobody_makes_a_call_that_another_waits_for_in_addition_to_its_own() -> Result<(), Error> {
+    let ways: [fn(&Ticket) -> Result<(), Error>; 3] = [
+        |ticket| ticket.try_acquire().map(Guard::leak),
+        |ticket| ticket.admit_timeout(SECOND).map(Guard::leak),
+        |ticket| ticket.acquire().map(Guard::leak),
+    ];
+    for way in ways {
+        let rig = Rig::new(quiet())?;
+        let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+        let gate = rig.backend.gate();
+        let first = Pending::spawn({
+            let ticket = ticket.clone();
+            move || way(&ticket)
+        });
+        gate.wait_entered(1);
+        let second = acquiring(&ticket, Wait::new());
+        until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+        gate.pass(1);
+        // The second's call is in flight, or will be.
+        first.result()?;
+        gate.open();
+        drop(second.result()?);
+        assert_eq!(rig.requested(), [10, 20]);
+    }
+    Ok(())
+}
+
+#[test]
+fn r15_a_release_makes_no_call_that_another_waits_for() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let (stays, leaves) = (ticket(10).acquire_owned()?, ticket(10).acquire_owned()?);
+    let gate = rig.backend.gate();
+    let leaves = Pending::spawn(move || leaves.release());
+    gate.wait_entered(1);
+    let raises = acquiring(&ticket(20), Wait::new());
+    until(|| rig.manager.snapshot().uncovered == 1, "it waits");
+    rig.backend.fail_next(1);
+    gate.pass(1);
+    let released = leaves.result();
+    assert_eq!((released.lowered, released.error), (true, None));
+    gate.open();
+    assert!(raises.result().is_err());
+    drop(stays);
     rig.finish()
 }
 
