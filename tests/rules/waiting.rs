@@ -65,7 +65,8 @@ fn r15_try_acquire_does_not_wait_for_anothers_setter_call() -> Result<(), Error>
 
 #[test]
 fn r15_nobody_makes_a_call_that_another_waits_for_in_addition_to_its_own() -> Result<(), Error> {
-    let ways: [fn(&Ticket) -> Result<(), Error>; 3] = [
+    type Way = fn(&Ticket) -> Result<(), Error>;
+    let ways: [Way; 3] = [
         |ticket| ticket.try_acquire().map(Guard::leak),
         |ticket| ticket.admit_timeout(SECOND).map(Guard::leak),
         |ticket| ticket.acquire().map(Guard::leak),
