@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
 pub(crate) struct Core {
     pub(crate) config: Config,
+    /// Counts the changes of the settings.
+    pub(crate) settings: u64,
     /// The configured mode, with the environment's say.
     pub(crate) mode: WireMode,
     /// The device has wired memory.

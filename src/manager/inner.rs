@@ -301,6 +301,7 @@ impl Inner {
             }
         }
         core.config = config;
+        core.settings += 1;
         core.mode = settings.mode;
         core.ceiling = settings.ceiling;
         core.budget = settings.budget;

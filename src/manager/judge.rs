@@ -151,6 +151,7 @@ impl Inner {
             }
             max = live.largest();
         }
+        let settings = core.settings;
         let foresees = demand.from.is_none() && core.standing.is_some() && !core.busy;
         let mut context = self.context(core, core.admission_baseline());
         context.total_live = context.total_live.saturating_sub(demand.held());
@@ -159,6 +160,10 @@ impl Inner {
         state.give_back(live.each);
         let (verdict, foreseen) =
             answer.map_err(|message| self.policy_panicked(core, ticket, message))?;
+        if core.settings != settings {
+            // The answer goes by others than are in force.
+            return self.judge(core, demand);
+        }
         let state = core.group_mut(index);
         // Without the lock, others may have come or gone.
         state.foreseen = foreseen.filter(|_| state.version == version);

@@ -112,6 +112,7 @@ impl ManagerBuilder {
                 maximum: device.max_wired_limit(),
                 budget: settings.budget,
                 config,
+                settings: 0,
                 groups: Vec::new(),
                 by_id: Default::default(),
                 busy: false,

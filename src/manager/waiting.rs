@@ -58,6 +58,7 @@ impl Inner {
         place: &'static Location<'static>,
     ) -> Result<Place, Error> {
         let ticket = demand.ticket;
+        let mut settings = core.settings;
         self.check_ever(core, ticket)?;
         let index = ticket.group().index;
         let since = self.clock.now();
@@ -91,6 +92,11 @@ impl Inner {
             number | NEW
         };
         self.check_circle(core, &waiter, key)?;
+        // The settings may have changed while a policy was asked: then it might wait for ever.
+        while core.settings != settings {
+            settings = core.settings;
+            self.check_ever(core, ticket)?;
+        }
         // The manager may have been closed while a policy was asked.
         if core.closed {
             return Err(Error::Closed);

@@ -1,6 +1,8 @@
 //! R15, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
 
-use crate::support::{Brake, Custom, Pending, Rig, acquiring, assert_alive, queued, quiet, until};
+use crate::support::{
+    Brake, Custom, GIB, Pending, Rig, acquiring, assert_alive, queued, quiet, until,
+};
 use mlx_wired::{Error, FixedPolicy, SumPolicy, Wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -177,5 +179,46 @@ fn r24_only_who_slept_for_anothers_call_is_coalesced() -> Result<(), Error> {
     let guards = (raises.result()?, sleeps.result()?);
     assert_eq!(coalesced(), 1);
     drop((first, covered, guards));
+    rig.finish()
+}
+
+#[test]
+fn r18_a_budget_that_shrinks_while_a_policy_is_asked_refuses_at_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let asked = brake.clone();
+    let shut = Custom::new().admits(|_, _, _| false).ever(move |_, _| {
+        asked.stop();
+        true
+    });
+    let pending = acquiring(&rig.manager.ticket(&shut, 10), Wait::new());
+    brake.wait_stopped();
+    rig.manager.configure(|config| config.budget(5))?;
+    brake.release();
+    let refused = pending.result().err();
+    let never = |error: &Error| matches!(error, Error::NeverAdmissible { size: 10, .. });
+    assert!(refused.as_ref().is_some_and(never), "{refused:?}");
+    // Nobody stands in the one line.
+    drop(rig.manager.ticket(&SumPolicy::uncapped(), 5).acquire()?);
+    rig.finish()
+}
+
+#[test]
+fn r23_who_was_admitted_under_other_settings_is_judged_anew() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let asked = brake.clone();
+    let fits = Custom::new().admits(move |context, live, new| {
+        let fits = Some(live.sum + new) <= context.ceiling;
+        asked.stop();
+        fits
+    });
+    let pending = acquiring(&rig.manager.ticket(&fits, 40 * GIB), Wait::new());
+    brake.wait_stopped();
+    rig.manager.configure(|config| config.margin(0.5))?;
+    brake.release();
+    let refused = pending.result().err();
+    let never = |error: &Error| matches!(error, Error::NeverAdmissible { .. });
+    assert!(refused.as_ref().is_some_and(never), "{refused:?}");
     rig.finish()
 }
