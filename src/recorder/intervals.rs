@@ -74,7 +74,7 @@ pub enum End {
     Failed,
     /// It had not ended when the recording did.
     Open,
-    /// It ended, and how was not recorded.
+    /// Whether it ended, and how, was not recorded.
     Unknown,
 }
 
@@ -120,6 +120,8 @@ struct Builder<'a> {
     done: Vec<Interval>,
     /// Open guards by ticket.
     guards: HashMap<u64, Vec<Interval>>,
+    /// By the tickets of resized guards, those that they had before.
+    resized: HashMap<u64, u64>,
     /// Open waits; a thread waits for one thing at a time.
     waits: HashMap<ThreadId, Interval>,
 }
@@ -130,6 +132,7 @@ impl<'a> Builder<'a> {
             recording,
             done: Vec::new(),
             guards: HashMap::new(),
+            resized: HashMap::new(),
             waits: HashMap::new(),
         };
         // Once events were dropped, nobody knows which of the first guards still live, and who still waits.
@@ -194,8 +197,7 @@ impl<'a> Builder<'a> {
 
     fn release(&mut self, event: &Event, now: Duration) {
         let Some(ticket) = event.ticket else { return };
-        let open = self.guards.get_mut(&ticket);
-        let guard = open.and_then(|open| take_of_thread(open, event.thread));
+        let guard = self.take_open(ticket, event.thread);
         // What began before the first event that was kept.
         let guard = guard.or_else(|| {
             let mut guard = of_event(What::Guard, event, Duration::ZERO)?;
@@ -212,9 +214,7 @@ impl<'a> Builder<'a> {
         let Some(mut resized) = of_event(What::Guard, event, now) else {
             return;
         };
-        let open = self.guards.get_mut(&from_ticket);
-        let old = open.and_then(|open| take_of_thread(open, event.thread));
-        match old {
+        match self.take_open(from_ticket, event.thread) {
             Some(old) => {
                 // It stays on the thread that acquired it.
                 (resized.thread, resized.thread_name) = (old.thread, old.thread_name.clone());
@@ -222,7 +222,16 @@ impl<'a> Builder<'a> {
             }
             None => resized.begin_known = false,
         }
+        self.resized.insert(resized.ticket, from_ticket);
         self.guards.entry(resized.ticket).or_default().push(resized);
+    }
+
+    /// Takes the newest of a ticket's open guards on `thread`; if it has none, on any other.
+    fn take_open(&mut self, ticket: u64, thread: ThreadId) -> Option<Interval> {
+        let open = self.guards.get_mut(&ticket)?;
+        let own = open.iter().rposition(|guard| guard.thread == thread);
+        let index = own.or(open.len().checked_sub(1))?;
+        Some(open.remove(index))
     }
 
     fn close(&mut self, mut interval: Interval, to: Duration, end: End) {
@@ -249,9 +258,22 @@ impl<'a> Builder<'a> {
         for (_, wait) in std::mem::take(&mut self.waits) {
             self.close(wait, end, End::Unknown);
         }
+        let mut unmatched = Vec::new();
         for holder in at_end.map_or(&[][..], |state| &state.guards) {
-            let open = self.guards.get_mut(&holder.ticket);
-            let guard = open.and_then(|open| take_of_thread(open, holder.thread));
+            match self.take_open(holder.ticket, holder.thread) {
+                Some(guard) => self.close(guard, end, End::Open),
+                None => unmatched.push(holder),
+            }
+        }
+        for holder in unmatched {
+            // It waits for the limit with a new size, and is listed with the old one.
+            let mut resized = self.resized.iter();
+            let resized = resized.find(|(to, from)| {
+                let open = self.guards.get(*to);
+                **from == holder.ticket && open.is_some_and(|open| !open.is_empty())
+            });
+            let ticket = resized.map(|(to, _)| *to);
+            let guard = ticket.and_then(|ticket| self.take_open(ticket, holder.thread));
             // Listed a little later than the last event was told, on its way to its guard when the recording began, or
             // its beginning is among those that are missing.
             let from = match holder.age {
@@ -272,13 +294,6 @@ impl<'a> Builder<'a> {
             .sort_by_key(|interval| (interval.from, interval.ticket));
         self.done
     }
-}
-
-/// Takes the newest guard of `thread` out of the open ones; if it has none, of any other.
-fn take_of_thread(open: &mut Vec<Interval>, thread: ThreadId) -> Option<Interval> {
-    let own = open.iter().rposition(|guard| guard.thread == thread);
-    let index = own.or(open.len().checked_sub(1))?;
-    Some(open.remove(index))
 }
 
 fn of_event(what: What, event: &Event, from: Duration) -> Option<Interval> {

@@ -1,9 +1,10 @@
 //! Recorders and managers that end at the same time.
 
+use super::{Rig, SECOND, rig, told};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
-use mlx_wired::recorder::Recorder;
-use mlx_wired::{Context, Error, Manager, Policy, PolicyId, Sizes};
+use mlx_wired::recorder::{End, Recorder, What};
+use mlx_wired::{Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -155,5 +156,34 @@ fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error>
     drop(manager);
     clock.stop.1.wait();
     assert!(ending.join().is_ok());
+    Ok(())
+}
+
+#[test]
+fn a_guard_that_has_grown_and_waits_for_the_limit_is_one() -> Result<(), Error> {
+    let Rig {
+        manager,
+        backend,
+        clock,
+    } = rig()?;
+    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+    let recorder = Recorder::new(&manager);
+    let mut guard = ticket.acquire_owned()?;
+    let mut gone = ticket.acquire_owned()?;
+    gone.resize(5)?;
+    drop(gone);
+    clock.advance(SECOND);
+    let gate = backend.gate();
+    let growing = thread::spawn(move || guard.resize(30).map(|()| guard));
+    gate.wait_entered(1);
+    clock.advance(SECOND);
+    let recording = recorder.finish();
+    gate.open();
+    let guard = |bytes, from, to, end| (What::Guard, "SumPolicy".to_owned(), bytes, from, to, end);
+    let expected = [guard(10, 0, 1, End::Resized), guard(30, 1, 2, End::Open)];
+    let mut found = told(&recording);
+    found.retain(|it| it.3 < it.4);
+    assert_eq!(found, expected);
+    drop(growing.join().expect("it ends well")?);
     Ok(())
 }
