@@ -2,7 +2,7 @@
 
 use super::{Rig, SECOND, rig, told, waiting};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::recorder::{End, Recorder, Recording, What};
+use mlx_wired::recorder::{End, Interval, Recorder, Recording, What};
 use mlx_wired::{Error, EventKind, Manager, SumPolicy};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -188,7 +188,8 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
     let manager = Manager::builder()
         .backend(RecordingBackend::metal().build())
         .build()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    // Two of the four wait.
+    let ticket = manager.ticket(&SumPolicy::capped(20), 10).label("step");
     let stop = AtomicBool::new(false);
     let recordings: Vec<Recording> = thread::scope(|scope| {
         for _ in 0..4 {
@@ -220,6 +221,14 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
             .iter()
             .filter(|it| it.what == What::Guard && it.begin_known);
         assert_eq!(known.count(), started);
+        let waits = |wanted: fn(&Interval) -> bool| {
+            let waits = intervals.iter().filter(|it| it.what == What::Wait);
+            waits.filter(|it| wanted(it)).count()
+        };
+        let waiters = (waits(|it| !it.begin_known), waits(|it| it.end == End::Open));
+        let expected = (recording.at_start().waiters.len(), at_end.waiters.len());
+        assert_eq!(waiters, expected);
+        assert_eq!(waits(|it| it.end == End::Unknown), 0);
         assert!(
             recording
                 .events()
