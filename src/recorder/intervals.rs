@@ -92,6 +92,12 @@ impl Interval {
         self.label.as_ref().unwrap_or(&self.policy)
     }
 
+    /// The same, of which only the end was told.
+    fn begun_before(mut self) -> Self {
+        self.begin_known = false;
+        self
+    }
+
     /// How long it was.
     #[must_use]
     pub fn duration(&self) -> Duration {
@@ -182,9 +188,13 @@ impl<'a> Builder<'a> {
     }
 
     fn end_wait(&mut self, event: &Event, now: Duration, end: End) {
-        let Some(mut wait) = self.waits.remove(&event.thread) else {
-            return;
-        };
+        // What began before the first event that was kept; whoever is admitted may not have waited.
+        let told = self.waits.remove(&event.thread).or_else(|| {
+            let wait = of_event(What::Wait, event, Duration::ZERO);
+            wait.filter(|_| end.is_refusal())
+                .map(Interval::begun_before)
+        });
+        let Some(mut wait) = told else { return };
         // Another ticket's event says only that this wait is over.
         wait.end = if event.ticket == Some(wait.ticket) {
             end
@@ -199,11 +209,8 @@ impl<'a> Builder<'a> {
         let Some(ticket) = event.ticket else { return };
         let guard = self.take_open(ticket, event.thread);
         // What began before the first event that was kept.
-        let guard = guard.or_else(|| {
-            let mut guard = of_event(What::Guard, event, Duration::ZERO)?;
-            guard.begin_known = false;
-            Some(guard)
-        });
+        let guard = guard
+            .or_else(|| of_event(What::Guard, event, Duration::ZERO).map(Interval::begun_before));
         if let Some(guard) = guard {
             self.close(guard, now, End::Released);
         }

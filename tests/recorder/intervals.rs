@@ -318,6 +318,24 @@ fn a_wait_whose_beginning_was_dropped_is_told() -> Result<(), Error> {
     let waits = told(&recording).into_iter().filter(|it| it.0 == What::Wait);
     let name = "SumPolicy".to_owned();
     assert!(waits.eq([(What::Wait, name, 10, 0, whole, End::Open)]));
+
+    let mut recorder = Recorder::with_capacity(&manager, 10);
+    let timed = manager.ticket(&policy, 6).label("timed");
+    let gives_up = thread::spawn(move || timed.admit_timeout(10 * SECOND).map(drop));
+    while manager.waiting().len() < 2 {
+        thread::yield_now();
+    }
+    for _ in 0..10 {
+        clock.advance(SECOND);
+        drop(other.acquire()?);
+        recorder.poll();
+    }
+    assert!(gives_up.join().expect("it ends well").is_err());
+    let intervals = recorder.finish().intervals();
+    let wait = intervals.iter().find(|it| it.name() == "timed");
+    let ends =
+        |it: &Interval| (it.what, it.begin_known, it.end) == (What::Wait, false, End::TimedOut);
+    assert!(wait.is_some_and(ends), "{intervals:?}");
     drop(held);
     waiter.join().expect("it ends well")
 }
