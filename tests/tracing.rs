@@ -233,3 +233,34 @@ fn r22_a_subscriber_may_look_and_acquire_and_panic() -> Result<(), Error> {
     assert_eq!(manager.applied(), 7);
     Ok(())
 }
+
+#[test]
+fn r24_each_limit_that_a_subscriber_is_told_of_is_traced() -> Result<(), Error> {
+    let (manager, _) = manager(Config::default())?;
+    let (keeper, told) = Keeper::new(Level::TRACE, || {});
+    let events = manager.subscribe(100);
+    tracing::subscriber::with_default(keeper, || -> Result<(), Error> {
+        let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+        let most = manager.ticket(&SumPolicy::uncapped(), 1000);
+        let _stays = most.acquire()?;
+        // This changes nothing for anybody else.
+        drop(ticket.acquire()?);
+        drop(ticket.acquire()?);
+        Ok(())
+    })?;
+    let computed = |event: &mlx_wired::Event| event.kind == mlx_wired::EventKind::LimitComputed;
+    let computed: Vec<_> = events
+        .drain()
+        .filter(computed)
+        .map(|it| it.desired)
+        .collect();
+    let told = told.lock().expect("nobody panics with it");
+    let traced = told.iter().filter_map(|told| match told {
+        Told::Event(Level::TRACE, fields) => Some(fields["desired"].parse().ok()),
+        _ => None,
+    });
+    assert_eq!(traced.collect::<Vec<Option<u64>>>(), computed);
+    let expected = [1000, 1017, 1007, 1017, 1007].map(Some);
+    assert_eq!(computed, expected);
+    Ok(())
+}

@@ -95,7 +95,7 @@ impl Inner {
             let state = core.group_mut(index);
             state.answered = Some((state.version, baseline, limit));
         }
-        self.note_in_journal(&mut core, ticket, None);
+        self.tell_quiet_release(&mut core, ticket);
         true
     }
 

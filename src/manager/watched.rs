@@ -60,8 +60,21 @@ impl Inner {
         Some((word, time.unwrap_or_else(|| self.clock.now())))
     }
 
+    /// Tells of a release that changes nothing for others.
+    pub(super) fn tell_quiet_release(&self, core: &mut Locked<'_>, ticket: &Ticket) {
+        if !trace::wants(&EventKind::LimitComputed) {
+            self.note_in_journal(core, ticket, None);
+            return;
+        }
+        self.emit(core, EventKind::TicketEnded, Some(ticket), |_| {});
+        let desired = called_for_now(core);
+        self.emit(core, EventKind::LimitComputed, None, |event| {
+            event.desired = Some(desired)
+        });
+    }
+
     /// Adds a record of an acquire or release to the journal if somebody watches. Returns its time.
-    pub(super) fn note_in_journal(
+    fn note_in_journal(
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
