@@ -6,6 +6,7 @@ use super::core::{Cover, Uncovered};
 use super::group::GroupState;
 use super::judge::Demand;
 use super::locked::Locked;
+use super::standing::is_left_shut;
 use super::waiting::next_key;
 use super::word::Word;
 use crate::Error;
@@ -28,9 +29,10 @@ impl Inner {
         mut key: Option<u64>,
     ) -> Result<Admission, Error> {
         let ticket = demand.ticket;
-        // While something is owed or somebody watches, every transition is a session of its own.
-        // A running session decides again anyway.
-        let mut looked = core.busy || !core.routes_closed(self);
+        // While something is owed or somebody watches, every transition is a session of its own; so is the first of a
+        // group after that, which opens its routes. A running session decides again anyway.
+        let is_shut = ticket.kind().is_driving() && is_left_shut(core, ticket.group().index);
+        let mut looked = core.busy || !(is_shut || core.routes_closed(self));
         if looked {
             self.ask_again(core, ticket);
         }

@@ -3,6 +3,7 @@
 //! While somebody watches, every transition tells of the limit that it calls for: those of [`watched`](super::watched)
 //! compute it, all others are sessions.
 
+use super::core::Core;
 use super::group::Reads;
 use super::judge::Live;
 use super::locked::Locked;
@@ -29,14 +30,10 @@ impl Inner {
         let Some(published) = core.standing.filter(|_| !self.is_watched()) else {
             return false;
         };
-        let state = core.group(index);
-        // Relaxed: written under the lock.
-        let flags = state.shared.reads.flags.load(Ordering::Relaxed);
-        let looks_always = state.custom() || state.mixed || core.config.budget.is_some();
-        if flags & Reads::ALWAYS != 0 && !looks_always {
-            // It joined after the session that published: only the next one opens its fast path.
+        if is_left_shut(core, index) {
             return false;
         }
+        let state = core.group(index);
         let word = state.shared.load();
         let baseline = core.epoch.baseline;
         let is_anchored = match published.anchor {
@@ -126,4 +123,14 @@ impl Inner {
         core.group_mut(index).give_back(live.each);
         limit.ok()
     }
+}
+
+/// Whether a group's fast path is shut though it need not be: it joined after the session that published, or something
+/// kept all routes closed then. Only the next session opens it.
+pub(super) fn is_left_shut(core: &Core, index: usize) -> bool {
+    let state = core.group(index);
+    // Relaxed: written under the lock.
+    let flags = state.shared.reads.flags.load(Ordering::Relaxed);
+    let looks_always = state.custom() || state.mixed || core.config.budget.is_some();
+    flags & Reads::ALWAYS != 0 && !looks_always
 }

@@ -107,3 +107,19 @@ fn r5_a_large_guard_that_changes_no_limit_takes_no_lock() -> Result<(), Error> {
     come_and_go(MaxPolicy::new(), 20 * GIB, 5 * GIB)?;
     come_and_go(FixedPolicy::new(20 * GIB), 20 * GIB, 5 * GIB)
 }
+
+#[test]
+fn r24_who_comes_after_the_last_subscriber_takes_no_lock() -> Result<(), Error> {
+    locked_out(|manager, without_lock| {
+        let ticket = manager.ticket(&FixedPolicy::new(GIB), 10);
+        let stays = ticket.acquire_owned()?;
+        let events = manager.subscribe(100);
+        drop(ticket.acquire()?);
+        drop(events);
+        // Nobody need release anything first.
+        let _first = ticket.acquire()?;
+        without_lock();
+        let _second = ticket.acquire()?;
+        Ok(stays)
+    })
+}
