@@ -31,7 +31,6 @@ pub(crate) struct Inner {
     pub(super) claimed: AtomicBool,
     /// How many have the manager: see [`Owner`](super::Owner).
     pub(super) owners: unmodelled::AtomicU64,
-    pub(super) last_failure: Mutex<Option<(u64, Error)>>,
     /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
     pub(super) environment: Option<String>,
     /// What it said that nobody understands, until the first subscriber is told.
@@ -316,17 +315,5 @@ impl Inner {
         self.break_circles(&mut core);
         self.settle(&mut core);
         Ok(())
-    }
-
-    pub(crate) fn setter_failures(&self) -> u64 {
-        self.lock().stats.setter_failures
-    }
-
-    /// The failed call since `count` failures, if there was one.
-    pub(crate) fn failure_since(&self, count: u64) -> Option<Error> {
-        let last = self.last_failure.lock();
-        last.as_ref()
-            .filter(|(number, _)| *number > count)
-            .map(|(_, error)| error.clone())
     }
 }

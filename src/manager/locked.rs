@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::queue::Waiter;
 use super::{Inner, user_code};
+use crate::Error;
 use crate::clock::Waker;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use std::ops::{Deref, DerefMut};
@@ -17,6 +18,8 @@ pub(crate) struct Locked<'a> {
     known: Vec<Arc<Waiter>>,
     wake_sleepers: bool,
     disturbed: bool,
+    /// The last call of the setter that this thread has made meanwhile and that failed.
+    failure: Option<Box<Error>>,
 }
 
 impl<'a> Locked<'a> {
@@ -30,7 +33,18 @@ impl<'a> Locked<'a> {
             known: Vec::new(),
             wake_sleepers: false,
             disturbed: false,
+            failure: None,
         }
+    }
+
+    /// Notes that a call of the setter has failed that this thread made.
+    pub(crate) fn note_failure(&mut self, error: Error) {
+        self.failure = Some(Box::new(error));
+    }
+
+    /// What of this thread's calls of the setter failed last.
+    pub(crate) fn take_failure(&mut self) -> Option<Box<Error>> {
+        self.failure.take()
     }
 
     /// Whether somebody else held the lock meanwhile, while this was [unlocked](Self::unlocked).

@@ -3,17 +3,19 @@
 use super::cover::holder_falls;
 use super::locked::Locked;
 use super::{Inner, user_code};
+use crate::Error;
 use crate::event::EventKind;
 use crate::sync::Arc;
 use crate::ticket::Ticket;
 
 impl Inner {
-    /// Releases a demand that is still counted.
-    pub(crate) fn release_counted(&self, ticket: &Ticket) {
+    /// Releases a demand that is still counted. Returns the call that failed, if one of its own did.
+    pub(crate) fn release_counted(&self, ticket: &Ticket) -> Option<Box<Error>> {
         let mut core = self.lock();
         core.subtract(ticket);
         self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
         self.after_release(&mut core, ticket);
+        core.take_failure()
     }
 
     /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a

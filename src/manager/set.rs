@@ -76,14 +76,10 @@ impl Inner {
                     core.called_are(Cover::Needed);
                 }
                 core.owed.failed(now);
-                let number = core.stats.setter_failures;
-                *self.last_failure.lock() = Some((
-                    number,
-                    Error::SetLimit {
-                        limit,
-                        source: error,
-                    },
-                ));
+                core.note_failure(Error::SetLimit {
+                    limit,
+                    source: error,
+                });
                 false
             }
         }

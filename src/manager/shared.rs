@@ -149,7 +149,6 @@ impl ManagerBuilder {
             epoch: AtomicU64::new(0),
             claimed: AtomicBool::new(exclusive.is_none()),
             owners: unmodelled::AtomicU64::new(0),
-            last_failure: Mutex::new(None),
             unrecognised_mode: Mutex::new(unrecognised),
             environment,
         });

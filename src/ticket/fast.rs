@@ -2,6 +2,7 @@
 
 use super::Ticket;
 use super::raw::Raw;
+use crate::Error;
 use crate::holders;
 use crate::manager::group::Reads;
 use crate::manager::word::{OPTIMISTIC_BYTES, Word};
@@ -239,23 +240,35 @@ impl Ticket {
         true
     }
 
-    /// Releases a guard, under the lock if everything looks there.
-    pub(super) fn leave(&self) {
+    /// Releases a guard, under the lock if everything looks there. Returns the call of the setter that failed, if one of
+    /// its own did.
+    pub(super) fn leave(&self) -> Option<Box<Error>> {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
         if self.route == Route::Locked || flags & Reads::ALWAYS != 0 {
-            self.info.manager.release_counted(self);
+            return self.info.manager.release_counted(self);
+        }
+        let (word, last) = self.leave_words();
+        if self.concerns_others(word, last) {
+            self.left()
         } else {
-            self.leave_unlocked();
+            None
         }
     }
 
     fn leave_unlocked(&self) {
+        let (word, last) = self.leave_words();
+        self.look_after(word, last);
+    }
+
+    /// Takes the demand out of the word, and before out of those of its size where they are counted. Returns what is left,
+    /// and whether it was the last of its size.
+    fn leave_words(&self) -> (Word, bool) {
         let last = match &self.size_count {
             // Relaxed: ordered by the word's subtraction.
             Some(count) => count.0.fetch_sub(1, Ordering::Relaxed) == 1,
             None => false,
         };
-        self.look_after(self.leave_word(), last);
+        (self.leave_word(), last)
     }
 
     /// Takes the demand out of the word. Returns what is left.
@@ -293,6 +306,13 @@ impl Ticket {
     /// Looks under the lock after a release that concerns others. `last`: of its size.
     #[inline]
     fn look_after(&self, word: Word, last: bool) {
+        if self.concerns_others(word, last) {
+            self.left();
+        }
+    }
+
+    #[inline]
+    fn concerns_others(&self, word: Word, last: bool) -> bool {
         let reads = &self.group.reads;
         let may_shrink = match &self.size_count {
             Some(_) => last && self.bytes >= reads.size_floor.load(Ordering::Acquire),
@@ -300,16 +320,16 @@ impl Ticket {
         };
         let flags = reads.flags.load(Ordering::Acquire);
         let may_end = Self::may_end(word, 0, flags);
-        if word.has_waiters() || may_shrink || may_end || flags & Reads::ALWAYS != 0 {
-            self.left();
-        }
+        word.has_waiters() || may_shrink || may_end || flags & Reads::ALWAYS != 0
     }
 
     #[cold]
     #[inline(never)]
-    fn left(&self) {
+    fn left(&self) -> Option<Box<Error>> {
         let manager = &self.info.manager;
-        manager.after_release(&mut manager.lock(), self);
+        let mut core = manager.lock();
+        manager.after_release(&mut core, self);
+        core.take_failure()
     }
 
     /// Whether releasing a guard now may lower the limit, so that its work must be finished first. May err

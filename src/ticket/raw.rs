@@ -235,10 +235,9 @@ impl Raw {
         let manager = ticket.manager();
         let before = manager.applied();
         let error = self.finish(ticket);
-        let failures = manager.setter_failures();
-        self.leave(ticket);
+        let failed = self.leave(ticket);
         let limit = manager.applied();
-        let error = error.or_else(|| manager.failure_since(failures));
+        let error = error.or_else(|| failed.map(|failed| *failed));
         Released {
             limit,
             lowered: limit < before,
@@ -291,11 +290,12 @@ impl Raw {
         Ok(())
     }
 
-    fn leave(&mut self, ticket: &Ticket) {
+    fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
-        ticket.leave();
+        let failed = ticket.leave();
         holders::forget(self.record);
         drop(extra);
+        failed
     }
 
     /// Finishes the work if the release may lower the limit, with the demand still counted.

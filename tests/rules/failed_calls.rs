@@ -1,12 +1,14 @@
 //! R11: whom a failed call concerns, and what follows it.
 
-use crate::support::{Pending, Rig, SECOND, acquiring, queued, quiet, until};
+use crate::support::{Brake, Custom, Pending, Rig, SECOND, acquiring, queued, quiet, until};
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Error, FixedPolicy, Manager, OnApplyFailure, PeakPolicy, PolicyId, SumPolicy,
     Wait,
 };
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -173,4 +175,28 @@ fn r11_a_shrink_that_failed_is_owed_though_a_raise_has_succeeded_since() -> Resu
     assert_eq!(rig.requested(), [10, 110, 210, 110, 310, 210]);
     drop((stays, raises));
     rig.finish()
+}
+
+#[test]
+fn r21_a_release_tells_nothing_of_a_call_that_another_made() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (brake, is_last) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (asked, armed) = (brake.clone(), is_last.clone());
+    let asks = Custom::new().limits(move |context, live| {
+        if armed.swap(false, Ordering::SeqCst) {
+            asked.stop();
+        }
+        context.baseline + live.sum
+    });
+    let _stays = rig.manager.ticket(&asks, 100).acquire_owned()?;
+    let leaves = rig.manager.ticket(&asks, 1).acquire_owned()?;
+    is_last.store(true, Ordering::SeqCst);
+    let leaves = Pending::spawn(move || leaves.release());
+    brake.wait_stopped();
+    rig.backend.fail_next(1);
+    let fails = rig.manager.ticket(&SumPolicy::uncapped(), 500);
+    assert!(acquiring(&fails, Wait::new()).result().is_err());
+    brake.release();
+    assert_eq!(leaves.result().error, None);
+    Ok(())
 }
