@@ -2,6 +2,7 @@
 
 use super::core::{Core, Cover, Uncovered};
 use super::queue::Waiter;
+use super::waiting::arrival;
 use super::{Inner, Manager, shared};
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot};
 use crate::sync::{Arc, Ordering};
@@ -141,7 +142,7 @@ impl Inner {
     /// Every waiter, in the order of arrival.
     fn queues(&self, core: &Core, now: Instant) -> Vec<snapshot::Waiter> {
         let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        keyed.sort_by_key(|(_, waiter)| waiter.since);
+        keyed.sort_by_key(|(key, _)| arrival(**key));
         keyed
             .into_iter()
             .map(|(_, waiter)| describe_waiter(waiter, now))

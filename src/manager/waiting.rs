@@ -43,6 +43,11 @@ pub(super) fn next_key() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The number of the wait whose key in the queue this is.
+pub(super) fn arrival(key: u64) -> u64 {
+    key & !NEW
+}
+
 /// The earlier of two times, either of which may never come.
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()

@@ -425,3 +425,20 @@ fn r24_what_was_withdrawn_is_not_uncovered() -> Result<(), Error> {
     assert_eq!(told, (0, 1, true));
     rig.finish()
 }
+
+#[test]
+fn r24_waiters_that_came_at_one_time_are_told_in_their_order() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let caps = [100, 200].map(SumPolicy::capped);
+    let tickets = caps.map(|policy| rig.manager.ticket(&policy, 100));
+    let held = [0, 1, 1].map(|group: usize| tickets[group].acquire_owned());
+    let waiting = [1, 0].map(|group: usize| queued(&rig.manager, &tickets[group], Wait::new()));
+    let snapshot = rig.manager.snapshot();
+    let told: Vec<_> = snapshot.waiters.iter().map(|it| it.ticket).collect();
+    assert_eq!(told, [tickets[1].id(), tickets[0].id()]);
+    drop(held);
+    for pending in waiting {
+        drop(pending.result()?);
+    }
+    rig.finish()
+}
