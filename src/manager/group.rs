@@ -146,6 +146,8 @@ pub(crate) struct GroupState {
     /// The policy reads the single sizes.
     pub(crate) wants_sizes: bool,
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
+    /// How many are about to enter it, and look for a circle before, without the lock.
+    pub(crate) entering: usize,
     pub(crate) reservations: u64,
     pub(crate) sizes: BTreeMap<u64, Arc<SizeCount>>,
     /// How many sizes may be known before those that nobody has any more are forgotten.
@@ -163,6 +165,11 @@ pub(crate) struct GroupState {
 impl GroupState {
     pub(crate) fn custom(&self) -> bool {
         self.shared.custom
+    }
+
+    /// Whether nobody waits in the group, nor is about to.
+    pub(crate) fn is_awaited_by_none(&self) -> bool {
+        self.queue.is_empty() && self.entering == 0
     }
 
     pub(crate) fn is_live(&self, word: Word) -> bool {

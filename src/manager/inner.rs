@@ -115,6 +115,7 @@ impl Inner {
                 mixed: false,
                 wants_sizes: false,
                 queue: Default::default(),
+                entering: 0,
                 reservations: 0,
                 sizes: Default::default(),
                 sweep_sizes_at: 0,

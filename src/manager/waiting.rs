@@ -12,6 +12,7 @@ use super::Inner;
 use super::admission::Patience;
 use super::core::{Cover, Uncovered};
 use super::cover::holder_falls;
+use super::group::GroupState;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
@@ -96,7 +97,14 @@ impl Inner {
         } else {
             number | NEW
         };
-        self.check_circle(core, &waiter, key)?;
+        core.group_mut(index).entering += 1;
+        let circle = self.check_circle(core, &waiter, key);
+        core.group_mut(index).entering -= 1;
+        if core.was_disturbed() {
+            // Nobody was admitted meanwhile who came later.
+            core.revisit.push(ticket.group().clone());
+        }
+        circle?;
         // The settings may have changed while a policy was asked: then it might wait for ever.
         while core.settings != settings {
             settings = core.settings;
@@ -283,7 +291,16 @@ impl Inner {
 
     /// Whether nobody is in line before a new demand of this group.
     pub(super) fn is_line_empty(&self, core: &Locked<'_>, index: usize) -> bool {
-        core.group(index).queue.is_empty() && (core.config.budget.is_none() || core.waiters() == 0)
+        let together = core.config.budget.is_some();
+        core.group(index).is_awaited_by_none()
+            && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
+    }
+
+    /// Whether somebody is about to enter the group's line.
+    fn somebody_enters(&self, core: &Locked<'_>, index: usize) -> bool {
+        let together = core.config.budget.is_some();
+        let enters = |state: &GroupState| state.entering > 0;
+        enters(core.group(index)) || (together && core.live_groups().any(enters))
     }
 
     /// Whether a growing guard waits in line already.
@@ -306,6 +323,10 @@ impl Inner {
         let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
+            if self.somebody_enters(core, index) {
+                // It came before those who have entered since, and examines the queue when it has.
+                break;
+            }
             core.keep([&waiter]);
             let group = waiter.ticket.group();
             // Taken without the manager's lock, which comes after it.
@@ -382,7 +403,7 @@ impl Inner {
     /// Clears the group's `WAITERS` flag if nobody waits in it.
     pub(super) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
         let state = core.group(index);
-        if state.queue.is_empty() {
+        if state.is_awaited_by_none() {
             state.shared.clear_flag();
         }
     }

@@ -40,7 +40,7 @@ impl Inner {
             return None;
         }
         let state = core.group(index);
-        if state.formula != ticket.formula() || !state.queue.is_empty() {
+        if state.formula != ticket.formula() || !state.is_awaited_by_none() {
             return None;
         }
         let formula = state.resolved;

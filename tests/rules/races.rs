@@ -1,7 +1,7 @@
 //! R15, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
 
 use crate::support::{
-    Brake, Custom, GIB, Pending, Rig, acquiring, assert_alive, queued, quiet, until,
+    Brake, Custom, GIB, Pending, Rig, Worker, acquiring, assert_alive, queued, quiet, until,
 };
 use mlx_wired::{Error, FixedPolicy, SumPolicy, Wait};
 use std::sync::Arc;
@@ -220,5 +220,34 @@ fn r23_who_was_admitted_under_other_settings_is_judged_anew() -> Result<(), Erro
     let refused = pending.result().err();
     let never = |error: &Error| matches!(error, Error::NeverAdmissible { .. });
     assert!(refused.as_ref().is_some_and(never), "{refused:?}");
+    rig.finish()
+}
+
+#[test]
+fn r16_nobody_is_admitted_before_who_looks_for_a_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (asked, is_armed) = (brake.clone(), armed.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let half = capped(50).acquire_owned()?;
+    let holder = Worker::holding(&rig.manager, &alone);
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    // It holds a guard, so it looks for a circle before it waits, and the policy is asked about the one behind.
+    armed.store(true, Ordering::SeqCst);
+    let large = holder.wants(&capped(60), Wait::new());
+    brake.wait_stopped();
+    let small = capped(10).try_acquire().map(drop);
+    brake.release();
+    assert!(small.is_err(), "the large one came before");
+    drop(half);
+    assert_eq!(large.result()?, 60);
+    drop(behind.result()?);
     rig.finish()
 }
