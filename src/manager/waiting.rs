@@ -98,17 +98,21 @@ impl Inner {
             number | NEW
         };
         core.group_mut(index).entering += 1;
-        let circle = self.check_circle(core, &waiter, key);
+        let refused = self.check_circle(core, &waiter, key).and_then(|()| {
+            // The settings may have changed while a policy was asked: then it might wait for ever.
+            while core.settings != settings {
+                settings = core.settings;
+                self.check_ever(core, ticket)?;
+            }
+            Ok(())
+        });
         core.group_mut(index).entering -= 1;
-        if core.was_disturbed() {
-            // Nobody was admitted meanwhile who came later.
-            core.revisit.push(ticket.group().clone());
-        }
-        circle?;
-        // The settings may have changed while a policy was asked: then it might wait for ever.
-        while core.settings != settings {
-            settings = core.settings;
-            self.check_ever(core, ticket)?;
+        if let Err(error) = refused {
+            if core.was_disturbed() {
+                // Nobody was admitted meanwhile who came later.
+                core.revisit.push(ticket.group().clone());
+            }
+            return Err(error);
         }
         // The manager may have been closed while a policy was asked.
         if core.closed {
