@@ -160,7 +160,7 @@ impl Inner {
         state.give_back(live.each);
         let (verdict, foreseen) =
             answer.map_err(|message| self.policy_panicked(core, ticket, message))?;
-        if core.settings != settings {
+        if core.settings != settings && is_in_question(core, demand) {
             // The answer goes by others than are in force.
             return self.judge(core, demand);
         }
@@ -363,6 +363,14 @@ impl Inner {
         }
         of_all
     }
+}
+
+/// Whether a demand that was in the queue is there still: else its guard may have gone with it.
+fn is_in_question(core: &Core, demand: Demand<'_>) -> bool {
+    demand.waiter.is_none_or(|waiter| {
+        let queue = &core.group(demand.ticket.group().index).queue;
+        queue.values().any(|other| std::ptr::eq(&**other, waiter))
+    })
 }
 
 /// What a demand meets, as errors tell it.

@@ -5,6 +5,8 @@ use crate::support::{
     until,
 };
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -216,6 +218,42 @@ fn r21_who_gave_up_is_not_judged() -> Result<(), Error> {
     brake.release();
     poked.result()?;
     drop(other.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r21_who_gave_up_while_its_policy_was_asked_is_not_judged_by_new_settings() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let brake = Brake::default();
+    let (asked, stops) = (brake.clone(), Arc::new(AtomicBool::new(false)));
+    let (stop, counts) = (stops.clone(), Arc::new(Mutex::new(Vec::new())));
+    let told = counts.clone();
+    let policy = Custom::new().ever(|_, _| true).admits(move |_, live, new| {
+        if new == 80 && stop.load(Ordering::SeqCst) {
+            told.lock().expect("nobody panics").push(live.count);
+            asked.stop();
+        }
+        live.sum + new <= 60
+    });
+    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let gives_up = growing(&rig, guard, 80, Wait::new().timeout(SECOND));
+    stops.store(true, Ordering::SeqCst);
+    let manager = rig.manager.clone();
+    let poked = Pending::spawn(move || manager.poke());
+    brake.wait_stopped();
+    let (manager, lingering) = (rig.manager.clone(), rig.manager.config().linger(SECOND));
+    let configured = Pending::spawn(move || manager.configure(|config| config.linger(SECOND)));
+    until(|| rig.manager.config() == lingering, "they are in force");
+    rig.clock.advance(SECOND);
+    let (result, guard) = gives_up.result();
+    assert!(result.is_err_and(|error| error.is_timeout()));
+    drop(guard);
+    brake.release();
+    poked.result()?;
+    configured.result()?;
+    assert_eq!(*counts.lock().expect("nobody panics"), [0]);
+    rig.clock.advance(SECOND);
+    rig.manager.maintain();
     rig.finish()
 }
 
