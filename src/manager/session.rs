@@ -15,7 +15,7 @@ impl Inner {
         let mut may = May::ANYTHING;
         let calls = core.stats.setter_calls;
         core.tell_computed = true;
-        loop {
+        let has_decided = loop {
             self.ask_policies(core);
             let view = self.close_and_read(core);
             if self.begins_unasked(core) {
@@ -36,12 +36,14 @@ impl Inner {
                         continue;
                     }
                     core.standing = core.epoch_limit().map(|_| published);
-                    break;
+                    break true;
                 }
                 Step::Close => self.close_epoch(core),
                 // Who has made a call need not make another's (R15): that thread decides again when it wakes, and finds the
                 // covers closed until then.
-                Step::Raise { .. } if core.stats.setter_calls > calls && is_awaited(core) => break,
+                Step::Raise { .. } if core.stats.setter_calls > calls && self.is_awaited(core) => {
+                    break false;
+                }
                 Step::Raise { limit, wanted } => {
                     let covered = core.epoch_limit();
                     self.publish(core, &view, covered);
@@ -73,9 +75,9 @@ impl Inner {
                     }
                 }
             }
-        }
+        };
         core.busy = false;
-        if may.raise {
+        if has_decided && may.raise {
             self.cover_waiters(core);
         }
         core.wake_sleepers();
@@ -103,6 +105,14 @@ impl Inner {
             .collect();
         let now = self.clock.now();
         self.decide(core, &view, May::ANYTHING, now) != Step::Keep
+    }
+
+    /// Whether somebody who drives waits for a call that has not been made yet, and cannot go on without a session.
+    fn is_awaited(&self, core: &mut Locked<'_>) -> bool {
+        // Whom the limit covers already goes on without one, and the raise is for others: a policy may call for more.
+        self.cover_waiters(core);
+        let mut uncovered = core.uncovered.values();
+        uncovered.any(|it| matches!(it.cover, Cover::Needed) && it.ticket.kind().is_driving())
     }
 
     /// Runs a session unless one runs: that one decides again after its call.
@@ -167,10 +177,4 @@ impl Inner {
         core.owed.begin_linger_anew();
         core.owed.succeeded();
     }
-}
-
-/// Whether somebody who drives waits for a call that has not been made yet.
-fn is_awaited(core: &Locked<'_>) -> bool {
-    let mut uncovered = core.uncovered.values();
-    uncovered.any(|it| matches!(it.cover, Cover::Needed) && it.ticket.kind().is_driving())
 }

@@ -50,6 +50,26 @@ fn the_policy_wants_more() {
     });
 }
 
+/// The same during the first call of an epoch, which is enough for another that waits for it.
+#[test]
+fn the_policy_wants_more_during_the_first_call() {
+    explore(Size::Three, || {
+        let world = World::new(eager());
+        let policy = Custom::new(&world.oracle, "a", 9);
+        let first = world.under(&policy, "a", Form::Custom(9), 3);
+        let first = spawn(move || first.acquire_owned().unwrap());
+        let covered = world.active("b", Form::Sum, 2);
+        let covered = spawn(move || covered.acquire_owned().unwrap());
+        world.oracle.limit();
+        policy.script.extra.store(5, Ordering::Relaxed);
+        world.manager.poke().unwrap();
+        let guards = (first.join(), covered.join());
+        assert_eq!(world.oracle.limit(), 8);
+        drop(guards);
+        world.finish();
+    });
+}
+
 /// A thread does something to the manager while a guard goes and another comes.
 fn against_a_release_and_an_acquire(config: Config, change: impl FnOnce(&World) + Send + 'static) {
     let world = World::new(config);

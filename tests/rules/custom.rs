@@ -1,6 +1,6 @@
 //! R20 and the policies of the user's own: what they are told, and when they are asked again.
 
-use crate::support::{Custom, Pending, Rig, Worker, eager, queued, quiet, until};
+use crate::support::{Custom, Pending, Rig, Worker, acquiring, eager, queued, quiet, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Context, Error, SumPolicy, Wait, WireMode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,6 +40,29 @@ fn r20_poke_asks_for_the_limit_again() -> Result<(), Error> {
     rig.manager.poke()?;
     assert_eq!(rig.limit(), 10);
     drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r20_a_poke_during_a_call_raises_the_limit_though_somebody_waits_for_that_call()
+-> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let extra = Arc::new(AtomicU64::new(0));
+    let more = extra.clone();
+    let policy = Custom::new().limits(move |_, live| live.sum + more.load(Ordering::SeqCst));
+    let gate = rig.backend.gate();
+    let first = acquiring(&rig.manager.ticket(&policy, 10), Wait::new());
+    gate.wait_entered(1);
+    // The call that is in flight is enough for it.
+    let sum = SumPolicy::uncapped();
+    let covered = acquiring(&rig.manager.ticket(&sum, 5), Wait::new());
+    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    extra.store(50, Ordering::SeqCst);
+    rig.manager.poke()?;
+    gate.open();
+    let guards = (first.result()?, covered.result()?);
+    assert_eq!(rig.requested(), [10, 60]);
+    drop(guards);
     rig.finish()
 }
 

@@ -154,6 +154,31 @@ fn r11_a_first_call_that_leaves_a_reservation_uncovered_covers_nobody() -> Resul
 }
 
 #[test]
+fn r11_who_proceeds_unwired_is_wired_by_the_call_after_the_first_that_succeeds() -> Result<(), Error>
+{
+    let backend = RecordingBackend::metal().initial_limit(7).fail_call(1);
+    let config = quiet().on_apply_failure(OnApplyFailure::Proceed);
+    let rig = Rig::on(backend, config)?;
+    let unwired = rig
+        .manager
+        .ticket(&SumPolicy::uncapped(), 50)
+        .acquire_owned()?;
+    let peak = |bytes| acquiring(&rig.manager.ticket(&PeakPolicy, bytes), Wait::new());
+    let gate = rig.backend.gate();
+    let first = peak(10);
+    gate.wait_entered(1);
+    let second = peak(5);
+    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    gate.open();
+    let guards = (first.result()?, second.result()?);
+    // 57 is called for since the baseline is known.
+    assert_eq!(rig.requested(), [50, 50, 57]);
+    assert!(unwired.is_wired());
+    drop((unwired, guards));
+    rig.finish()
+}
+
+#[test]
 fn r11_a_shrink_that_failed_is_owed_though_a_raise_has_succeeded_since() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_cooldown(Duration::ZERO))?;
     let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
