@@ -27,6 +27,33 @@
 //! EVENTS_SOUP_SEED=7 EVENTS_SOUP_RUNS=50 cargo test --test events_soup   # 50 runs, from this seed on
 //! EVENTS_SOUP_RUNS=2000 cargo test --release --features timeline --test events_soup
 //! ```
+//!
+//! # What it finds
+//!
+//! Mistakes that were made in the library on purpose, one at a time, and the first check that found each in the quick setting
+//! on two busy processors (2026-11-22):
+//!
+//! | mistake | found by |
+//! | --- | --- |
+//! | a demand that is taken back is not told to end | live adds up |
+//! | a release under the lock is told twice | live adds up |
+//! | an admission is told as by the thread that admits | waiters add up |
+//! | `waiters` is always 0, in events or in the journal's records | waiters add up |
+//! | a wait that times out is not told to end | waiters add up |
+//! | an acquire in the journal takes two numbers, not three | numbers have no gaps |
+//! | the journal is handed over after the event that follows it | numbers have no gaps |
+//! | a grant in the journal counts itself as live | live adds up |
+//! | a wait is told to stall again and again | stalls are of waits |
+//! | a resize tells another size than the guard had | each guard ends once |
+//! | `LimitApplied` tells what was called for, not what was set | each call is told |
+//! | of a batch that does not fit, one event is counted as lost | what is told and lost is all |
+//! | a recorder ends no wait that was admitted, or that timed out | waits match both ends |
+//! | a recorder forgets who waited when it began | waits match both ends |
+//! | a recorder keeps what came after its last snapshot | times do not go back |
+//! | only timeouts count as waits given up | totals count the events |
+//! | the heat map leaves a guard's last column out | sizes against time |
+//! | in the trace, what overlaps without nesting stays on one track | the trace is nested |
+//! | a thread that shares a subscriber is not told what another has left over | none: nothing is lost, it comes later |
 
 mod altered;
 mod endings;

@@ -23,6 +23,7 @@ pub(crate) enum Group {
 
 pub(crate) const CAP: u64 = 100;
 const OWN_CAP: u64 = 90;
+const LOW_CEILING: u64 = 150;
 
 /// What one of the tickets asks for. Its label is its place in [`DEMANDS`], which guards keep when they are resized.
 #[derive(Debug)]
@@ -98,6 +99,8 @@ pub(crate) struct Plan {
     mode: WireMode,
     /// The limit in MLX at first; none: there is no wired memory.
     pub(crate) wired: Option<u64>,
+    /// The ceiling is below what the guards may call for.
+    clamps: bool,
     /// Calls of the setter with some of the values fail.
     fails: bool,
     /// Threads hold guards while they wait, for as long as it takes, and no guard is owned. Else all waits have an end.
@@ -148,6 +151,7 @@ impl Plan {
             config: config.mode(mode),
             mode,
             wired: (rng.u8(..4) > 0).then(|| rng.u64(..3) * 50),
+            clamps: rng.u8(..3) == 0,
             fails: rng.bool(),
             nests: rng.bool(),
             panics: rng.u8(..3) == 0,
@@ -164,6 +168,10 @@ impl Plan {
         let backend = match self.wired {
             Some(initial) => RecordingBackend::metal().initial_limit(initial),
             None => RecordingBackend::cpu(),
+        };
+        let backend = match self.wired.filter(|_| self.clamps) {
+            Some(_) => backend.recommended(LOW_CEILING),
+            None => backend,
         };
         let fails = self.fails;
         backend

@@ -227,7 +227,7 @@ impl World {
             10 => drop(self.slow.lock().pop()),
             11 => self.slow.lock().iter_mut().for_each(Slow::take),
             12 => self.manager.maintain(),
-            13 => drop(self.manager.poke()),
+            13 => self.meddle(rng),
             _ => drop(self.manager.snapshot()),
         }
     }
@@ -245,9 +245,22 @@ impl World {
         Wait::new().timeout(time).cancel(&self.token.lock())
     }
 
+    fn meddle(&self, rng: &mut Rng) {
+        let manager = &self.manager;
+        let done = match rng.u8(..3) {
+            0 => manager.poke(),
+            1 => manager.set_pressure(rng.f64()),
+            _ => manager.configure(|config| config.overtaking(rng.u64(..4))),
+        };
+        done.expect("it is outside, and may be done at any time");
+    }
+
     fn hold_one(&self, rng: &mut Rng) {
-        if let Ok(_guard) = self.lent(rng).acquire_with(self.wait(rng)) {
+        if let Ok(mut guard) = self.lent(rng).acquire_with(self.wait(rng)) {
             dawdle(rng);
+            if rng.u8(..8) == 0 {
+                guard.before_release(|| Err("it cannot be finished".into()));
+            }
         }
     }
 
