@@ -39,6 +39,8 @@ pub(crate) struct Core {
     /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
     /// again after each call.
     pub(crate) busy: bool,
+    /// The last session has left a raise to somebody who waits for it, and who runs the next one unless another does.
+    pub(crate) left_over: bool,
     /// The limit that MLX was last successfully set to.
     pub(crate) applied: u64,
     /// Some set has succeeded, so `applied` is MLX's and not an assumption.

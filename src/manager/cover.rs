@@ -179,7 +179,8 @@ fn raises_nothing(core: &Locked<'_>, ticket: &Ticket) -> bool {
         core.live_groups()
             .any(|state| state.shared.load().driving() > 0)
     };
-    !ticket.kind().is_driving() && !core.busy && !core.epoch.ready && !driven()
+    let has_ended = !core.busy && !core.left_over;
+    !ticket.kind().is_driving() && has_ended && !core.epoch.ready && !driven()
 }
 
 /// Whether a shrink may be due since another policy speaks for the ticket's group.

@@ -15,7 +15,8 @@ impl Inner {
         let mut may = May::ANYTHING;
         let calls = core.stats.setter_calls;
         core.tell_computed = true;
-        let has_decided = loop {
+        core.left_over = false;
+        loop {
             self.ask_policies(core);
             let view = self.close_and_read(core);
             if self.begins_unasked(core) {
@@ -36,13 +37,14 @@ impl Inner {
                         continue;
                     }
                     core.standing = core.epoch_limit().map(|_| published);
-                    break true;
+                    break;
                 }
                 Step::Close => self.close_epoch(core),
                 // Who has made a call need not make another's (R15): that thread decides again when it wakes, and finds the
                 // covers closed until then.
                 Step::Raise { .. } if core.stats.setter_calls > calls && self.is_awaited(core) => {
-                    break false;
+                    core.left_over = true;
+                    break;
                 }
                 Step::Raise { limit, wanted } => {
                     let covered = core.epoch_limit();
@@ -75,9 +77,9 @@ impl Inner {
                     }
                 }
             }
-        };
+        }
         core.busy = false;
-        if has_decided && may.raise {
+        if may.raise && !core.left_over {
             self.cover_waiters(core);
         }
         core.wake_sleepers();
@@ -107,12 +109,12 @@ impl Inner {
         self.decide(core, &view, May::ANYTHING, now) != Step::Keep
     }
 
-    /// Whether somebody who drives waits for a call that has not been made yet, and cannot go on without a session.
+    /// Whether somebody waits for a call that has not been made yet, and cannot go on without a session.
     fn is_awaited(&self, core: &mut Locked<'_>) -> bool {
         // Whom the limit covers already goes on without one, and the raise is for others: a policy may call for more.
         self.cover_waiters(core);
         let mut uncovered = core.uncovered.values();
-        uncovered.any(|it| matches!(it.cover, Cover::Needed) && it.ticket.kind().is_driving())
+        uncovered.any(|it| matches!(it.cover, Cover::Needed))
     }
 
     /// Runs a session unless one runs: that one decides again after its call.

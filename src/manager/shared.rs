@@ -116,6 +116,7 @@ impl ManagerBuilder {
                 groups: Vec::new(),
                 by_id: Default::default(),
                 busy: false,
+                left_over: false,
                 applied: 0,
                 known: false,
                 guaranteed: None,

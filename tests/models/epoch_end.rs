@@ -2,6 +2,7 @@
 
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
+use super::custom::Custom;
 use super::oracle::Oracle;
 use super::world::{Demand, World, eager, quiet};
 use std::sync::Arc;
@@ -114,6 +115,31 @@ fn last_release_against_a_reservation() {
         drop(small.acquire().unwrap());
         drop(weights);
         releasing.join();
+        world.finish();
+    });
+}
+
+/// All who drive come and go while a reservation waits for the call after the first.
+#[test]
+fn last_releases_against_a_raise_that_was_left_over() {
+    explore(Size::Many, || {
+        let world = on_baseline(0);
+        let policy = Custom::new(&world.oracle, "c", 20);
+        let reserved = |bytes| {
+            let demand = world.under(&policy, "c", Form::Custom(20), bytes);
+            demand.reservation()
+        };
+        let small = reserved(1).acquire_owned().unwrap();
+        let weights = reserved(9);
+        let one = world.active("a", Form::Sum, 1);
+        let other = world.active("b", Form::Sum, 2);
+        let coming = spawn(move || drop(one.acquire().unwrap()));
+        let going = spawn(move || drop(other.acquire().unwrap()));
+        let weights = weights.acquire_owned().unwrap();
+        join_all([coming, going]);
+        // Without them nobody looks any more.
+        world.assert_exact();
+        drop((small, weights));
         world.finish();
     });
 }

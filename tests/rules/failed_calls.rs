@@ -8,7 +8,7 @@ use mlx_wired::{
     Wait,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -181,24 +181,29 @@ fn r11_who_proceeds_unwired_is_wired_by_the_call_after_the_first_that_succeeds()
 #[test]
 fn r11_a_shrink_that_failed_is_owed_though_a_raise_has_succeeded_since() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_cooldown(Duration::ZERO))?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
-    let (stays, leaves) = (ticket(10).acquire_owned()?, ticket(100).acquire_owned()?);
-    let lowers = ticket(100).acquire_owned()?;
+    let extra = Arc::new(AtomicU64::new(0));
+    let more = extra.clone();
+    let asks = Custom::new().limits(move |_, live| live.sum + more.load(Ordering::SeqCst));
+    let asks = rig.manager.ticket(&asks, 1).acquire_owned()?;
+    let sum = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let (stays, lowers) = (sum(10).acquire_owned()?, sum(100).acquire_owned()?);
+    let wants = |bytes| {
+        extra.store(bytes, Ordering::SeqCst);
+        rig.manager.poke()
+    };
     let gate = rig.backend.gate();
     rig.backend.fail_next(1);
     let lowers = Pending::spawn(move || drop(lowers));
     gate.wait_entered(1);
-    // Made by the release's session: who drives would make it in one of its own.
-    let raises = acquiring(&ticket(200).reservation(), Wait::new());
-    until(|| rig.manager.snapshot().uncovered == 1, "it waits");
+    // Nobody waits for this raise, so the release's session makes it.
+    wants(300)?;
     gate.pass(1);
     gate.wait_entered(2);
-    drop(leaves);
+    wants(0)?;
     gate.open();
     lowers.result();
-    let raises = raises.result()?;
-    assert_eq!(rig.requested(), [10, 110, 210, 110, 310, 210]);
-    drop((stays, raises));
+    assert_eq!(rig.requested(), [1, 10, 110, 10, 301, 10]);
+    drop((stays, asks));
     rig.finish()
 }
 

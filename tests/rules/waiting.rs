@@ -71,7 +71,7 @@ fn r15_nobody_makes_a_call_that_another_waits_for_in_addition_to_its_own() -> Re
         |ticket| ticket.admit_timeout(SECOND).map(Guard::leak),
         |ticket| ticket.acquire().map(Guard::leak),
     ];
-    for way in ways {
+    for (way, reserves) in ways.into_iter().flat_map(|way| [(way, false), (way, true)]) {
         let rig = Rig::new(quiet())?;
         let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
         let gate = rig.backend.gate();
@@ -80,7 +80,12 @@ fn r15_nobody_makes_a_call_that_another_waits_for_in_addition_to_its_own() -> Re
             move || way(&ticket)
         });
         gate.wait_entered(1);
-        let second = acquiring(&ticket, Wait::new());
+        let second = if reserves {
+            ticket.reservation()
+        } else {
+            ticket
+        };
+        let second = acquiring(&second, Wait::new());
         until(|| rig.manager.snapshot().uncovered == 2, "it waits");
         gate.pass(1);
         // The second's call is in flight, or will be.
