@@ -122,7 +122,7 @@ fn last_release_against_a_reservation() {
 /// All who drive come and go while a reservation waits for the call after the first.
 #[test]
 fn last_releases_against_a_raise_that_was_left_over() {
-    explore(Size::Many, || {
+    explore(Size::Soup, || {
         let world = on_baseline(0);
         let policy = Custom::new(&world.oracle, "c", 20);
         let reserved = |bytes| {
