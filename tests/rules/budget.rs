@@ -341,6 +341,28 @@ fn r8_a_newer_policy_that_gets_in_by_another_groups_release_lowers_the_limit() -
 }
 
 #[test]
+fn r25_the_line_of_all_groups_is_told_whatever_leaves_less() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let ticket = |cap, bytes| rig.manager.ticket(&SumPolicy::capped(cap), bytes);
+    let held = (
+        ticket(50, 45).acquire_owned()?,
+        ticket(20, 20).acquire_owned()?,
+    );
+    let waiting = queued(&rig.manager, &ticket(20, 1), Wait::new());
+    let refused = ticket(50, 20).try_acquire().map(drop).err();
+    let expected = Error::WouldBlock {
+        requested: 20,
+        in_use: 45,
+        capacity: Some(50),
+        waiting: 1,
+    };
+    assert_eq!(refused, Some(expected));
+    drop(held);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
 fn r25_an_error_tells_of_whatever_leaves_less() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
     let held = rig.manager.ticket(&MaxPolicy::new(), 10).acquire_owned()?;

@@ -301,3 +301,22 @@ fn r24_a_snapshot_adds_up_while_a_guard_that_has_grown_waits_for_the_limit() -> 
     drop(growing.result()?);
     rig.finish()
 }
+
+#[test]
+fn r19_a_guard_that_grows_waits_for_its_threads_other_guard() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let (large, small) = (ticket(60), ticket(10));
+    let grown = Pending::spawn(move || {
+        let _other = large.acquire()?;
+        let mut guard = small.acquire()?;
+        guard.resize(50)
+    });
+    let error = grown.result().err();
+    let held = match error {
+        Some(Error::WouldDeadlock { held, threads, .. }) => Some((held, threads)),
+        _ => None,
+    };
+    assert_eq!(held, Some((60, 1)), "{error:?}");
+    rig.finish()
+}

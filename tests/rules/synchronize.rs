@@ -42,6 +42,20 @@ fn r12_a_shrink_synchronises_first() -> Result<(), Error> {
 }
 
 #[test]
+fn r12_a_guard_of_a_users_policy_synchronises_first_beside_its_like() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let ticket = rig.manager.ticket(&Custom::new(), 10);
+    let (first, second) = (ticket.acquire()?, ticket.acquire()?);
+    drop(second);
+    assert_eq!(rig.limit(), 10);
+    let seen = rig.backend.synchronizations();
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].limit, seen[0].after_calls), (20, 2));
+    drop(first);
+    rig.finish()
+}
+
+#[test]
 fn r12_a_release_that_lowers_nothing_does_not_wait() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
