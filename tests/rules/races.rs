@@ -1,9 +1,9 @@
-//! R15, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
+//! R15, R16, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
 
 use crate::support::{
     Brake, Custom, GIB, Pending, Rig, Worker, acquiring, assert_alive, queued, quiet, until,
 };
-use mlx_wired::{Error, FixedPolicy, SumPolicy, Wait};
+use mlx_wired::{Error, FixedPolicy, OwnedGuard, SumPolicy, Ticket, Wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -223,9 +223,12 @@ fn r23_who_was_admitted_under_other_settings_is_judged_anew() -> Result<(), Erro
     rig.finish()
 }
 
-#[test]
-fn r16_nobody_is_admitted_before_who_looks_for_a_circle() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
+/// A thread that holds a guard wants 60 of 100 bytes, and looks for a circle before it waits: a policy is asked without the
+/// lock. What `meanwhile` does then, with half of the bytes held, must not get ahead of it.
+fn while_somebody_looks_for_a_circle(
+    rig: &Rig,
+    meanwhile: impl FnOnce(OwnedGuard, &dyn Fn(u64) -> Ticket) -> Result<(), Error>,
+) -> Result<(), Error> {
     let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
     let (asked, is_armed) = (brake.clone(), armed.clone());
     let alone = Custom::new().admits(move |_, live, _| {
@@ -238,16 +241,42 @@ fn r16_nobody_is_admitted_before_who_looks_for_a_circle() -> Result<(), Error> {
     let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
     let half = capped(50).acquire_owned()?;
     let holder = Worker::holding(&rig.manager, &alone);
+    // About this one the policy is asked.
     let behind = queued(&rig.manager, &alone, Wait::new());
-    // It holds a guard, so it looks for a circle before it waits, and the policy is asked about the one behind.
     armed.store(true, Ordering::SeqCst);
     let large = holder.wants(&capped(60), Wait::new());
     brake.wait_stopped();
-    let small = capped(10).try_acquire().map(drop);
+    let done = meanwhile(half, &capped);
     brake.release();
-    assert!(small.is_err(), "the large one came before");
-    drop(half);
+    done?;
     assert_eq!(large.result()?, 60);
     drop(behind.result()?);
+    Ok(())
+}
+
+#[test]
+fn r16_nobody_is_admitted_before_who_looks_for_a_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    while_somebody_looks_for_a_circle(&rig, |half, capped| {
+        let small = capped(10).try_acquire().map(drop);
+        assert!(small.is_err(), "the large one came before");
+        drop(half);
+        Ok(())
+    })?;
+    rig.finish()
+}
+
+#[test]
+fn r16_what_is_freed_while_somebody_looks_for_a_circle_is_theirs() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let mut later = None;
+    while_somebody_looks_for_a_circle(&rig, |half, capped| {
+        later = Some(queued(&rig.manager, &capped(60), Wait::new()));
+        let waiting = rig.manager.waiting().len();
+        drop(half);
+        assert_eq!(rig.manager.waiting().len(), waiting, "nobody gets in");
+        Ok(())
+    })?;
+    drop(later.map(|later| later.result()).transpose()?);
     rig.finish()
 }
