@@ -12,6 +12,7 @@ mod support;
 mod ffi_work;
 
 use ffi_work::{compute_on_the_cpu, start_work_that_fails};
+use mlx_wired::clock::SystemClock;
 use mlx_wired::ffi::{
     self, Backend, BackendError, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, MlxBackend,
     Support,
@@ -20,7 +21,7 @@ use mlx_wired::{Config, Error, EventKind, Manager, Policy, SumPolicy, Wait, Wire
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use support::{GIB, Pending, eager, kinds, queued, quiet};
+use support::{GIB, NotingClock, Pending, eager, kinds, queued, quiet};
 
 /// Calls of MLX's setter, whoever makes them.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -55,7 +56,8 @@ fn calls() -> usize {
 
 fn manager(backend: impl Backend, config: Config) -> Result<Manager, Error> {
     let builder = Manager::builder().backend(Arc::new(backend));
-    builder.config(config).build()
+    let clock = NotingClock(SystemClock);
+    builder.clock(clock).config(config).build()
 }
 
 /// Sets the limit as everybody does; the limit before.

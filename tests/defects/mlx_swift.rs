@@ -1,6 +1,6 @@
 //! The Swift actor's.
 
-use crate::support::{Custom, GIB, Pending, Rig, acquiring, eager, queued, quiet, until};
+use crate::support::{Custom, GIB, Pending, Rig, acquiring, eager, queued, quiet};
 use mlx_wired::ffi::{Backend, BackendError, Device, DeviceKind, MemoryCounters, Support};
 use mlx_wired::{CancelToken, Error, Manager, SumPolicy, Wait};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +47,7 @@ fn a_body_without_a_guard_does_not_run() -> Result<(), Error> {
     let held = ticket.acquire()?;
     let waits = ticket.clone();
     let scope = Pending::spawn(move || waits.with(|_| panic!("the body runs")));
-    until(|| rig.manager.waiting().len() == 1, "it waits");
+    scope.until_queued(&rig.manager);
     rig.manager.close();
     let refused = scope.result();
     assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");

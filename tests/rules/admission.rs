@@ -1,6 +1,6 @@
 //! R1, R16, R17 and R18: who is admitted, and in which order.
 
-use crate::support::{Acquiring, Custom, GIB, Rig, SECOND, queued, quiet};
+use crate::support::{Acquiring, Custom, GIB, NotingClock, Rig, SECOND, queued, quiet};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
@@ -239,7 +239,7 @@ fn r17_wake_ups_equal_admissions() -> Result<(), Error> {
     let wakes = Arc::new(AtomicUsize::new(0));
     let manager = Manager::builder()
         .backend(RecordingBackend::metal().build())
-        .clock(Counting(FakeClock::new(), wakes.clone()))
+        .clock(NotingClock(Counting(FakeClock::new(), wakes.clone())))
         .config(Config::default().housekeeping(false))
         .build()?;
     let ticket = manager.ticket(&SumPolicy::capped(10), 10);

@@ -1,8 +1,6 @@
 //! R25: a budget over all groups.
 
-use crate::support::{
-    Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet, until,
-};
+use crate::support::{Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, OwnedGuard, PolicyId,
@@ -203,7 +201,7 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
     );
     // Growing comes before the queue, whatever its group.
     let grown = Pending::spawn(move || one.resize(60).map(|()| one));
-    until(|| rig.manager.waiting().len() == 2, "it grows");
+    grown.until_queued(&rig.manager);
     two.resize(40)?;
     let one = grown.result()?;
     waiting.assert_pending();

@@ -132,7 +132,7 @@ fn r19_owned_guards_are_held_by_no_thread() -> Result<(), Error> {
         *keep.lock().expect("not poisoned") = Some(other.acquire_owned()?);
         other.acquire_owned()
     });
-    until(|| rig.manager.waiting().len() == 1, "it waits");
+    waiting.until_queued(&rig.manager);
     // Another thread releases what the waiting one has taken.
     drop(kept.lock().expect("not poisoned").take());
     drop(waiting.result()?);
@@ -217,7 +217,7 @@ fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
         let mut guard = other.acquire()?;
         guard.resize(80).map(|()| guard.bytes())
     });
-    until(|| rig.manager.waiting().len() == 1, "the other grows");
+    first.until_queued(&rig.manager);
     assert_eq!(circle(guard.resize(60)), (60, 50, 2));
     assert_eq!(guard.bytes(), 50, "it keeps its size");
     guard.resize(20)?;

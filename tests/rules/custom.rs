@@ -302,7 +302,7 @@ fn r19_a_policy_that_changes_its_mind_makes_no_circle_of_one_guard() -> Result<(
         guard.resize(100)?;
         Ok::<_, Error>(guard.bytes())
     });
-    until(|| rig.manager.waiting().len() == 1, "it waits");
+    growing.until_queued(&rig.manager);
     // Nothing else is held: whatever it waits for is outside.
     rig.manager.poke()?;
     rig.manager.poke()?;

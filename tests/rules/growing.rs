@@ -17,9 +17,8 @@ fn growing(
     to: u64,
     wait: Wait,
 ) -> Pending<(Result<(), Error>, OwnedGuard)> {
-    let before = rig.manager.waiting().len();
     let pending = Pending::spawn(move || (guard.resize_with(to, wait), guard));
-    until(|| rig.manager.waiting().len() > before, "it waits");
+    pending.until_queued(&rig.manager);
     pending
 }
 

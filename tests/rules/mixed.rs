@@ -1,6 +1,6 @@
 //! Policies of different kinds that share an id, and so a group.
 
-use crate::support::{Custom, Pending, Rig, SECOND, eager, queued, quiet, until};
+use crate::support::{Custom, NotingClock, Pending, Rig, SECOND, eager, queued, quiet};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{BudgetPolicy, Error, Manager, MaxPolicy, PolicyId, SumPolicy, Wait};
@@ -173,7 +173,7 @@ fn r8_whoever_is_covered_and_sleeps_on_settles_nothing() -> Result<(), Error> {
     let backend = RecordingBackend::metal().build();
     let manager = Manager::builder()
         .backend(backend.clone())
-        .clock(clock.clone())
+        .clock(NotingClock(clock.clone()))
         .config(eager())
         .build()?;
     let ticket = |base, bytes| {
@@ -191,7 +191,7 @@ fn r8_whoever_is_covered_and_sleeps_on_settles_nothing() -> Result<(), Error> {
         sleeper.set(own).expect("one thread sleeps");
         waits.acquire_owned()
     });
-    until(|| !manager.waiting().is_empty(), "it waits");
+    asleep.until_queued(&manager);
     drop(before);
     let first = ticket(500, 10).acquire_owned()?;
     assert_eq!(backend.current_limit(), 510);

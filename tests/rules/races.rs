@@ -66,7 +66,7 @@ fn r25_the_budget_holds_while_a_policy_is_asked() -> Result<(), Error> {
     brake.wait_stopped();
     let first = quick.acquire()?;
     brake.release();
-    until(|| rig.manager.waiting().len() == 1, "it waits");
+    pending.until_queued(&rig.manager);
     drop(first);
     drop(pending.result()?);
     rig.finish()

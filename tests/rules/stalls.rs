@@ -1,6 +1,6 @@
 //! The stall watch: a wait that goes on for too long is told of once, with the state that it waits in.
 
-use crate::support::{Rig, SECOND, kinds, next, queued, quiet, until};
+use crate::support::{NotingClock, Rig, SECOND, kinds, next, queued, quiet, until};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Error, EventKind, Manager, SumPolicy, Wait};
@@ -103,7 +103,7 @@ fn r15_the_stall_watch_wakes_a_waiter_once() -> Result<(), Error> {
     };
     let manager = Manager::builder()
         .backend(RecordingBackend::metal().build())
-        .clock(clock.clone())
+        .clock(NotingClock(clock.clone()))
         .config(quiet().stall_after(SECOND))
         .build()?;
     let parked = || clock.parked.load(Ordering::SeqCst);

@@ -1,5 +1,10 @@
 //! What the tests share: a manager on a recording backend, threads that acquire, and policies of closures.
 
+#[path = "support/asleep.rs"]
+mod asleep;
+
+pub(crate) use asleep::NotingClock;
+use asleep::is_asleep;
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::{
@@ -9,7 +14,7 @@ use mlx_wired::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// Long enough for any machine that is not stuck.
@@ -50,7 +55,7 @@ impl Rig {
         let clock = FakeClock::new();
         let manager = Manager::builder()
             .backend(backend.clone())
-            .clock(clock.clone())
+            .clock(NotingClock(clock.clone()))
             .config(config)
             .build()?;
         let baseline = backend.current_limit();
@@ -101,17 +106,23 @@ impl Drop for Rig {
 }
 
 /// Something that another thread does.
-pub(crate) struct Pending<T>(Receiver<T>);
+pub(crate) struct Pending<T> {
+    thread: ThreadId,
+    result: Receiver<T>,
+}
 
 impl<T: Send + 'static> Pending<T> {
     pub(crate) fn spawn(f: impl FnOnce() -> T + Send + 'static) -> Self {
         let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || {
+        let spawned = thread::spawn(move || {
             let result = f();
             // The test may have failed and gone.
             let _gone = sender.send(result);
         });
-        Self(receiver)
+        Self {
+            thread: spawned.thread().id(),
+            result: receiver,
+        }
     }
 
     /// Its result.
@@ -121,7 +132,7 @@ impl<T: Send + 'static> Pending<T> {
     /// If the thread is stuck, or has panicked.
     #[track_caller]
     pub(crate) fn result(self) -> T {
-        match self.0.recv_timeout(PATIENCE) {
+        match self.result.recv_timeout(PATIENCE) {
             Ok(result) => result,
             Err(error) => panic!("the other thread is stuck or has panicked: {error}"),
         }
@@ -130,9 +141,17 @@ impl<T: Send + 'static> Pending<T> {
     #[track_caller]
     pub(crate) fn assert_pending(&self) {
         assert!(
-            matches!(self.0.try_recv(), Err(TryRecvError::Empty)),
+            matches!(self.result.try_recv(), Err(TryRecvError::Empty)),
             "the other thread still waits"
         );
+    }
+
+    /// Returns once the thread waits for admission and sleeps, on a [`NotingClock`]. Being in line is not enough:
+    /// policies may be asked there once more, by the thread itself.
+    #[track_caller]
+    pub(crate) fn until_queued(&self, manager: &Manager) {
+        let is_in_line = || manager.waiting().iter().any(|it| it.thread == self.thread);
+        until(|| is_asleep(self.thread) && is_in_line(), "it waits");
     }
 }
 
@@ -147,12 +166,8 @@ pub(crate) fn acquiring(ticket: &Ticket, wait: Wait) -> Acquiring {
 /// A thread that acquires and was seen to wait for admission.
 #[track_caller]
 pub(crate) fn queued(manager: &Manager, ticket: &Ticket, wait: Wait) -> Acquiring {
-    let before = manager.waiting().len();
     let pending = acquiring(ticket, wait);
-    until(
-        || manager.waiting().len() > before,
-        "it waits for admission",
-    );
+    pending.until_queued(manager);
     pending
 }
 
@@ -195,9 +210,9 @@ impl Worker {
     /// [`wants`](Self::wants), seen to wait.
     #[track_caller]
     pub(crate) fn waits(self, second: &Ticket, wait: Wait) -> Pending<Result<u64, Error>> {
-        let (manager, before) = (self.manager.clone(), self.manager.waiting().len());
+        let manager = self.manager.clone();
         let pending = self.wants(second, wait);
-        until(|| manager.waiting().len() > before, "it waits");
+        pending.until_queued(&manager);
         pending
     }
 }
