@@ -4,7 +4,7 @@ use super::{Rig, SECOND, rig, told, waiting};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Interval, Recorder, Recording, What};
 use mlx_wired::{Error, EventKind, Manager, SumPolicy};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 #[test]
@@ -191,15 +191,22 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
     // Two of the four wait.
     let ticket = manager.ticket(&SumPolicy::capped(20), 10).label("step");
     let stop = AtomicBool::new(false);
+    // So few for each recording that no event is dropped, however long the recording thread is kept from polling.
+    let acquires = AtomicU32::new(0);
     let recordings: Vec<Recording> = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    drop(ticket.acquire());
+                    let one_less = |left: u32| left.checked_sub(1);
+                    match acquires.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+                        Ok(_) => drop(ticket.acquire()),
+                        Err(_) => thread::yield_now(),
+                    }
                 }
             });
         }
         let recordings = (0..20).map(|_| {
+            acquires.store(1000, Ordering::Relaxed);
             let mut recorder = Recorder::new(&manager);
             recorder.poll();
             recorder.finish()
@@ -209,6 +216,7 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
         recordings
     });
     for recording in recordings {
+        assert_eq!(recording.missing(), 0);
         let at_end = recording.at_end().expect("the manager lives");
         let intervals = recording.intervals();
         let open = intervals
