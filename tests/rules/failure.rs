@@ -298,6 +298,7 @@ fn r11_housekeeping_retries_with_back_off() -> Result<(), Error> {
     }
     assert_eq!(rig.calls(), 5);
     rig.backend.set_failing(false);
+    let _limit = rig.manager.applied();
     rig.clock.advance(Duration::from_secs(8));
     let _restored = next(&events, |kind| *kind == EventKind::BaselineRestored);
     rig.finish()

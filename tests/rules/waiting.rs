@@ -345,9 +345,11 @@ fn r15_deadlines_are_kept_on_the_systems_clock_too() -> Result<(), Error> {
     let patience = Duration::from_millis(5);
     let begin = Instant::now();
     match ticket.admit_timeout(patience).err() {
-        Some(Error::Timeout { waited, .. }) => assert!(waited >= patience),
+        // In the queue: less than the call took, and less than it was allowed by what came before.
+        Some(Error::Timeout { waited, .. }) => assert!(waited <= begin.elapsed()),
         other => panic!("{other:?}"),
     }
+    assert!(begin.elapsed() >= patience);
     let refused = ticket.admit_deadline(Instant::now() + patience).err();
     assert!(refused.is_some_and(|error| error.is_timeout()));
     assert!(begin.elapsed() >= 2 * patience);
