@@ -1,6 +1,6 @@
 //! R24: what subscribers are told.
 
-use crate::support::{GIB, Rig, SECOND, kinds, queued, quiet};
+use crate::support::{GIB, PATIENCE, Rig, SECOND, kinds, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, Event, EventKind, FixedPolicy, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -432,7 +432,7 @@ fn r24_what_one_thread_leaves_another_gets() -> Result<(), Error> {
     let _stays = ticket.acquire_owned()?;
     for round in 0..5_000 {
         events.drain().for_each(drop);
-        let receive = || events.recv_timeout(Duration::from_secs(3)).is_some();
+        let receive = || events.recv_timeout(PATIENCE).is_some();
         let guard = thread::scope(|scope| {
             let receivers = [(); 2].map(|()| scope.spawn(receive));
             let guard = ticket.acquire();
