@@ -1,6 +1,7 @@
 //! What the library did against what the model says.
 
 use crate::actors::Reply;
+use crate::asleep::has_fallen_asleep;
 use crate::play::Play;
 use crate::snapshot;
 use crate::words::{Counts, Live, Refusal, Told};
@@ -37,7 +38,7 @@ impl Play<'_> {
         }
         let thread = self.actors[actor].thread();
         let give_up = Instant::now() + self.patience;
-        while !self.clock.has_fallen_asleep(thread) {
+        while !has_fallen_asleep(thread) {
             if let Some(reply) = self.actors[actor].reply_so_far() {
                 panic!("actor {actor} must wait, and got {reply:?}");
             }

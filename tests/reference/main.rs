@@ -16,8 +16,9 @@
 //! tests find these.
 
 mod actors;
+#[path = "../rules/support/asleep.rs"]
+mod asleep;
 mod circle;
-mod clock;
 mod compare;
 mod ending;
 mod events;

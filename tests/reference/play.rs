@@ -1,13 +1,14 @@
 //! Plays a script with the library and the model at once, and compares them after each step.
 
 use crate::actors::{Actor, Command, Job, Pool, Reply};
-use crate::clock::Bedside;
+use crate::asleep::NotingClock;
 use crate::events::Events;
 use crate::library::config;
 use crate::model::Model;
 use crate::policies::{self, GATED_CAP, Outside, Rule};
 use crate::script::{ACTORS, Change, Operation, Script, TicketOf};
 use crate::words::{Live, Mode, Patience, RECOMMENDED, Request};
+use mlx_wired::clock::{Clock, FakeClock};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, Kind, Manager, Ticket};
 use std::collections::BTreeSet;
@@ -24,7 +25,7 @@ pub(crate) struct Play<'a> {
     pub(crate) model: Model,
     pub(crate) backend: Arc<RecordingBackend>,
     pub(crate) manager: Manager,
-    pub(crate) clock: Bedside,
+    pub(crate) clock: FakeClock,
     pub(crate) start: Instant,
     pub(crate) outside: Arc<Outside>,
     pub(crate) tickets: Vec<&'static Ticket>,
@@ -59,11 +60,11 @@ impl<'a> Play<'a> {
             device = device.fail_call(*number);
         }
         let backend = device.build();
-        let clock = Bedside::default();
-        let start = mlx_wired::clock::Clock::now(&clock);
+        let clock = FakeClock::new();
+        let start = clock.now();
         let manager = Manager::builder()
             .backend(backend.clone())
-            .clock(clock.clone())
+            .clock(NotingClock(clock.clone()))
             .config(config(&settings))
             .build()
             .expect("the settings are valid");
@@ -366,7 +367,7 @@ impl<'a> Play<'a> {
         while self.model.now < end {
             let deadline = self.model.next_deadline();
             let to = deadline.map_or(end, |at| at.min(end));
-            self.clock.clock.advance(to - self.model.now);
+            self.clock.advance(to - self.model.now);
             self.model.advance_to(to);
             self.await_replies(None);
             self.compare();

@@ -1,12 +1,14 @@
-//! Which threads sleep on a manager's clock: only then is a thread that waits done with everything else.
+//! Which threads sleep on a manager's clock: only then is a thread that waits done with everything else. To ask the manager
+//! who waits takes its lock, and so interferes.
 
 use mlx_wired::clock::{Clock, Sleeper};
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-static ASLEEP: Mutex<Option<HashSet<ThreadId>>> = Mutex::new(None);
+static ASLEEP: LazyLock<Mutex<HashSet<ThreadId>>> = LazyLock::new(Mutex::default);
+static CHANGED: Condvar = Condvar::new();
 
 /// A clock that notes who sleeps on it.
 #[derive(Debug)]
@@ -19,17 +21,22 @@ impl<C: Clock> Clock for NotingClock<C> {
 
     fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
         let thread = thread::current().id();
-        noted().get_or_insert_default().insert(thread);
+        asleep().insert(thread);
+        CHANGED.notify_all();
         self.0.park(sleeper, deadline);
-        noted().get_or_insert_default().remove(&thread);
+        asleep().remove(&thread);
     }
 }
 
-fn noted() -> MutexGuard<'static, Option<HashSet<ThreadId>>> {
+fn asleep() -> MutexGuard<'static, HashSet<ThreadId>> {
     ASLEEP.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a thread sleeps on any such clock, or is about to without doing anything before.
-pub(super) fn is_asleep(thread: ThreadId) -> bool {
-    noted().as_ref().is_some_and(|it| it.contains(&thread))
+/// Waits a little for a thread to fall asleep on a [`NotingClock`]. Whether it has, or will without doing anything before.
+pub(crate) fn has_fallen_asleep(thread: ThreadId) -> bool {
+    const MOMENT: Duration = Duration::from_millis(1);
+    let awake = |asleep: &mut HashSet<ThreadId>| !asleep.contains(&thread);
+    let waited = CHANGED.wait_timeout_while(asleep(), MOMENT, awake);
+    let (asleep, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    asleep.contains(&thread)
 }
