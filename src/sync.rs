@@ -6,6 +6,8 @@
 //! record of holders, and the event bus. [`Arc`] is the standard library's everywhere, since the models' lack
 //! `new_cyclic` and unsizing; counting references is not modelled.
 
+#[cfg(jitter)]
+mod jitter;
 #[cfg(any(loom, shuttle))]
 mod model;
 #[cfg(not(any(loom, shuttle)))]

@@ -23,6 +23,8 @@ impl<T> Mutex<T> {
 
     #[cfg(not(tsan))]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(jitter)]
+        super::jitter::hold_up();
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

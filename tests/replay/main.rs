@@ -5,6 +5,8 @@
 #![allow(clippy::print_stdout, reason = "the counts are for people")]
 
 mod altered;
+#[path = "../rules/support/asleep.rs"]
+mod asleep;
 mod baseline;
 mod compare;
 mod differences;

@@ -1,5 +1,6 @@
 //! Plays the steps of a trace through the public API and writes down what came of each.
 
+use crate::asleep::{NotingClock, has_fallen_asleep};
 use crate::policies;
 use crate::trace::{Action, Header, Kind, Set, Step, TicketKind, Told, Trace};
 use mlx_wired::clock::FakeClock;
@@ -64,8 +65,6 @@ struct Player {
     live: HashMap<u64, OwnedGuard>,
     waiting: HashMap<u64, (Started, CancelToken)>,
     calls_seen: usize,
-    /// The events of the present step that were received already.
-    told: Vec<Event>,
     /// The recording's number of each of our tickets.
     numbers: HashMap<u64, u64>,
 }
@@ -95,7 +94,7 @@ impl Player {
             .housekeeping(false);
         let manager = Manager::builder()
             .backend(backend.clone())
-            .clock(clock.clone())
+            .clock(NotingClock(clock.clone()))
             .config(config)
             .build()
             .expect("a valid configuration");
@@ -109,7 +108,6 @@ impl Player {
             live: HashMap::new(),
             waiting: HashMap::new(),
             calls_seen: 0,
-            told: Vec::new(),
             numbers: HashMap::new(),
         }
     }
@@ -130,11 +128,9 @@ impl Player {
             return Err("the manager is wrong about the limit in force".into());
         }
         observed.setter = self.new_calls();
-        self.told.extend(self.events.drain());
-        let told = std::mem::take(&mut self.told);
+        let told = self.events.drain();
         observed.events = told
-            .iter()
-            .filter_map(|event| self.in_their_form(event))
+            .filter_map(|event| self.in_their_form(&event))
             .collect();
         Ok(observed)
     }
@@ -155,16 +151,13 @@ impl Player {
             self.live.insert(step.t, guard);
             return Ok(());
         }
-        loop {
-            let event = self.events.recv_timeout(PATIENCE);
-            let event = event.ok_or("it does not wait")?;
-            let waits = event.kind == EventKind::AdmissionWait;
-            self.told.push(event);
-            if waits {
-                break;
-            }
+        let give_up = Instant::now() + PATIENCE;
+        while !has_fallen_asleep(started.thread().id()) {
             if started.is_finished() {
                 return Err("it was to wait".into());
+            }
+            if Instant::now() > give_up {
+                return Err("it does not wait".into());
             }
         }
         self.waiting.insert(step.t, (started, token));
