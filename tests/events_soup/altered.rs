@@ -171,7 +171,7 @@ fn check_named(name: &str) -> &'static Check {
 }
 
 /// So many runs at most, until every mistake could be made.
-const RUNS: u64 = 50;
+const RUNS: u64 = 1000;
 
 #[test]
 fn each_check_finds_its_mistake() {
