@@ -7,7 +7,7 @@ use crate::policy::{Formula, Policy, PolicyId};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::ticket::Ticket;
 use crossbeam::utils::CachePadded;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::Discriminant;
 use std::sync::atomic::fence;
 
@@ -146,8 +146,8 @@ pub(crate) struct GroupState {
     /// The policy reads the single sizes.
     pub(crate) wants_sizes: bool,
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
-    /// How many are about to enter it, and look for a circle before, without the lock.
-    pub(crate) entering: usize,
+    /// The keys of those about to enter it, who look for a circle before, without the lock.
+    pub(crate) entering: BTreeSet<u64>,
     pub(crate) reservations: u64,
     pub(crate) sizes: BTreeMap<u64, Arc<SizeCount>>,
     /// How many sizes may be known before those that nobody has any more are forgotten.
@@ -169,7 +169,7 @@ impl GroupState {
 
     /// Whether nobody waits in the group, nor is about to.
     pub(crate) fn is_awaited_by_none(&self) -> bool {
-        self.queue.is_empty() && self.entering == 0
+        self.queue.is_empty() && self.entering.is_empty()
     }
 
     pub(crate) fn is_live(&self, word: Word) -> bool {

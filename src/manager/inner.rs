@@ -115,7 +115,7 @@ impl Inner {
                 mixed: false,
                 wants_sizes: false,
                 queue: Default::default(),
-                entering: 0,
+                entering: Default::default(),
                 reservations: 0,
                 sizes: Default::default(),
                 sweep_sizes_at: 0,

@@ -97,7 +97,7 @@ impl Inner {
         } else {
             number | NEW
         };
-        core.group_mut(index).entering += 1;
+        core.group_mut(index).entering.insert(key);
         let refused = self.check_circle(core, &waiter, key).and_then(|()| {
             // The settings may have changed while a policy was asked: then it might wait for ever.
             while core.settings != settings {
@@ -106,7 +106,7 @@ impl Inner {
             }
             Ok(())
         });
-        core.group_mut(index).entering -= 1;
+        core.group_mut(index).entering.remove(&key);
         if let Err(error) = refused {
             if core.was_disturbed() {
                 // Nobody was admitted meanwhile who came later.
@@ -300,17 +300,20 @@ impl Inner {
             && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
     }
 
-    /// Whether somebody is about to enter the group's line.
-    fn somebody_enters(&self, core: &Locked<'_>, index: usize) -> bool {
-        let together = core.config.budget.is_some();
-        let enters = |state: &GroupState| state.entering > 0;
-        enters(core.group(index)) || (together && core.live_groups().any(enters))
+    /// The key of who is about to enter the group's line, before all others who are.
+    fn first_to_enter(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
+        let first = |state: &GroupState| state.entering.first().copied();
+        if core.config.budget.is_none() {
+            return first(core.group(index));
+        }
+        core.live_groups().filter_map(first).min()
     }
 
-    /// Whether a growing guard waits in line already.
+    /// Whether a growing guard waits in line already, or is about to.
     pub(super) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
-        self.next_in_line(core, index, None)
-            .is_some_and(|(key, _)| key & NEW == 0)
+        let first = self.next_in_line(core, index, None).map(|(key, _)| key);
+        let entering = self.first_to_enter(core, index);
+        first.into_iter().chain(entering).any(|key| key & NEW == 0)
     }
 
     /// Admits from the head of the line while it may be admitted, and tells whether it admitted anybody. The caller
@@ -327,7 +330,7 @@ impl Inner {
         let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
-            if self.somebody_enters(core, index) {
+            if self.first_to_enter(core, index).is_some() {
                 // It came before those who have entered since, and examines the queue when it has.
                 break;
             }
