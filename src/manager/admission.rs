@@ -107,9 +107,9 @@ impl Inner {
         let decided = self.admit(&mut core, demand, patience, place);
         drop(judge);
         let disturbed = core.was_disturbed();
-        self.revisit(&mut core);
         match decided {
             Err(error) => {
+                self.revisit(&mut core);
                 drop(core);
                 Err(self.explained(error, ticket))
             }
@@ -117,6 +117,7 @@ impl Inner {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
             Ok(Entered::Queued(place)) => {
+                self.revisit(&mut core);
                 let holds = demand.from.is_some() || holders::thread_holds();
                 if disturbed && holds {
                     self.break_circles(&mut core);

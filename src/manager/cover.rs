@@ -36,6 +36,11 @@ impl Inner {
         if looked {
             self.ask_again(core, ticket);
         }
+        if self.pump_revisited(core) {
+            // A call that this makes is to cover the demand, too.
+            key = key.or_else(|| Some(await_cover(core, demand)));
+            self.settle(core);
+        }
         let (mut slept, mut called) = (false, false);
         let failure = loop {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
@@ -51,11 +56,7 @@ impl Inner {
             if core.busy && !waits {
                 return Err(self.withdraw(core, demand, key));
             }
-            if key.is_none() {
-                let new = next_key();
-                core.await_cover(new, demand);
-                key = Some(new);
-            }
+            key = key.or_else(|| Some(await_cover(core, demand)));
             if core.busy {
                 core.sleepers += 1;
                 let turn = self.turn.load(Ordering::Acquire);
@@ -121,9 +122,9 @@ impl Inner {
         let limit = in_force_meanwhile(core);
         let mut uncovered = std::mem::take(&mut core.uncovered);
         for Uncovered { ticket, cover, .. } in uncovered.values_mut() {
-            // Whom a call was to cover that gave another baseline is looked at again, too.
-            let waits = matches!(cover, Cover::Needed | Cover::Called);
-            if waits && (is_covered_by(core, limit, ticket) || raises_nothing(core, ticket)) {
+            if cover.is_awaited()
+                && (is_covered_by(core, limit, ticket) || raises_nothing(core, ticket))
+            {
                 *cover = Cover::Done;
             }
         }
@@ -145,6 +146,20 @@ impl Inner {
         let error = self.would_block(core, ticket);
         self.after_release(core, ticket);
         error
+    }
+}
+
+/// Enters a demand in the list of those that a call is to cover. Returns its key there.
+fn await_cover(core: &mut Locked<'_>, demand: Demand<'_>) -> u64 {
+    let key = next_key();
+    core.await_cover(key, demand);
+    key
+}
+
+impl Cover {
+    /// Whether it waits for a call: for one yet to be made, or for another than the last, which gave another baseline.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Needed | Self::Called)
     }
 }
 

@@ -39,4 +39,27 @@ impl Inner {
             self.settle(core);
         }
     }
+
+    /// Does what a release inside user code has left to the call around it.
+    pub(crate) fn revisit(&self, core: &mut Locked<'_>) {
+        if user_code::is_inside(self.address()) {
+            return;
+        }
+        while self.pump_revisited(core) {
+            // Else somebody runs a session when it wakes.
+            if !core.left_over {
+                self.settle(core);
+            }
+        }
+    }
+
+    /// Admits what such releases have made room for, and tells whether there were any.
+    pub(super) fn pump_revisited(&self, core: &mut Locked<'_>) -> bool {
+        let mut any = false;
+        while let Some(group) = core.revisit.pop() {
+            self.pump(core, group.index);
+            any = true;
+        }
+        any
+    }
 }

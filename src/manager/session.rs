@@ -1,12 +1,11 @@
 //! Sessions: the one place that decides about the limit and calls the setter.
 
 use super::Inner;
-use super::core::Cover;
 use super::decide::{May, Step, View};
 use super::locked::Locked;
 use super::user_code;
 use crate::event::EventKind;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, thread_id};
 
 impl Inner {
     /// Decides and sets until nothing is to be done. The caller has found `busy` clear and set it.
@@ -42,7 +41,9 @@ impl Inner {
                 Step::Close => self.close_epoch(core),
                 // Who has made a call need not make another's (R15): that thread decides again when it wakes, and finds the
                 // covers closed until then.
-                Step::Raise { .. } if core.stats.setter_calls > calls && self.is_awaited(core) => {
+                Step::Raise { .. }
+                    if core.stats.setter_calls > calls && self.is_others_call(core) =>
+                {
                     core.left_over = true;
                     break;
                 }
@@ -109,12 +110,13 @@ impl Inner {
         self.decide(core, &view, May::ANYTHING, now) != Step::Keep
     }
 
-    /// Whether somebody waits for a call that has not been made yet, and cannot go on without a session.
-    fn is_awaited(&self, core: &mut Locked<'_>) -> bool {
+    /// Whether others wait for a call that this thread does not need, and cannot go on without a session.
+    fn is_others_call(&self, core: &mut Locked<'_>) -> bool {
         // Whom the limit covers already goes on without one, and the raise is for others: a policy may call for more.
         self.cover_waiters(core);
-        let mut uncovered = core.uncovered.values();
-        uncovered.any(|it| matches!(it.cover, Cover::Needed))
+        let uncovered = core.uncovered.values();
+        let mut waiting = uncovered.filter(|it| it.cover.is_awaited()).peekable();
+        waiting.peek().is_some() && waiting.all(|it| it.thread != thread_id())
     }
 
     /// Runs a session unless one runs: that one decides again after its call.

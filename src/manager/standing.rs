@@ -16,7 +16,6 @@ impl Inner {
     pub(super) fn ask_again(&self, core: &mut Locked<'_>, ticket: &Ticket) {
         if ticket.group().custom && !core.busy && core.standing.is_some() {
             self.ask_policy(core, ticket.group(), Some(ticket));
-            self.revisit(core);
         }
     }
 
@@ -26,6 +25,7 @@ impl Inner {
         let index = ticket.group().index;
         if core.standing.is_some_and(|it| it.holder == Some(index)) {
             self.ask_again(core, ticket);
+            self.revisit(core);
         }
         let Some(published) = core.standing.filter(|_| !self.is_watched()) else {
             return false;

@@ -10,13 +10,11 @@
 
 use super::Inner;
 use super::admission::Patience;
-use super::core::{Cover, Uncovered};
 use super::cover::holder_falls;
 use super::group::GroupState;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
-use super::user_code;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
@@ -260,9 +258,8 @@ impl Inner {
         });
         // The one behind may fit where this one did not. It settles its own limit when it wakes, unless it is covered.
         let admitted = self.pump(&mut core, ticket.group().index);
-        let settles = |it: &Uncovered| matches!(it.cover, Cover::Needed);
         if admitted
-            && !core.uncovered.values().any(settles)
+            && !core.uncovered.values().any(|it| it.cover.is_awaited())
             && (core.routes_closed(self) || holder_falls(&core))
         {
             self.settle(&mut core);
@@ -428,16 +425,5 @@ impl Inner {
         }
         *waiter.outcome.lock() = Some(outcome);
         core.wake(waiter.waker.clone());
-    }
-
-    /// Does what a release inside user code has left to the call around it.
-    pub(crate) fn revisit(&self, core: &mut Locked<'_>) {
-        if user_code::is_inside(self.address()) {
-            return;
-        }
-        while let Some(group) = core.revisit.pop() {
-            self.pump(core, group.index);
-            self.settle(core);
-        }
     }
 }

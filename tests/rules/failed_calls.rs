@@ -7,8 +7,8 @@ use mlx_wired::{
     BudgetPolicy, Error, FixedPolicy, Manager, OnApplyFailure, PeakPolicy, PolicyId, SumPolicy,
     Wait,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[test]
@@ -81,6 +81,25 @@ fn r11_a_raise_that_failed_takes_the_place_of_an_owed_shrink() -> Result<(), Err
     // Were the shrink still owed, its time would come before the back-off is over.
     assert_eq!((owed.shrink_in, owed.retry_in), (None, Some(SECOND)));
     drop((stays, unwired));
+    rig.finish()
+}
+
+#[test]
+fn r11_who_is_examined_after_its_policy_has_released_does_not_try_again() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let stays = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let (stays, leaves) = (stays.acquire_owned()?, stays.acquire_owned()?);
+    let leaves = Mutex::new(Some(leaves));
+    let releases = Custom::new().admits(move |_, _, _| {
+        drop(leaves.lock().expect("nobody panics").take());
+        true
+    });
+    rig.backend.set_failing(true);
+    let calls = rig.calls();
+    assert!(rig.manager.ticket(&releases, 10).acquire().is_err());
+    assert_eq!(rig.calls(), calls + 1);
+    rig.backend.set_failing(false);
+    drop(stays);
     rig.finish()
 }
 

@@ -1,8 +1,12 @@
 //! R15: waiting, and no longer waiting.
 
-use crate::support::{Pending, Rig, SECOND, acquiring, eager, numbers, queued, quiet, until};
+use crate::support::{
+    Brake, Custom, Pending, Rig, SECOND, acquiring, eager, numbers, queued, quiet, until,
+};
 use mlx_wired::clock::Clock;
-use mlx_wired::{CancelToken, Error, Guard, Kind, Manager, SumPolicy, Ticket, Wait};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::{CancelToken, Error, Guard, Kind, Manager, PeakPolicy, SumPolicy, Ticket, Wait};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -94,6 +98,64 @@ fn r15_nobody_makes_a_call_that_another_waits_for_in_addition_to_its_own() -> Re
         drop(second.result()?);
         assert_eq!(rig.requested(), [10, 20]);
     }
+    Ok(())
+}
+
+#[test]
+fn r15_a_call_for_another_baseline_is_made_by_who_needs_it() -> Result<(), Error> {
+    for releases in [false, true] {
+        let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
+        let reserved = rig.manager.ticket(&PeakPolicy, 1).reservation();
+        let reserved = Mutex::new(releases.then(|| reserved.acquire_owned()));
+        let brake = Brake::default();
+        let asked = brake.clone();
+        let always = Custom::new().limits(move |context, _| {
+            asked.stop();
+            if context.baseline == 7 {
+                // Queues and limit are examined again.
+                drop(reserved.lock().expect("nobody panics").take());
+            }
+            50
+        });
+        let always = rig.manager.ticket(&always, 1);
+        let gate = rig.backend.gate();
+        let first = Pending::spawn(move || always.try_acquire().map(Guard::leak));
+        brake.wait_stopped();
+        let above = rig.manager.ticket(&SumPolicy::uncapped(), 50);
+        let above = acquiring(&above, Wait::new());
+        until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+        brake.release();
+        // 50 is enough for both until MLX answers that 7 was in force.
+        gate.pass(1);
+        first.result()?;
+        gate.open();
+        drop(above.result()?);
+        assert_eq!(rig.requested(), [50, 57]);
+    }
+    Ok(())
+}
+
+#[test]
+fn r15_a_call_for_what_its_policy_has_released_is_its_own() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let released = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let released = Mutex::new(Some(released.acquire_owned()?));
+    let releases = Custom::new().limits(move |context, live| {
+        drop(released.lock().expect("nobody panics").take());
+        context.baseline + live.sum
+    });
+    let releases = rig.manager.ticket(&releases, 10);
+    let gate = rig.backend.gate();
+    let first = Pending::spawn(move || releases.try_acquire().map(Guard::leak));
+    gate.wait_entered(1);
+    let above = rig.manager.ticket(&SumPolicy::uncapped(), 20);
+    let above = acquiring(&above, Wait::new());
+    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    gate.pass(1);
+    first.result()?;
+    gate.open();
+    drop(above.result()?);
+    assert_eq!(rig.requested(), [1, 10, 20]);
     Ok(())
 }
 
