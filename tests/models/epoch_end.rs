@@ -144,6 +144,40 @@ fn last_releases_against_a_raise_that_was_left_over() {
     });
 }
 
+/// The first call covers both, and gives another baseline, on which only the other needs one more.
+fn an_attempt_against_who_is_covered_no_longer(reserves: bool) {
+    let world = on_baseline(5);
+    let policy = Custom::new(&world.oracle, "c", 20);
+    // A policy that the session asks before the call: the other may come meanwhile.
+    let asked = world.under(&policy, "c", Form::Custom(20), 1).reservation();
+    let asked = asked.acquire_owned().unwrap();
+    let attempted = world.active("f", Form::Fixed(9), 1);
+    let other = world.active("a", Form::Sum, 6);
+    let other = if reserves { other.reservation() } else { other };
+    let attempting = spawn(move || drop(attempted.try_acquire()));
+    let other = other.acquire_owned().unwrap();
+    attempting.join();
+    // A reservation alone raises nothing.
+    let needed = if reserves { 5 } else { 11 };
+    assert_eq!(world.oracle.limit(), needed);
+    drop((asked, other));
+    world.finish();
+}
+
+#[test]
+fn an_attempt_against_an_acquire_that_another_baseline_uncovers() {
+    explore(Size::Two, || {
+        an_attempt_against_who_is_covered_no_longer(false);
+    });
+}
+
+#[test]
+fn an_attempt_against_a_reservation_that_another_baseline_uncovers() {
+    explore(Size::Two, || {
+        an_attempt_against_who_is_covered_no_longer(true);
+    });
+}
+
 #[test]
 fn two_last_releases_in_one_group() {
     explore(Size::Two, || {
