@@ -4,6 +4,7 @@ use super::guards::demand_of;
 use super::plan::{Group, Plan};
 use super::stream::{ANYWHERE, AT_REST, Check, Span};
 use super::traffic;
+use super::waits::admits;
 use mlx_wired::{Event, EventKind};
 use std::thread;
 use std::time::Duration;
@@ -98,6 +99,8 @@ const MISTAKES: &[Mistake] = &[
         },
     ),
     mistake("nobody is said to wait", "waiters add up", |events, n| {
+        // Of other kinds the check forgives one.
+        is(&events[n], &EventKind::TicketEnded)?;
         (events[n].waiters > 0).then_some(())?;
         for event in events {
             event.waiters = 0;
@@ -109,7 +112,13 @@ const MISTAKES: &[Mistake] = &[
         "each wait ends once",
         |events, n| {
             is(&events[n], &EventKind::AdmissionTimedOut)?;
-            drop_and_renumber(events, n)
+            let (thread, ticket) = (events[n].thread, events[n].ticket);
+            let mut after = events[n + 1..].iter().filter(|it| it.thread == thread);
+            let next = after.find(|it| it.kind == EventKind::AdmissionWait || admits(&it.kind));
+            // Else what it gets next, without a wait, would pass for the end.
+            let is_missed =
+                next.is_none_or(|it| it.kind == EventKind::AdmissionWait || it.ticket != ticket);
+            is_missed.then(|| drop_and_renumber(events, n))?
         },
     ),
     mistake(

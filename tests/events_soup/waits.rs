@@ -24,7 +24,7 @@ const fn gives_up(kind: &EventKind) -> bool {
     )
 }
 
-const fn admits(kind: &EventKind) -> bool {
+pub(crate) const fn admits(kind: &EventKind) -> bool {
     matches!(
         kind,
         EventKind::AdmissionGranted | EventKind::TicketResized { .. }
