@@ -37,13 +37,13 @@ fn a_failing_call_ends_the_process_until_a_handler_is_installed() {
     assert!(ffi::error_handler_returns());
     assert!(backend.synchronizes());
 
+    start_work_that_fails();
     // A call of the program's own.
     // SAFETY: an empty array is refused by a thrown exception.
     let code = unsafe { mlx_sys::mlx_array_eval(mlx_sys::mlx_array_new()) };
     assert_eq!(code, 1);
 
     // A call of ours fails, with MLX's message; the program's is not touched.
-    assert_eq!(start_work_that_fails(), 0);
     let error = backend.synchronize().unwrap_err();
     assert_eq!(error.call, "mlx_synchronize_default()");
     assert_eq!(error.code, Some(1));

@@ -18,7 +18,7 @@ fn one_call_of_mlx_rs_on_any_thread_installs_a_handler_that_returns_on_all() {
         .unwrap();
 
     compute_on_the_cpu();
-    assert_eq!(start_work_that_fails(), 0);
+    start_work_that_fails();
     // The process goes on. The message went to mlx-rs's own thread-local.
     let error = ffi::synchronize().unwrap_err();
     assert_eq!(error.code, Some(1));
