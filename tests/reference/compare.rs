@@ -1,12 +1,13 @@
 //! What the library did against what the model says.
 
 use crate::actors::Reply;
-use crate::asleep::has_fallen_asleep;
+use crate::asleep::is_asleep;
 use crate::play::Play;
 use crate::snapshot;
 use crate::words::{Counts, Live, Refusal, Told};
 use mlx_wired::Released;
 use mlx_wired::ffi::Outcome;
+use std::thread::yield_now;
 use std::time::Instant;
 
 impl Play<'_> {
@@ -38,11 +39,12 @@ impl Play<'_> {
         }
         let thread = self.actors[actor].thread();
         let give_up = Instant::now() + self.patience;
-        while !has_fallen_asleep(thread) {
+        while !is_asleep(thread) {
             if let Some(reply) = self.actors[actor].reply_so_far() {
                 panic!("actor {actor} must wait, and got {reply:?}");
             }
             assert!(Instant::now() < give_up, "actor {actor} never came to wait");
+            yield_now();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Plays the steps of a trace through the public API and writes down what came of each.
 
-use crate::asleep::{NotingClock, has_fallen_asleep};
+use crate::asleep::{NotingClock, is_asleep};
 use crate::policies;
 use crate::trace::{Action, Header, Kind, Set, Step, TicketKind, Told, Trace};
 use mlx_wired::clock::FakeClock;
@@ -152,13 +152,14 @@ impl Player {
             return Ok(());
         }
         let give_up = Instant::now() + PATIENCE;
-        while !has_fallen_asleep(started.thread().id()) {
+        while !is_asleep(started.thread().id()) {
             if started.is_finished() {
                 return Err("it was to wait".into());
             }
             if Instant::now() > give_up {
                 return Err("it does not wait".into());
             }
+            std::thread::yield_now();
         }
         self.waiting.insert(step.t, (started, token));
         Ok(())

@@ -4,7 +4,7 @@
 mod asleep;
 
 pub(crate) use asleep::NotingClock;
-use asleep::has_fallen_asleep;
+use asleep::is_asleep;
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::{
@@ -151,10 +151,7 @@ impl<T: Send + 'static> Pending<T> {
     #[track_caller]
     pub(crate) fn until_queued(&self, manager: &Manager) {
         let is_in_line = || manager.waiting().iter().any(|it| it.thread == self.thread);
-        until(
-            || has_fallen_asleep(self.thread) && is_in_line(),
-            "it waits",
-        );
+        until(|| is_asleep(self.thread) && is_in_line(), "it waits");
     }
 }
 

@@ -1,14 +1,15 @@
 //! Which threads sleep on a manager's clock: only then is a thread that waits done with everything else. To ask the manager
 //! who waits takes its lock, and so interferes.
 
+use arc_swap::ArcSwapOption;
 use mlx_wired::clock::{Clock, Sleeper};
 use std::collections::HashSet;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-static ASLEEP: LazyLock<Mutex<HashSet<ThreadId>>> = LazyLock::new(Mutex::default);
-static CHANGED: Condvar = Condvar::new();
+/// Without a lock of the standard library, into which ThreadSanitizer does not see.
+static ASLEEP: ArcSwapOption<HashSet<ThreadId>> = ArcSwapOption::const_empty();
 
 /// A clock that notes who sleeps on it.
 #[derive(Debug)]
@@ -21,22 +22,22 @@ impl<C: Clock> Clock for NotingClock<C> {
 
     fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
         let thread = thread::current().id();
-        asleep().insert(thread);
-        CHANGED.notify_all();
+        note(|asleep| asleep.insert(thread));
         self.0.park(sleeper, deadline);
-        asleep().remove(&thread);
+        note(|asleep| asleep.remove(&thread));
     }
 }
 
-fn asleep() -> MutexGuard<'static, HashSet<ThreadId>> {
-    ASLEEP.lock().unwrap_or_else(PoisonError::into_inner)
+fn note(change: impl Fn(&mut HashSet<ThreadId>) -> bool) {
+    ASLEEP.rcu(|asleep| {
+        let mut asleep = asleep.as_deref().cloned().unwrap_or_default();
+        change(&mut asleep);
+        Some(Arc::new(asleep))
+    });
 }
 
-/// Waits a little for a thread to fall asleep on a [`NotingClock`]. Whether it has, or will without doing anything before.
-pub(crate) fn has_fallen_asleep(thread: ThreadId) -> bool {
-    const MOMENT: Duration = Duration::from_millis(1);
-    let awake = |asleep: &mut HashSet<ThreadId>| !asleep.contains(&thread);
-    let waited = CHANGED.wait_timeout_while(asleep(), MOMENT, awake);
-    let (asleep, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    asleep.contains(&thread)
+/// Whether a thread sleeps on a [`NotingClock`], or will without doing anything before.
+pub(crate) fn is_asleep(thread: ThreadId) -> bool {
+    let asleep = ASLEEP.load();
+    asleep.as_ref().is_some_and(|it| it.contains(&thread))
 }
