@@ -87,6 +87,7 @@ impl Inner {
         let word = self.count(&mut core, demand, place);
         self.pump(&mut core, ticket.group().index);
         self.settle(&mut core);
+        self.revisit(&mut core);
         Ok(self.admission(&core, ticket, word, None))
     }
 
@@ -220,12 +221,12 @@ impl Inner {
             // While a policy was asked, without the lock, somebody may have freed something, seen nobody wait, and
             // cleared the flag.
             group.set_flag();
-            core.revisit.push(group.clone());
+            core.revisit_later(group);
         }
         self.clear_flag(core, group.index);
         if !first && entered.is_ok() && core.config.overtaking > 0 {
             // It may pass those who wait.
-            core.revisit.push(group.clone());
+            core.revisit_later(group);
         }
         entered
     }
@@ -247,7 +248,7 @@ impl Inner {
             // Others were counted without the lock since it was looked at. Whoever has left meanwhile may have taken this for
             // one that stays.
             self.take_back(core, demand.ticket, demand.from, |_| {});
-            core.revisit.push(demand.ticket.group().clone());
+            core.revisit_later(demand.ticket.group());
             let what = if word.drives_too_many() {
                 GroupLimit::DrivingGuards
             } else {

@@ -56,9 +56,10 @@ impl Inner {
                 Ok(stuck) => stuck,
                 Err(Panicked(whose, _, error)) if whose == key => return Err(error),
                 Err(panicked) => {
-                    let group = self.refuse(core, panicked);
-                    // The caller holds a judge: those behind are examined after it.
-                    core.revisit.extend(group);
+                    if let Some(group) = self.refuse(core, panicked) {
+                        // The caller holds a judge: those behind are examined after it.
+                        core.revisit_later(&group);
+                    }
                     continue;
                 }
             };

@@ -69,8 +69,8 @@ pub(crate) struct Core {
     /// Keeps a manager that nobody has any more until its restore has succeeded: who comes next would take the limit in
     /// force for its own baseline.
     pub(crate) kept: Option<Arc<Inner>>,
-    /// Groups whose queue and limit must be examined, since a guard was released inside user code.
-    pub(crate) revisit: Vec<Arc<Group>>,
+    /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by whom.
+    pub(crate) revisit: Vec<(ThreadId, Arc<Group>)>,
     pub(crate) stats: Stats,
     pub(crate) wait_times: WaitRecord,
     /// Told to `tracing` when the lock is free.

@@ -36,9 +36,10 @@ impl Inner {
         if looked {
             self.ask_again(core, ticket);
         }
-        if self.pump_revisited(core) {
-            // A call that this makes is to cover the demand, too.
+        if core.is_to_revisit() {
+            // A call that is made from here on, by whomever, is to cover the demand, too.
             key = key.or_else(|| Some(await_cover(core, demand)));
+            self.pump_revisited(core);
             self.settle(core);
         }
         let (mut slept, mut called) = (false, false);

@@ -250,6 +250,7 @@ impl Inner {
         }
         self.break_circles(&mut core);
         self.settle(&mut core);
+        self.revisit(&mut core);
         Ok(())
     }
 
@@ -315,6 +316,7 @@ impl Inner {
         }
         self.break_circles(&mut core);
         self.settle(&mut core);
+        self.revisit(&mut core);
         Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! Releasing when the fast path cannot decide.
 
+use super::core::Core;
 use super::cover::holder_falls;
+use super::group::Group;
 use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::Error;
 use crate::event::EventKind;
-use crate::sync::Arc;
+use crate::sync::{Arc, ThreadId, thread_id};
 use crate::ticket::Ticket;
 
 impl Inner {
@@ -29,7 +31,7 @@ impl Inner {
         if user_code::is_inside(self.address()) {
             // The judge of this group may be held by this very thread. Whoever called the user's code
             // examines the queue and the limit when it comes back.
-            core.revisit.push(Arc::clone(group));
+            core.revisit_later(group);
             return;
         }
         let admitted = self.pump(core, group.index);
@@ -40,7 +42,7 @@ impl Inner {
         }
     }
 
-    /// Does what a release inside user code has left to the call around it.
+    /// Does what a release inside user code has left to the call around it, which is this thread's.
     pub(crate) fn revisit(&self, core: &mut Locked<'_>) {
         if user_code::is_inside(self.address()) {
             return;
@@ -56,10 +58,34 @@ impl Inner {
     /// Admits what such releases have made room for, and tells whether there were any.
     pub(super) fn pump_revisited(&self, core: &mut Locked<'_>) -> bool {
         let mut any = false;
-        while let Some(group) = core.revisit.pop() {
+        while let Some(group) = core.next_to_revisit() {
             self.pump(core, group.index);
             any = true;
         }
         any
+    }
+}
+
+impl Core {
+    /// Leaves a group's queue, and the limit, to what this thread does next without user code around it.
+    pub(super) fn revisit_later(&mut self, group: &Arc<Group>) {
+        self.revisit.push((thread_id(), Arc::clone(group)));
+    }
+
+    /// Where the next group is that this thread has left to itself. Another's may have a policy that is asked for as long
+    /// as it takes, with the judge held.
+    fn place_to_revisit(&self) -> Option<usize> {
+        let own = |(thread, _): &(ThreadId, Arc<Group>)| *thread == thread_id();
+        self.revisit.iter().rposition(own)
+    }
+
+    /// Whether this thread has left something to itself.
+    pub(super) fn is_to_revisit(&self) -> bool {
+        self.place_to_revisit().is_some()
+    }
+
+    fn next_to_revisit(&mut self) -> Option<Arc<Group>> {
+        let place = self.place_to_revisit()?;
+        Some(self.revisit.remove(place).1)
     }
 }

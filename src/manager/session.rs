@@ -127,7 +127,9 @@ impl Inner {
         if user_code::is_inside(self.address()) {
             // Others wait for the policy that called: what is due is done after it.
             let group = core.live_groups().next().map(|state| state.shared.clone());
-            core.revisit.extend(group);
+            if let Some(group) = group {
+                core.revisit_later(&group);
+            }
             return;
         }
         core.busy = true;

@@ -108,7 +108,7 @@ impl Inner {
         if let Err(error) = refused {
             if core.was_disturbed() {
                 // Nobody was admitted meanwhile who came later.
-                core.revisit.push(ticket.group().clone());
+                core.revisit_later(ticket.group());
             }
             return Err(error);
         }
@@ -327,8 +327,9 @@ impl Inner {
         let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
-            if self.first_to_enter(core, index).is_some() {
-                // It came before those who have entered since, and examines the queue when it has.
+            let first = self.first_to_enter(core, index);
+            if first.is_some_and(|first| first < key) {
+                // It came before this one, and examines the queue when it has entered.
                 break;
             }
             core.keep([&waiter]);

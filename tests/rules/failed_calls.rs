@@ -4,8 +4,8 @@ use crate::support::{Brake, Custom, Pending, Rig, SECOND, acquiring, queued, qui
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, Error, FixedPolicy, Manager, OnApplyFailure, PeakPolicy, PolicyId, SumPolicy,
-    Wait,
+    BudgetPolicy, Error, FixedPolicy, Guard, Manager, OnApplyFailure, PeakPolicy, PolicyId,
+    SumPolicy, Wait,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -97,6 +97,44 @@ fn r11_who_is_examined_after_its_policy_has_released_does_not_try_again() -> Res
     rig.backend.set_failing(true);
     let calls = rig.calls();
     assert!(rig.manager.ticket(&releases, 10).acquire().is_err());
+    assert_eq!(rig.calls(), calls + 1);
+    rig.backend.set_failing(false);
+    drop(stays);
+    rig.finish()
+}
+
+/// It is counted in the call that fails, and does not make one of its own.
+#[test]
+fn r11_who_examines_what_its_policy_has_released_fails_with_those_who_call() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let stays = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let stays = stays.acquire_owned()?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (asked, is_armed) = (brake.clone(), armed.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let left = Mutex::new(Some(alone.acquire_owned()?));
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    let releases = Custom::new().admits(move |_, _, _| {
+        drop(left.lock().expect("nobody panics").take());
+        true
+    });
+    let releases = rig.manager.ticket(&releases, 10);
+    armed.store(true, Ordering::SeqCst);
+    rig.backend.set_failing(true);
+    let calls = rig.calls();
+    let examines = Pending::spawn(move || releases.acquire().map(Guard::leak));
+    brake.wait_stopped();
+    let other = rig.manager.ticket(&SumPolicy::uncapped(), 20);
+    assert!(other.acquire().is_err());
+    brake.release();
+    assert!(examines.result().is_err());
+    drop(behind.result()?);
     assert_eq!(rig.calls(), calls + 1);
     rig.backend.set_failing(false);
     drop(stays);

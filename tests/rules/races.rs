@@ -1,11 +1,11 @@
-//! R15, R16, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
+//! R5, R15, R16, R22, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
 
 use crate::support::{
-    Brake, Custom, GIB, Pending, Rig, Worker, acquiring, assert_alive, queued, quiet, until,
+    Brake, Custom, GIB, Pending, Rig, Worker, acquiring, assert_alive, eager, queued, quiet, until,
 };
 use mlx_wired::{Error, FixedPolicy, OwnedGuard, SumPolicy, Ticket, Wait};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn r15_a_release_while_the_policy_refuses_is_not_lost() -> Result<(), Error> {
@@ -278,5 +278,67 @@ fn r16_what_is_freed_while_somebody_looks_for_a_circle_is_theirs() -> Result<(),
         Ok(())
     })?;
     drop(later.map(|later| later.result()).transpose()?);
+    rig.finish()
+}
+
+#[test]
+fn r5_who_waits_already_is_admitted_while_another_looks_for_a_circle() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (asked, is_armed) = (brake.clone(), armed.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+    let guard = full.acquire_owned()?;
+    let waiting = queued(&rig.manager, &full, Wait::new());
+    let (worker, second) = (Worker::holding(&rig.manager, &alone), full.clone());
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    let looks = worker.wants(&second, Wait::new());
+    brake.wait_stopped();
+    let calls = rig.calls();
+    drop(guard);
+    let admitted = waiting.result();
+    brake.release();
+    let admitted = admitted?;
+    assert_eq!(rig.calls(), calls, "handed over");
+    drop(admitted);
+    looks.result()?;
+    drop(behind.result()?);
+    rig.finish()
+}
+
+/// What is released inside the policy is examined by the call around it, and by nobody else meanwhile.
+#[test]
+fn r22_a_release_inside_a_slow_can_admit_holds_up_nobody_of_another_group() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (stash, brake) = (Arc::new(Mutex::new(None)), Brake::default());
+    let (inner, slow) = (stash.clone(), brake.clone());
+    let policy = Custom::new()
+        .admits(move |_, live, new| {
+            if new == 20 && live.sum == 10 {
+                drop(inner.lock().expect("not poisoned").take());
+                slow.stop();
+            }
+            live.sum + new <= 20
+        })
+        .ever(|_, _| true);
+    let of = |bytes| rig.manager.ticket(&policy, bytes);
+    *stash.lock().expect("not poisoned") = Some(of(10).acquire_owned()?);
+    let leaves = of(10).acquire_owned()?;
+    let head = queued(&rig.manager, &of(20), Wait::new());
+    let leaving = Pending::spawn(move || drop(leaves));
+    brake.wait_stopped();
+    let other = rig.manager.ticket(&SumPolicy::uncapped(), 50);
+    let attempted = Pending::spawn(move || other.try_acquire().map(drop));
+    attempted.result()?;
+    brake.release();
+    leaving.result();
+    drop(head.result()?);
     rig.finish()
 }
