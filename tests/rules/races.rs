@@ -342,3 +342,20 @@ fn r22_a_release_inside_a_slow_can_admit_holds_up_nobody_of_another_group() -> R
     drop(head.result()?);
     rig.finish()
 }
+
+#[test]
+fn r22_what_a_policy_has_released_is_lowered_though_its_own_demand_is_covered() -> Result<(), Error>
+{
+    let rig = Rig::new(eager())?;
+    let sum = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let stays = sum(50).acquire_owned()?;
+    let leaves = Mutex::new(Some(sum(50).acquire_owned()?));
+    let releases = Custom::new().admits(move |_, _, _| {
+        drop(leaves.lock().expect("nobody panics").take());
+        true
+    });
+    let guard = rig.manager.ticket(&releases, 10).acquire_owned()?;
+    assert_eq!(rig.limit(), 50);
+    drop((guard, stays));
+    rig.finish()
+}
