@@ -4,7 +4,7 @@ use crate::support::{
     Brake, Custom, GIB, Pending, Rig, Worker, acquiring, assert_alive, eager, queued, quiet, until,
 };
 use mlx_wired::{Error, FixedPolicy, OwnedGuard, SumPolicy, Ticket, Wait};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[test]
@@ -357,5 +357,136 @@ fn r22_what_a_policy_has_released_is_lowered_though_its_own_demand_is_covered() 
     let guard = rig.manager.ticket(&releases, 10).acquire_owned()?;
     assert_eq!(rig.limit(), 50);
     drop((guard, stays));
+    rig.finish()
+}
+
+#[test]
+fn r22_what_a_policy_has_released_is_examined_during_anothers_call() -> Result<(), Error> {
+    for asks in 0..3 {
+        let rig = Rig::new(quiet())?;
+        let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+        let leaves = Mutex::new(Some(full.acquire_owned()?));
+        let armed = Arc::new(AtomicBool::new(false));
+        let is_armed = armed.clone();
+        let releases = Custom::capped(10).admits(move |_, live, new| {
+            if is_armed.load(Ordering::SeqCst) {
+                drop(leaves.lock().expect("nobody panics").take());
+            }
+            live.sum + new <= 10
+        });
+        let releases = rig.manager.ticket(&releases, 10);
+        let mut shrinks = releases.acquire_owned()?;
+        let behind = queued(&rig.manager, &releases, Wait::new());
+        let waiting = queued(&rig.manager, &full, Wait::new());
+        armed.store(true, Ordering::SeqCst);
+        let gate = rig.backend.gate();
+        let above = rig.manager.ticket(&FixedPolicy::new(200), 1);
+        let above = acquiring(&above, Wait::new());
+        gate.wait_entered(1);
+        match asks {
+            0 => rig.manager.poke()?,
+            1 => rig
+                .manager
+                .configure(|config| config.shrink_threshold_ratio(0.5))?,
+            _ => shrinks.resize(9)?,
+        }
+        gate.open();
+        drop(waiting.result()?);
+        drop((above.result()?, shrinks));
+        drop(behind.result()?);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r22_what_a_policy_releases_when_it_is_asked_after_a_release_is_examined() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let full = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let leaves = Mutex::new(Some(full.acquire_owned()?));
+    let waiting = queued(&rig.manager, &full, Wait::new());
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = armed.clone();
+    let releases = Custom::capped(100).limits(move |_, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            drop(leaves.lock().expect("nobody panics").take());
+        }
+        100
+    });
+    let of = |bytes| rig.manager.ticket(&releases, bytes);
+    let (first, second) = (of(10).acquire_owned()?, of(10).acquire_owned()?);
+    let behind = queued(&rig.manager, &of(100), Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    drop(first);
+    drop(waiting.result()?);
+    drop(second);
+    drop(behind.result()?);
+    rig.finish()
+}
+
+/// Who looks for a circle came before the one in line, and another who looks for one came after it.
+#[test]
+fn r16_nobody_passes_the_first_who_looks_for_a_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::new(AtomicU64::new(0));
+    let (asked, is_armed, counts) = (brake.clone(), armed.clone(), stopped.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            counts.fetch_add(1, Ordering::SeqCst);
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+    let unrelated = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let guard = full.acquire_owned()?;
+    let first = Worker::holding(&rig.manager, &alone);
+    let last = Worker::holding(&rig.manager, &unrelated);
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    let first = first.wants(&full, Wait::new());
+    brake.wait_stopped();
+    let middle = queued(&rig.manager, &full, Wait::new());
+    let last = last.wants(&full, Wait::new());
+    until(|| stopped.load(Ordering::SeqCst) == 2, "both look");
+    drop(guard);
+    assert_eq!(rig.manager.waiting().len(), 2, "nobody is admitted");
+    brake.release();
+    first.result()?;
+    drop(middle.result()?);
+    last.result()?;
+    drop(behind.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r22_who_looks_for_a_circle_holds_up_nobody_of_another_group() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (asked, is_armed) = (brake.clone(), armed.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(bytes), bytes);
+    let (full, other) = (capped(100), capped(50));
+    let (stays, leaves) = (full.acquire_owned()?, other.acquire_owned()?);
+    let looks = Worker::holding(&rig.manager, &alone);
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    let looks = looks.wants(&full, Wait::new());
+    brake.wait_stopped();
+    let waiting = queued(&rig.manager, &other, Wait::new());
+    drop(leaves);
+    drop(waiting.result()?);
+    brake.release();
+    drop(stays);
+    looks.result()?;
+    drop(behind.result()?);
     rig.finish()
 }
