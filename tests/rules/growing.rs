@@ -62,42 +62,47 @@ fn r21_growing_guards_are_served_in_their_order() -> Result<(), Error> {
 
 #[test]
 fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
-    let (asked, is_armed) = (brake.clone(), armed.clone());
-    let alone = Custom::new().admits(move |_, live, _| {
-        if is_armed.load(Ordering::SeqCst) {
-            asked.stop();
-        }
-        live.count == 0
-    });
-    let alone = rig.manager.ticket(&alone, 1);
-    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
-    let mut later = capped(10).acquire_owned()?;
-    let mut earlier = capped(50).acquire_owned()?;
-    let (holder, begins) = (alone.clone(), Brake::default());
-    let begin = begins.clone();
-    let grown = Pending::spawn(move || {
-        let _held = holder.acquire()?;
-        begin.stop();
-        earlier.resize(95).map(|()| earlier.bytes())
-    });
-    begins.wait_stopped();
-    let behind = queued(&rig.manager, &alone, Wait::new());
-    // It looks for a circle before it waits, and the policy is asked about the one behind.
-    armed.store(true, Ordering::SeqCst);
-    begins.release();
-    brake.wait_stopped();
-    let passed = later.try_resize(40);
-    brake.release();
-    assert!(
-        passed.is_err_and(|error| error.is_would_block()),
-        "the other came before"
-    );
-    drop(later);
-    assert_eq!(grown.result()?, 95);
-    drop(behind.result()?);
-    rig.finish()
+    for is_awaited in [false, true] {
+        let rig = Rig::new(quiet())?;
+        let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+        let (asked, is_armed) = (brake.clone(), armed.clone());
+        let alone = Custom::new().admits(move |_, live, _| {
+            if is_armed.load(Ordering::SeqCst) {
+                asked.stop();
+            }
+            live.count == 0
+        });
+        let alone = rig.manager.ticket(&alone, 1);
+        let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+        let mut later = capped(10).acquire_owned()?;
+        let mut earlier = capped(50).acquire_owned()?;
+        let (holder, begins) = (alone.clone(), Brake::default());
+        let begin = begins.clone();
+        let grown = Pending::spawn(move || {
+            let _held = holder.acquire()?;
+            begin.stop();
+            earlier.resize(95).map(|()| earlier.bytes())
+        });
+        begins.wait_stopped();
+        let behind = queued(&rig.manager, &alone, Wait::new());
+        // It looks for a circle before it waits, and the policy is asked about the one behind.
+        let in_line = is_awaited.then(|| queued(&rig.manager, &capped(100), Wait::new()));
+        armed.store(true, Ordering::SeqCst);
+        begins.release();
+        brake.wait_stopped();
+        let passed = later.try_resize(40);
+        brake.release();
+        assert!(
+            passed.is_err_and(|error| error.is_would_block()),
+            "the other came before"
+        );
+        drop(later);
+        assert_eq!(grown.result()?, 95);
+        drop(behind.result()?);
+        drop(in_line.map(Pending::result).transpose()?);
+        rig.finish()?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod ownership;
 mod policy_only;
 mod races;
 mod resize;
+mod slow_policies;
 mod snapshot;
 mod stalls;
 mod support;

@@ -160,6 +160,25 @@ fn r15_a_call_for_what_its_policy_has_released_is_its_own() -> Result<(), Error>
 }
 
 #[test]
+fn r15_who_gives_up_makes_no_call_for_who_gets_in_by_that() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    // While somebody watches, every other transition is a session.
+    let _events = rig.manager.subscribe(100);
+    let of = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let guard = of(50).acquire_owned()?;
+    let token = CancelToken::new();
+    let head = queued(&rig.manager, &of(60), Wait::new().cancel(&token));
+    let behind = queued(&rig.manager, &of(40), Wait::new());
+    let gate = rig.backend.gate();
+    token.cancel();
+    assert!(head.result().is_err());
+    gate.wait_entered(1);
+    gate.open();
+    drop((behind.result()?, guard));
+    rig.finish()
+}
+
+#[test]
 fn r15_a_release_makes_no_call_that_another_waits_for() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);

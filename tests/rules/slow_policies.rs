@@ -1,0 +1,248 @@
+//! R5, R16, R22, R25: what goes on beside a policy that is asked for long, and what is released inside.
+
+use crate::support::{Brake, Custom, Pending, Rig, Worker, acquiring, eager, queued, quiet, until};
+use mlx_wired::{Error, FixedPolicy, SumPolicy, Wait};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+#[test]
+fn r5_who_waits_already_is_admitted_while_another_looks_for_a_circle() -> Result<(), Error> {
+    let rig = Rig::new(eager())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (asked, is_armed) = (brake.clone(), armed.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+    let guard = full.acquire_owned()?;
+    let waiting = queued(&rig.manager, &full, Wait::new());
+    let (worker, second) = (Worker::holding(&rig.manager, &alone), full.clone());
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    let looks = worker.wants(&second, Wait::new());
+    brake.wait_stopped();
+    let calls = rig.calls();
+    drop(guard);
+    let admitted = waiting.result();
+    brake.release();
+    let admitted = admitted?;
+    assert_eq!(rig.calls(), calls, "handed over");
+    drop(admitted);
+    looks.result()?;
+    drop(behind.result()?);
+    rig.finish()
+}
+
+/// What is released inside the policy is examined by the call around it, and by nobody else meanwhile.
+#[test]
+fn r22_a_release_inside_a_slow_can_admit_holds_up_nobody_of_another_group() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (stash, brake) = (Arc::new(Mutex::new(None)), Brake::default());
+    let (inner, slow) = (stash.clone(), brake.clone());
+    let policy = Custom::new()
+        .admits(move |_, live, new| {
+            if new == 20 && live.sum == 10 {
+                drop(inner.lock().expect("not poisoned").take());
+                slow.stop();
+            }
+            live.sum + new <= 20
+        })
+        .ever(|_, _| true);
+    let of = |bytes| rig.manager.ticket(&policy, bytes);
+    *stash.lock().expect("not poisoned") = Some(of(10).acquire_owned()?);
+    let leaves = of(10).acquire_owned()?;
+    let head = queued(&rig.manager, &of(20), Wait::new());
+    let leaving = Pending::spawn(move || drop(leaves));
+    brake.wait_stopped();
+    let other = rig.manager.ticket(&SumPolicy::uncapped(), 50);
+    let attempted = Pending::spawn(move || other.try_acquire().map(drop));
+    attempted.result()?;
+    brake.release();
+    leaving.result();
+    drop(head.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r22_what_a_policy_has_released_is_lowered_though_its_own_demand_is_covered() -> Result<(), Error>
+{
+    let rig = Rig::new(eager())?;
+    let sum = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let stays = sum(50).acquire_owned()?;
+    let leaves = Mutex::new(Some(sum(50).acquire_owned()?));
+    let releases = Custom::new().admits(move |_, _, _| {
+        drop(leaves.lock().expect("nobody panics").take());
+        true
+    });
+    let guard = rig.manager.ticket(&releases, 10).acquire_owned()?;
+    assert_eq!(rig.limit(), 50);
+    drop((guard, stays));
+    rig.finish()
+}
+
+#[test]
+fn r22_what_a_policy_has_released_is_examined_during_anothers_call() -> Result<(), Error> {
+    for asks in 0..3 {
+        let rig = Rig::new(quiet())?;
+        let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+        let leaves = Mutex::new(Some(full.acquire_owned()?));
+        let armed = Arc::new(AtomicBool::new(false));
+        let is_armed = armed.clone();
+        let releases = Custom::capped(10).admits(move |_, live, new| {
+            if is_armed.load(Ordering::SeqCst) {
+                drop(leaves.lock().expect("nobody panics").take());
+            }
+            live.sum + new <= 10
+        });
+        let releases = rig.manager.ticket(&releases, 10);
+        let mut shrinks = releases.acquire_owned()?;
+        let behind = queued(&rig.manager, &releases, Wait::new());
+        let waiting = queued(&rig.manager, &full, Wait::new());
+        armed.store(true, Ordering::SeqCst);
+        let gate = rig.backend.gate();
+        let above = rig.manager.ticket(&FixedPolicy::new(200), 1);
+        let above = acquiring(&above, Wait::new());
+        gate.wait_entered(1);
+        match asks {
+            0 => rig.manager.poke()?,
+            1 => rig
+                .manager
+                .configure(|config| config.shrink_threshold_ratio(0.5))?,
+            _ => shrinks.resize(9)?,
+        }
+        gate.open();
+        drop(waiting.result()?);
+        drop((above.result()?, shrinks));
+        drop(behind.result()?);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r22_what_a_policy_releases_when_it_is_asked_after_a_release_is_examined() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let full = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let leaves = Mutex::new(Some(full.acquire_owned()?));
+    let waiting = queued(&rig.manager, &full, Wait::new());
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = armed.clone();
+    let releases = Custom::capped(100).limits(move |_, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            drop(leaves.lock().expect("nobody panics").take());
+        }
+        100
+    });
+    let of = |bytes| rig.manager.ticket(&releases, bytes);
+    let (first, second) = (of(10).acquire_owned()?, of(10).acquire_owned()?);
+    let behind = queued(&rig.manager, &of(100), Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    drop(first);
+    drop(waiting.result()?);
+    drop(second);
+    drop(behind.result()?);
+    rig.finish()
+}
+
+/// Who looks for a circle came before the one in line, and another who looks for one came after it.
+#[test]
+fn r16_nobody_passes_the_first_who_looks_for_a_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::new(AtomicU64::new(0));
+    let (asked, is_armed, counts) = (brake.clone(), armed.clone(), stopped.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            counts.fetch_add(1, Ordering::SeqCst);
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+    let unrelated = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let guard = full.acquire_owned()?;
+    let first = Worker::holding(&rig.manager, &alone);
+    let last = Worker::holding(&rig.manager, &unrelated);
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    let first = first.wants(&full, Wait::new());
+    brake.wait_stopped();
+    let middle = queued(&rig.manager, &full, Wait::new());
+    let last = last.wants(&full, Wait::new());
+    until(|| stopped.load(Ordering::SeqCst) == 2, "both look");
+    drop(guard);
+    assert_eq!(rig.manager.waiting().len(), 2, "nobody is admitted");
+    brake.release();
+    first.result()?;
+    drop(middle.result()?);
+    last.result()?;
+    drop(behind.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r22_who_looks_for_a_circle_holds_up_nobody_of_another_group() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (asked, is_armed) = (brake.clone(), armed.clone());
+    let alone = Custom::new().admits(move |_, live, _| {
+        if is_armed.load(Ordering::SeqCst) {
+            asked.stop();
+        }
+        live.count == 0
+    });
+    let alone = rig.manager.ticket(&alone, 1);
+    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(bytes), bytes);
+    let (full, other) = (capped(100), capped(50));
+    let (stays, leaves) = (full.acquire_owned()?, other.acquire_owned()?);
+    let looks = Worker::holding(&rig.manager, &alone);
+    let behind = queued(&rig.manager, &alone, Wait::new());
+    armed.store(true, Ordering::SeqCst);
+    let looks = looks.wants(&full, Wait::new());
+    brake.wait_stopped();
+    let waiting = queued(&rig.manager, &other, Wait::new());
+    drop(leaves);
+    drop(waiting.result()?);
+    brake.release();
+    drop(stays);
+    looks.result()?;
+    drop(behind.result()?);
+    rig.finish()
+}
+
+/// The same where all groups are in one line.
+#[test]
+fn r25_nobody_passes_the_first_who_looks_for_a_circle_in_another_group() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    let (brake, stopped) = (Brake::default(), Arc::new(AtomicU64::new(0)));
+    let asks = || {
+        let (asked, counts) = (brake.clone(), stopped.clone());
+        let policy = Custom::new().admits(move |_, _, _| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            asked.stop();
+            true
+        });
+        rig.manager.ticket(&policy.ever(|_, _| true), 20)
+    };
+    let of = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let guard = of(90).acquire_owned()?;
+    let first = Worker::holding(&rig.manager, &of(1));
+    let last = Worker::holding(&rig.manager, &of(1));
+    let first = first.wants(&asks(), Wait::new());
+    brake.wait_stopped();
+    let middle = queued(&rig.manager, &of(15), Wait::new());
+    let last = last.wants(&asks(), Wait::new());
+    until(|| stopped.load(Ordering::SeqCst) == 2, "both look");
+    drop(guard);
+    assert_eq!(rig.manager.waiting().len(), 1, "it is not admitted");
+    brake.release();
+    first.result()?;
+    drop(middle.result()?);
+    last.result()?;
+    rig.finish()
+}
