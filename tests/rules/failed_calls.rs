@@ -109,14 +109,8 @@ fn r11_who_examines_what_its_policy_has_released_fails_with_those_who_call() -> 
     let rig = Rig::new(quiet())?;
     let stays = rig.manager.ticket(&SumPolicy::uncapped(), 1);
     let stays = stays.acquire_owned()?;
-    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
-    let (asked, is_armed) = (brake.clone(), armed.clone());
-    let alone = Custom::new().admits(move |_, live, _| {
-        if is_armed.load(Ordering::SeqCst) {
-            asked.stop();
-        }
-        live.count == 0
-    });
+    let brake = Brake::default();
+    let (alone, armed) = Custom::one_at_a_time(&brake);
     let alone = rig.manager.ticket(&alone, 1);
     let left = Mutex::new(Some(alone.acquire_owned()?));
     let behind = queued(&rig.manager, &alone, Wait::new());

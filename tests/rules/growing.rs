@@ -64,14 +64,8 @@ fn r21_growing_guards_are_served_in_their_order() -> Result<(), Error> {
 fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> {
     for is_awaited in [false, true] {
         let rig = Rig::new(quiet())?;
-        let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
-        let (asked, is_armed) = (brake.clone(), armed.clone());
-        let alone = Custom::new().admits(move |_, live, _| {
-            if is_armed.load(Ordering::SeqCst) {
-                asked.stop();
-            }
-            live.count == 0
-        });
+        let brake = Brake::default();
+        let (alone, armed) = Custom::one_at_a_time(&brake);
         let alone = rig.manager.ticket(&alone, 1);
         let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
         let mut later = capped(10).acquire_owned()?;

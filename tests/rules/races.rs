@@ -229,14 +229,8 @@ fn while_somebody_looks_for_a_circle(
     rig: &Rig,
     meanwhile: impl FnOnce(OwnedGuard, &dyn Fn(u64) -> Ticket) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
-    let (asked, is_armed) = (brake.clone(), armed.clone());
-    let alone = Custom::new().admits(move |_, live, _| {
-        if is_armed.load(Ordering::SeqCst) {
-            asked.stop();
-        }
-        live.count == 0
-    });
+    let brake = Brake::default();
+    let (alone, armed) = Custom::one_at_a_time(&brake);
     let alone = rig.manager.ticket(&alone, 1);
     let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
     let half = capped(50).acquire_owned()?;

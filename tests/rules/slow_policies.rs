@@ -8,14 +8,8 @@ use std::sync::{Arc, Mutex};
 #[test]
 fn r5_who_waits_already_is_admitted_while_another_looks_for_a_circle() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
-    let (asked, is_armed) = (brake.clone(), armed.clone());
-    let alone = Custom::new().admits(move |_, live, _| {
-        if is_armed.load(Ordering::SeqCst) {
-            asked.stop();
-        }
-        live.count == 0
-    });
+    let brake = Brake::default();
+    let (alone, armed) = Custom::one_at_a_time(&brake);
     let alone = rig.manager.ticket(&alone, 1);
     let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
     let guard = full.acquire_owned()?;
@@ -188,14 +182,8 @@ fn r16_nobody_passes_the_first_who_looks_for_a_circle() -> Result<(), Error> {
 #[test]
 fn r22_who_looks_for_a_circle_holds_up_nobody_of_another_group() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
-    let (asked, is_armed) = (brake.clone(), armed.clone());
-    let alone = Custom::new().admits(move |_, live, _| {
-        if is_armed.load(Ordering::SeqCst) {
-            asked.stop();
-        }
-        live.count == 0
-    });
+    let brake = Brake::default();
+    let (alone, armed) = Custom::one_at_a_time(&brake);
     let alone = rig.manager.ticket(&alone, 1);
     let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(bytes), bytes);
     let (full, other) = (capped(100), capped(50));

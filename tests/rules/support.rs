@@ -310,6 +310,19 @@ impl Custom {
         }
     }
 
+    /// One guard at a time. Once the flag that comes with it is set, whoever asks is stopped by `brake`.
+    pub(crate) fn one_at_a_time(brake: &Brake) -> (Self, Arc<AtomicBool>) {
+        let (asked, armed) = (brake.clone(), Arc::new(AtomicBool::new(false)));
+        let is_armed = armed.clone();
+        let policy = Self::new().admits(move |_, live, _| {
+            if is_armed.load(Ordering::SeqCst) {
+                asked.stop();
+            }
+            live.count == 0
+        });
+        (policy, armed)
+    }
+
     /// At most `cap` bytes at once.
     pub(crate) fn capped(cap: u64) -> Self {
         Self::new().admits(move |_, live, new| live.sum + new <= cap)
