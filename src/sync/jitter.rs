@@ -1,5 +1,5 @@
-//! Holds threads up at random before they lock (`--cfg jitter`, see `scripts/jitter`): what a busy machine does once in a
-//! thousand runs happens in every run. A test that fails so has taken something for done that was not.
+//! Holds threads up at random before they lock (`--cfg jitter`, see `scripts/jitter`), as a busy machine does now and then.
+//! A test that fails so has taken something for done that was not.
 
 use std::thread;
 use std::time::Duration;
