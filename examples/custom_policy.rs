@@ -42,7 +42,9 @@ impl Policy for Polite {
 }
 
 fn main() -> Result<(), Error> {
-    let manager = Manager::builder().build()?;
+    let manager = Manager::builder()
+        .backend(mlx_wired::ffi::NoMlx::new())
+        .build()?;
     let job = manager.ticket(&Polite { most: 3 }, 64 << 20).label("job");
 
     println!("no pressure: {} at once", most_at_once(&job)?);

@@ -15,7 +15,9 @@ use std::time::Duration;
 const MIB: u64 = 1 << 20;
 
 fn main() -> Result<(), Error> {
-    let manager = Manager::builder().build()?;
+    let manager = Manager::builder()
+        .backend(mlx_wired::ffi::NoMlx::new())
+        .build()?;
     let policy = SumPolicy::capped(100 * MIB);
     let large = manager.ticket(&policy, 80 * MIB).label("large");
     let small = manager.ticket(&policy, 30 * MIB).label("small");

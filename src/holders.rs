@@ -375,7 +375,9 @@ mod tests {
     #[test]
     fn slabs_are_used_again_whose_guards_outlived_their_threads_locals() -> Result<(), Error> {
         const THREADS: usize = 200;
-        let manager = Manager::builder().build()?;
+        let manager = Manager::builder()
+            .backend(crate::ffi::NoMlx::new())
+            .build()?;
         let ticket = Box::leak(Box::new(manager.ticket(&SumPolicy::uncapped(), 1)));
         let slabs = || SLABS.lock().all.len();
         let before = slabs();

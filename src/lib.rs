@@ -90,6 +90,8 @@ mod event;
 pub mod ffi;
 mod holders;
 mod manager;
+#[allow(dead_code, reason = "used from the next change on")]
+mod names;
 pub mod policy;
 pub mod recorder;
 #[cfg(feature = "serde")]

@@ -9,7 +9,7 @@
 //! use mlx_wired::{Manager, SumPolicy};
 //! use std::time::Duration;
 //!
-//! let manager = Manager::builder().build()?;
+//! let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
 //! let recorder = Recorder::new(&manager).in_background(Duration::from_millis(20))?;
 //!
 //! let step = manager.ticket(&SumPolicy::capped(1 << 30), 256 << 20).label("step");

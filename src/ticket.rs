@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 /// ```
 /// use mlx_wired::{Manager, SumPolicy};
 ///
-/// let manager = Manager::builder().build()?;
+/// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
 /// let policy = SumPolicy::capped(1 << 30);
 /// let step = manager.ticket(&policy, 256 << 20).label("step");
 /// {

@@ -268,7 +268,10 @@ fn the_tables_are_csv() -> Result<(), Error> {
 
 #[test]
 fn a_recording_of_nothing_can_be_written() -> Result<(), Error> {
-    let manager = Manager::builder().clock(FakeClock::new()).build()?;
+    let manager = Manager::builder()
+        .backend(mlx_wired::ffi::NoMlx::new())
+        .clock(FakeClock::new())
+        .build()?;
     let recording = Recorder::new(&manager).finish();
     let folder = std::env::temp_dir().join(format!("mlx-wired-timeline-{}", std::process::id()));
     let written = recording

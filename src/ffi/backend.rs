@@ -1,6 +1,7 @@
 //! What the coordinator needs from MLX, as a trait.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The memory system that a [`Manager`](crate::Manager) coordinates.
 ///
@@ -12,7 +13,6 @@ use std::fmt;
 /// ```
 /// use mlx_wired::ffi::{Backend, BackendError, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support};
 /// use mlx_wired::{Manager, SumPolicy};
-/// use std::sync::Arc;
 /// # mod my_mlx {
 /// #     pub fn recommended() -> u64 { 48 << 30 }
 /// #     pub fn memory_size() -> u64 { 64 << 30 }
@@ -53,7 +53,7 @@ use std::fmt;
 ///     }
 /// }
 ///
-/// let manager = Manager::builder().backend(Arc::new(MyBindings)).build()?;
+/// let manager = Manager::builder().backend(MyBindings).build()?;
 /// let guard = manager.ticket(&SumPolicy::new(), 1 << 30).acquire_owned()?;
 /// assert_eq!(guard.applied(), 1 << 30);
 /// # Ok::<(), mlx_wired::Error>(())
@@ -107,6 +107,33 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// place: without one, a failing synchronisation would end the process. Default: true.
     fn synchronizes(&self) -> bool {
         true
+    }
+}
+
+/// A backend that others share is one.
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn device(&self) -> Device {
+        (**self).device()
+    }
+
+    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        (**self).set_wired_limit(bytes)
+    }
+
+    fn synchronize(&self) -> Result<(), BackendError> {
+        (**self).synchronize()
+    }
+
+    fn memory(&self) -> Result<MemoryCounters, BackendError> {
+        (**self).memory()
+    }
+
+    fn exclusive(&self) -> Option<&'static str> {
+        (**self).exclusive()
+    }
+
+    fn synchronizes(&self) -> bool {
+        (**self).synchronizes()
     }
 }
 

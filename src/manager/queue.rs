@@ -91,7 +91,7 @@ impl From<&Waiter> for Waiting {
 /// ```
 /// use mlx_wired::{CancelToken, Error, Manager, SumPolicy, Wait};
 ///
-/// let manager = Manager::builder().build()?;
+/// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
 /// let policy = SumPolicy::capped(100);
 /// let ticket = manager.ticket(&policy, 60);
 /// let _first = ticket.acquire()?;

@@ -34,7 +34,7 @@ pub(super) fn disclaim(resource: &'static str) {
     OWNED.lock().retain(|owned| *owned != resource);
 }
 
-/// Builds an isolated [`Manager`].
+/// Builds a [`Manager`].
 ///
 /// ```
 /// use mlx_wired::clock::FakeClock;
@@ -50,16 +50,17 @@ pub(super) fn disclaim(resource: &'static str) {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ManagerBuilder {
-    backend: Arc<dyn Backend>,
+    backend: Option<Arc<dyn Backend>>,
     clock: Arc<dyn Clock>,
     config: Config,
 }
 
 impl ManagerBuilder {
-    /// The backend. Default: [`NoMlx`](crate::ffi::NoMlx), so that building never touches MLX unasked.
+    /// The backend. Default: MLX where it is [linked](crate::ffi::LINKED), which one manager owns at a time; else
+    /// [`NoMlx`](crate::ffi::NoMlx), which any number may have.
     #[must_use]
-    pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
-        self.backend = backend;
+    pub fn backend(mut self, backend: impl Backend) -> Self {
+        self.backend = Some(Arc::new(backend));
         self
     }
 
@@ -91,8 +92,9 @@ impl ManagerBuilder {
 
     fn build_unclaimed(self) -> Result<Manager, Error> {
         let config = self.config.validate()?;
-        let device = self.backend.device();
-        let exclusive = self.backend.exclusive();
+        let backend = self.backend.unwrap_or_else(ffi::default_backend);
+        let device = backend.device();
+        let exclusive = backend.exclusive();
         // The environment speaks for the process's own limit, not for tests' recording backends.
         let environment = exclusive.and_then(|_| std::env::var_os(WIRED_VARIABLE));
         let environment = environment
@@ -143,7 +145,7 @@ impl ManagerBuilder {
             }),
             turn: Futex::new(0),
             clock: self.clock,
-            backend: self.backend,
+            backend,
             device,
             events: Bus::default(),
             tickets: unmodelled::Mutex::default(),
@@ -159,11 +161,11 @@ impl ManagerBuilder {
 }
 
 impl Manager {
-    /// A builder for an isolated manager.
+    /// A builder: for a manager of MLX's limit that is not the shared one, or an isolated one on another backend.
     #[must_use]
     pub fn builder() -> ManagerBuilder {
         ManagerBuilder {
-            backend: Arc::new(ffi::NoMlx::new()),
+            backend: None,
             clock: Arc::new(SystemClock),
             config: Config::default(),
         }
@@ -202,9 +204,7 @@ impl Manager {
     }
 
     fn shared_builder(config: Config) -> ManagerBuilder {
-        Self::builder()
-            .backend(ffi::default_backend())
-            .config(config)
+        Self::builder().config(config)
     }
 }
 

@@ -26,7 +26,7 @@ impl Manager {
     /// ```
     /// use mlx_wired::{Manager, SumPolicy};
     ///
-    /// let manager = Manager::builder().build()?;
+    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
     /// let ticket = manager.ticket(&SumPolicy::capped(1 << 30), 256 << 20).label("step");
     /// let _guard = ticket.acquire()?;
     ///

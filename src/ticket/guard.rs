@@ -195,7 +195,7 @@ macro_rules! guard_methods {
 /// A guard cannot be cloned, sent, or released twice:
 ///
 /// ```compile_fail
-/// # let manager = mlx_wired::Manager::builder().build().unwrap();
+/// # let manager = mlx_wired::Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build().unwrap();
 /// let ticket = manager.ticket(&mlx_wired::MaxPolicy::new(), 1);
 /// let guard = ticket.acquire().unwrap();
 /// guard.release();
@@ -203,14 +203,14 @@ macro_rules! guard_methods {
 /// ```
 ///
 /// ```compile_fail
-/// # let manager = mlx_wired::Manager::builder().build().unwrap();
+/// # let manager = mlx_wired::Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build().unwrap();
 /// let ticket = manager.ticket(&mlx_wired::MaxPolicy::new(), 1);
 /// let guard = ticket.acquire().unwrap();
 /// std::thread::scope(|scope| { scope.spawn(move || drop(guard)); });
 /// ```
 ///
 /// ```
-/// # let manager = mlx_wired::Manager::builder().build().unwrap();
+/// # let manager = mlx_wired::Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build().unwrap();
 /// let ticket = manager.ticket(&mlx_wired::MaxPolicy::new(), 1);
 /// let guard = ticket.acquire().unwrap();
 /// guard.release();

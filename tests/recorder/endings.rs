@@ -146,7 +146,10 @@ fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error>
         left: Arc::default(),
         stop: Arc::new((Barrier::new(2), Barrier::new(2))),
     };
-    let manager = Manager::builder().clock(clock.clone()).build()?;
+    let manager = Manager::builder()
+        .backend(mlx_wired::ffi::NoMlx::new())
+        .clock(clock.clone())
+        .build()?;
     drop(manager.ticket(&Arc::new(Grudging), 1).acquire()?);
     let recorder = Recorder::new(&manager);
     // Once for the state under the lock, once for who holds what.

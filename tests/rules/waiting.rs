@@ -420,7 +420,10 @@ fn r15_waiting_tells_who_waits_in_order() -> Result<(), Error> {
 
 #[test]
 fn r15_deadlines_are_kept_on_the_systems_clock_too() -> Result<(), Error> {
-    let manager = Manager::builder().config(quiet()).build()?;
+    let manager = Manager::builder()
+        .backend(mlx_wired::ffi::NoMlx::new())
+        .config(quiet())
+        .build()?;
     let ticket = manager.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire_owned()?;
     let patience = Duration::from_millis(5);
