@@ -8,6 +8,7 @@ pub(crate) mod core;
 mod cover;
 mod decide;
 pub(crate) mod group;
+mod groups;
 mod housekeeping;
 mod inner;
 mod judge;

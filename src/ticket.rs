@@ -394,6 +394,10 @@ impl Ticket {
         self.demand
     }
 
+    pub(crate) fn size_count(&self) -> Option<&Arc<SizeCount>> {
+        self.size_count.as_ref()
+    }
+
     pub(crate) fn formula(&self) -> Formula {
         self.info.formula
     }

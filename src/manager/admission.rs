@@ -159,6 +159,7 @@ impl Inner {
     ) -> Result<Admission, Error> {
         let inside = user_code::is_inside(self.address());
         let mut core = self.lock();
+        core.groups.list(ticket.group().index);
         let redo = word.overflows()
             || inside
             || core.judges_all(self)
@@ -194,6 +195,7 @@ impl Inner {
             return Err(uncountable);
         }
         let group = ticket.group();
+        core.groups.list(group.index);
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
         group.set_flag();
         // A growing guard does not wait behind those who may be waiting for it.

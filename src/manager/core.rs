@@ -1,7 +1,8 @@
 //! The state under the manager's lock.
 
 use super::config::{Config, WireMode};
-use super::group::{Group, GroupKey, GroupState};
+use super::group::{Group, GroupState};
+use super::groups::Groups;
 use super::judge::Demand;
 use super::owed::Owed;
 use super::wait_times::WaitRecord;
@@ -15,7 +16,7 @@ use crate::policy::formula::Basis;
 use crate::sync::{Arc, Ordering, ThreadId, thread_id};
 use crate::ticket::Ticket;
 use crate::trace::Kept;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
@@ -33,9 +34,7 @@ pub(crate) struct Core {
     pub(crate) maximum: u64,
     /// What a policy capped by the device may hold.
     pub(crate) budget: Option<u64>,
-    pub(crate) groups: Vec<Option<GroupState>>,
-    /// By id and form: policies of different forms never share a group.
-    pub(crate) by_id: HashMap<GroupKey, usize>,
+    pub(crate) groups: Groups,
     /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
     /// again after each call.
     pub(crate) busy: bool,
@@ -147,47 +146,32 @@ impl Core {
     }
 
     pub(crate) fn group(&self, index: usize) -> &GroupState {
-        self.groups[index]
-            .as_ref()
-            .expect("a ticket keeps its group")
+        self.groups.get(index)
     }
 
     pub(crate) fn group_mut(&mut self, index: usize) -> &mut GroupState {
-        self.groups[index]
-            .as_mut()
-            .expect("a ticket keeps its group")
+        self.groups.get_mut(index)
     }
 
-    /// Adds a group, after forgetting those that nobody uses any more.
-    pub(crate) fn make_group(&mut self, mut state: GroupState) -> usize {
-        for slot in &mut self.groups {
-            if let Some(unused) = slot.take_if(|state| state.is_unused()) {
-                self.by_id.remove(&unused.key);
-                self.replaced.push(unused.policy);
-            }
-        }
-        let free = self.groups.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.groups.len());
-        if free.is_none() {
-            self.groups.push(None);
-        }
-        state.shared = Arc::new(Group::new(index, state.shared.custom));
-        self.by_id.insert(state.key.clone(), index);
-        self.groups[index] = Some(state);
+    /// Adds a group, after forgetting those that no ticket uses any more.
+    pub(crate) fn make_group(&mut self, state: GroupState) -> usize {
+        let (index, forgotten) = self.groups.add(state);
+        self.replaced.extend(forgotten);
         index
     }
 
     /// Looks up the device's cap again, after the settings have changed.
     pub(crate) fn resolve_again(&mut self) {
         let budget = self.budget;
-        for state in self.groups.iter_mut().flatten() {
+        for state in self.groups.all_mut() {
             state.resolved = state.formula.resolve(budget);
             state.version += 1;
         }
     }
 
+    /// The groups that have guards or waiters, and some that have neither.
     pub(crate) fn live_groups(&self) -> impl Iterator<Item = &GroupState> {
-        self.groups.iter().flatten()
+        self.groups.listed()
     }
 
     /// The baseline that admission counts with: never MLX's own.
@@ -300,6 +284,7 @@ impl Core {
             state.reservations += 1;
         }
         state.version += 1;
+        state.list_size(ticket);
         ticket.add()
     }
 
@@ -322,6 +307,7 @@ impl Core {
             self.group_mut(to.group().index)
         };
         state.version += 1;
+        state.list_size(to);
         to.add_in_place_of(from)
     }
 
@@ -357,9 +343,7 @@ impl Core {
     fn speak_for(&mut self, ticket: &Ticket) -> &mut GroupState {
         let budget = self.budget;
         let index = ticket.group().index;
-        let state = self.groups[index]
-            .as_mut()
-            .expect("a ticket keeps its group");
+        let state = self.groups.get_mut(index);
         state.wants_sizes = ticket.wants_sizes();
         let speaks = if state.custom() {
             Arc::ptr_eq(&state.policy, ticket.policy())

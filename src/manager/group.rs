@@ -7,7 +7,7 @@ use crate::policy::{Formula, Policy, PolicyId};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::ticket::Ticket;
 use crossbeam::utils::CachePadded;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::Discriminant;
 use std::sync::atomic::fence;
 
@@ -119,8 +119,37 @@ impl Group {
 
 /// How many live guards of one size there are, for policies that need the largest. Every acquire and release of that
 /// size writes it.
-#[derive(Debug, Default)]
+///
+/// As with [groups](super::groups), only the listed sizes are looked at: those of live guards, and a few more. A count that
+/// is not listed says so itself, so an acquire without the lock finds it out as it counts.
+#[derive(Debug)]
 pub(crate) struct SizeCount(pub(crate) CachePadded<AtomicU64>);
+
+impl SizeCount {
+    /// Set in the count of a size that is not listed.
+    pub(crate) const UNLISTED: u64 = 1 << 63;
+
+    fn unlisted() -> Self {
+        Self(CachePadded::new(AtomicU64::new(Self::UNLISTED)))
+    }
+
+    /// Whether no guard of this size lives.
+    fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Acquire) & !Self::UNLISTED == 0
+    }
+
+    /// Makes an acquire without the lock come for it, unless a guard of this size lives.
+    fn strike_off(&self) -> bool {
+        // AcqRel: an acquire that counts itself later sees the mark.
+        let swap = self
+            .0
+            .compare_exchange(0, Self::UNLISTED, Ordering::AcqRel, Ordering::Relaxed);
+        swap.is_ok()
+    }
+}
+
+/// How many sizes are known and listed before any is looked at for whether it is in use. The models have few sizes.
+pub(crate) const FEW_SIZES: usize = if cfg!(any(loom, shuttle)) { 1 } else { 16 };
 
 /// Which group a policy belongs to: its id and the form of its formula.
 pub(crate) type GroupKey = (PolicyId, Discriminant<Formula>);
@@ -149,9 +178,14 @@ pub(crate) struct GroupState {
     /// The keys of those about to enter it, who look for a circle before, without the lock.
     pub(crate) entering: BTreeSet<u64>,
     pub(crate) reservations: u64,
-    pub(crate) sizes: BTreeMap<u64, Arc<SizeCount>>,
-    /// How many sizes may be known before those that nobody has any more are forgotten.
-    pub(crate) sweep_sizes_at: usize,
+    /// The counts of all sizes that tickets have.
+    pub(crate) sizes: HashMap<u64, Arc<SizeCount>>,
+    /// How many sizes may be known before those that no ticket has any more are forgotten.
+    pub(crate) forget_sizes_at: usize,
+    /// The sizes of live guards, and a few more.
+    pub(crate) listed_sizes: BTreeMap<u64, Arc<SizeCount>>,
+    /// At how many listed sizes the idle ones are struck off.
+    pub(crate) strike_sizes_at: usize,
     /// An empty list whose memory is used again.
     pub(crate) scratch: Vec<u64>,
     /// Counts the changes of a custom group's members.
@@ -176,6 +210,17 @@ impl GroupState {
         word.sum() > 0 || word.driving() > 0 || self.reservations > 0
     }
 
+    /// Shuts the gates of an idle group, and tells whether it is idle then: whoever comes later comes for the lock.
+    pub(crate) fn falls_idle(&self) -> bool {
+        if !self.is_awaited_by_none() || self.is_live(self.shared.load()) {
+            return false;
+        }
+        self.shared.reads.close();
+        // A read-modify-write: an acquire that adds its demand after this finds the cover closed.
+        let word = self.shared.read();
+        !self.is_live(word) && !word.has_waiters()
+    }
+
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.
     pub(crate) fn is_unused(&self) -> bool {
         if Arc::strong_count(&self.shared) > 1 || !self.queue.is_empty() {
@@ -187,7 +232,7 @@ impl GroupState {
     }
 
     pub(crate) fn largest(&self) -> u64 {
-        let mut sizes = self.sizes.iter().rev();
+        let mut sizes = self.listed_sizes.iter().rev();
         sizes
             .find(|(_, count)| count.0.load(Ordering::Acquire) > 0)
             .map_or(0, |(size, _)| *size)
@@ -195,23 +240,44 @@ impl GroupState {
 
     /// The counter of guards of `bytes`.
     pub(crate) fn size_count(&mut self, bytes: u64) -> Arc<SizeCount> {
-        if self.sizes.len() >= self.sweep_sizes_at {
+        if self.sizes.len() >= self.forget_sizes_at {
             self.sizes.retain(|size, count| {
-                // Not by `strong_count`, which is loaded relaxed: a leaked guard of the last ticket must be seen.
-                let unused =
-                    Arc::get_mut(count).is_some_and(|it| it.0.load(Ordering::Acquire) == 0);
+                // Not by `strong_count`, which is loaded relaxed: a leaked guard of the last ticket must be seen. A listed
+                // one has another owner.
+                let unused = Arc::get_mut(count).is_some_and(|it| it.is_idle());
                 *size == bytes || !unused
             });
             // Until the number has doubled, so that a ticket costs a constant on average.
-            self.sweep_sizes_at = (self.sizes.len() * 2).max(16);
+            self.forget_sizes_at = (self.sizes.len() * 2).max(FEW_SIZES);
         }
-        self.sizes.entry(bytes).or_default().clone()
+        let count = self.sizes.entry(bytes);
+        count
+            .or_insert_with(|| Arc::new(SizeCount::unlisted()))
+            .clone()
+    }
+
+    /// Sees to it that guards of a ticket's size are looked at, before one is counted under the lock.
+    pub(crate) fn list_size(&mut self, ticket: &Ticket) {
+        let Some(count) = ticket.size_count() else {
+            return;
+        };
+        // Relaxed: changed under the lock only.
+        if count.0.load(Ordering::Relaxed) & SizeCount::UNLISTED == 0 {
+            return;
+        }
+        if self.listed_sizes.len() >= self.strike_sizes_at {
+            self.listed_sizes.retain(|_, count| !count.strike_off());
+            self.strike_sizes_at = (self.listed_sizes.len() * 2).max(FEW_SIZES);
+        }
+        self.listed_sizes.insert(ticket.bytes(), count.clone());
+        // AcqRel: an acquire without the lock that counts itself later need not come for it.
+        count.0.fetch_and(!SizeCount::UNLISTED, Ordering::AcqRel);
     }
 
     /// The sizes of all live guards, in descending order. [Given back](Self::give_back), it is used again.
     pub(crate) fn each_size(&mut self) -> Vec<u64> {
         let mut each = std::mem::take(&mut self.scratch);
-        for (size, count) in self.sizes.iter().rev() {
+        for (size, count) in self.listed_sizes.iter().rev() {
             let count = count.0.load(Ordering::Acquire) as usize;
             each.extend(std::iter::repeat_n(*size, count));
         }
@@ -260,7 +326,7 @@ impl GroupState {
         let basis = match self.resolved.basis() {
             Basis::Sum => self.shared.load().sum().saturating_sub(bytes),
             Basis::Largest => {
-                let mut sizes = self.sizes.iter().rev();
+                let mut sizes = self.listed_sizes.iter().rev();
                 let left = sizes.find(|(size, count)| {
                     count.0.load(Ordering::Acquire) > u64::from(**size == bytes)
                 });

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::core::Core;
-use super::group::{Group, GroupState, SizeCount};
+use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
 use super::locked::Locked;
 use super::{registry, shared, user_code};
 use crate::Error;
@@ -53,7 +53,7 @@ impl Drop for Inner {
         self.hand_over();
         self.disclaim();
         // The last may be somebody who looked for a moment, and whose concern no policy's destructor is.
-        for group in groups {
+        for group in groups.into_states() {
             let _caught = user_code::catch(|| drop(group));
         }
     }
@@ -103,8 +103,8 @@ impl Inner {
         let mut core = self.lock();
         let resolved = formula.resolve(core.budget);
         let custom = formula == Formula::Custom;
-        let index = match core.by_id.get(&key) {
-            Some(index) => *index,
+        let index = match core.groups.find(&key) {
+            Some(index) => index,
             None => core.make_group(GroupState {
                 shared: Arc::new(Group::new(0, custom)),
                 key,
@@ -118,7 +118,9 @@ impl Inner {
                 entering: Default::default(),
                 reservations: 0,
                 sizes: Default::default(),
-                sweep_sizes_at: 0,
+                forget_sizes_at: 0,
+                listed_sizes: Default::default(),
+                strike_sizes_at: FEW_SIZES,
                 scratch: Vec::new(),
                 version: 0,
                 foreseen: None,

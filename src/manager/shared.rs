@@ -1,6 +1,7 @@
 //! How managers come to be: the builder, the shared one, and who owns a backend.
 
 use super::core::Core;
+use super::groups::Groups;
 use super::owed::Owed;
 use super::wait_times::WaitRecord;
 use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config};
@@ -115,8 +116,7 @@ impl ManagerBuilder {
                 budget: settings.budget,
                 config,
                 settings: 0,
-                groups: Vec::new(),
-                by_id: Default::default(),
+                groups: Groups::default(),
                 busy: false,
                 left_over: false,
                 applied: 0,

@@ -48,10 +48,12 @@ impl Inner {
         let word = seen.checked_add(ticket.demand())?;
         let fits =
             !formula.can_refuse() || word.sum() < formula.admitted(core.admission_baseline());
-        if !fits
-            || !core.covers(core.guaranteed, state, word, ticket.bytes())
-            || !ticket.swap_from(seen)
-        {
+        if !fits || !core.covers(core.guaranteed, state, word, ticket.bytes()) {
+            return None;
+        }
+        core.groups.list(index);
+        core.group_mut(index).list_size(ticket);
+        if !ticket.swap_from(seen) {
             return None;
         }
         core.stats.admissions += 1;

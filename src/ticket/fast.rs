@@ -4,7 +4,7 @@ use super::Ticket;
 use super::raw::Raw;
 use crate::Error;
 use crate::holders;
-use crate::manager::group::Reads;
+use crate::manager::group::{Reads, SizeCount};
 use crate::manager::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{Ordering, thread_local};
 use std::cell::Cell;
@@ -119,8 +119,10 @@ impl Ticket {
             return Fast::Closed;
         };
         // Relaxed: ordered by the word's addition that follows.
-        count.0.fetch_add(1, Ordering::Relaxed);
-        let word = if self.bytes <= OPTIMISTIC_BYTES {
+        let listed = count.0.fetch_add(1, Ordering::Relaxed) & SizeCount::UNLISTED == 0;
+        let word = if !listed {
+            None
+        } else if self.bytes <= OPTIMISTIC_BYTES {
             Some(self.add_in())
         } else {
             self.swap_in(admit)

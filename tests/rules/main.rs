@@ -18,6 +18,7 @@ mod growing;
 mod guards;
 mod holders;
 mod hysteresis;
+mod idle;
 mod limit;
 mod linger;
 mod lock_free;

@@ -8,8 +8,8 @@ use asleep::is_asleep;
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::{
-    Config, Context, Error, Event, EventKind, Manager, OwnedGuard, Policy, PolicyId, Sizes,
-    Subscriber, SumPolicy, Ticket, Wait,
+    Config, Context, Error, Event, EventKind, FixedPolicy, Manager, OwnedGuard, Policy, PolicyId,
+    Sizes, Subscriber, SumPolicy, Ticket, Wait,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -215,6 +215,14 @@ impl Worker {
         pending.until_queued(&manager);
         pending
     }
+}
+
+/// Makes so many groups that those which no ticket uses any more are forgotten, with their policies.
+pub(crate) fn forget_unused_groups(manager: &Manager) {
+    let groups: Vec<Ticket> = (1..=100)
+        .map(|bytes| manager.ticket(&FixedPolicy::new(bytes), 1))
+        .collect();
+    drop(groups);
 }
 
 /// Returns once `condition` holds.

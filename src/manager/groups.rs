@@ -1,0 +1,137 @@
+//! The groups of a manager: which there are, and which of them a transition looks at.
+//!
+//! A server may keep a policy for each of ten thousand sessions, and most of their groups are idle: no guard lives in them
+//! and no demand waits. A transition must not pay for those. So it walks the *listed* groups only.
+//!
+//! A group that is not listed is idle and its gates are shut, so the next acquire comes for the lock and lists it. A group is
+//! struck off only under the lock: its gates are shut first, then its word is read by a read-modify-write. An acquire that
+//! adds its demand later finds the cover closed, as it would in a session, and comes for the lock.
+//!
+//! Idle groups stay listed while they are few, since a group that is listed again costs a session; they are struck off when
+//! the list has doubled. So a program with few policies never pays for this, and with many a transition looks at no more
+//! than twice as many groups as were in use at the last time.
+
+use super::group::{Group, GroupKey, GroupState};
+use crate::policy::Policy;
+use crate::sync::Arc;
+use std::collections::HashMap;
+
+/// How many groups are listed, and how many are kept unused, before any is looked at for that. The models have few groups.
+const FEW: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
+
+/// The part under the manager's lock.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    slots: Vec<Option<GroupState>>,
+    /// The empty slots.
+    free: Vec<usize>,
+    /// By id and form: policies of different forms never share a group.
+    by_id: HashMap<GroupKey, usize>,
+    /// Those that a transition looks at, in ascending order.
+    listed: Vec<usize>,
+    /// At how many listed groups the idle ones are struck off.
+    strike_at: usize,
+    /// At how many groups the unused ones are forgotten.
+    forget_at: usize,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::new(),
+            listed: Vec::new(),
+            strike_at: FEW,
+            forget_at: FEW,
+        }
+    }
+}
+
+impl Groups {
+    pub(crate) fn get(&self, index: usize) -> &GroupState {
+        self.slots[index]
+            .as_ref()
+            .expect("a ticket keeps its group")
+    }
+
+    pub(crate) fn get_mut(&mut self, index: usize) -> &mut GroupState {
+        self.slots[index]
+            .as_mut()
+            .expect("a ticket keeps its group")
+    }
+
+    /// The group of an id and form, if there is one.
+    pub(crate) fn find(&self, key: &GroupKey) -> Option<usize> {
+        self.by_id.get(key).copied()
+    }
+
+    /// Those that a transition looks at: all that have guards or waiters, and some that are idle.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &GroupState> {
+        self.listed.iter().map(|index| self.get(*index))
+    }
+
+    /// All of them, to be destroyed.
+    pub(crate) fn into_states(self) -> impl Iterator<Item = GroupState> {
+        self.slots.into_iter().flatten()
+    }
+
+    /// All of them, idle ones too.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut GroupState> {
+        self.slots.iter_mut().flatten()
+    }
+
+    /// Sees to it that transitions look at a group, before anything is counted or queued in it under the lock.
+    pub(crate) fn list(&mut self, index: usize) {
+        let Err(place) = self.listed.binary_search(&index) else {
+            return;
+        };
+        self.listed.insert(place, index);
+        if self.listed.len() >= self.strike_at {
+            self.strike_off(index);
+        }
+    }
+
+    /// Strikes the idle groups off the list, all but one that is about to be used.
+    fn strike_off(&mut self, used: usize) {
+        let Self { slots, listed, .. } = self;
+        listed.retain(|index| {
+            let state = slots[*index].as_ref().expect("a listed group is there");
+            *index == used || !state.falls_idle()
+        });
+        self.strike_at = (self.listed.len() * 2).max(FEW);
+    }
+
+    /// Adds a group. Returns where it is, and the policies of groups that were forgotten.
+    pub(crate) fn add(&mut self, mut state: GroupState) -> (usize, Vec<Arc<dyn Policy>>) {
+        let mut forgotten = Vec::new();
+        if self.by_id.len() >= self.forget_at {
+            self.forget_unused(&mut forgotten);
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        state.shared = Arc::new(Group::new(index, state.shared.custom));
+        self.by_id.insert(state.key.clone(), index);
+        self.slots[index] = Some(state);
+        (index, forgotten)
+    }
+
+    /// Forgets the groups that no ticket refers to any more and nothing lives in.
+    fn forget_unused(&mut self, forgotten: &mut Vec<Arc<dyn Policy>>) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(unused) = slot.take_if(|state| state.is_unused()) {
+                self.by_id.remove(&unused.key);
+                self.free.push(index);
+                if let Ok(place) = self.listed.binary_search(&index) {
+                    self.listed.remove(place);
+                }
+                forgotten.push(unused.policy);
+            }
+        }
+        // The lowest is used first.
+        self.free.sort_unstable_by(|a, b| b.cmp(a));
+        self.forget_at = (self.by_id.len() * 2).max(FEW);
+    }
+}

@@ -1,0 +1,118 @@
+//! R40: groups and sizes in which nothing lives and nothing waits cost nothing, and are there when they are used again.
+
+use crate::support::{Custom, Rig, quiet};
+use mlx_wired::ffi::NoMlx;
+use mlx_wired::{BudgetPolicy, Config, Error, Manager, MaxPolicy, PeakPolicy, SumPolicy, Ticket};
+use std::time::{Duration, Instant};
+
+/// How many policies or sizes a server has, nearly all of them idle.
+const IDLE: u64 = 10_000;
+/// What may differ from run to run. Walking what is idle makes it a hundred times as much.
+const FACTOR: u32 = 10;
+
+fn pairs(ticket: &Ticket) -> Duration {
+    let begin = Instant::now();
+    for _ in 0..200 {
+        drop(ticket.acquire().expect("it fits"));
+    }
+    begin.elapsed()
+}
+
+/// Times pairs that begin and end an epoch, alone and beside what `idle` makes.
+#[track_caller]
+fn compare(
+    config: Config,
+    first: impl Fn(&Manager) -> Ticket,
+    idle: impl Fn(&Manager, u64) -> Ticket,
+) {
+    let manager = Manager::builder()
+        .backend(NoMlx::new())
+        .config(config)
+        .build()
+        .expect("the settings are valid");
+    let first = first(&manager);
+    pairs(&first);
+    let alone = pairs(&first).min(pairs(&first));
+    let others: Vec<Ticket> = (1..IDLE).map(|n| idle(&manager, n)).collect();
+    // Each has been in use once.
+    for other in &others {
+        drop(other.acquire().expect("it fits"));
+    }
+    let beside = pairs(&first).min(pairs(&first));
+    assert!(
+        beside < FACTOR * alone,
+        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
+    );
+}
+
+#[test]
+fn r40_a_pair_costs_the_same_beside_idle_groups() {
+    let session = |manager: &Manager| manager.ticket(&BudgetPolicy::new(0), 1 << 20);
+    compare(Config::default(), session, |manager, _| session(manager));
+}
+
+#[test]
+fn r40_a_pair_under_a_budget_costs_the_same_beside_idle_groups() {
+    let session = |manager: &Manager| manager.ticket(&BudgetPolicy::new(0), 1 << 20);
+    let config = Config::default().budget(1 << 30);
+    compare(config, session, |manager, _| session(manager));
+}
+
+#[test]
+fn r40_a_pair_costs_the_same_beside_idle_sizes() {
+    let of = |manager: &Manager, bytes| manager.ticket(&MaxPolicy::new(), bytes);
+    compare(Config::default(), |manager| of(manager, 1), of);
+    let policy = Custom::new().with_sizes();
+    let of = |manager: &Manager, bytes| manager.ticket(&policy, bytes);
+    compare(Config::default(), |manager| of(manager, 1), of);
+}
+
+/// More groups than are looked at while they are few, one in use after the other, beside one that stays.
+#[test]
+fn r40_a_group_that_was_idle_is_covered_and_restored_as_before() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let stays = rig.manager.ticket(&SumPolicy::uncapped(), 5);
+    let tickets: Vec<Ticket> = (0..200)
+        .map(|n| rig.manager.ticket(&BudgetPolicy::new(n), 100))
+        .collect();
+    for _ in 0..2 {
+        let staying = stays.acquire()?;
+        for (base, ticket) in (0..).zip(&tickets) {
+            let guard = ticket.acquire()?;
+            assert!(rig.limit() >= base + 100, "{base}");
+            assert_eq!(rig.manager.snapshot().live, 2);
+            drop(guard);
+        }
+        drop(staying);
+        rig.backend.assert_baseline(0);
+    }
+    // All at once, and none of them beside those.
+    let guards: Vec<_> = tickets
+        .iter()
+        .map(Ticket::acquire)
+        .collect::<Result<_, _>>()?;
+    assert_eq!((rig.limit(), rig.manager.snapshot().live), (299, 200));
+    drop(guards);
+    rig.finish()
+}
+
+#[test]
+fn r40_a_size_that_was_idle_counts_as_before() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let sizes: Vec<Ticket> = (1..=200)
+        .map(|bytes| rig.manager.ticket(&PeakPolicy, bytes))
+        .collect();
+    let staying = sizes[9].acquire()?;
+    for _ in 0..2 {
+        for ticket in &sizes {
+            let guard = ticket.acquire()?;
+            let most = ticket.bytes().max(10);
+            assert!(rig.limit() >= most, "{most}");
+            assert_eq!(rig.manager.snapshot().desired, most);
+            drop(guard);
+        }
+    }
+    assert_eq!(rig.manager.snapshot().desired, 10);
+    drop(staying);
+    rig.finish()
+}
