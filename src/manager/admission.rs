@@ -195,7 +195,6 @@ impl Inner {
             return Err(uncountable);
         }
         let group = ticket.group();
-        core.groups.list(group.index);
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
         group.set_flag();
         // A growing guard does not wait behind those who may be waiting for it.

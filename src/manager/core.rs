@@ -279,6 +279,8 @@ impl Core {
 
     /// Counts `ticket`'s demand in its group. Returns the group's word.
     pub(crate) fn add(&mut self, ticket: &Ticket) -> Word {
+        // Not before: while a policy was asked without the lock, the group may have been struck off.
+        self.groups.list(ticket.group().index);
         let state = self.speak_for(ticket);
         if !ticket.kind().is_driving() {
             state.reservations += 1;

@@ -95,6 +95,7 @@ impl Inner {
         } else {
             number | NEW
         };
+        core.groups.list(index);
         core.group_mut(index).entering.insert(key);
         let refused = self.check_circle(core, &waiter, key).and_then(|()| {
             // The settings may have changed while a policy was asked: then it might wait for ever.
