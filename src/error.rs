@@ -2,6 +2,8 @@
 
 use crate::ffi::BackendError;
 use crate::snapshot::Contention;
+use crate::sync::Arc;
+use crate::ticket::Kind;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
@@ -70,6 +72,23 @@ pub enum Error {
         /// The guards of those threads, and who waits.
         contention: Box<Contention>,
     },
+    /// The demand does not fit beside what stays: guards that no work gives back. Waiting for work would gain nothing.
+    ///
+    /// Make the hold's ticket with [`room_for`](crate::Ticket::room_for) a step, so that what cannot fit is refused before
+    /// training begins; or wait for the hold itself with [`Wait::for_holds`](crate::Wait::for_holds).
+    NoRoom {
+        /// What was asked for; of a growing guard, its new size.
+        size: u64,
+        /// What may be held, where the policy or the budget over all groups tells.
+        capacity: Option<u64>,
+        /// What the guards that stay hold together: those of the group, or of all groups if the budget over them is in the
+        /// way.
+        held: u64,
+        /// The largest of them.
+        holder: Arc<StayingGuard>,
+        /// How many more stay.
+        others: usize,
+    },
     /// A group cannot count this demand.
     GroupFull {
         /// Which count would overflow.
@@ -121,6 +140,24 @@ pub enum Error {
         /// What failed.
         reason: String,
     },
+}
+
+/// A live guard that stays until its program releases it: a reservation, a resident or a leaked guard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StayingGuard {
+    /// Its size.
+    pub bytes: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its ticket's name.
+    pub label: Option<Arc<str>>,
+    /// Its policy's label.
+    pub policy: Arc<str>,
+    /// Where it was acquired.
+    pub place: &'static Location<'static>,
+    /// Whether it was [leaked](crate::Guard::leak), so that it stays for the process's life.
+    pub leaked: bool,
 }
 
 /// What a group counts.
@@ -262,6 +299,23 @@ impl fmt::Display for Error {
                     After(contention),
                 )
             }
+            Self::NoRoom {
+                size,
+                capacity,
+                held,
+                holder,
+                others,
+            } => write!(
+                f,
+                "{} do not fit beside {}{} that stays held ({} {} at {}, and {others} more); give the hold room_for a step, \
+                 make it evictable, or wait with for_holds",
+                Bytes(*size),
+                Bytes(*held),
+                Capacity(*capacity),
+                Bytes(holder.bytes),
+                holder.label.as_ref().unwrap_or(&holder.policy),
+                holder.place,
+            ),
             Self::GroupFull {
                 what: GroupLimit::Bytes,
                 requested,

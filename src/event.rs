@@ -81,6 +81,12 @@ pub enum EventKind {
         /// The whole state then: who holds what it waits for.
         snapshot: Arc<Snapshot>,
     },
+    /// Threads wait for what they hold themselves, and some of their waits have a deadline or a token, so none fails; carries
+    /// the threads.
+    CircleWithDeadline {
+        /// Their names, or numbers.
+        threads: Vec<String>,
+    },
     /// A guard began to live.
     TicketStarted,
     /// A guard was released; or an admitted demand was taken back before it had one, since the limit could not be raised, or

@@ -266,6 +266,18 @@ pub(crate) fn note_leak(record: Record) {
     });
 }
 
+/// Where a guard was acquired; one in a slot, on its own thread.
+pub(crate) fn place_of(record: Record) -> Option<Place> {
+    let Some(index) = record.slot() else {
+        return listed::place_of(record);
+    };
+    LOCAL.with(|local| {
+        let place = local.slab.get().slots[index].place.load(Ordering::Relaxed);
+        // SAFETY: the thread stored it with its guard that is in this slot: it comes from a `&'static Location<'static>`.
+        unsafe { place.as_ref() }
+    })
+}
+
 /// Forgets a guard wherever it is recorded; one in a slot, on its own thread.
 pub(crate) fn forget(record: Record) {
     if let Some(index) = record.slot() {

@@ -101,7 +101,7 @@ mod sync;
 mod ticket;
 mod trace;
 
-pub use error::{Error, GroupLimit};
+pub use error::{Error, GroupLimit, StayingGuard};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
     CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Stats,

@@ -1,7 +1,9 @@
 //! The manager: the one owner of the limit.
 
 pub(crate) mod admission;
+mod aside;
 mod ask;
+mod beside;
 mod circles;
 mod config;
 pub(crate) mod core;
@@ -9,6 +11,7 @@ mod cover;
 mod decide;
 pub(crate) mod group;
 mod groups;
+pub(crate) mod holds;
 mod housekeeping;
 mod inner;
 mod judge;
@@ -35,6 +38,7 @@ pub use queue::{CancelToken, Waiting};
 pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
 
+use group::GroupState;
 pub(crate) use inner::Inner;
 pub(crate) use owner::Owner;
 
@@ -208,11 +212,11 @@ impl Manager {
     #[must_use]
     pub fn waiting(&self) -> Vec<Waiting> {
         let core = self.0.inner.lock();
-        let mut waiting: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        waiting.sort_by_key(|(key, _)| **key);
+        let mut waiting: Vec<_> = core.live_groups().flat_map(GroupState::waiters).collect();
+        waiting.sort_by_key(|waiter| waiter.order());
         waiting
             .into_iter()
-            .map(|(_, waiter)| Waiting::from(&**waiter))
+            .map(|waiter| Waiting::from(&**waiter))
             .collect()
     }
 

@@ -2,7 +2,6 @@
 
 mod print;
 
-#[cfg(feature = "timeline")]
 pub(crate) use print::ThreadLabel;
 #[cfg(feature = "serde")]
 pub(crate) use print::thread_number;

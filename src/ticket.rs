@@ -14,6 +14,7 @@ pub use wait::Wait;
 use crate::Error;
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::group::{Group, SizeCount};
+use crate::manager::holds::Room;
 use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::manager::{Inner, Owner};
@@ -64,6 +65,10 @@ struct Info {
     can_refuse: bool,
     wants_sizes: bool,
     formula: Formula,
+    /// What a hold leaves for active demands of its policy.
+    room: u64,
+    /// A hold that its program gives back when it is asked.
+    evictable: bool,
     about: Arc<About>,
 }
 
@@ -79,6 +84,8 @@ impl Ticket {
             wants_sizes,
             policy,
             formula,
+            room: 0,
+            evictable: false,
             manager: Owner::new(manager),
             about: Arc::new(About {
                 bytes,
@@ -114,6 +121,43 @@ impl Ticket {
         self.of_kind(Kind::Resident)
     }
 
+    /// While a guard of it lives, an active demand of `bytes` under its policy fits beside all
+    /// [holds](crate::Error::NoRoom), so waiting for it is waiting for work alone.
+    ///
+    /// For reservations and residents. A hold is admitted only where it leaves itself this room and each live hold of its
+    /// group the room that it was promised, by each one's own cap; with a [budget](crate::Config::budget), each live hold
+    /// of any group. Until then it is set aside. What could not leave its room even alone is
+    /// [`Error::NeverAdmissible`], so a trainer learns before training begins that a step would never fit.
+    ///
+    /// Leaked guards, lowered caps and larger demands are not covered. It has no effect on an active ticket.
+    ///
+    /// ```
+    /// use mlx_wired::{Manager, SumPolicy};
+    ///
+    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+    /// let policy = SumPolicy::capped(100);
+    /// let weights = manager.ticket(&policy, 80).reservation();
+    /// assert!(weights.clone().room_for(30).acquire().is_err(), "no step of 30 would ever fit");
+    /// let _weights = weights.room_for(20).acquire_owned()?;
+    /// # Ok::<(), mlx_wired::Error>(())
+    /// ```
+    #[must_use]
+    pub fn room_for(mut self, bytes: u64) -> Self {
+        Arc::make_mut(&mut self.info).room = bytes;
+        self.describe(|_| {});
+        self
+    }
+
+    /// The program gives its guards back when memory is short: demands wait for them, and are not refused.
+    ///
+    /// For reservations and residents; it has no effect on an active ticket.
+    #[must_use]
+    pub fn evictable(mut self) -> Self {
+        Arc::make_mut(&mut self.info).evictable = true;
+        self.describe(|_| {});
+        self
+    }
+
     /// Names it, for messages and events.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
@@ -146,7 +190,7 @@ impl Ticket {
     fn find_route(&mut self) {
         let kind = self.kind;
         self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
-        self.route = if self.group.custom || kind == Kind::Reservation || self.bytes > MAX_SUM {
+        self.route = if self.group.custom || kind != Kind::Active || self.bytes > MAX_SUM {
             Route::Locked
         } else if self.size_count.is_some() {
             Route::Counted
@@ -396,6 +440,24 @@ impl Ticket {
 
     pub(crate) fn size_count(&self) -> Option<&Arc<SizeCount>> {
         self.size_count.as_ref()
+    }
+
+    /// Whether its guards are holds.
+    pub(crate) fn is_hold(&self) -> bool {
+        self.kind != Kind::Active
+    }
+
+    /// What its guards leave for active demands.
+    pub(crate) fn room(&self) -> Room {
+        let bytes = if self.is_hold() { self.info.room } else { 0 };
+        Room {
+            formula: self.info.formula,
+            bytes,
+        }
+    }
+
+    pub(crate) fn is_evictable(&self) -> bool {
+        self.is_hold() && self.info.evictable
     }
 
     pub(crate) fn formula(&self) -> Formula {

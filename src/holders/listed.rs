@@ -61,6 +61,12 @@ pub(super) fn change(record: Record, change: impl FnOnce(&mut Listed)) {
     }
 }
 
+pub(super) fn place_of(record: Record) -> Option<Place> {
+    let all = LISTED.lock();
+    let listed = all.as_ref()?.get(&record.key())?;
+    Some(listed.place)
+}
+
 pub(super) fn remove(record: Record) {
     if let Some(listed) = &mut *LISTED.lock() {
         listed.remove(&record.key());

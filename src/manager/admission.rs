@@ -3,11 +3,12 @@
 use super::Inner;
 use super::cover::holder_falls;
 use super::group::Foreseen;
+use super::holds::HoldKey;
 use super::judge::{Demand, Verdict, full};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
 use super::user_code;
-use super::waiting::Place;
+use super::waiting::{Place, next_key};
 use super::word::Word;
 use crate::Error;
 use crate::error::GroupLimit;
@@ -37,6 +38,8 @@ pub(crate) struct Admission {
     pub(crate) wanted: u64,
     /// The epoch at admission; 0 if none was open.
     pub(crate) epoch: u64,
+    /// As what the guard is among the holds, if it is one.
+    pub(crate) hold: Option<HoldKey>,
 }
 
 /// A wait for admission that ended with it.
@@ -60,21 +63,28 @@ impl Inner {
         patience: &Patience,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
-        self.enter(ticket.into(), patience, place)
+        let demand = Demand {
+            hold: ticket.is_hold().then(next_key),
+            for_holds: patience.wait.is_for_holds(),
+            ..ticket.into()
+        };
+        self.enter(demand, patience, place)
     }
 
-    /// Changes a live guard's demand `from` to `ticket`, all or nothing.
+    /// Changes a live guard's demand `from` to `ticket`, all or nothing. `hold`: as what it is among the holds.
     pub(crate) fn resize(
         &self,
         from: &Ticket,
         ticket: &Ticket,
+        hold: Option<HoldKey>,
         patience: &Patience,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
-            ticket,
             from: Some(from),
-            waiter: None,
+            hold,
+            for_holds: patience.wait.is_for_holds(),
+            ..ticket.into()
         };
         if ticket.bytes() > from.bytes() {
             return self.enter(demand, patience, place);
@@ -88,7 +98,7 @@ impl Inner {
         self.pump(&mut core, ticket.group().index);
         self.settle(&mut core);
         self.revisit(&mut core);
-        Ok(self.admission(&core, ticket, word, None))
+        Ok(self.admission(&core, demand, word, None))
     }
 
     fn enter(
@@ -134,7 +144,7 @@ impl Inner {
                     Granted::Added(word) => word,
                 };
                 let waited = Some(self.waited(&place.waiter));
-                let key = Some(place.key);
+                let key = Some(place.waiter.number);
                 self.cover(&mut self.lock(), demand, word, waited, true, key)
             }
         }
@@ -191,7 +201,7 @@ impl Inner {
         }
         if let Err(uncountable) = self.check_countable(core, demand) {
             // That the policy would never admit it says more.
-            self.check_ever(core, ticket)?;
+            self.check_ever(core, demand)?;
             return Err(uncountable);
         }
         let group = ticket.group();
@@ -199,7 +209,10 @@ impl Inner {
         group.set_flag();
         // A growing guard does not wait behind those who may be waiting for it.
         let grows = demand.from.is_some() && !self.somebody_grows(core, group.index);
-        let first = grows || self.is_line_empty(core, group.index);
+        let behind = ticket.is_hold()
+            && demand.from.is_none()
+            && self.is_set_aside_before(core, group.index);
+        let first = grows || (!behind && self.is_line_empty(core, group.index));
         let verdict = if first {
             self.judge(core, demand)
         } else {
@@ -225,6 +238,10 @@ impl Inner {
             core.revisit_later(group);
         }
         self.clear_flag(core, group.index);
+        if ticket.is_hold() && matches!(entered, Ok(Entered::Admitted(_))) {
+            // Those in line may not fit beside it.
+            core.revisit_later(group);
+        }
         if !first && entered.is_ok() && core.config.overtaking > 0 {
             // It may pass those who wait.
             core.revisit_later(group);
@@ -248,7 +265,7 @@ impl Inner {
         if word.overflows() {
             // Others were counted without the lock since it was looked at. Whoever has left meanwhile may have taken this for
             // one that stays.
-            self.take_back(core, demand.ticket, demand.from, |_| {});
+            self.take_back(core, demand, |_| {});
             core.revisit_later(demand.ticket.group());
             let what = if word.drives_too_many() {
                 GroupLimit::DrivingGuards
@@ -275,7 +292,12 @@ impl Inner {
             ticket,
             from,
             waiter,
+            hold,
+            ..
         } = demand;
+        if let Some(key) = hold {
+            core.hold(key, ticket, waiter.map_or(place, |waiter| waiter.place));
+        }
         let who = |event: &mut Event| match waiter {
             Some(waiter) => waiter.sign(event),
             None => event.place = Some(place),
@@ -299,10 +321,13 @@ impl Inner {
     pub(super) fn take_back(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
-        from: Option<&Ticket>,
+        demand: Demand<'_>,
         who: impl FnOnce(&mut Event),
     ) {
+        let Demand { ticket, from, .. } = demand;
+        if let Some(key) = demand.hold {
+            core.unhold(key, ticket, from);
+        }
         let (kind, told) = match from {
             None => {
                 core.subtract(ticket);

@@ -1,15 +1,18 @@
 //! Circles: threads that wait for what they hold themselves, alone or together.
 //!
-//! Before a demand is queued, the waits are reduced: whoever could be admitted if all were released that no stuck
-//! thread holds is not stuck; what it holds and what it asked for will be released, and the next in line is tried. A
-//! thread that is still stuck when nothing changes any more waits in a circle, and if the newcomer is among
-//! them, it has closed it. Owned guards are held by no thread, except by one that waits to grow them; a waiter with a
-//! deadline or a token may give up; and a waiter that may still overtake those before it does not count as behind them.
-//! None of these makes anybody stuck, so a circle reported is a circle.
+//! The waits are reduced: a waiter that could be admitted if every guard were released but the holds (R26) and what stuck
+//! threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A thread that is
+//! still stuck when nothing changes any more waits in a circle. For a waiter that is set aside the holds count only where a
+//! stuck thread has them, or where they are leaked: it waits for holds. Owned guards are held by no thread, except by one that
+//! waits to grow them, and a waiter that may still overtake those before it does not count as behind them. None of these
+//! makes any thread stuck, so a circle reported is a circle.
 //!
-//! A circle may also close while everybody waits already: overtaking is used up, or a policy holds less than it did.
-//! Then the circle is broken at the first in line whose own guards are part of it. And it may close while a newcomer
-//! looks for it, since policies are asked without the lock: so whoever was disturbed looks again once it is in line.
+//! A waiter with a deadline or a token may give up. A circle with one in it fails nobody: an event tells of it, once.
+//!
+//! A newcomer that holds something is looked at before it waits, and a waiter that has come back into line. A circle may also
+//! close while all its threads wait already: a hold is let in or grows, a guard is leaked, overtaking is used up, or settings
+//! change. Then it is broken at one of them. And it may close while a newcomer looks for it, since policies are asked
+//! without the lock: so a newcomer that was disturbed looks again once it waits.
 //!
 //! A policy that panics when it is asked here ends the wait that it was asked about.
 
@@ -19,76 +22,196 @@ use super::judge::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
-use crate::Error;
+use crate::event::EventKind;
 use crate::holders;
+use crate::snapshot::ThreadLabel;
 use crate::sync::{Arc, Ordering, ThreadId};
+use crate::ticket::Kind;
+use crate::{Error, HolderState};
 use std::collections::{BTreeMap, HashSet};
 
-/// Who waits for what, and who holds what, at one moment.
+/// A waiter, and where it waits.
+#[derive(Clone)]
+struct Row {
+    waiter: Arc<Waiter>,
+    aside: bool,
+}
+
+impl Row {
+    /// Growing guards first, then those in line, then those set aside; each in their order.
+    fn order(&self) -> (bool, u64) {
+        let key = if self.aside {
+            self.waiter.number
+        } else {
+            self.waiter.key()
+        };
+        (self.aside, key)
+    }
+}
+
+/// The waits and the guards at one moment.
 struct Waits {
-    /// With their keys in the queues, in the order of arrival.
-    waiters: Vec<(u64, Arc<Waiter>)>,
+    rows: Vec<Row>,
     /// How often each of them was overtaken.
     overtaken: Vec<u64>,
     /// What is held by threads: not owned guards.
     holders: Vec<Holder>,
 }
 
-/// A wait whose policy panicked, its key, and the error for it.
-struct Panicked(u64, Arc<Waiter>, Error);
+/// Which threads count as stuck to begin with.
+#[derive(Clone, Copy)]
+struct Supposing {
+    /// Those that may give up, too.
+    all: bool,
+    /// What this thread holds counts as released.
+    released: Option<ThreadId>,
+}
+
+impl Supposing {
+    const NOTHING: Self = Self {
+        all: false,
+        released: None,
+    };
+}
+
+/// A wait whose policy panicked, and the error for it.
+struct Panicked(Arc<Waiter>, Error);
 
 impl Inner {
-    /// Refuses a demand whose wait would close a circle.
+    /// Refuses a demand whose wait would close a circle. `aside`: it will be set aside.
     pub(super) fn check_circle(
         &self,
         core: &mut Locked<'_>,
         newcomer: &Arc<Waiter>,
-        key: u64,
+        aside: bool,
     ) -> Result<(), Error> {
-        // Nearly always: a thread that holds nothing closes no circle. Who grows holds what it grows.
+        // Nearly always: a thread that holds nothing closes no circle. A thread that grows a guard holds it.
         if newcomer.from.is_none() && !holders::thread_holds() {
             return Ok(());
         }
-        let own = newcomer.thread;
+        let row = Row {
+            waiter: Arc::clone(newcomer),
+            aside,
+        };
         loop {
-            let waits = self.waits(core, Some((key, newcomer)));
-            let stuck = match self.stuck_threads(core, &waits, Some(own), None) {
-                Ok(stuck) => stuck,
-                Err(Panicked(whose, _, error)) if whose == key => return Err(error),
+            let waits = self.waits(core, Some(row.clone()));
+            match self.closes_circle(core, &waits, newcomer) {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) if !self.stands(core, &waits, Some(&row)) => {}
+                Ok(Some(stuck)) => return Err(self.would_deadlock(core, newcomer, waits, &stuck)),
+                Err(Panicked(whose, error)) if Arc::ptr_eq(&whose, newcomer) => return Err(error),
                 Err(panicked) => {
                     if let Some(group) = self.refuse(core, panicked) {
                         // The caller holds a judge: those behind are examined after it.
                         core.revisit_later(&group);
                     }
-                    continue;
                 }
-            };
-            if !stuck.contains(&own) {
-                return Ok(());
-            }
-            if self.stands(core, &waits, Some(key)) {
-                return Err(self.would_deadlock(core, newcomer, waits, &stuck));
             }
         }
     }
 
+    /// Ends the wait of a waiter that has come back into line, if it closes a circle there.
+    pub(super) fn check_returned(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
+        let group = returned.ticket.group().clone();
+        while core.group(group.index).has_waiter(returned) {
+            let waits = self.waits(core, None);
+            let thread = returned.thread;
+            let holds = waits.holders.iter().any(|holder| holder.thread == thread);
+            if !holds && returned.from.is_none() {
+                return;
+            }
+            let group = match self.closes_circle(core, &waits, returned) {
+                Ok(None) => return,
+                Ok(Some(_)) if !self.stands(core, &waits, None) => None,
+                Ok(Some(stuck)) => {
+                    core.group_mut(group.index).take_waiter(returned);
+                    let error = self.would_deadlock(core, returned, waits, &stuck);
+                    self.resolve(core, returned, Err(error));
+                    Some(group.clone())
+                }
+                Err(panicked) => self.refuse(core, panicked),
+            };
+            if let Some(group) = group {
+                self.pump(core, group.index);
+            }
+        }
+    }
+
+    /// The threads of a circle that a waiter's thread is in, if none of them may give up. If some may, an event tells of it.
+    fn closes_circle(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &Waits,
+        waiter: &Waiter,
+    ) -> Result<Option<HashSet<ThreadId>>, Panicked> {
+        let stuck = self.stuck_threads(core, waits, Supposing::NOTHING)?;
+        if stuck.contains(&waiter.thread) {
+            return Ok(Some(stuck));
+        }
+        self.tell_bounded_circle(core, waits, Some(waiter.thread))?;
+        Ok(None)
+    }
+
+    /// Tells of a circle with a deadline or token in it, once.
+    fn tell_bounded_circle(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &Waits,
+        of: Option<ThreadId>,
+    ) -> Result<(), Panicked> {
+        if !waits.rows.iter().any(|row| row.waiter.may_give_up) {
+            return Ok(());
+        }
+        let all = Supposing {
+            all: true,
+            ..Supposing::NOTHING
+        };
+        let stuck = self.stuck_threads(core, waits, all)?;
+        if stuck.is_empty() || of.is_some_and(|thread| !stuck.contains(&thread)) {
+            return Ok(());
+        }
+        let in_circle = || {
+            let rows = waits.rows.iter().map(|row| &row.waiter);
+            rows.filter(|waiter| stuck.contains(&waiter.thread))
+        };
+        let mut numbers: Vec<u64> = in_circle().map(|waiter| waiter.number).collect();
+        numbers.sort_unstable();
+        if core.told_circle == numbers {
+            return Ok(());
+        }
+        let threads = in_circle()
+            .map(|waiter| ThreadLabel(waiter.thread_name.as_deref(), waiter.thread).to_string())
+            .collect();
+        core.told_circle = numbers;
+        self.emit(
+            core,
+            EventKind::CircleWithDeadline { threads },
+            None,
+            |_| {},
+        );
+        Ok(())
+    }
+
     /// Ends waits until no circle is left. For changes that may close one among those who wait already, and for a
-    /// newcomer who was disturbed while it looked for one.
+    /// newcomer that was disturbed while it looked for one.
     pub(super) fn break_circles(&self, core: &mut Locked<'_>) {
         while core.waiters() > 0 {
             let waits = self.waits(core, None);
-            let stuck = self.stuck_threads(core, &waits, None, None);
+            let stuck = self.stuck_threads(core, &waits, Supposing::NOTHING);
             let found = stuck.and_then(|stuck| {
-                let first = self.first_in_circle(core, &waits, &stuck)?;
-                Ok(first.map(|(key, waiter)| (*key, Arc::clone(waiter), stuck)))
+                let first = self.one_in_circle(core, &waits, &stuck)?;
+                Ok(first.map(|waiter| (Arc::clone(waiter), stuck)))
             });
             let group = match found {
                 Err(panicked) => self.refuse(core, panicked),
                 Ok(_) if !self.stands(core, &waits, None) => None,
-                Ok(None) => return,
-                Ok(Some((key, waiter, stuck))) => {
+                Ok(None) => match self.tell_bounded_circle(core, &waits, None) {
+                    Ok(()) => return,
+                    Err(panicked) => self.refuse(core, panicked),
+                },
+                Ok(Some((waiter, stuck))) => {
                     let group = waiter.ticket.group().clone();
-                    core.group_mut(group.index).queue.remove(&key);
+                    core.group_mut(group.index).take_waiter(&waiter);
                     let error = self.would_deadlock(core, &waiter, waits, &stuck);
                     self.resolve(core, &waiter, Err(error));
                     Some(group)
@@ -101,70 +224,77 @@ impl Inner {
         }
     }
 
-    /// Ends a wait whose policy panicked, unless it is over already. Returns the group whose queue it was in.
+    /// Ends a wait whose policy panicked, unless it is over already. Returns the group that it waited in.
     fn refuse(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
-        let Panicked(key, waiter, error) = panicked;
+        let Panicked(waiter, error) = panicked;
         let group = waiter.ticket.group();
-        core.group_mut(group.index).queue.remove(&key)?;
+        if !core.group_mut(group.index).take_waiter(&waiter) {
+            return None;
+        }
         self.resolve(core, &waiter, Err(error));
         Some(group.clone())
     }
 
-    /// The first in line that would be admitted were its own guards released, since it waits for itself. Where more than
-    /// one thread must release before anybody goes on: who holds the most.
-    fn first_in_circle<'a>(
+    /// The first whose own guards, if they were released, would free the rest; if there is none, the one whose guards are
+    /// largest.
+    fn one_in_circle<'a>(
         &self,
         core: &mut Locked<'_>,
         waits: &'a Waits,
         stuck: &HashSet<ThreadId>,
-    ) -> Result<Option<&'a (u64, Arc<Waiter>)>, Panicked> {
+    ) -> Result<Option<&'a Arc<Waiter>>, Panicked> {
         let held = |thread| {
             let own = waits.holders.iter().filter(|h| h.thread == thread);
             own.map(|holder| holder.bytes).reduce(u64::saturating_add)
         };
         let holding: Vec<_> = waits
-            .waiters
+            .rows
             .iter()
-            .filter(|(_, waiter)| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
+            .map(|row| &row.waiter)
+            .filter(|waiter| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
             .collect();
-        for found in &holding {
-            let own = found.1.thread;
-            let others = self.stuck_threads(core, waits, None, Some(own))?;
-            if !others.contains(&own) {
-                return Ok(Some(found));
+        for waiter in &holding {
+            let supposing = Supposing {
+                released: Some(waiter.thread),
+                ..Supposing::NOTHING
+            };
+            let mut others = self.stuck_threads(core, waits, supposing)?;
+            others.remove(&waiter.thread);
+            if others.is_empty() {
+                return Ok(Some(waiter));
             }
         }
-        Ok(holding.into_iter().max_by_key(|(_, w)| held(w.thread)))
+        Ok(holding.into_iter().max_by_key(|w| held(w.thread)))
     }
 
     /// The present waits, and those that would be with the newcomer.
-    fn waits(&self, core: &mut Locked<'_>, newcomer: Option<(u64, &Arc<Waiter>)>) -> Waits {
-        let queued = core.live_groups().flat_map(|state| &state.queue);
-        let mut waiters: Vec<_> = queued.map(|(key, waiter)| (*key, waiter.clone())).collect();
-        waiters.extend(newcomer.map(|(key, waiter)| (key, waiter.clone())));
-        waiters.sort_by_key(|(key, _)| *key);
-        core.keep(waiters.iter().map(|(_, waiter)| waiter));
+    fn waits(&self, core: &mut Locked<'_>, newcomer: Option<Row>) -> Waits {
+        let mut rows = rows(core);
+        rows.extend(newcomer);
+        rows.sort_by_key(Row::order);
+        core.keep(rows.iter().map(|row| &row.waiter));
         let mut holders = self.holders();
         holders.retain(|holder| holder.bound);
         Waits {
-            overtaken: overtaken(waiters.iter().map(|(_, waiter)| waiter)),
-            waiters,
+            overtaken: overtaken(&rows),
+            rows,
             holders,
         }
     }
 
-    /// Whether the same waiters wait still, and may be overtaken as often: policies are asked without the lock. Who
-    /// waits releases nothing, so what they hold is the same too.
-    fn stands(&self, core: &Locked<'_>, waits: &Waits, newcomer: Option<u64>) -> bool {
-        let queued = core.live_groups().flat_map(|state| state.queue.keys());
-        let mut now: Vec<u64> = queued.copied().chain(newcomer).collect();
-        now.sort_unstable();
-        now.iter().eq(waits.waiters.iter().map(|(key, _)| key))
-            && waits.overtaken == overtaken(waits.waiters.iter().map(|(_, waiter)| waiter))
+    /// Whether the same waiters wait still, and may be overtaken as often: policies are asked without the lock. A thread
+    /// that waits releases nothing, so what they hold is the same too.
+    fn stands(&self, core: &Locked<'_>, waits: &Waits, newcomer: Option<&Row>) -> bool {
+        let mut now = rows(core);
+        now.extend(newcomer.cloned());
+        now.sort_by_key(Row::order);
+        let same = |(a, b): (&Row, &Row)| Arc::ptr_eq(&a.waiter, &b.waiter) && a.aside == b.aside;
+        now.len() == waits.rows.len()
+            && now.iter().zip(&waits.rows).all(same)
+            && waits.overtaken == overtaken(&waits.rows)
     }
 
-    /// The threads that no release by others can free. `own` counts as one that does not give up; what `released`
-    /// holds counts as released.
+    /// The threads that no release by others can free.
     ///
     /// A policy that goes by something outside may change its mind between two questions. Asked about everything twice,
     /// its answers are of one mind at least once.
@@ -172,13 +302,12 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,
-        own: Option<ThreadId>,
-        released: Option<ThreadId>,
+        supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
-        let mut stuck = self.reduce(core, waits, own, released)?;
-        let asks = |(_, waiter): &(u64, Arc<Waiter>)| waiter.ticket.group().custom;
-        if !stuck.is_empty() && waits.waiters.iter().any(asks) {
-            let again = self.reduce(core, waits, own, released)?;
+        let mut stuck = self.reduce(core, waits, supposing)?;
+        let asks = |row: &Row| row.waiter.ticket.group().custom;
+        if !stuck.is_empty() && waits.rows.iter().any(asks) {
+            let again = self.reduce(core, waits, supposing)?;
             stuck.retain(|thread| again.contains(thread));
         }
         Ok(stuck)
@@ -189,18 +318,17 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,
-        own: Option<ThreadId>,
-        released: Option<ThreadId>,
+        supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
-        // By group; with a budget over all groups there is one line.
-        let mut lines: BTreeMap<Option<usize>, Vec<&(u64, Arc<Waiter>)>> = BTreeMap::new();
+        // By line, those in line and those set aside; with a budget over all groups there is one line.
+        let mut lines: BTreeMap<(Option<usize>, bool), Vec<&Row>> = BTreeMap::new();
         let mut stuck = HashSet::new();
-        for place @ (_, waiter) in &waits.waiters {
-            let index = waiter.ticket.group().index;
+        for row in &waits.rows {
+            let index = row.waiter.ticket.group().index;
             let line = core.config.budget.is_none().then_some(index);
-            lines.entry(line).or_default().push(place);
-            if own == Some(waiter.thread) || !waiter.may_give_up {
-                stuck.insert(waiter.thread);
+            lines.entry((line, row.aside)).or_default().push(row);
+            if supposing.all || !row.waiter.may_give_up {
+                stuck.insert(row.waiter.thread);
             }
         }
         let allowed = core.config.overtaking;
@@ -208,22 +336,29 @@ impl Inner {
             let held: Vec<&Holder> = waits
                 .holders
                 .iter()
-                .filter(|holder| stuck.contains(&holder.thread) && released != Some(holder.thread))
+                .filter(|it| stuck.contains(&it.thread) && supposing.released != Some(it.thread))
+                .filter(|it| it.state != HolderState::Leaked)
                 .collect();
             for line in lines.values_mut() {
                 for place in 0..line.len() {
-                    let (key, waiter) = line[place];
+                    let row = line[place];
+                    let waiter = &row.waiter;
+                    // A demand for a hold overtakes nobody in line, and none set aside passes an earlier one.
+                    let behind = place > 0
+                        && waiter.ticket.is_hold()
+                        && (!row.aside || waiter.is_new_hold());
                     let frees = !stuck.contains(&waiter.thread)
-                        || self
-                            .can_free(core, waiter, &held)
-                            .map_err(|error| Panicked(*key, waiter.clone(), error))?;
+                        || (!behind
+                            && self
+                                .can_free(core, row, &held)
+                                .map_err(|error| Panicked(waiter.clone(), error))?);
                     if frees {
                         stuck.remove(&waiter.thread);
                         line.remove(place);
                         continue 'reduce;
                     }
                     // Under the manager's lock.
-                    if waiter.overtaken.load(Ordering::Relaxed) >= allowed {
+                    if !row.aside && waiter.overtaken.load(Ordering::Relaxed) >= allowed {
                         break;
                     }
                 }
@@ -232,33 +367,71 @@ impl Inner {
         }
     }
 
-    /// Whether a waiter could be admitted if only these were held.
-    fn can_free(
-        &self,
-        core: &mut Locked<'_>,
-        waiter: &Waiter,
-        held: &[&Holder],
-    ) -> Result<bool, Error> {
-        let mut held = held.to_vec();
+    /// Whether a waiter could be admitted if nothing were held but this by stuck threads, and for a waiter in line the holds.
+    fn can_free(&self, core: &mut Locked<'_>, row: &Row, held: &[&Holder]) -> Result<bool, Error> {
+        let waiter = &*row.waiter;
+        let (ticket, group) = (&waiter.ticket, waiter.ticket.group().index);
         // A growing guard asks for its new size in place of what it holds.
-        if let Some(from) = &waiter.from
-            && let Some(own) = held
-                .iter()
-                .position(|holder| holder.ticket == from.id() && holder.thread == waiter.thread)
-        {
-            held.swap_remove(own);
+        let is_own = |holder: &Holder| {
+            let from = waiter.from.as_ref();
+            from.is_some_and(|it| it.id() == holder.ticket) && holder.thread == waiter.thread
+        };
+        let own = held.iter().position(|holder| is_own(holder));
+        let others = held
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| Some(*place) != own)
+            .map(|(_, holder)| *holder);
+        let (mut each, mut total) = (Vec::new(), 0_u64);
+        let mut rooms = vec![ticket.room()];
+        for holder in others {
+            if !row.aside && holder.kind != Kind::Active {
+                // Among the holds.
+                continue;
+            }
+            total = total.saturating_add(holder.bytes);
+            if holder.group == group {
+                each.push(holder.bytes);
+                rooms.extend(core.group(group).holds.room_of(holder.ticket));
+            }
         }
-        let sum = |sum: u64, holder: &&Holder| sum.saturating_add(holder.bytes);
-        let total = held.iter().fold(0, sum);
-        let budget = core.config.budget.unwrap_or(u64::MAX);
-        if total.saturating_add(waiter.ticket.bytes()) > budget {
+        for state in core.live_groups() {
+            let mut sizes = if row.aside {
+                state.holds.leaked_sizes()
+            } else {
+                state.holds.sizes(false)
+            };
+            let own_hold = waiter
+                .hold
+                .filter(|_| waiter.from.is_some() && state.shared.index == group)
+                .and_then(|key| state.holds.size_of(key));
+            if let Some((bytes, _)) = own_hold
+                && let Some(place) = sizes.iter().position(|size| *size == bytes)
+            {
+                sizes.swap_remove(place);
+            }
+            total = sizes
+                .iter()
+                .fold(total, |sum, size| sum.saturating_add(*size));
+            if state.shared.index == group {
+                each.extend(sizes);
+            }
+        }
+        if core
+            .config
+            .budget
+            .is_some_and(|budget| total.saturating_add(ticket.bytes()) > budget)
+        {
             return Ok(false);
         }
-        let group = waiter.ticket.group().index;
-        let in_group = held.iter().filter(|holder| holder.group == group);
-        let mut live = Live::of(in_group.map(|holder| holder.bytes).collect());
-        let waits = self.are_in_the_way(core, &waiter.ticket, &mut live, total)?;
-        Ok(!waits)
+        let mut live = Live::of(each);
+        if self.are_in_the_way(core, ticket, &mut live, total)? {
+            return Ok(false);
+        }
+        if !row.aside || !ticket.is_hold() {
+            return Ok(true);
+        }
+        self.leaves_these(core, ticket, live, total, &rooms)
     }
 
     fn would_deadlock(
@@ -292,9 +465,23 @@ impl Inner {
     }
 }
 
-fn overtaken<'a>(waiters: impl Iterator<Item = &'a Arc<Waiter>>) -> Vec<u64> {
+/// Every waiter.
+fn rows(core: &Locked<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for state in core.live_groups() {
+        for (waiters, aside) in [(&state.queue, false), (&state.aside, true)] {
+            rows.extend(waiters.values().map(|waiter| Row {
+                waiter: Arc::clone(waiter),
+                aside,
+            }));
+        }
+    }
+    rows
+}
+
+fn overtaken(rows: &[Row]) -> Vec<u64> {
     // Relaxed: under the manager's lock.
-    waiters
-        .map(|waiter| waiter.overtaken.load(Ordering::Relaxed))
+    rows.iter()
+        .map(|row| row.waiter.overtaken.load(Ordering::Relaxed))
         .collect()
 }

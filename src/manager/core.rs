@@ -3,8 +3,10 @@
 use super::config::{Config, WireMode};
 use super::group::{Group, GroupState};
 use super::groups::Groups;
+use super::holds::HoldKey;
 use super::judge::Demand;
 use super::owed::Owed;
+use super::queue::Waiter;
 use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
@@ -17,6 +19,7 @@ use crate::sync::{Arc, Ordering, ThreadId, thread_id};
 use crate::ticket::Ticket;
 use crate::trace::Kept;
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
@@ -70,6 +73,12 @@ pub(crate) struct Core {
     pub(crate) kept: Option<Arc<Inner>>,
     /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by whom.
     pub(crate) revisit: Vec<(ThreadId, Arc<Group>)>,
+    /// Waiters that have come back into line, to be looked at for circles.
+    pub(crate) returned: Vec<Arc<Waiter>>,
+    /// Circles may have been closed among those who wait.
+    pub(crate) look_for_circles: bool,
+    /// The waits of the last circle with a deadline in it that was told of.
+    pub(crate) told_circle: Vec<u64>,
     pub(crate) stats: Stats,
     pub(crate) wait_times: WaitRecord,
     /// Told to `tracing` when the lock is free.
@@ -111,6 +120,8 @@ pub(crate) struct Uncovered {
     pub(crate) ticket: Ticket,
     /// What a resized guard had before.
     pub(crate) from: Option<Ticket>,
+    /// As what it is among the holds.
+    pub(crate) hold: Option<HoldKey>,
     /// The acquirer's.
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
@@ -203,7 +214,7 @@ impl Core {
 
     pub(crate) fn waiters(&self) -> u64 {
         self.live_groups()
-            .map(|group| group.queue.len() as u64)
+            .map(|group| (group.queue.len() + group.aside.len()) as u64)
             .sum()
     }
 
@@ -290,6 +301,45 @@ impl Core {
         ticket.add()
     }
 
+    /// Enters a counted demand among the holds of its group.
+    pub(crate) fn hold(
+        &mut self,
+        key: HoldKey,
+        ticket: &Ticket,
+        place: &'static Location<'static>,
+    ) {
+        let state = self.group_mut(ticket.group().index);
+        // Of a hold that changes its size, the place where it was acquired stays.
+        let was = state.holds.remove(key);
+        state.holds.add(key, ticket, was.unwrap_or(place), false);
+        state.rejudge = true;
+        self.look_for_circles = true;
+    }
+
+    /// Enters a guard that is leaked among the holds that stay; if it is a hold already, in place of that.
+    pub(crate) fn leak(
+        &mut self,
+        key: HoldKey,
+        ticket: &Ticket,
+        place: &'static Location<'static>,
+    ) {
+        let state = self.group_mut(ticket.group().index);
+        state.holds.remove(key);
+        state.holds.add(key, ticket, place, true);
+        state.rejudge = true;
+        self.look_for_circles = true;
+    }
+
+    /// Takes a demand out of the holds of its group, or goes back to what it was before.
+    pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Ticket, from: Option<&Ticket>) {
+        let state = self.group_mut(ticket.group().index);
+        let place = state.holds.remove(key);
+        if let (Some(from), Some(place)) = (from, place) {
+            state.holds.add(key, from, place, false);
+        }
+        state.rejudge = true;
+    }
+
     /// Takes `ticket`'s demand out of its group. Returns the group's word.
     pub(crate) fn subtract(&mut self, ticket: &Ticket) -> Word {
         let state = self.group_mut(ticket.group().index);
@@ -322,6 +372,7 @@ impl Core {
         let uncovered = Uncovered {
             ticket: demand.ticket.clone(),
             from: demand.from.cloned(),
+            hold: demand.hold,
             thread,
             thread_name,
             cover: Cover::Needed,

@@ -89,17 +89,18 @@ impl Inner {
         if slept && !called {
             core.stats.coalesced += 1;
         }
-        Ok(self.admission(core, ticket, at_admission, waited))
+        Ok(self.admission(core, demand, at_admission, waited))
     }
 
     /// What a guard remembers of its admission.
     pub(super) fn admission(
         &self,
         core: &Locked<'_>,
-        ticket: &Ticket,
+        demand: Demand<'_>,
         at_admission: Word,
         waited: Option<Waited>,
     ) -> Admission {
+        let ticket = demand.ticket;
         let state = core.group(ticket.group().index);
         Admission {
             word: at_admission,
@@ -114,6 +115,7 @@ impl Inner {
             } else {
                 0
             },
+            hold: demand.hold,
         }
     }
 
@@ -139,11 +141,11 @@ impl Inner {
 
     /// `try_acquire` found another's setter call in flight: the demand goes again.
     fn withdraw(&self, core: &mut Locked<'_>, demand: Demand<'_>, key: Option<u64>) -> Error {
-        let Demand { ticket, from, .. } = demand;
+        let ticket = demand.ticket;
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }
-        self.take_back(core, ticket, from, |_| {});
+        self.take_back(core, demand, |_| {});
         let error = self.would_block(core, ticket);
         self.after_release(core, ticket);
         error

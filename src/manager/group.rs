@@ -1,5 +1,6 @@
 //! One group: the part that the fast path touches, and the part under the manager's lock.
 
+use super::holds::Holds;
 use super::queue::Waiter;
 use super::word::Word;
 use crate::policy::formula::{Basis, Resolved};
@@ -174,7 +175,13 @@ pub(crate) struct GroupState {
     pub(crate) mixed: bool,
     /// The policy reads the single sizes.
     pub(crate) wants_sizes: bool,
+    /// Those in line, by their keys: growing guards first, then the order of coming into line.
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
+    /// Those set aside, by their numbers: the order of arrival.
+    pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
+    /// What is held has changed, or what may be held: those in line and aside are to be judged again.
+    pub(crate) rejudge: bool,
+    pub(crate) holds: Holds,
     /// The keys of those about to enter it, who look for a circle before, without the lock.
     pub(crate) entering: BTreeSet<u64>,
     pub(crate) reservations: u64,
@@ -201,7 +208,7 @@ impl GroupState {
         self.shared.custom
     }
 
-    /// Whether nobody waits in the group, nor is about to.
+    /// Whether nobody waits in the group's line, nor is about to.
     pub(crate) fn is_awaited_by_none(&self) -> bool {
         self.queue.is_empty() && self.entering.is_empty()
     }
@@ -212,7 +219,8 @@ impl GroupState {
 
     /// Shuts the gates of an idle group, and tells whether it is idle then: whoever comes later comes for the lock.
     pub(crate) fn falls_idle(&self) -> bool {
-        if !self.is_awaited_by_none() || self.is_live(self.shared.load()) {
+        let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
+        if awaited || self.is_live(self.shared.load()) {
             return false;
         }
         self.shared.reads.close();
@@ -221,9 +229,30 @@ impl GroupState {
         !self.is_live(word) && !word.has_waiters()
     }
 
+    /// Every waiter: those in line, then those set aside.
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
+        self.queue.values().chain(self.aside.values())
+    }
+
+    /// Takes a waiter out of the line, or from those set aside. Tells whether it was there.
+    pub(crate) fn take_waiter(&mut self, waiter: &Waiter) -> bool {
+        if self.queue.remove(&waiter.key()).is_some() {
+            return true;
+        }
+        let was_aside = self.aside.remove(&waiter.number).is_some();
+        // Demands for holds may have been set aside behind it.
+        self.rejudge |= was_aside;
+        was_aside
+    }
+
+    /// Whether a waiter waits, in line or set aside.
+    pub(crate) fn has_waiter(&self, waiter: &Waiter) -> bool {
+        self.queue.contains_key(&waiter.key()) || self.aside.contains_key(&waiter.number)
+    }
+
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.
     pub(crate) fn is_unused(&self) -> bool {
-        if Arc::strong_count(&self.shared) > 1 || !self.queue.is_empty() {
+        if Arc::strong_count(&self.shared) > 1 || !self.queue.is_empty() || !self.aside.is_empty() {
             return false;
         }
         // The count is loaded relaxed: what the last ticket left behind, a leaked guard's demand, must be seen too.

@@ -115,6 +115,9 @@ impl Inner {
                 mixed: false,
                 wants_sizes: false,
                 queue: Default::default(),
+                aside: Default::default(),
+                rejudge: false,
+                holds: Default::default(),
                 entering: Default::default(),
                 reservations: 0,
                 sizes: Default::default(),
@@ -246,6 +249,7 @@ impl Inner {
             .live_groups()
             .map(|state| state.shared.clone())
             .collect();
+        core.judge_all_again();
         for group in groups {
             core.group_mut(group.index).version += 1;
             self.pump(&mut core, group.index);
@@ -262,9 +266,11 @@ impl Inner {
         core.close_routes();
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
-            let queue = std::mem::take(&mut core.group_mut(index).queue);
-            core.keep(queue.values());
-            for waiter in queue.into_values() {
+            let state = core.group_mut(index);
+            let aside = std::mem::take(&mut state.aside);
+            let queue = std::mem::take(&mut state.queue);
+            core.keep(queue.values().chain(aside.values()));
+            for waiter in queue.into_values().chain(aside.into_values()) {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }
             self.clear_flag(&mut core, index);
@@ -287,9 +293,10 @@ impl Inner {
             }
             // Nobody gets in from here on without the lock; whoever added before is in the words.
             core.close_routes();
-            let idle = core
-                .live_groups()
-                .all(|state| state.queue.is_empty() && !state.is_live(state.shared.read()));
+            let idle = core.live_groups().all(|state| {
+                let awaited = !state.queue.is_empty() || !state.aside.is_empty();
+                !awaited && !state.is_live(state.shared.read())
+            });
             if !idle || core.busy || core.epoch.open {
                 // An end that failed just now is not tried again: until it is, all routes stay closed.
                 if !lingers || core.owed.retry_at.is_none() {
@@ -309,6 +316,7 @@ impl Inner {
         core.ceiling = settings.ceiling;
         core.budget = settings.budget;
         core.resolve_again();
+        core.judge_all_again();
         let groups: Vec<Arc<Group>> = core
             .live_groups()
             .map(|state| state.shared.clone())

@@ -3,6 +3,7 @@
 use super::config::WireMode;
 use super::core::Core;
 use super::group::Foreseen;
+use super::holds::HoldKey;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::word::{MAX_DRIVING, MAX_SUM};
@@ -29,6 +30,10 @@ pub(super) struct Demand<'a> {
     pub(super) from: Option<&'a Ticket>,
     /// Who has waited for it, if it was in the queue.
     pub(super) waiter: Option<&'a Waiter>,
+    /// As what it is, or will be, among the holds.
+    pub(super) hold: Option<HoldKey>,
+    /// It waits for holds rather than being refused beside them.
+    pub(super) for_holds: bool,
 }
 
 impl<'a> From<&'a Ticket> for Demand<'a> {
@@ -37,6 +42,8 @@ impl<'a> From<&'a Ticket> for Demand<'a> {
             ticket,
             from: None,
             waiter: None,
+            hold: None,
+            for_holds: false,
         }
     }
 }
@@ -132,7 +139,10 @@ impl Inner {
         let word = state.shared.load();
         let others = word.sum().saturating_sub(demand.held());
         if !state.custom() {
-            return Ok(self.judge_formula(core, ticket, others));
+            let verdict = self.judge_formula(core, ticket, others);
+            let admits =
+                verdict == Verdict::Wait || !ticket.is_hold() || self.leaves_rooms(core, demand)?;
+            return Ok(if admits { verdict } else { Verdict::Wait });
         }
         let mut live = Live {
             count: word.driving() + state.reservations,
@@ -155,7 +165,15 @@ impl Inner {
         let foresees = demand.from.is_none() && core.standing.is_some() && !core.busy;
         let mut context = self.context(core, core.admission_baseline());
         context.total_live = context.total_live.saturating_sub(demand.held());
-        let answer = self.ask(core, ticket, context, &mut live, max, foresees);
+        let answer = self.ask(
+            core,
+            ticket,
+            ticket.bytes(),
+            context,
+            &mut live,
+            max,
+            foresees,
+        );
         let state = core.group_mut(index);
         state.give_back(live.each);
         let (verdict, foreseen) =
@@ -163,6 +181,9 @@ impl Inner {
         if core.settings != settings && is_in_question(core, demand) {
             // The answer goes by others than are in force.
             return self.judge(core, demand);
+        }
+        if verdict == Verdict::Admit && ticket.is_hold() && !self.leaves_rooms(core, demand)? {
+            return Ok(Verdict::Wait);
         }
         let state = core.group_mut(index);
         // Without the lock, others may have come or gone.
@@ -213,12 +234,34 @@ impl Inner {
         };
         let max = live.largest();
         let mut waits = |context, live: &mut Live, max| {
-            let answer = self.ask(core, ticket, context, live, max, false);
+            let answer = self.ask(core, ticket, ticket.bytes(), context, live, max, false);
             answer
                 .map(|(verdict, _)| verdict == Verdict::Wait)
                 .map_err(|message| self.policy_panicked(core, ticket, message))
         };
         Ok(waits(context, live, max)? && !waits(alone, &mut Live::of(Vec::new()), 0)?)
+    }
+
+    /// Whether a custom policy lets an active demand of `bytes` in beside these guards of its group.
+    pub(super) fn has_room(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        mut live: Live,
+        total_live: u64,
+        bytes: u64,
+    ) -> Result<bool, Error> {
+        let context = Context {
+            total_live,
+            pressure: 0.0,
+            ..self.context(core, core.admission_baseline())
+        };
+        let max = live.largest();
+        let answer = self.ask(core, ticket, bytes, context, &mut live, max, false);
+        match answer {
+            Ok((verdict, _)) => Ok(verdict == Verdict::Admit),
+            Err(message) => Err(self.policy_panicked(core, ticket, message)),
+        }
     }
 
     fn judge_formula(&self, core: &Locked<'_>, ticket: &Ticket, others: u64) -> Verdict {
@@ -243,6 +286,7 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
+        new: u64,
         context: Context,
         live: &mut Live,
         max: u64,
@@ -251,7 +295,7 @@ impl Inner {
         if !ticket.can_refuse() {
             return Ok((Verdict::Admit, None));
         }
-        let (policy, new) = (ticket.policy(), ticket.bytes());
+        let policy = ticket.policy();
         let wants_sizes = ticket.wants_sizes();
         let baseline = core.epoch.baseline;
         let (answer, limit) = core.unlocked(|| {
@@ -289,7 +333,12 @@ impl Inner {
     }
 
     /// Whether a demand could ever be admitted; if not, the error.
-    pub(super) fn check_ever(&self, core: &mut Locked<'_>, ticket: &Ticket) -> Result<(), Error> {
+    pub(super) fn check_ever(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+    ) -> Result<(), Error> {
+        let ticket = demand.ticket;
         if core.mode == WireMode::Off {
             return Ok(());
         }
@@ -317,7 +366,7 @@ impl Inner {
             let formula = ticket.formula().resolve(core.budget);
             formula.can_refuse() && ticket.bytes() >= formula.admitted(baseline)
         };
-        if never {
+        if never || (ticket.is_hold() && !self.leaves_own_room_alone(core, demand)?) {
             return Err(Error::NeverAdmissible {
                 size: ticket.bytes(),
                 capacity,
@@ -328,7 +377,7 @@ impl Inner {
     }
 
     /// The most that the ticket's group may hold, where its policy tells.
-    fn capacity(&self, core: &Core, ticket: &Ticket) -> Option<u64> {
+    pub(super) fn capacity(&self, core: &Core, ticket: &Ticket) -> Option<u64> {
         self.capacity_of(core, ticket.formula().resolve(core.budget))
     }
 
@@ -367,10 +416,9 @@ impl Inner {
 
 /// Whether a demand that was in the queue is there still: else its guard may have gone with it.
 fn is_in_question(core: &Core, demand: Demand<'_>) -> bool {
-    demand.waiter.is_none_or(|waiter| {
-        let queue = &core.group(demand.ticket.group().index).queue;
-        queue.values().any(|other| std::ptr::eq(&**other, waiter))
-    })
+    demand
+        .waiter
+        .is_none_or(|waiter| core.group(demand.ticket.group().index).has_waiter(waiter))
 }
 
 /// What a demand meets, as errors tell it.

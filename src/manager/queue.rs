@@ -1,6 +1,7 @@
 //! Waiters, and the tokens that cancel them.
 
 use super::admission::Admission;
+use super::holds::HoldKey;
 use super::judge::Demand;
 use super::word::Word;
 use crate::Error;
@@ -14,6 +15,10 @@ use std::time::Instant;
 /// One acquire that waits for admission.
 #[derive(Debug)]
 pub(crate) struct Waiter {
+    /// Later waits have larger ones.
+    pub(crate) number: u64,
+    /// Its key in the line, while it is in line. Written under the manager's lock.
+    pub(crate) key: AtomicU64,
     pub(crate) ticket: Ticket,
     /// What a growing guard holds meanwhile.
     pub(crate) from: Option<Ticket>,
@@ -22,6 +27,10 @@ pub(crate) struct Waiter {
     pub(crate) place: &'static Location<'static>,
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
+    /// As what it will be, or is, among the holds.
+    pub(crate) hold: Option<HoldKey>,
+    /// It waits for holds rather than being refused beside them.
+    pub(crate) for_holds: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
     /// When it counts as stalled.
@@ -48,7 +57,25 @@ impl Waiter {
             ticket: &self.ticket,
             from: self.from.as_ref(),
             waiter: Some(self),
+            hold: self.hold,
+            for_holds: self.for_holds,
         }
+    }
+
+    /// Its key in the line, while it is in line.
+    pub(crate) fn key(&self) -> u64 {
+        // Relaxed: under the manager's lock.
+        self.key.load(Ordering::Relaxed)
+    }
+
+    /// Growing guards come first, then the order of arrival.
+    pub(crate) fn order(&self) -> (bool, u64) {
+        (self.from.is_none(), self.number)
+    }
+
+    /// Whether it waits for a hold that does not live yet.
+    pub(super) fn is_new_hold(&self) -> bool {
+        self.ticket.is_hold() && self.from.is_none()
     }
 
     /// Says in an event of another thread who waits, and where.

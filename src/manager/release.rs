@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::cover::holder_falls;
 use super::group::Group;
+use super::holds::HoldKey;
 use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::Error;
@@ -12,9 +13,16 @@ use crate::ticket::Ticket;
 
 impl Inner {
     /// Releases a demand that is still counted. Returns the call that failed, if one of its own did.
-    pub(crate) fn release_counted(&self, ticket: &Ticket) -> Option<Box<Error>> {
+    pub(crate) fn release_counted(
+        &self,
+        ticket: &Ticket,
+        hold: Option<HoldKey>,
+    ) -> Option<Box<Error>> {
         let mut core = self.lock();
         core.subtract(ticket);
+        if let Some(key) = hold {
+            core.unhold(key, ticket, None);
+        }
         self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
         self.after_release(&mut core, ticket);
         core.take_failure()

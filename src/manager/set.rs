@@ -2,6 +2,7 @@
 
 use super::config::OnApplyFailure;
 use super::core::{Cover, Failure};
+use super::judge::Demand;
 use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::Error;
@@ -121,7 +122,12 @@ impl Inner {
         if !proceed {
             for uncovered in failed {
                 let ticket = &uncovered.ticket;
-                self.take_back(core, ticket, uncovered.from.as_ref(), |event| {
+                let demand = Demand {
+                    from: uncovered.from.as_ref(),
+                    hold: uncovered.hold,
+                    ..ticket.into()
+                };
+                self.take_back(core, demand, |event| {
                     event.thread = uncovered.thread;
                     event.thread_name.clone_from(&uncovered.thread_name);
                 });

@@ -1,8 +1,8 @@
 //! Taking snapshots: what is under the lock in one hold of it, the single guards right after.
 
 use super::core::{Core, Cover, Uncovered};
+use super::group::GroupState;
 use super::queue::Waiter;
-use super::waiting::arrival;
 use super::{Inner, Manager, shared};
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot};
 use crate::sync::{Arc, Ordering};
@@ -125,7 +125,7 @@ impl Inner {
         let baseline = core.baseline();
         core.live_groups()
             .map(|state| (state, state.shared.load()))
-            .filter(|(state, word)| state.is_live(*word) || !state.queue.is_empty())
+            .filter(|(state, word)| state.is_live(*word) || state.waiters().next().is_some())
             .map(|(state, word)| snapshot::Group {
                 number: state.shared.index,
                 policy: state.label.clone(),
@@ -134,18 +134,18 @@ impl Inner {
                 bytes: word.sum(),
                 capacity: self.capacity_of(core, state.resolved),
                 limit: state.limit(word, baseline),
-                waiting: state.queue.len(),
+                waiting: state.waiters().count(),
             })
             .collect()
     }
 
     /// Every waiter, in the order of arrival.
     fn queues(&self, core: &Core, now: Instant) -> Vec<snapshot::Waiter> {
-        let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        keyed.sort_by_key(|(key, _)| arrival(**key));
-        keyed
+        let mut waiters: Vec<_> = core.live_groups().flat_map(GroupState::waiters).collect();
+        waiters.sort_by_key(|waiter| waiter.number);
+        waiters
             .into_iter()
-            .map(|(_, waiter)| describe_waiter(waiter, now))
+            .map(|waiter| describe_waiter(waiter, now))
             .collect()
     }
 

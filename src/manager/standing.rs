@@ -52,7 +52,7 @@ impl Inner {
     /// Releases a demand if that changes nothing for others, which is found out before: so that no work need be
     /// finished first (R12). Returns false, with nothing done, if it may.
     pub(crate) fn leave_quietly(&self, ticket: &Ticket) -> bool {
-        if user_code::is_inside(self.address()) {
+        if ticket.is_hold() || user_code::is_inside(self.address()) {
             return false;
         }
         let mut core = self.lock();

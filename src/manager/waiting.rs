@@ -7,9 +7,12 @@
 //! one line, in the order of arrival.
 //!
 //! A growing guard comes before everybody else, since they may be waiting for what it holds.
+//!
+//! A demand that waits for holds is not in line but [set aside](super::aside).
 
 use super::Inner;
 use super::admission::Patience;
+use super::beside::Beside;
 use super::cover::holder_falls;
 use super::group::GroupState;
 use super::judge::{Demand, Verdict};
@@ -28,23 +31,17 @@ use std::time::Instant;
 /// A place in the queue, and the means to sleep in it.
 pub(super) struct Place {
     pub(super) waiter: Arc<Waiter>,
-    pub(super) key: u64,
     sleeper: Sleeper,
 }
 
 /// Set in the keys of new guards, so that growing ones come first.
-const NEW: u64 = 1 << 63;
+pub(super) const NEW: u64 = 1 << 63;
 
 /// A number for a wait; later ones are larger. Process-wide, since one token may cancel waits in several managers.
 pub(super) fn next_key() -> u64 {
     static NEXT: unmodelled::AtomicU64 = unmodelled::AtomicU64::new(0);
     // Taken under the manager's lock, which orders the waits of one manager.
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// The number of the wait whose key in the queue this is.
-pub(super) fn arrival(key: u64) -> u64 {
-    key & !NEW
 }
 
 /// The earlier of two times, either of which may never come.
@@ -63,7 +60,8 @@ impl Inner {
     ) -> Result<Place, Error> {
         let ticket = demand.ticket;
         let mut settings = core.settings;
-        self.check_ever(core, ticket)?;
+        self.check_ever(core, demand)?;
+        let beside = self.waits_for(core, demand)?;
         let index = ticket.group().index;
         let since = self.clock.now();
         if !patience.waits {
@@ -73,7 +71,17 @@ impl Inner {
             return Err(error);
         }
         let sleeper = Sleeper::new();
+        let number = next_key();
+        let key = if demand.from.is_some() {
+            number
+        } else {
+            number | NEW
+        };
         let waiter = Arc::new(Waiter {
+            number,
+            key: AtomicU64::new(key),
+            hold: demand.hold,
+            for_holds: demand.for_holds,
             ticket: ticket.clone(),
             from: demand.from.cloned(),
             waker: sleeper.waker(),
@@ -89,19 +97,15 @@ impl Inner {
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });
-        let number = next_key();
-        let key = if demand.from.is_some() {
-            number
-        } else {
-            number | NEW
-        };
         core.groups.list(index);
         core.group_mut(index).entering.insert(key);
-        let refused = self.check_circle(core, &waiter, key).and_then(|()| {
+        let aside = beside == Beside::Holds
+            || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
+        let refused = self.check_circle(core, &waiter, aside).and_then(|()| {
             // The settings may have changed while a policy was asked: then it might wait for ever.
             while core.settings != settings {
                 settings = core.settings;
-                self.check_ever(core, ticket)?;
+                self.check_ever(core, demand)?;
             }
             Ok(())
         });
@@ -121,12 +125,18 @@ impl Inner {
         self.emit(core, EventKind::AdmissionWait, Some(ticket), |event| {
             event.place = Some(place);
         });
-        core.group_mut(index).queue.insert(key, waiter.clone());
-        Ok(Place {
-            waiter,
-            key,
-            sleeper,
-        })
+        // Waiters may have been set aside meanwhile.
+        let aside = aside || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
+        let disturbed = core.was_disturbed();
+        let state = core.group_mut(index);
+        // Without the lock, while a policy was asked, holds may have come or gone.
+        state.rejudge |= disturbed;
+        if aside {
+            state.aside.insert(number, waiter.clone());
+        } else {
+            state.queue.insert(key, waiter.clone());
+        }
+        Ok(Place { waiter, sleeper })
     }
 
     /// The error of a demand that would have to wait and may not.
@@ -180,7 +190,7 @@ impl Inner {
         let waiter = &place.waiter;
         let token = patience.wait.token();
         if let Some(token) = token {
-            token.register(place.key, waiter.waker.clone());
+            token.register(waiter.number, waiter.waker.clone());
         }
         let _span = WaitSpan::enter(waiter);
         let mut stalls_at = waiter.stalls_at;
@@ -203,7 +213,7 @@ impl Inner {
                 .park(&place.sleeper, earlier(deadline, stalls_at));
         };
         if let Some(token) = token {
-            token.unregister(place.key);
+            token.unregister(waiter.number);
         }
         outcome
     }
@@ -240,10 +250,8 @@ impl Inner {
         if let Some(outcome) = waiter.outcome.lock().take() {
             return Some(outcome);
         }
-        let mut error = self.given_up(&core, ticket, patience, waiter.since, Some(place.key))?;
-        core.group_mut(ticket.group().index)
-            .queue
-            .remove(&place.key);
+        let mut error = self.given_up(&core, ticket, patience, waiter.since, Some(waiter.key()))?;
+        core.group_mut(ticket.group().index).take_waiter(waiter);
         if let (Error::Timeout { contention, .. }, Some(holders)) = (&mut error, holders) {
             contention.name(holders);
         }
@@ -320,12 +328,25 @@ impl Inner {
     /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless somebody
     /// whom they would pass has been passed often enough.
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
+        let mut admitted = false;
+        loop {
+            self.judge_again(core, index);
+            admitted |= self.pump_line(core, index);
+            if !self.is_to_judge_again(core, index) {
+                break;
+            }
+        }
+        self.look_for_circles(core);
+        admitted
+    }
+
+    /// [`pump`](Self::pump) for what is held and what may be held as they are.
+    fn pump_line(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let allowed = core.config.overtaking;
         // Under the manager's lock.
         let exhausted = |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
         let mut passed: Vec<Arc<Waiter>> = Vec::new();
         let mut admitted = false;
-        let mut overtaken_out = false;
         let mut after = None;
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
             let first = self.first_to_enter(core, index);
@@ -343,6 +364,8 @@ impl Inner {
             }
             let demand = waiter.demand();
             let verdict = match self.check_countable(core, demand) {
+                // A demand for a hold overtakes nobody.
+                Ok(()) if waiter.ticket.is_hold() && !passed.is_empty() => Ok(Verdict::Wait),
                 Ok(()) => self.judge(core, demand),
                 // It may fit once others have left.
                 Err(_) => Ok(Verdict::Wait),
@@ -367,7 +390,7 @@ impl Inner {
             let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
-            let outcome = outcome.map(|word| self.grant(core, key, &waiter, word));
+            let outcome = outcome.map(|word| self.grant(core, &waiter, word));
             if outcome.is_ok() {
                 admitted = true;
                 for waiter in &passed {
@@ -376,7 +399,8 @@ impl Inner {
                 }
                 self.resolve(core, &waiter, outcome);
                 if passed.iter().any(exhausted) {
-                    overtaken_out = true;
+                    // Who might have overtaken is behind a head now, which may be waiting for it.
+                    core.look_for_circles = true;
                     break;
                 }
             } else {
@@ -384,26 +408,22 @@ impl Inner {
             }
         }
         self.clear_flag(core, index);
-        if overtaken_out {
-            // Who might have overtaken is behind a head now, which may be waiting for it.
-            self.break_circles(core);
-        }
         admitted
     }
 
     /// What a waiter gets whose demand was counted just now.
-    fn grant(&self, core: &mut Locked<'_>, key: u64, waiter: &Waiter, word: Word) -> Granted {
+    fn grant(&self, core: &mut Locked<'_>, waiter: &Waiter, word: Word) -> Granted {
         let ticket = &waiter.ticket;
         if !self.is_covered(core, ticket) {
             // From now on: a call that fails before it wakes fails it too.
-            core.await_cover(key, waiter.demand());
+            core.await_cover(waiter.number, waiter.demand());
             return Granted::Added(word);
         }
         // All that is left to do: when it wakes it needs the lock no more.
         let waited = self.waited(waiter);
         core.stats.admissions += 1;
         core.note_wait(waited.time);
-        Granted::Covered(self.admission(core, ticket, word, Some(waited)))
+        Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))
     }
 
     /// Clears the group's `WAITERS` flag if nobody waits in it.

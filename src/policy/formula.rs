@@ -2,7 +2,7 @@
 
 /// How the limit of a group follows from its live guards.
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Formula {
     /// Only the policy's own methods know.
     Custom,
@@ -18,7 +18,7 @@ pub enum Formula {
 
 /// The cap of a [`Formula::Sum`].
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cap {
     /// Never refuses.
     None,

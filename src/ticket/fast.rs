@@ -5,6 +5,7 @@ use super::raw::Raw;
 use crate::Error;
 use crate::holders;
 use crate::manager::group::{Reads, SizeCount};
+use crate::manager::holds::HoldKey;
 use crate::manager::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{Ordering, thread_local};
 use std::cell::Cell;
@@ -244,10 +245,10 @@ impl Ticket {
 
     /// Releases a guard, under the lock if everything looks there. Returns the call of the setter that failed, if one of
     /// its own did.
-    pub(super) fn leave(&self) -> Option<Box<Error>> {
+    pub(super) fn leave(&self, hold: Option<HoldKey>) -> Option<Box<Error>> {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
         if self.route == Route::Locked || flags & Reads::ALWAYS != 0 {
-            return self.info.manager.release_counted(self);
+            return self.info.manager.release_counted(self, hold);
         }
         let (word, last) = self.leave_words();
         if self.concerns_others(word, last) {

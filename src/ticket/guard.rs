@@ -170,9 +170,10 @@ macro_rules! guard_methods {
             self.release()
         }
 
-        /// Keeps the demand for the rest of the process's life.
+        /// Keeps the demand for the rest of the process's life. It counts among the holds from now on: a demand that does not
+        /// fit beside it is [`Error::NoRoom`].
         pub fn leak(self) {
-            self.raw.note_leak();
+            self.raw.note_leak(self.ticket_ref());
             std::mem::forget(self);
         }
     };

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::event::EventKind;
 use crate::holders::{self, Record};
 use crate::manager::admission::{Admission, Patience};
+use crate::manager::holds::HoldKey;
 use crate::manager::user_code;
 use crate::manager::word::Word;
 use crate::ticket::{Released, Wait};
@@ -33,6 +34,8 @@ struct Extra {
     wanted: Option<u64>,
     epoch: u64,
     hook: Option<Hook>,
+    /// As what it is among the holds, if it is one.
+    hold: Option<HoldKey>,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
     /// Closed once the guard is released.
@@ -46,6 +49,7 @@ impl From<Admission> for Extra {
             waited: admission.waited,
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
+            hold: admission.hold,
             hook: None,
             resized: None,
             #[cfg(feature = "tracing")]
@@ -104,7 +108,7 @@ impl Raw {
         let record = dated(holders::record(ticket.id(), place), admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
-        let is_plain = admission.waited.is_zero() && ticket.kind().is_driving();
+        let is_plain = admission.waited.is_zero() && !ticket.is_hold();
         Self {
             at: wanted,
             record: record.staying(),
@@ -158,8 +162,12 @@ impl Raw {
     }
 
     /// Notes that the guard is leaked on purpose.
-    pub(super) fn note_leak(&self) {
+    pub(super) fn note_leak(&self, ticket: &Ticket) {
         holders::note_leak(self.record);
+        let hold = self.extra.as_ref().and_then(|extra| extra.hold);
+        if let Some(place) = holders::place_of(self.record) {
+            ticket.manager().leak(self.held(ticket), hold, place);
+        }
     }
 
     /// The same with an open span, if a `tracing` subscriber wants it.
@@ -277,7 +285,8 @@ impl Raw {
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
         let mut resizing = Resizing::begin(from, &to, self.record);
-        let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
+        let hold = self.extra.as_ref().and_then(|extra| extra.hold);
+        let resized = manager.resize(from, &to, hold, &Patience { waits, wait }, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
@@ -292,7 +301,7 @@ impl Raw {
 
     fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
-        let failed = ticket.leave();
+        let failed = ticket.leave(extra.as_ref().and_then(|extra| extra.hold));
         holders::forget(self.record);
         drop(extra);
         failed

@@ -18,6 +18,7 @@ pub struct Wait {
     deadline: Option<Instant>,
     timeout: Option<Duration>,
     token: Option<CancelToken>,
+    for_holds: bool,
 }
 
 impl Wait {
@@ -46,6 +47,18 @@ impl Wait {
     pub fn cancel(mut self, token: &CancelToken) -> Self {
         self.token = Some(token.clone());
         self
+    }
+
+    /// Waits for guards that stay, too: where an active demand would be [`Error::NoRoom`](crate::Error::NoRoom), the thread
+    /// waits until a hold is released or shrinks. Demands for holds always do.
+    #[must_use]
+    pub fn for_holds(mut self) -> Self {
+        self.for_holds = true;
+        self
+    }
+
+    pub(crate) fn is_for_holds(&self) -> bool {
+        self.for_holds
     }
 
     /// Turns a timeout into a deadline; one beyond the clock's range is none.

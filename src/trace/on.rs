@@ -23,6 +23,7 @@ fn level(kind: &EventKind) -> Option<Level> {
         | EventKind::ReleaseFailed(_)
         | EventKind::WireModeUnrecognised(_)
         | EventKind::ModelNearCeiling { .. }
+        | EventKind::CircleWithDeadline { .. }
         | EventKind::WaitStalled { .. } => Level::WARN,
         EventKind::AdmissionWait
         | EventKind::AdmissionGranted
@@ -126,6 +127,14 @@ fn report(event: &Event) {
                 model,
                 ceiling,
                 "the model is near the ceiling"
+            );
+        }
+        EventKind::CircleWithDeadline { threads } => {
+            limit_event!(
+                Level::WARN,
+                event,
+                ?threads,
+                "threads wait for each other until a deadline"
             );
         }
         EventKind::WaitStalled { waited, snapshot } => {

@@ -1,0 +1,156 @@
+//! Setting waiters aside, and taking them back into line (R26a).
+//!
+//! A waiter that does not fit beside the holds alone gains nothing by work that ends. In line it would delay the steps of the
+//! very guard that it waits for. So it is *set aside*: it is in no line, and delays nobody but later demands for holds. The
+//! group's flag is not set on its account, so acquires and releases of work stay on the fast path.
+//!
+//! Only holds that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of these happen under
+//! the manager's lock, and mark their group. The next pump of the line judges every waiter of it again, in the order of
+//! arrival: one that does not fit beside the holds any more is set aside, or refused if it is active and does not fit beside
+//! those that stay; one that fits again takes the last place in line. A demand for a hold stays aside behind an earlier waiter
+//! that does.
+//!
+//! A custom policy is asked without the lock. A hold that comes or goes meanwhile marks the group again, and the pump begins
+//! anew.
+
+use super::Inner;
+use super::beside::Beside;
+use super::core::Core;
+use super::group::GroupState;
+use super::holds::HoldKey;
+use super::locked::Locked;
+use super::queue::Waiter;
+use super::waiting::{NEW, next_key};
+use crate::sync::{Arc, Ordering};
+use crate::ticket::Ticket;
+use std::panic::Location;
+
+impl Core {
+    /// The groups that share a line with a group: itself, or all under a budget over all groups.
+    fn line_of(&self, index: usize) -> impl Iterator<Item = &GroupState> {
+        let together = self.config.budget.is_some();
+        self.live_groups()
+            .filter(move |state| together || state.shared.index == index)
+    }
+
+    /// Marks every group, since what may be held has changed.
+    pub(super) fn judge_all_again(&mut self) {
+        let indices: Vec<usize> = self.live_groups().map(|state| state.shared.index).collect();
+        for index in indices {
+            self.group_mut(index).rejudge = true;
+        }
+    }
+}
+
+impl Inner {
+    /// Whether a waiter of the line is set aside already.
+    pub(super) fn is_set_aside_before(&self, core: &Core, index: usize) -> bool {
+        core.line_of(index).any(|state| !state.aside.is_empty())
+    }
+
+    /// Whether the waiters of a line are to be judged again.
+    pub(super) fn is_to_judge_again(&self, core: &Core, index: usize) -> bool {
+        core.line_of(index).any(|state| state.rejudge)
+    }
+
+    /// Judges the waiters of a line again if what they fit beside has changed. The caller holds no judge.
+    pub(super) fn judge_again(&self, core: &mut Locked<'_>, index: usize) {
+        while self.is_to_judge_again(core, index) {
+            let line: Vec<usize> = core
+                .line_of(index)
+                .map(|state| state.shared.index)
+                .collect();
+            let mut waiters: Vec<Arc<Waiter>> = Vec::new();
+            for index in line {
+                let state = core.group_mut(index);
+                state.rejudge = false;
+                waiters.extend(state.queue.values().chain(state.aside.values()).cloned());
+            }
+            waiters.sort_unstable_by_key(|waiter| waiter.number);
+            core.keep(&waiters);
+            let mut held_back = false;
+            for waiter in &waiters {
+                held_back |= self.judge_waiter_again(core, waiter, held_back);
+            }
+        }
+    }
+
+    /// Judges one waiter again. `held_back`: an earlier one is set aside. Tells whether this one is.
+    fn judge_waiter_again(
+        &self,
+        core: &mut Locked<'_>,
+        waiter: &Arc<Waiter>,
+        held_back: bool,
+    ) -> bool {
+        let group = waiter.ticket.group();
+        let index = group.index;
+        // Taken without the manager's lock, which comes after it.
+        let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
+        if !core.group(index).has_waiter(waiter) {
+            return false;
+        }
+        let demand = waiter.demand();
+        let beside = self
+            .check_ever(core, demand)
+            .and_then(|()| self.waits_for(core, demand));
+        // Without the lock it may have left.
+        if !core.group(index).has_waiter(waiter) {
+            return false;
+        }
+        let state = core.group_mut(index);
+        let is_aside = state.aside.contains_key(&waiter.number);
+        match beside {
+            Err(error) => {
+                state.take_waiter(waiter);
+                self.clear_flag(core, index);
+                self.resolve(core, waiter, Err(error));
+                false
+            }
+            Ok(Beside::Work) if !is_aside => false,
+            Ok(Beside::Work) if held_back && waiter.is_new_hold() => true,
+            Ok(Beside::Work) => {
+                state.aside.remove(&waiter.number);
+                let key = next_key() | (waiter.key() & NEW);
+                // Relaxed: under the manager's lock.
+                waiter.key.store(key, Ordering::Relaxed);
+                state.queue.insert(key, Arc::clone(waiter));
+                group.set_flag();
+                core.returned.push(Arc::clone(waiter));
+                false
+            }
+            Ok(Beside::Holds) => {
+                if !is_aside {
+                    state.queue.remove(&waiter.key());
+                    state.aside.insert(waiter.number, Arc::clone(waiter));
+                    self.clear_flag(core, index);
+                }
+                true
+            }
+        }
+    }
+
+    /// Enters a guard that is leaked among the holds that stay.
+    pub(crate) fn leak(
+        &self,
+        ticket: &Ticket,
+        hold: Option<HoldKey>,
+        place: &'static Location<'static>,
+    ) {
+        let mut core = self.lock();
+        let group = ticket.group();
+        core.leak(hold.unwrap_or_else(next_key), ticket, place);
+        core.revisit_later(group);
+        self.revisit(&mut core);
+    }
+
+    /// Looks for circles that what has happened may have closed, once no waiter can be admitted, refused or set aside: of
+    /// those that have come back into line, and among all.
+    pub(super) fn look_for_circles(&self, core: &mut Locked<'_>) {
+        while let Some(waiter) = core.returned.pop() {
+            self.check_returned(core, &waiter);
+        }
+        if std::mem::take(&mut core.look_for_circles) {
+            self.break_circles(core);
+        }
+    }
+}

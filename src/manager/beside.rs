@@ -1,0 +1,252 @@
+//! What a demand fits beside: the holds of its line alone (R26), and the rooms that holds were promised (R26b).
+//!
+//! A demand that does not fit beside the holds gains nothing by waiting for work. Beside those that stay it is refused, if
+//! it is active; in every other case it is set aside until holds go.
+
+use super::Inner;
+use super::holds::{Holds, Room};
+use super::judge::{Demand, Live};
+use super::locked::Locked;
+use crate::Error;
+use crate::policy::formula::Resolved;
+use crate::sync::Arc;
+use crate::ticket::Ticket;
+
+/// What a demand that cannot be admitted now waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// It fits beside all holds: it waits for work, in line.
+    Work,
+    /// It does not: it waits for holds, set aside.
+    Holds,
+}
+
+/// Which of the bounds a demand breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Policy,
+    Budget,
+}
+
+/// Which holds count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    Staying,
+}
+
+impl Which {
+    fn bytes(self, holds: &Holds) -> u64 {
+        match self {
+            Self::All => holds.bytes(),
+            Self::Staying => holds.staying(),
+        }
+    }
+}
+
+impl Inner {
+    /// What a demand waits for that cannot be admitted now. A custom policy is asked without the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRoom`] for an active demand that does not fit beside what stays, unless it waits for holds;
+    /// [`Error::PolicyPanicked`].
+    pub(super) fn waits_for(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+    ) -> Result<Beside, Error> {
+        if self.breaks(core, demand, Which::All)?.is_none() {
+            let leaves_rooms = !demand.ticket.is_hold() || self.leaves_rooms(core, demand)?;
+            return Ok(if leaves_rooms {
+                Beside::Work
+            } else {
+                Beside::Holds
+            });
+        }
+        if demand.ticket.is_hold() || demand.for_holds {
+            return Ok(Beside::Holds);
+        }
+        match self.breaks(core, demand, Which::Staying)? {
+            None => Ok(Beside::Holds),
+            Some(bound) => Err(no_room(self, core, demand, bound)),
+        }
+    }
+
+    /// Which bound a demand breaks beside such holds and nothing else.
+    fn breaks(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+        which: Which,
+    ) -> Result<Option<Bound>, Error> {
+        let ticket = demand.ticket;
+        let holds = &core.group(ticket.group().index).holds;
+        let own = demand.own_hold(holds, which == Which::Staying);
+        let sum = which.bytes(holds).saturating_sub(own);
+        let mut live = Live {
+            count: 0,
+            sum,
+            each: Vec::new(),
+        };
+        if ticket.group().custom {
+            let mut each = holds.sizes(which == Which::Staying);
+            if let Some(place) = each.iter().position(|size| *size == own && own > 0) {
+                each.swap_remove(place);
+            }
+            live = Live::of(each);
+        }
+        let total = core
+            .live_groups()
+            .fold(0, |sum: u64, state| {
+                sum.saturating_add(which.bytes(&state.holds))
+            })
+            .saturating_sub(own);
+        if exceeds(total.saturating_add(ticket.bytes()), core.config.budget) {
+            return Ok(Some(Bound::Budget));
+        }
+        let kept_out = self.are_in_the_way(core, ticket, &mut live, total)?;
+        Ok(kept_out.then_some(Bound::Policy))
+    }
+
+    /// Whether a hold, new or grown, leaves each live hold the room that it was promised, and itself its own.
+    pub(super) fn leaves_rooms(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+    ) -> Result<bool, Error> {
+        let ticket = demand.ticket;
+        let holds = &core.group(ticket.group().index).holds;
+        let own = demand.own_hold(holds, false);
+        let rooms: Vec<Room> = holds.rooms().chain([ticket.room()]).collect();
+        let mut live = Live {
+            count: 0,
+            sum: holds.bytes().saturating_sub(own),
+            each: Vec::new(),
+        };
+        if ticket.group().custom {
+            live.each = holds.sizes(false);
+            if let Some(place) = live.each.iter().position(|size| *size == own && own > 0) {
+                live.each.swap_remove(place);
+            }
+        }
+        let total = core
+            .live_groups()
+            .fold(0, |sum: u64, state| sum.saturating_add(state.holds.bytes()))
+            .saturating_sub(own);
+        if core.config.budget.is_some() {
+            let of_all = core.live_groups().flat_map(|state| state.holds.rooms());
+            let largest = of_all.map(|room| room.bytes).max().unwrap_or(0);
+            let with = total.saturating_add(ticket.bytes());
+            if exceeds(with.saturating_add(largest), core.config.budget) {
+                return Ok(false);
+            }
+        }
+        self.leaves_these(core, ticket, live, total, &rooms)
+    }
+
+    /// Whether a hold could leave itself its own room if nothing else were held.
+    pub(super) fn leaves_own_room_alone(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+    ) -> Result<bool, Error> {
+        let (ticket, room) = (demand.ticket, demand.ticket.room());
+        let both = ticket.bytes().saturating_add(room.bytes);
+        if room.bytes == 0 {
+            return Ok(true);
+        }
+        if exceeds(both, core.config.budget) {
+            return Ok(false);
+        }
+        if !ticket.group().custom {
+            let formula = room.formula.resolve(core.budget);
+            return Ok(fits_into(formula, core.admission_baseline(), both));
+        }
+        let alone = Live::of(vec![ticket.bytes()]);
+        self.has_room(core, ticket, alone, ticket.bytes(), room.bytes)
+    }
+}
+
+impl Inner {
+    /// Whether a hold leaves these rooms beside these guards of its group, with so many bytes live in all groups.
+    pub(super) fn leaves_these(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        live: Live,
+        total: u64,
+        rooms: &[Room],
+    ) -> Result<bool, Error> {
+        let with = live.sum.saturating_add(ticket.bytes());
+        let total_with = total.saturating_add(ticket.bytes());
+        let largest = rooms.iter().map(|room| room.bytes).max().unwrap_or(0);
+        if exceeds(total_with.saturating_add(largest), core.config.budget) {
+            return Ok(false);
+        }
+        if !ticket.group().custom {
+            let (budget, baseline) = (core.budget, core.admission_baseline());
+            return Ok(rooms.iter().all(|room| {
+                let formula = room.formula.resolve(budget);
+                fits_into(formula, baseline, with.saturating_add(room.bytes))
+            }));
+        }
+        if largest == 0 {
+            return Ok(true);
+        }
+        let mut each = live.each;
+        each.push(ticket.bytes());
+        self.has_room(core, ticket, Live::of(each), total_with, largest)
+    }
+}
+
+impl Demand<'_> {
+    /// What a hold that changes its size counts for among the holds; 0 for all other demands.
+    fn own_hold(&self, holds: &Holds, staying_only: bool) -> u64 {
+        let own = self
+            .hold
+            .filter(|_| self.from.is_some())
+            .and_then(|key| holds.size_of(key));
+        own.filter(|(_, stays)| *stays || !staying_only)
+            .map_or(0, |(bytes, _)| bytes)
+    }
+}
+
+/// Whether a built-in policy lets its group hold `sum`.
+fn fits_into(formula: Resolved, baseline: u64, sum: u64) -> bool {
+    !formula.can_refuse() || sum < formula.admitted(baseline)
+}
+
+fn exceeds(sum: u64, budget: Option<u64>) -> bool {
+    budget.is_some_and(|budget| sum > budget)
+}
+
+/// The error of a demand that does not fit beside what stays.
+fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -> Error {
+    let state = core.group(demand.ticket.group().index);
+    let of_group = [&state.holds];
+    let of_all = core.live_groups().map(|state| &state.holds);
+    let (holds, capacity): (Vec<&Holds>, _) = match bound {
+        Bound::Policy => (of_group.to_vec(), inner.capacity(core, demand.ticket)),
+        Bound::Budget => (of_all.collect(), core.config.budget),
+    };
+    let held = holds
+        .iter()
+        .fold(0, |sum: u64, holds| sum.saturating_add(holds.staying()));
+    let stay: usize = holds.iter().map(|holds| holds.how_many_stay()).sum();
+    let largest = holds
+        .iter()
+        .filter_map(|holds| holds.largest_that_stays())
+        .max_by_key(|told| told.bytes);
+    match largest {
+        Some(holder) => Error::NoRoom {
+            size: demand.ticket.bytes(),
+            capacity,
+            held,
+            holder: Arc::clone(holder),
+            others: stay.saturating_sub(1),
+        },
+        // Without the lock, while a policy was asked, the last has gone: it may try again.
+        None => inner.would_block(core, demand.ticket),
+    }
+}
