@@ -125,6 +125,10 @@ fn faults(texts: &Texts) -> Vec<String> {
             faults.push(format!("there is no test {file}::{test}"));
         }
     }
+    let tests_meant = document.matches(".rs::").count();
+    if named(document).count() != tests_meant {
+        faults.push("a test is not named between backticks".to_owned());
+    }
     for Section { rule, name, text } in &sections {
         if !name.starts_with(' ') {
             faults.push(format!("{rule} has no name"));
@@ -249,6 +253,8 @@ fn a_test_that_does_not_exist_is_a_fault() {
     assert_eq!(renamed, [gone]);
     let no_test = faults_with("tests/of.rs", "#[test]\nfn r902", "fn r902");
     assert_eq!(no_test, [gone]);
+    let unseen = faults_with(RULES, "A harm.", "A harm: see tests/of.rs::gone.");
+    assert_eq!(unseen, ["a test is not named between backticks"]);
     let elsewhere = faults_with(RULES, "of.rs::r902", "off.rs::r902");
     assert_eq!(elsewhere, ["there is no test tests/off.rs::r902_it_holds"]);
 }
