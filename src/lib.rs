@@ -8,6 +8,8 @@
 //!
 //! Where MLX has no wired memory (CUDA, CPU), admission and budgeting work all the same.
 //!
+//! The contract is `docs/RULES.md`, in the package too: what the library promises, rule by rule, and which tests prove it.
+//!
 //! # Quickstart
 //!
 //! ```

@@ -185,6 +185,8 @@ pub(crate) struct GroupState {
     /// The keys of those about to enter it, who look for a circle before, without the lock.
     pub(crate) entering: BTreeSet<u64>,
     pub(crate) reservations: u64,
+    /// An acquire under the lock was for it in the present round: see [`groups`](super::groups).
+    pub(crate) asked_for: bool,
     /// The counts of all sizes that tickets have.
     pub(crate) sizes: HashMap<u64, Arc<SizeCount>>,
     /// How many sizes may be known before those that no ticket has any more are forgotten.

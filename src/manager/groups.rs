@@ -7,9 +7,9 @@
 //! struck off only under the lock: its gates are shut first, then its word is read by a read-modify-write. An acquire that
 //! adds its demand later finds the cover closed, as it would in a session, and comes for the lock.
 //!
-//! Idle groups stay listed while they are few, since a group that is listed again costs a session; they are struck off when
-//! the list has doubled. So a program with few policies never pays for this, and with many a transition looks at no more
-//! than twice as many groups as were in use at the last time.
+//! A group that is listed again costs a session, so idle groups stay listed for a while: until the list has doubled, or they
+//! have not been asked for during the last so many acquires under the lock. So a program that uses a few policies in turn
+//! never pays for this, and beside many that are idle a transition soon looks at those in use alone.
 
 use super::group::{Group, GroupKey, GroupState};
 use crate::policy::Policy;
@@ -18,6 +18,9 @@ use std::collections::HashMap;
 
 /// How many groups are listed, and how many are kept unused, before any is looked at for that. The models have few groups.
 const FEW: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
+
+/// After so many acquires under the lock, idle groups are struck off that none of them was for.
+const ROUND: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 64 };
 
 /// The part under the manager's lock.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Groups {
     listed: Vec<usize>,
     /// At how many listed groups the idle ones are struck off.
     strike_at: usize,
+    /// The acquires of the present round.
+    acquires: u32,
     /// At how many groups the unused ones are forgotten.
     forget_at: usize,
 }
@@ -43,6 +48,7 @@ impl Default for Groups {
             by_id: HashMap::new(),
             listed: Vec::new(),
             strike_at: FEW,
+            acquires: 0,
             forget_at: FEW,
         }
     }
@@ -83,22 +89,27 @@ impl Groups {
 
     /// Sees to it that transitions look at a group, before anything is counted or queued in it under the lock.
     pub(crate) fn list(&mut self, index: usize) {
-        let Err(place) = self.listed.binary_search(&index) else {
-            return;
-        };
-        self.listed.insert(place, index);
-        if self.listed.len() >= self.strike_at {
-            self.strike_off(index);
+        self.get_mut(index).asked_for = true;
+        self.acquires += 1;
+        let is_new = self.listed.binary_search(&index);
+        if let Err(place) = is_new {
+            self.listed.insert(place, index);
+        }
+        let are_many = is_new.is_err() && self.listed.len() >= self.strike_at;
+        if are_many || self.acquires >= ROUND {
+            self.strike_off(index, are_many);
         }
     }
 
-    /// Strikes the idle groups off the list, all but one that is about to be used.
-    fn strike_off(&mut self, used: usize) {
+    /// Strikes idle groups off the list: those that this round was not for, or all but one that is about to be used.
+    fn strike_off(&mut self, used: usize, all: bool) {
         let Self { slots, listed, .. } = self;
         listed.retain(|index| {
-            let state = slots[*index].as_ref().expect("a listed group is there");
-            *index == used || !state.falls_idle()
+            let state = slots[*index].as_mut().expect("a listed group is there");
+            let spared = std::mem::take(&mut state.asked_for) && !all;
+            *index == used || spared || !state.falls_idle()
         });
+        self.acquires = 0;
         self.strike_at = (self.listed.len() * 2).max(FEW);
     }
 

@@ -120,6 +120,7 @@ impl Inner {
                 holds: Default::default(),
                 entering: Default::default(),
                 reservations: 0,
+                asked_for: false,
                 sizes: Default::default(),
                 forget_sizes_at: 0,
                 listed_sizes: Default::default(),

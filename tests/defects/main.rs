@@ -5,6 +5,9 @@
 #[allow(dead_code, reason = "tests/rules uses the rest")]
 mod support;
 
+#[path = "../documents/mod.rs"]
+mod documents;
+
 mod mlx_swift;
 mod mlxrs;
 mod table;

@@ -1,12 +1,7 @@
 //! Holds `docs/DEFECTS.md` to the tests that it names.
 
-use std::collections::BTreeSet;
+use super::documents::{root, tests};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn document() -> String {
     fs::read_to_string(root().join("docs/DEFECTS.md")).expect("the table is there")
@@ -54,24 +49,6 @@ fn links(cell: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The names of the functions of a file that are tests.
-fn tests(file: &Path) -> BTreeSet<String> {
-    let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let mut attributed = false;
-    let mut names = BTreeSet::new();
-    for line in text.lines().map(str::trim) {
-        if line == "#[test]" {
-            attributed = true;
-        } else if let Some(name) = line.strip_prefix("fn ") {
-            let end = name.find('(').unwrap_or(name.len());
-            if std::mem::take(&mut attributed) {
-                names.insert(name[..end].to_owned());
-            }
-        }
-    }
-    names
-}
-
 #[test]
 fn every_defect_of_the_list_has_a_row() {
     let rows = rows(&document());
@@ -113,8 +90,8 @@ fn every_test_named_in_the_table_exists() {
             } else if name.contains('/') {
                 assert!(root().join("docs").join(&target).exists(), "{place}");
             } else {
-                let file: PathBuf = root().join("docs").join(&target);
-                assert!(tests(&file).contains(&name), "{place}");
+                let file = fs::read_to_string(root().join("docs").join(&target));
+                assert!(tests(&file.expect(&place)).contains(&name), "{place}");
             }
             checked += 1;
         }
