@@ -27,7 +27,7 @@ use std::panic::Location;
 
 impl Core {
     /// The groups that share a line with a group: itself, or all under a budget over all groups.
-    fn line_of(&self, index: usize) -> impl Iterator<Item = &GroupState> {
+    pub(super) fn line_of(&self, index: usize) -> impl Iterator<Item = &GroupState> {
         let together = self.config.budget.is_some();
         self.live_groups()
             .filter(move |state| together || state.shared.index == index)

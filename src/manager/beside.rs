@@ -67,10 +67,11 @@ impl Inner {
         if demand.ticket.is_hold() || demand.for_holds {
             return Ok(Beside::Holds);
         }
-        match self.breaks(core, demand, Which::Staying)? {
-            None => Ok(Beside::Holds),
-            Some(bound) => Err(no_room(self, core, demand, bound)),
-        }
+        let Some(bound) = self.breaks(core, demand, Which::Staying)? else {
+            return Ok(Beside::Holds);
+        };
+        // None stays any more if the last has gone while a policy was asked, without the lock.
+        no_room(self, core, demand, bound).map_or(Ok(Beside::Work), Err)
     }
 
     /// Which bound a demand breaks beside such holds and nothing else.
@@ -81,6 +82,12 @@ impl Inner {
         which: Which,
     ) -> Result<Option<Bound>, Error> {
         let ticket = demand.ticket;
+        if core
+            .line_of(ticket.group().index)
+            .all(|state| state.holds.is_empty())
+        {
+            return Ok(None);
+        }
         let holds = &core.group(ticket.group().index).holds;
         let own = demand.own_hold(holds, which == Which::Staying);
         let sum = which.bytes(holds).saturating_sub(own);
@@ -116,6 +123,12 @@ impl Inner {
         demand: Demand<'_>,
     ) -> Result<bool, Error> {
         let ticket = demand.ticket;
+        let mut line = core.line_of(ticket.group().index);
+        let wanted = line.any(|state| state.holds.rooms().next().is_some());
+        drop(line);
+        if !wanted && ticket.room().bytes == 0 {
+            return Ok(true);
+        }
         let holds = &core.group(ticket.group().index).holds;
         let own = demand.own_hold(holds, false);
         let rooms: Vec<Room> = holds.rooms().chain([ticket.room()]).collect();
@@ -221,8 +234,8 @@ fn exceeds(sum: u64, budget: Option<u64>) -> bool {
     budget.is_some_and(|budget| sum > budget)
 }
 
-/// The error of a demand that does not fit beside what stays.
-fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -> Error {
+/// The error of a demand that does not fit beside what stays, if anything does.
+fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -> Option<Error> {
     let state = core.group(demand.ticket.group().index);
     let of_group = [&state.holds];
     let of_all = core.live_groups().map(|state| &state.holds);
@@ -238,15 +251,11 @@ fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -
         .iter()
         .filter_map(|holds| holds.largest_that_stays())
         .max_by_key(|told| told.bytes);
-    match largest {
-        Some(holder) => Error::NoRoom {
-            size: demand.ticket.bytes(),
-            capacity,
-            held,
-            holder: Arc::clone(holder),
-            others: stay.saturating_sub(1),
-        },
-        // Without the lock, while a policy was asked, the last has gone: it may try again.
-        None => inner.would_block(core, demand.ticket),
-    }
+    largest.map(|holder| Error::NoRoom {
+        size: demand.ticket.bytes(),
+        capacity,
+        held,
+        holder: Arc::clone(holder),
+        others: stay.saturating_sub(1),
+    })
 }

@@ -47,6 +47,11 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Their sizes together.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

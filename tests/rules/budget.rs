@@ -68,8 +68,14 @@ fn r25_one_queue_serves_all_groups_in_turn() -> Result<(), Error> {
         manager.ticket(&SumPolicy::capped(10), 10),
         manager.ticket(&MaxPolicy::new(), 10),
         manager.ticket(&Custom::capped(10), 10),
-        manager.ticket(&FixedPolicy::new(3), 10).reservation(),
-        manager.ticket(&SumPolicy::uncapped(), 10).resident(),
+        manager
+            .ticket(&FixedPolicy::new(3), 10)
+            .reservation()
+            .evictable(),
+        manager
+            .ticket(&SumPolicy::uncapped(), 10)
+            .resident()
+            .evictable(),
     ];
     let holder = tickets[0].acquire_owned()?;
     let order = [1, 3, 2, 0, 4, 2, 1, 0, 3];
@@ -159,7 +165,7 @@ fn r25_zero_admits_nothing_but_nothing() -> Result<(), Error> {
 fn r25_reservations_and_residents_count() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
     let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 40).reservation();
+    let weights = rig.manager.ticket(&policy, 40).reservation().evictable();
     let model = rig.manager.ticket(&MaxPolicy::new(), 40).resident();
     let step = rig.manager.ticket(&policy, 30);
     let weights = weights.acquire()?;

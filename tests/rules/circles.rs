@@ -1,7 +1,9 @@
 //! R19: waits that would never end are refused, and only those.
 
-use crate::support::{Custom, Pending, Rig, SECOND, Worker, acquiring, queued, quiet, until};
-use mlx_wired::{CancelToken, Error, OwnedGuard, SumPolicy, Wait};
+use crate::support::{
+    Custom, Pending, Rig, SECOND, Worker, acquiring, kinds, next, queued, quiet, until,
+};
+use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -28,10 +30,6 @@ fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {
     let guard = ticket.acquire()?;
     assert_eq!(circle(other.acquire()), (50, 60, 1));
     assert_eq!(circle(other.acquire_owned()), (50, 60, 1));
-    assert_eq!(circle(other.admit_timeout(SECOND)), (50, 60, 1));
-    let token = CancelToken::new();
-    let wait = Wait::new().cancel(&token);
-    assert_eq!(circle(other.acquire_with(wait)), (50, 60, 1));
     assert!(other.try_acquire().is_err_and(|e| e.is_would_block()));
     assert!(rig.manager.waiting().is_empty());
     drop(guard);
@@ -166,13 +164,26 @@ fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
 }
 
 #[test]
-fn r19_a_deadline_does_not_excuse_who_closes_the_circle() -> Result<(), Error> {
+fn r29_a_deadline_in_a_circle_fails_nobody() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
     let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &half));
     let first = first.waits(&half, Wait::new());
-    let second = second.wants(&half, Wait::new().timeout(SECOND));
-    assert_eq!(circle(second.result()), (50, 50, 2));
+    let second = second.waits(&half, Wait::new().timeout(SECOND));
+    let told = next(&events, |kind| {
+        matches!(kind, EventKind::CircleWithDeadline { .. })
+    });
+    let EventKind::CircleWithDeadline { threads } = told.kind else {
+        unreachable!("it is one");
+    };
+    assert_eq!(threads.len(), 2, "{threads:?}");
+    // Told of once.
+    rig.manager.poke()?;
+    let again = |kind: &EventKind| matches!(kind, EventKind::CircleWithDeadline { .. });
+    assert!(!kinds(&events).iter().any(again));
+    rig.clock.advance(SECOND);
+    assert!(second.result().is_err_and(|error| error.is_timeout()));
     assert_eq!(first.result(), Ok(50));
     rig.finish()
 }
@@ -239,10 +250,10 @@ fn r19_a_growing_guard_does_not_wait_for_itself() -> Result<(), Error> {
 }
 
 #[test]
-fn r19_reservations_of_waiting_threads_are_held_too() -> Result<(), Error> {
+fn r29_evictable_holds_of_waiting_threads_are_held_too() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let weights = rig.manager.ticket(&policy, 50).reservation();
+    let weights = rig.manager.ticket(&policy, 50).reservation().evictable();
     let step = rig.manager.ticket(&policy, 50);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &weights));
     let first = first.waits(&step, Wait::new());

@@ -30,7 +30,7 @@ fn r24_a_withdrawn_demand_is_told_of_its_own_thread() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
     let policy = SumPolicy::capped(80);
-    let weights = rig.manager.ticket(&policy, 80).reservation();
+    let weights = rig.manager.ticket(&policy, 80).reservation().evictable();
     let ticket = rig.manager.ticket(&policy, 10);
     let held = weights.acquire_owned()?;
     let waiting = queued(&rig.manager, &ticket, Wait::new());

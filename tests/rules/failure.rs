@@ -399,7 +399,7 @@ fn r11_whom_the_call_before_has_covered_keeps_its_guard() -> Result<(), Error> {
 fn r11_admitted_waiters_fail_together() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(80);
-    let weights = rig.manager.ticket(&policy, 80).reservation();
+    let weights = rig.manager.ticket(&policy, 80).reservation().evictable();
     let ticket = rig.manager.ticket(&policy, 10);
     let held = weights.acquire_owned()?;
     let waiting = [(); 8].map(|()| queued(&rig.manager, &ticket, Wait::new()));
