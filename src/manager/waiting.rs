@@ -173,6 +173,9 @@ impl Inner {
             .is_some_and(|deadline| now >= deadline)
         {
             let usage = self.usage(core, ticket);
+            // One that is set aside is not in the line.
+            let queue = &core.group(ticket.group().index).queue;
+            let own = own.filter(|key| queue.contains_key(key));
             return Some(Error::Timeout {
                 requested: ticket.bytes(),
                 in_use: usage.in_use,

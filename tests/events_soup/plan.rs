@@ -202,8 +202,8 @@ impl Plan {
             };
             let ticket = ticket.label(place.to_string());
             match demand.kind {
-                Kind::Reservation => ticket.reservation(),
-                Kind::Resident => ticket.resident(),
+                Kind::Reservation => ticket.reservation().evictable(),
+                Kind::Resident => ticket.resident().evictable(),
                 _ => ticket,
             }
         };

@@ -148,13 +148,13 @@ pub(crate) struct Demand {
 
 impl Demand {
     pub(crate) fn reservation(mut self) -> Self {
-        self.ticket = self.ticket.reservation();
+        self.ticket = self.ticket.reservation().evictable();
         self.claim.driving = false;
         self
     }
 
     pub(crate) fn resident(mut self) -> Self {
-        self.ticket = self.ticket.resident();
+        self.ticket = self.ticket.resident().evictable();
         self
     }
 

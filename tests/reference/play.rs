@@ -74,8 +74,8 @@ impl<'a> Play<'a> {
             let policy = policies::policy(of.entry, &outside);
             let ticket = manager.ticket(&policy, of.bytes);
             let ticket = match of.kind {
-                Kind::Reservation => ticket.reservation(),
-                Kind::Resident => ticket.resident(),
+                Kind::Reservation => ticket.reservation().evictable(),
+                Kind::Resident => ticket.resident().evictable(),
                 _ => ticket,
             };
             &*Box::leak(Box::new(ticket))

@@ -139,7 +139,7 @@ impl Player {
         let spec = step.policy.as_ref().ok_or("no policy")?;
         let mut ticket = policies::ticket(&self.manager, spec, step.size);
         if step.kind == TicketKind::Reservation {
-            ticket = ticket.reservation();
+            ticket = ticket.reservation().evictable();
         }
         self.numbers.insert(ticket.id(), step.t);
         let token = CancelToken::new();

@@ -71,8 +71,8 @@ impl Form {
             }
         };
         match kind {
-            Kind::Reservation => ticket.reservation(),
-            Kind::Resident => ticket.resident(),
+            Kind::Reservation => ticket.reservation().evictable(),
+            Kind::Resident => ticket.resident().evictable(),
             _ => ticket,
         }
     }

@@ -138,9 +138,9 @@ impl Crew {
             _ => world.active(kind.group, form, plan.size()),
         };
         if chance(plan.reservations) {
-            demand.reservation()
+            demand.reservation().evictable()
         } else if chance(10) {
-            demand.resident()
+            demand.resident().evictable()
         } else {
             demand
         }
