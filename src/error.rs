@@ -89,6 +89,11 @@ pub enum Error {
         /// How many more stay.
         others: usize,
     },
+    /// As many acquires wait as [`Config::max_waiting`](crate::Config::max_waiting) allows.
+    QueueFull {
+        /// How many wait.
+        waiting: usize,
+    },
     /// A group cannot count this demand.
     GroupFull {
         /// Which count would overflow.
@@ -315,6 +320,10 @@ impl fmt::Display for Error {
                 Bytes(holder.bytes),
                 holder.label.as_ref().unwrap_or(&holder.policy),
                 holder.place,
+            ),
+            Self::QueueFull { waiting } => write!(
+                f,
+                "{waiting} acquires wait already, the most that Config::max_waiting allows; try again later, or raise it"
             ),
             Self::GroupFull {
                 what: GroupLimit::Bytes,

@@ -54,6 +54,8 @@ pub struct Config {
     pub(crate) overtaking: u64,
     pub(crate) housekeeping: bool,
     pub(crate) stall_after: Option<Duration>,
+    pub(crate) growth_step: Option<u64>,
+    pub(crate) max_waiting: Option<usize>,
 }
 
 impl Default for Config {
@@ -73,6 +75,8 @@ impl Default for Config {
             overtaking: 0,
             housekeeping: true,
             stall_after: None,
+            growth_step: None,
+            max_waiting: None,
         }
     }
 }
@@ -174,6 +178,26 @@ impl Config {
     #[must_use]
     pub fn stall_after(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.stall_after = time.into();
+        self
+    }
+
+    /// While a guard that was grown lives, what the live guards call for is rounded up to a multiple of so many bytes, at most
+    /// to the ceiling. So a cache that grows by a token at a time costs a setter call each step, not each token, and the
+    /// shrink threshold does not take the step back. 0: exactly what is called for. Default: a 64th of the ceiling.
+    ///
+    /// It rounds the limit alone. Growth is admitted to the byte, and may be refused or wait. A server that must not be
+    /// refused in the middle takes a ticket of the most that it may need.
+    #[must_use]
+    pub fn growth_step(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.growth_step = bytes.into();
+        self
+    }
+
+    /// How many acquires may wait in the manager, in line or set aside; one more is
+    /// [`Error::QueueFull`]. Growing guards count among them, and are never refused for it. Default: no bound.
+    #[must_use]
+    pub fn max_waiting(mut self, waiters: impl Into<Option<usize>>) -> Self {
+        self.max_waiting = waiters.into();
         self
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) left_over: bool,
     /// The limit that MLX was last successfully set to.
     pub(crate) applied: u64,
+    /// Live guards that were grown.
+    pub(crate) grown: u64,
     /// Some set has succeeded, so `applied` is MLX's and not an assumption.
     pub(crate) known: bool,
     /// What the limit is certain not to fall below while the lock is free; `None` while the epoch ends or
@@ -442,6 +444,36 @@ impl Core {
             Basis::Largest => size,
         };
         basis < state.resolved.covered(self.epoch.baseline, limit)
+    }
+
+    /// What the limit is rounded to while a guard that was grown lives (R28); 1 for exactly.
+    fn growth_step(&self) -> u64 {
+        let default = if self.is_wired() {
+            self.ceiling / 64
+        } else {
+            0
+        };
+        let step = self.config.growth_step.unwrap_or(default);
+        if self.grown > 0 { step.max(1) } else { 1 }
+    }
+
+    /// What is called for, with a step to grow into.
+    pub(crate) fn rounded(&self, wanted: u64) -> u64 {
+        let step = self.growth_step();
+        let up = wanted.div_ceil(step).saturating_mul(step);
+        up.min(self.ceiling).max(wanted)
+    }
+
+    /// The most that may be called for if a shrink is to be due.
+    pub(crate) fn shrink_to(&self) -> Option<u64> {
+        let to = self.applied.checked_sub(self.shrink_step())?;
+        // What is called for counts as rounded up.
+        let step = self.growth_step();
+        Some(if to < self.ceiling {
+            to / step * step
+        } else {
+            to
+        })
     }
 
     /// How far below the applied limit the need must be before the limit is lowered.

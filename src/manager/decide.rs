@@ -73,7 +73,7 @@ impl Inner {
                 event.desired = Some(wanted)
             });
         }
-        let limit = core.limit_for(wanted);
+        let limit = core.limit_for(core.rounded(wanted));
         // Nothing is known before the first set; an override may differ from what MLX has.
         let unknown = !core.known && core.config.baseline_override.is_some_and(|bytes| bytes > 0);
         if limit > core.applied || unknown {

@@ -20,7 +20,7 @@ impl Inner {
         limit: Option<u64>,
     ) -> Published {
         core.guaranteed = limit;
-        let shrink_to = core.applied.checked_sub(core.shrink_step());
+        let shrink_to = core.shrink_to();
         let published = Published {
             anchor: view
                 .iter()
@@ -134,7 +134,7 @@ impl Inner {
         let anchored = published
             .anchor
             .is_none_or(|index| word(index).driving() > 0);
-        let to = core.applied.checked_sub(core.shrink_step());
+        let to = core.shrink_to();
         let held = published.holder.is_none_or(|index| {
             let (state, word) = (core.group(index), word(index));
             state.is_live(word) && to.is_some_and(|to| state.limit(word, core.epoch.baseline) > to)

@@ -120,6 +120,7 @@ impl ManagerBuilder {
                 busy: false,
                 left_over: false,
                 applied: 0,
+                grown: 0,
                 known: false,
                 guaranteed: None,
                 standing: None,

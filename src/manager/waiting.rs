@@ -121,6 +121,14 @@ impl Inner {
         if core.closed {
             return Err(Error::Closed);
         }
+        if let Some(most) = core.config.max_waiting
+            && demand.from.is_none()
+        {
+            let waiting = core.waiters() as usize;
+            if waiting >= most {
+                return Err(Error::QueueFull { waiting });
+            }
+        }
         core.stats.waits += 1;
         self.emit(core, EventKind::AdmissionWait, Some(ticket), |event| {
             event.place = Some(place);

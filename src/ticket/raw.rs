@@ -36,6 +36,8 @@ struct Extra {
     hook: Option<Hook>,
     /// As what it is among the holds, if it is one.
     hold: Option<HoldKey>,
+    /// It was grown.
+    grown: bool,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
     /// Closed once the guard is released.
@@ -50,6 +52,7 @@ impl From<Admission> for Extra {
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
             hold: admission.hold,
+            grown: false,
             hook: None,
             resized: None,
             #[cfg(feature = "tracing")]
@@ -220,7 +223,7 @@ impl Raw {
         let hooked = self
             .extra
             .as_ref()
-            .is_some_and(|extra| extra.hook.is_some());
+            .is_some_and(|extra| extra.hook.is_some() || extra.grown);
         let manager = ticket.manager();
         let may_be_quiet = ticket.group().custom || manager.is_watched();
         if may_be_quiet && !hooked && manager.leave_quietly(ticket) {
@@ -284,24 +287,38 @@ impl Raw {
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
+        let was_grown = self.extra.as_ref().is_some_and(|extra| extra.grown);
+        let grows_first = to.bytes() > from.bytes() && !was_grown;
         let mut resizing = Resizing::begin(from, &to, self.record);
+        if grows_first {
+            manager.note_grown(&mut manager.lock(), true);
+        }
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
         let resized = manager.resize(from, &to, hold, &Patience { waits, wait }, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
         drop(resizing);
+        if grows_first && resized.is_err() {
+            let mut core = manager.lock();
+            manager.note_grown(&mut core, false);
+            manager.settle(&mut core);
+        }
         let admission = resized?;
         holders::rename(self.record, to.id());
         let extra = self.extra();
         extra.wanted = Some(admission.wanted);
+        extra.grown |= grows_first;
         extra.resized = Some(to);
         Ok(())
     }
 
     fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
-        let failed = ticket.leave(extra.as_ref().and_then(|extra| extra.hold));
+        let (hold, grown) = extra
+            .as_ref()
+            .map_or((None, false), |extra| (extra.hold, extra.grown));
+        let failed = ticket.leave(hold, grown);
         holders::forget(self.record);
         drop(extra);
         failed
