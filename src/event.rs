@@ -81,6 +81,8 @@ pub enum EventKind {
         /// The whole state then: who holds what it waits for.
         snapshot: Arc<Snapshot>,
     },
+    /// A [reclaimer](crate::Manager::on_shortage) panicked; carries its message.
+    ReclaimerPanicked(String),
     /// Threads wait for what they hold themselves, and some of their waits have a deadline or a token, so none fails; carries
     /// the threads.
     CircleWithDeadline {

@@ -106,8 +106,8 @@ mod trace;
 pub use error::{Error, GroupLimit, StayingGuard};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
-    CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Stats,
-    Waiting, WireMode,
+    CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Reclaimer,
+    Shortage, Stats, Waiting, WireMode,
 };
 pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,

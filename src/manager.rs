@@ -22,9 +22,11 @@ mod publish;
 pub(crate) mod queue;
 pub(crate) mod registry;
 mod release;
+mod rewire;
 mod session;
 mod set;
 mod shared;
+mod shortage;
 mod snapshot;
 mod standing;
 pub(crate) mod user_code;
@@ -37,6 +39,7 @@ pub use config::{Config, OnApplyFailure, WireMode};
 pub use queue::{CancelToken, Waiting};
 pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
+pub use shortage::{Reclaimer, Shortage};
 
 use group::GroupState;
 pub(crate) use inner::Inner;
@@ -306,6 +309,55 @@ impl Manager {
     /// As long as the policies that are asked, and the setter's call if one is made; not for another thread's.
     pub fn poke(&self) -> Result<(), Error> {
         self.0.inner.poke()
+    }
+
+    /// Registers a reclaimer: a function that gives back holds which the program can do without, before a demand waits for
+    /// them in vain. It is registered until the handle is dropped.
+    ///
+    /// The first waiter in its line that is set aside calls it, on its own thread, if the demand would fit beside the holds
+    /// that stay; then the next that is registered, until the demand is in line; and again each second while it waits. One
+    /// thread calls reclaimers at a time. `try_` forms call none.
+    ///
+    /// In `reclaim`, releasing and shrinking guards works as elsewhere. Acquiring from this manager and growing are
+    /// [`Error::Reentrant`] there. A panic is an event. Take no lock in it that a thread holds while it acquires.
+    ///
+    /// ```
+    /// use mlx_wired::{Manager, OwnedGuard, SumPolicy};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+    /// let policy = SumPolicy::capped(100);
+    /// let model = manager.ticket(&policy, 60).resident().evictable();
+    /// let loaded: Arc<Mutex<Vec<OwnedGuard>>> = Arc::default();
+    /// loaded.lock().unwrap().push(model.acquire_owned()?);
+    ///
+    /// let evicts = loaded.clone();
+    /// let _reclaimer = manager.on_shortage(move |_| drop(evicts.lock().unwrap().pop()));
+    /// // Does not fit beside the first, which is given back.
+    /// let second = model.acquire_owned()?;
+    /// assert!(loaded.lock().unwrap().is_empty());
+    /// # drop(second);
+    /// # Ok::<(), mlx_wired::Error>(())
+    /// ```
+    pub fn on_shortage(&self, reclaim: impl Fn(&Shortage) + Send + Sync + 'static) -> Reclaimer {
+        self.0.inner.on_shortage(Arc::new(reclaim))
+    }
+
+    /// Lets MLX wire what did not fit under an earlier limit, which it does only inside a change of the limit: a byte up, or
+    /// that byte down again; at the ceiling a byte down and up. Returns whether a call was made.
+    ///
+    /// For programs that have given memory back, of another model or another process, and want what still runs to be fast
+    /// again. It does nothing while no active or resident guard lives, or where nothing is wired. It restarts no cooldown.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SetLimit`] if MLX refused; [`Error::Reentrant`] from inside a policy.
+    ///
+    /// # Blocking
+    ///
+    /// As long as the setter's call, and another thread's that is in flight.
+    pub fn rewire(&self) -> Result<bool, Error> {
+        self.0.inner.rewire()
     }
 
     /// Does now what is owed and due: a shrink that the cooldown held back, the end of linger, a failed call. For

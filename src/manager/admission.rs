@@ -107,7 +107,7 @@ impl Inner {
         patience: &Patience,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
-        if user_code::is_inside(self.address()) {
+        if user_code::may_not_wait(self.address()) {
             return Err(Error::Reentrant);
         }
         self.claim()?;

@@ -48,6 +48,13 @@ impl Inner {
         core.line_of(index).any(|state| !state.aside.is_empty())
     }
 
+    /// Whether a waiter is set aside.
+    pub(super) fn is_set_aside(&self, waiter: &Waiter) -> bool {
+        let core = self.lock();
+        let state = core.group(waiter.ticket.group().index);
+        state.aside.contains_key(&waiter.number)
+    }
+
     /// Whether the waiters of a line are to be judged again.
     pub(super) fn is_to_judge_again(&self, core: &Core, index: usize) -> bool {
         core.line_of(index).any(|state| state.rejudge)

@@ -74,6 +74,35 @@ impl Inner {
         no_room(self, core, demand, bound).map_or(Ok(Beside::Work), Err)
     }
 
+    /// Whether a demand would fit if every evictable hold went.
+    pub(super) fn fits_beside_what_stays(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+    ) -> Result<bool, Error> {
+        Ok(self.breaks(core, demand, Which::Staying)?.is_none())
+    }
+
+    /// How many bytes of holds must go so that a demand fits beside the rest, where its policy or the budget over all
+    /// groups tells; else what it asks for.
+    pub(super) fn missing(&self, core: &Locked<'_>, demand: Demand<'_>) -> u64 {
+        let ticket = demand.ticket;
+        let holds = &core.group(ticket.group().index).holds;
+        let own = demand.own_hold(holds, false);
+        let wanted = ticket.bytes().saturating_add(ticket.room().bytes);
+        let over = |held: u64, capacity: Option<u64>| {
+            let with = held.saturating_sub(own).saturating_add(wanted);
+            capacity.map(|capacity| with.saturating_sub(capacity))
+        };
+        let all = core
+            .live_groups()
+            .fold(0, |sum: u64, state| sum.saturating_add(state.holds.bytes()));
+        let by_policy = over(holds.bytes(), self.capacity(core, ticket));
+        let by_budget = over(all, core.config.budget);
+        let missing = by_policy.into_iter().chain(by_budget).max();
+        missing.filter(|bytes| *bytes > 0).unwrap_or(wanted)
+    }
+
     /// Which bound a demand breaks beside such holds and nothing else.
     fn breaks(
         &self,

@@ -98,6 +98,12 @@ impl Holds {
         Some((hold.told.bytes, hold.stays))
     }
 
+    /// Those that their program gives back when it is asked, the oldest first.
+    pub(crate) fn evictable(&self) -> impl Iterator<Item = (HoldKey, &Arc<StayingGuard>)> {
+        let all = self.all.iter().filter(|(_, hold)| !hold.stays);
+        all.map(|(key, hold)| (*key, &hold.told))
+    }
+
     /// The largest that stays, of those that are looked at.
     pub(crate) fn largest_that_stays(&self) -> Option<&Arc<StayingGuard>> {
         let looked_at = self.all.values().take(LOOKED_AT);

@@ -4,6 +4,7 @@ use super::config::Config;
 use super::core::Core;
 use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
 use super::locked::Locked;
+use super::shortage::Reclaimers;
 use super::{registry, shared, user_code};
 use crate::Error;
 use crate::clock::Clock;
@@ -25,6 +26,7 @@ pub(crate) struct Inner {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
     pub(super) events: Bus,
+    pub(super) reclaimers: Reclaimers,
     pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
     pub(super) epoch: AtomicU64,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.

@@ -138,7 +138,7 @@ impl Inner {
 
     /// Closes the covers, then reads each word by a read-modify-write. Whoever adds a demand after
     /// that read sees the closed cover; whoever added before it is in what was read.
-    fn close_and_read(&self, core: &mut Locked<'_>) -> View {
+    pub(super) fn close_and_read(&self, core: &mut Locked<'_>) -> View {
         core.close_covers();
         core.guaranteed = None;
         core.standing = None;

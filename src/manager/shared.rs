@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::groups::Groups;
 use super::owed::Owed;
+use super::shortage::Reclaimers;
 use super::wait_times::WaitRecord;
 use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config};
 use crate::Error;
@@ -152,6 +153,7 @@ impl ManagerBuilder {
             backend,
             device,
             events: Bus::default(),
+            reclaimers: Reclaimers::default(),
             tickets: unmodelled::Mutex::default(),
             epoch: AtomicU64::new(0),
             claimed: AtomicBool::new(exclusive.is_none()),

@@ -43,6 +43,34 @@ fn mark(change: impl FnOnce(&mut Vec<usize>)) {
     let _gone = DEPTH.try_with(|all| all.set(depth.unwrap_or(0)));
 }
 
+crate::sync::thread_local! {
+    /// The managers whose reclaimers this thread is inside of.
+    static RECLAIMING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Marks the thread as inside a reclaimer of the manager at `address`, until dropped. There releasing works as elsewhere,
+/// since nothing is held, and waiting is refused.
+pub(crate) struct Reclaiming(());
+
+impl Reclaiming {
+    pub(crate) fn enter(address: usize) -> Self {
+        let _gone = RECLAIMING.try_with(|all| all.borrow_mut().push(address));
+        Self(())
+    }
+}
+
+impl Drop for Reclaiming {
+    fn drop(&mut self) {
+        let _gone = RECLAIMING.try_with(|all| all.borrow_mut().pop());
+    }
+}
+
+/// Whether this thread may not wait for the manager at `address`: it is inside a call that the manager made.
+pub(crate) fn may_not_wait(address: usize) -> bool {
+    let reclaiming = RECLAIMING.try_with(|all| all.borrow().contains(&address));
+    reclaiming.unwrap_or(false) || is_inside(address)
+}
+
 /// Whether this thread is inside a call that the manager at `address` made.
 pub(crate) fn is_inside(address: usize) -> bool {
     if DEPTH.try_with(Cell::get).is_ok_and(|depth| depth == 0) {

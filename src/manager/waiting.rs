@@ -18,6 +18,7 @@ use super::group::GroupState;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
+use super::shortage;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
@@ -205,6 +206,7 @@ impl Inner {
         }
         let _span = WaitSpan::enter(waiter);
         let mut stalls_at = waiter.stalls_at;
+        let mut asks_at = None;
         let outcome = loop {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
@@ -220,8 +222,15 @@ impl Inner {
                 self.tell_stall(waiter);
                 continue;
             }
-            self.clock
-                .park(&place.sleeper, earlier(deadline, stalls_at));
+            let may_ask = self.has_reclaimers() && self.is_set_aside(waiter);
+            if may_ask && asks_at.is_none_or(|at| has_come(Some(at))) {
+                self.ask_for_memory(waiter);
+                asks_at = self.clock.now().checked_add(shortage::AGAIN);
+                continue;
+            }
+            let asks_at = asks_at.filter(|_| may_ask);
+            let wakes_at = earlier(earlier(deadline, stalls_at), asks_at);
+            self.clock.park(&place.sleeper, wakes_at);
         };
         if let Some(token) = token {
             token.unregister(waiter.number);

@@ -23,6 +23,7 @@ fn level(kind: &EventKind) -> Option<Level> {
         | EventKind::ReleaseFailed(_)
         | EventKind::WireModeUnrecognised(_)
         | EventKind::ModelNearCeiling { .. }
+        | EventKind::ReclaimerPanicked(_)
         | EventKind::CircleWithDeadline { .. }
         | EventKind::WaitStalled { .. } => Level::WARN,
         EventKind::AdmissionWait
@@ -128,6 +129,9 @@ fn report(event: &Event) {
                 ceiling,
                 "the model is near the ceiling"
             );
+        }
+        EventKind::ReclaimerPanicked(panic) => {
+            limit_event!(Level::WARN, event, panic, "a reclaimer panicked");
         }
         EventKind::CircleWithDeadline { threads } => {
             limit_event!(

@@ -28,6 +28,8 @@ mod ownership;
 mod policy_only;
 mod races;
 mod resize;
+mod rewire;
+mod shortage;
 mod slow_policies;
 mod snapshot;
 mod stalls;

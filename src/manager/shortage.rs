@@ -1,0 +1,171 @@
+//! Giving back before waiting for holds (R27).
+//!
+//! A program registers *reclaimers*: functions that give back holds which it can do without, such as the model that was not
+//! used for the longest time. The first waiter that is set aside in its line asks them, if it would fit beside what stays: on
+//! its own thread, with nothing held, in the order of registration, until it is in line. It asks again each second while it
+//! waits.
+//!
+//! One thread asks at a time in a manager, and no thread waits for that: another that is due looks again a second later. Where
+//! nothing is registered, a waiter that is set aside pays one load.
+
+use super::Inner;
+use super::locked::Locked;
+use super::queue::Waiter;
+use super::user_code;
+use crate::error::StayingGuard;
+use crate::event::EventKind;
+use crate::sync::{Arc, Ordering, Weak, unmodelled};
+use std::fmt;
+use std::time::Duration;
+
+/// How long a waiter that has asked waits before it asks again.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a reclaimer is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shortage {
+    /// How many bytes of holds must go so that the waiter fits beside the rest, where its policy or the budget over all
+    /// groups tells; else what it asks for.
+    pub missing: u64,
+    /// The number of its group, as in [`Snapshot::groups`](crate::Snapshot::groups).
+    pub group: usize,
+    /// The evictable holds in its line, the oldest first.
+    pub evictable: Vec<Arc<StayingGuard>>,
+}
+
+type Reclaim = dyn Fn(&Shortage) + Send + Sync;
+
+/// The registered reclaimers of a manager.
+#[derive(Default)]
+pub(super) struct Reclaimers {
+    /// How many there are.
+    count: unmodelled::AtomicU64,
+    /// A thread asks them.
+    asking: unmodelled::AtomicBool,
+    /// In the order of registration, by number.
+    all: unmodelled::Mutex<Vec<(u64, Arc<Reclaim>)>>,
+}
+
+/// Keeps a reclaimer registered until it is dropped. A call in flight then ends by itself.
+#[must_use = "dropping it ends the registration"]
+pub struct Reclaimer {
+    manager: Weak<Inner>,
+    number: u64,
+}
+
+impl Drop for Reclaimer {
+    fn drop(&mut self) {
+        let Some(inner) = self.manager.upgrade() else {
+            return;
+        };
+        let reclaimers = &inner.reclaimers;
+        let mut all = reclaimers.all.lock();
+        let place = all.iter().position(|(number, _)| *number == self.number);
+        let removed = place.map(|place| all.remove(place));
+        // Relaxed: a waiter that misses it finds the list without it.
+        reclaimers.count.store(all.len() as u64, Ordering::Relaxed);
+        drop(all);
+        // The user's destructor runs without the lock.
+        let _caught = user_code::catch(|| drop(removed));
+    }
+}
+
+impl fmt::Debug for Reclaimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reclaimer")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Registers a reclaimer, and wakes those that are set aside already.
+    pub(super) fn on_shortage(&self, reclaim: Arc<Reclaim>) -> Reclaimer {
+        let number = super::waiting::next_key();
+        {
+            let mut all = self.reclaimers.all.lock();
+            all.push((number, reclaim));
+            let count = all.len() as u64;
+            // Relaxed: those that wait already are woken below, under the manager's lock.
+            self.reclaimers.count.store(count, Ordering::Relaxed);
+        }
+        let mut core = self.lock();
+        let aside: Vec<Arc<Waiter>> = core
+            .live_groups()
+            .flat_map(|state| state.aside.values().cloned())
+            .collect();
+        core.keep(&aside);
+        for waiter in aside {
+            core.wake(waiter.waker.clone());
+        }
+        Reclaimer {
+            manager: self.this.clone(),
+            number,
+        }
+    }
+
+    /// Whether any reclaimer is registered.
+    pub(super) fn has_reclaimers(&self) -> bool {
+        // Relaxed: registering wakes those that wait already.
+        self.reclaimers.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its line and would
+    /// fit beside what stays. Stops once it is in line or has its outcome.
+    pub(super) fn ask_for_memory(&self, waiter: &Arc<Waiter>) {
+        if self.reclaimers.asking.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let mut asked = 0;
+        loop {
+            let next = {
+                let all = self.reclaimers.all.lock();
+                let next = all.iter().find(|(number, _)| *number >= asked);
+                next.map(|(number, reclaim)| (*number, Arc::clone(reclaim)))
+            };
+            let Some((number, reclaim)) = next else { break };
+            asked = number + 1;
+            let Some(shortage) = self.shortage(&mut self.lock(), waiter) else {
+                break;
+            };
+            let _reclaiming = user_code::Reclaiming::enter(self.address());
+            if let Err(message) = user_code::catch(|| reclaim(&shortage)) {
+                let kind = EventKind::ReclaimerPanicked(message);
+                self.emit(&mut self.lock(), kind, Some(&waiter.ticket), |_| {});
+            }
+        }
+        self.reclaimers.asking.store(false, Ordering::Release);
+    }
+
+    /// What a waiter lacks, if it may ask for it.
+    fn shortage(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) -> Option<Shortage> {
+        let index = waiter.ticket.group().index;
+        if !core.group(index).aside.contains_key(&waiter.number) {
+            return None;
+        }
+        let first = core
+            .line_of(index)
+            .filter_map(|state| state.aside.keys().next().copied())
+            .min();
+        let fits = self.fits_beside_what_stays(core, waiter.demand());
+        // While a policy was asked, without the lock, it may have come back into line.
+        let is_aside = core.group(index).aside.contains_key(&waiter.number);
+        if first != Some(waiter.number) || fits != Ok(true) || !is_aside {
+            return None;
+        }
+        let evictable = core
+            .line_of(index)
+            .flat_map(|state| state.holds.evictable());
+        let mut evictable: Vec<_> = evictable.collect();
+        evictable.sort_by_key(|(key, _)| *key);
+        Some(Shortage {
+            missing: self.missing(core, waiter.demand()),
+            group: index,
+            evictable: evictable
+                .into_iter()
+                .map(|(_, told)| Arc::clone(told))
+                .collect(),
+        })
+    }
+}

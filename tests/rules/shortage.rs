@@ -1,0 +1,170 @@
+//! R27: holds that a program can do without are given back before a demand waits for them.
+
+use crate::support::{Acquiring, Rig, SECOND, acquiring, next, queued, quiet, until};
+use mlx_wired::{Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+type Shelf = Arc<Mutex<Vec<OwnedGuard>>>;
+
+const CAP: u64 = 100;
+
+fn ticket(rig: &Rig, bytes: u64) -> Ticket {
+    rig.manager.ticket(&SumPolicy::capped(CAP), bytes)
+}
+
+fn shelf(guards: Vec<OwnedGuard>) -> Shelf {
+    Arc::new(Mutex::new(guards))
+}
+
+/// Gives the oldest guard back.
+fn evict(shelf: &Shelf) {
+    let mut shelf = shelf.lock().expect("not poisoned");
+    if !shelf.is_empty() {
+        drop(shelf.remove(0));
+    }
+}
+
+#[test]
+fn r27_holds_are_given_back_until_the_demand_fits() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let model = |name: &'static str| ticket(&rig, 30).resident().evictable().label(name);
+    let models = ["first", "second", "third"].map(|name| model(name).acquire_owned());
+    let models = shelf(models.into_iter().collect::<Result<_, _>>()?);
+    let told: Arc<Mutex<Vec<Shortage>>> = Arc::default();
+    let (evicts, tells) = (models.clone(), told.clone());
+    // Each gives back one; both are needed.
+    let reclaimers = [(); 2].map(|()| {
+        let (evicts, tells) = (evicts.clone(), tells.clone());
+        rig.manager.on_shortage(move |shortage| {
+            tells.lock().expect("not poisoned").push(shortage.clone());
+            evict(&evicts);
+        })
+    });
+    // 90 of 100 are held; 60 fit beside the last one.
+    let step = ticket(&rig, 60).acquire_owned()?;
+    assert_eq!(models.lock().expect("not poisoned").len(), 1);
+    let told = std::mem::take(&mut *told.lock().expect("not poisoned"));
+    let missing: Vec<u64> = told.iter().map(|shortage| shortage.missing).collect();
+    assert_eq!(missing, [50, 20]);
+    let names = |shortage: &Shortage| -> Vec<Option<Arc<str>>> {
+        let evictable = shortage.evictable.iter();
+        evictable.map(|hold| hold.label.clone()).collect()
+    };
+    let named = |names: &[&str]| -> Vec<Option<Arc<str>>> {
+        names.iter().map(|name| Some(Arc::from(*name))).collect()
+    };
+    assert_eq!(names(&told[0]), named(&["first", "second", "third"]));
+    assert_eq!(names(&told[1]), named(&["second", "third"]));
+    models.lock().expect("not poisoned").clear();
+    drop((step, reclaimers));
+    rig.finish()
+}
+
+#[test]
+fn r27_what_stays_is_not_asked_for() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counts = calls.clone();
+    let _reclaimer = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    let weights = ticket(&rig, 80).reservation().acquire_owned()?;
+    let evictable = ticket(&rig, 15).reservation().evictable().acquire_owned()?;
+    let refused = ticket(&rig, 30).acquire().err();
+    assert!(matches!(refused, Some(Error::NoRoom { .. })), "{refused:?}");
+    // A job queues for the machine: it would not fit beside what stays.
+    let job = queued(&rig.manager, &ticket(&rig, 30).reservation(), Wait::new());
+    // Nor does what need not wait, or may not.
+    drop(ticket(&rig, 5).acquire()?);
+    assert!(
+        ticket(&rig, 20)
+            .try_acquire()
+            .is_err_and(|e| e.is_would_block())
+    );
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    drop((weights, evictable));
+    drop(job.result()?);
+    rig.finish()
+}
+
+/// A waiter that asked in vain asks again after a second, and not before.
+#[test]
+fn r27_a_model_that_was_in_use_is_asked_for_again() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let model = shelf(vec![
+        ticket(&rig, 60).resident().evictable().acquire_owned()?,
+    ]);
+    let (asked, idle) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counts, is_idle, evicts) = (asked.clone(), idle.clone(), model.clone());
+    let _reclaimer = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        if is_idle.load(Ordering::SeqCst) > 0 {
+            evict(&evicts);
+        }
+    });
+    let waiting = queued(&rig.manager, &ticket(&rig, 60), Wait::new());
+    until(|| asked.load(Ordering::SeqCst) == 1, "it asks at once");
+    waiting.assert_pending();
+    idle.store(1, Ordering::SeqCst);
+    until_asked_again(&rig, &asked, &waiting);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+fn until_asked_again(rig: &Rig, asked: &AtomicUsize, waiting: &Acquiring) {
+    // It sleeps with the second as its deadline, or is about to.
+    waiting.until_queued(&rig.manager);
+    rig.clock.advance(SECOND);
+    until(|| asked.load(Ordering::SeqCst) == 2, "it asks again");
+}
+
+#[test]
+fn r27_reclaimers_release_at_once_and_may_not_wait() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let cache = shelf(vec![
+        ticket(&rig, 80).reservation().evictable().acquire_owned()?,
+    ]);
+    let results: Arc<Mutex<Vec<Result<(), Error>>>> = Arc::default();
+    let (tells, shrinks, asks) = (results.clone(), cache.clone(), ticket(&rig, 90));
+    let shrinking = rig.manager.on_shortage(move |_| {
+        let mut tells = tells.lock().expect("not poisoned");
+        tells.push(asks.acquire_owned().map(drop));
+        let mut cache = shrinks.lock().expect("not poisoned");
+        tells.push(cache[0].resize(95));
+        tells.push(cache[0].resize(10));
+    });
+    drop(ticket(&rig, 60).acquire_owned()?);
+    let results = std::mem::take(&mut *results.lock().expect("not poisoned"));
+    assert_eq!(
+        results,
+        [Err(Error::Reentrant), Err(Error::Reentrant), Ok(())]
+    );
+    drop(shrinking);
+    let panics = rig.manager.on_shortage(|_| panic!("nothing to give"));
+    let waiting = acquiring(&ticket(&rig, 95), Wait::new());
+    let told = next(&events, |kind| {
+        matches!(kind, EventKind::ReclaimerPanicked(_))
+    });
+    assert_eq!(
+        told.kind,
+        EventKind::ReclaimerPanicked("nothing to give".to_owned())
+    );
+    drop(panics);
+    cache.lock().expect("not poisoned").clear();
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r27_one_that_waits_already_asks_a_reclaimer_that_comes_later() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let model = shelf(vec![
+        ticket(&rig, 60).resident().evictable().acquire_owned()?,
+    ]);
+    let waiting = queued(&rig.manager, &ticket(&rig, 60), Wait::new());
+    let _reclaimer = rig.manager.on_shortage(move |_| evict(&model));
+    drop(waiting.result()?);
+    rig.finish()
+}
