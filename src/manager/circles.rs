@@ -22,6 +22,7 @@ use super::judge::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
+use super::waiting::MOST_PASSED;
 use crate::event::EventKind;
 use crate::holders;
 use crate::snapshot::ThreadLabel;
@@ -358,7 +359,8 @@ impl Inner {
                         continue 'reduce;
                     }
                     // Under the manager's lock.
-                    if !row.aside && waiter.overtaken.load(Ordering::Relaxed) >= allowed {
+                    let overtaken = waiter.overtaken.load(Ordering::Relaxed);
+                    if !row.aside && (overtaken >= allowed || place >= MOST_PASSED) {
                         break;
                     }
                 }

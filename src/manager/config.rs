@@ -156,7 +156,7 @@ impl Config {
     }
 
     /// How many later acquires may be admitted before a waiting one that does not fit yet; then it is served
-    /// next. Default: 0, first in, first out.
+    /// next. At most 64 that do not fit are passed at once. Default: 0, first in, first out.
     #[must_use]
     pub fn overtaking(mut self, times: u64) -> Self {
         self.overtaking = times;

@@ -38,6 +38,9 @@ pub(super) struct Place {
 /// Set in the keys of new guards, so that growing ones come first.
 pub(super) const NEW: u64 = 1 << 63;
 
+/// How many waiters that do not fit are looked past at once, where overtaking is allowed (R40).
+pub(super) const MOST_PASSED: usize = 64;
+
 /// A number for a wait; later ones are larger. Process-wide, since one token may cancel waits in several managers.
 pub(super) fn next_key() -> u64 {
     static NEXT: unmodelled::AtomicU64 = unmodelled::AtomicU64::new(0);
@@ -346,7 +349,7 @@ impl Inner {
     /// holds no judge.
     ///
     /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless somebody
-    /// whom they would pass has been passed often enough.
+    /// whom they would pass has been passed often enough, or very many would be passed.
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let mut admitted = false;
         loop {
@@ -399,7 +402,7 @@ impl Inner {
                 break;
             }
             if verdict == Ok(Verdict::Wait) {
-                if exhausted(&waiter) {
+                if exhausted(&waiter) || passed.len() >= MOST_PASSED {
                     break;
                 }
                 passed.push(waiter.clone());
