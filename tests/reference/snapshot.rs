@@ -48,8 +48,7 @@ fn groups(model: &Model) -> Vec<Group> {
         let live = || model.live.values().filter(|live| live.group == *group);
         let reservations = live().filter(|live| !live.kind.is_driving());
         let waiting = model
-            .line
-            .iter()
+            .waiters()
             .filter(|it| it.request.live.group == *group);
         (
             live().count() as u64,
@@ -80,7 +79,7 @@ fn waits(model: &Model) -> Vec<Waits> {
         let waited = model.now - waiter.since;
         (request.live.bytes, held, waited, waiter.overtaken)
     };
-    let mut waits: Vec<_> = model.line.iter().map(of_one).collect();
+    let mut waits: Vec<_> = model.waiters().map(of_one).collect();
     waits.sort_unstable();
     waits
 }
