@@ -401,7 +401,7 @@ impl Inner {
         let of_all = Usage {
             in_use: core.total_live(),
             capacity: Some(budget),
-            waiting: core.waiters() as usize,
+            waiting: core.live_groups().map(|state| state.queue.len()).sum(),
         };
         if of_group.room() < of_all.room() {
             // The line is that of all groups either way.
