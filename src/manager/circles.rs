@@ -28,7 +28,7 @@ use crate::snapshot::ThreadLabel;
 use crate::sync::{Arc, Ordering, ThreadId};
 use crate::ticket::Kind;
 use crate::{Error, HolderState};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A waiter, and where it waits.
 #[derive(Clone)]
@@ -54,8 +54,16 @@ struct Waits {
     rows: Vec<Row>,
     /// How often each of them was overtaken.
     overtaken: Vec<u64>,
-    /// What is held by threads: not owned guards.
+    /// What is held by threads: neither owned guards nor leaked ones.
     holders: Vec<Holder>,
+}
+
+impl Waits {
+    /// Whether a waiter's thread holds something.
+    fn holds(&self, waiter: &Waiter) -> bool {
+        let mut holders = self.holders.iter();
+        holders.any(|holder| holder.thread == waiter.thread)
+    }
 }
 
 /// Which threads count as stuck to begin with.
@@ -115,11 +123,6 @@ impl Inner {
         let group = returned.ticket.group().clone();
         while core.group(group.index).has_waiter(returned) {
             let waits = self.waits(core, None);
-            let thread = returned.thread;
-            let holds = waits.holders.iter().any(|holder| holder.thread == thread);
-            if !holds && returned.from.is_none() {
-                return;
-            }
             let group = match self.closes_circle(core, &waits, returned) {
                 Ok(None) => return,
                 Ok(Some(_)) if !self.stands(core, &waits, None) => None,
@@ -144,6 +147,9 @@ impl Inner {
         waits: &Waits,
         waiter: &Waiter,
     ) -> Result<Option<HashSet<ThreadId>>, Panicked> {
+        if !waits.holds(waiter) {
+            return Ok(None);
+        }
         let stuck = self.stuck_threads(core, waits, Supposing::NOTHING)?;
         if stuck.contains(&waiter.thread) {
             return Ok(Some(stuck));
@@ -174,15 +180,18 @@ impl Inner {
             let rows = waits.rows.iter().map(|row| &row.waiter);
             rows.filter(|waiter| stuck.contains(&waiter.thread))
         };
-        let mut numbers: Vec<u64> = in_circle().map(|waiter| waiter.number).collect();
-        numbers.sort_unstable();
-        if core.told_circle == numbers {
+        let numbers: BTreeSet<u64> = in_circle().map(|waiter| waiter.number).collect();
+        // Threads that hold nothing close no circle: they wait for what is leaked.
+        let is_circle = in_circle().any(|waiter| waits.holds(waiter));
+        if !is_circle || numbers.is_subset(&core.told_circles) {
             return Ok(());
         }
         let threads = in_circle()
             .map(|waiter| ThreadLabel(waiter.thread_name.as_deref(), waiter.thread).to_string())
             .collect();
-        core.told_circle = numbers;
+        core.told_circles.extend(numbers);
+        let waiting: BTreeSet<u64> = waits.rows.iter().map(|row| row.waiter.number).collect();
+        core.told_circles.retain(|number| waiting.contains(number));
         self.emit(
             core,
             EventKind::CircleWithDeadline { threads },
@@ -274,7 +283,7 @@ impl Inner {
         rows.sort_by_key(Row::order);
         core.keep(rows.iter().map(|row| &row.waiter));
         let mut holders = self.holders();
-        holders.retain(|holder| holder.bound);
+        holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
         Waits {
             overtaken: overtaken(&rows),
             rows,
@@ -337,7 +346,6 @@ impl Inner {
                 .holders
                 .iter()
                 .filter(|it| stuck.contains(&it.thread) && supposing.released != Some(it.thread))
-                .filter(|it| it.state != HolderState::Leaked)
                 .collect();
             for line in lines.values_mut() {
                 for place in 0..line.len() {
