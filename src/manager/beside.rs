@@ -176,8 +176,9 @@ impl Inner {
             let formula = room.formula.resolve(core.budget);
             return Ok(fits_into(formula, core.admission_baseline(), both));
         }
-        let alone = Live::of(vec![ticket.bytes()]);
-        self.has_room(core, ticket, alone, ticket.bytes(), room.bytes)
+        let mut alone = Live::of(vec![ticket.bytes()]);
+        self.would_keep_out(core, ticket, &mut alone, ticket.bytes(), room.bytes)
+            .map(|kept_out| !kept_out)
     }
 }
 
@@ -209,7 +210,9 @@ impl Inner {
         }
         let mut each = live.each;
         each.push(ticket.bytes());
-        self.has_room(core, ticket, Live::of(each), total_with, largest)
+        let mut live = Live::of(each);
+        self.would_keep_out(core, ticket, &mut live, total_with, largest)
+            .map(|kept_out| !kept_out)
     }
 }
 
