@@ -27,6 +27,7 @@ mod set;
 mod shared;
 mod snapshot;
 mod standing;
+mod supposed;
 pub(crate) mod user_code;
 mod wait_times;
 mod waiting;

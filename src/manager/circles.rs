@@ -18,7 +18,6 @@
 
 use super::Inner;
 use super::group::Group;
-use super::judge::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
@@ -26,7 +25,6 @@ use crate::event::EventKind;
 use crate::holders;
 use crate::snapshot::ThreadLabel;
 use crate::sync::{Arc, Ordering, ThreadId};
-use crate::ticket::Kind;
 use crate::{Error, HolderState};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -358,7 +356,7 @@ impl Inner {
                     let frees = !stuck.contains(&waiter.thread)
                         || (!behind
                             && self
-                                .can_free(core, row, &held)
+                                .could_join(core, &row.waiter, row.aside, &held)
                                 .map_err(|error| Panicked(waiter.clone(), error))?);
                     if frees {
                         stuck.remove(&waiter.thread);
@@ -373,73 +371,6 @@ impl Inner {
             }
             return Ok(stuck);
         }
-    }
-
-    /// Whether a waiter could be admitted if nothing were held but this by stuck threads, and for a waiter in line the holds.
-    fn can_free(&self, core: &mut Locked<'_>, row: &Row, held: &[&Holder]) -> Result<bool, Error> {
-        let waiter = &*row.waiter;
-        let (ticket, group) = (&waiter.ticket, waiter.ticket.group().index);
-        // A growing guard asks for its new size in place of what it holds.
-        let is_own = |holder: &Holder| {
-            let from = waiter.from.as_ref();
-            from.is_some_and(|it| it.id() == holder.ticket) && holder.thread == waiter.thread
-        };
-        let own = held.iter().position(|holder| is_own(holder));
-        let others = held
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| Some(*place) != own)
-            .map(|(_, holder)| *holder);
-        let (mut each, mut total) = (Vec::new(), 0_u64);
-        let mut rooms = vec![ticket.room()];
-        for holder in others {
-            if !row.aside && holder.kind != Kind::Active {
-                // Among the holds.
-                continue;
-            }
-            total = total.saturating_add(holder.bytes);
-            if holder.group == group {
-                each.push(holder.bytes);
-                rooms.extend(core.group(group).holds.room_of(holder.ticket));
-            }
-        }
-        for state in core.live_groups() {
-            let mut sizes = if row.aside {
-                state.holds.leaked_sizes()
-            } else {
-                state.holds.sizes(false)
-            };
-            let own_hold = waiter
-                .hold
-                .filter(|_| waiter.from.is_some() && state.shared.index == group)
-                .and_then(|key| state.holds.size_of(key));
-            if let Some((bytes, _)) = own_hold
-                && let Some(place) = sizes.iter().position(|size| *size == bytes)
-            {
-                sizes.swap_remove(place);
-            }
-            total = sizes
-                .iter()
-                .fold(total, |sum, size| sum.saturating_add(*size));
-            if state.shared.index == group {
-                each.extend(sizes);
-            }
-        }
-        if core
-            .config
-            .budget
-            .is_some_and(|budget| total.saturating_add(ticket.bytes()) > budget)
-        {
-            return Ok(false);
-        }
-        let mut live = Live::of(each);
-        if self.are_in_the_way(core, ticket, &mut live, total)? {
-            return Ok(false);
-        }
-        if !row.aside || !ticket.is_hold() {
-            return Ok(true);
-        }
-        self.leaves_these(core, ticket, live, total, &rooms)
     }
 
     fn would_deadlock(

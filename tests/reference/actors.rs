@@ -138,11 +138,13 @@ fn act(manager: &Manager, pool: &Pool, orders: &Receiver<Command>, answers: &Sen
                 for_holds,
                 token,
                 owned: true,
-            } => Reply::Guard(acquire_owned(ticket, patience, for_holds, &token).map(|taken| {
-                let told = Told::from_owned(&taken);
-                pool.put(guard, taken);
-                told
-            })),
+            } => Reply::Guard(
+                acquire_owned(ticket, patience, for_holds, &token).map(|taken| {
+                    let told = Told::from_owned(&taken);
+                    pool.put(guard, taken);
+                    told
+                }),
+            ),
             Command::Resize {
                 guard,
                 bytes,

@@ -68,8 +68,7 @@ impl Model {
 
     /// R29: whether a demand could be admitted if these were all that lives.
     pub(crate) fn could_join(&self, request: &Request, held: &Held<'_>) -> bool {
-        self.settings.mode == Mode::Off
-            || self.keeps_out(request, held, bytes_of(held)).is_none()
+        self.settings.mode == Mode::Off || self.keeps_out(request, held, bytes_of(held)).is_none()
     }
 
     /// R26b: whether a hold leaves each of these its room, and itself its own. Other demands leave all that there is.
@@ -91,7 +90,9 @@ impl Model {
         let room = largest(&own_group);
         own_group.push(new);
         let sizes: Vec<u64> = own_group.iter().map(|live| live.bytes).collect();
-        let total = sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+        let total = sizes
+            .iter()
+            .fold(0, |sum: u64, size| sum.saturating_add(*size));
         if new.rule.is_custom() {
             return room == 0 || self.says_yes(new.rule, &sizes, total, room);
         }

@@ -17,7 +17,8 @@ impl Play<'_> {
             open: true,
             pokes: true,
         });
-        while self.model.waiters().next().is_some() || self.model.live.len() > self.forgotten.len() {
+        while self.model.waiters().next().is_some() || self.model.live.len() > self.forgotten.len()
+        {
             let before = (self.model.waiters().count(), self.model.live.len());
             // The last never waits, and so can always release owned guards.
             for actor in (0..=ACTORS).rev() {

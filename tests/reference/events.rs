@@ -74,7 +74,11 @@ impl Events {
         }
         assert_eq!(self.subscriber.lost(), 0);
         assert_eq!(self.live, model.live.len() as i64, "started and ended");
-        assert_eq!(self.waiting.len(), model.waiters().count(), "waits end once");
+        assert_eq!(
+            self.waiting.len(),
+            model.waiters().count(),
+            "waits end once"
+        );
         assert_eq!(self.failures, model.setter.failures());
         let counts = &model.counts;
         let told = (self.waits, self.timeouts, self.cancellations);

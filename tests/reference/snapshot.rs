@@ -47,9 +47,7 @@ fn groups(model: &Model) -> Vec<Group> {
     let of_one = |group: &&'static str| {
         let live = || model.live.values().filter(|live| live.group == *group);
         let reservations = live().filter(|live| !live.kind.is_driving());
-        let waiting = model
-            .waiters()
-            .filter(|it| it.request.live.group == *group);
+        let waiting = model.waiters().filter(|it| it.request.live.group == *group);
         (
             live().count() as u64,
             reservations.count() as u64,
