@@ -254,12 +254,14 @@ impl Inner {
             let own = waits.holders.iter().filter(|h| h.thread == thread);
             own.map(|holder| holder.bytes).reduce(u64::saturating_add)
         };
-        let holding: Vec<_> = waits
+        let mut holding: Vec<_> = waits
             .rows
             .iter()
             .map(|row| &row.waiter)
             .filter(|waiter| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
             .collect();
+        // By arrival, whether they are in line or set aside.
+        holding.sort_by_key(|waiter| waiter.order());
         for waiter in &holding {
             let supposing = Supposing {
                 released: Some(waiter.thread),

@@ -37,7 +37,7 @@ impl Counted {
         self.total_holds = self.total_holds.saturating_add(bytes);
         if own {
             self.holds.push(bytes);
-            self.rooms.extend(room);
+            self.rooms.extend(room.filter(|room| room.bytes > 0));
         }
         let room = room.map_or(0, |room| room.bytes);
         self.largest_room = self.largest_room.max(room);
