@@ -29,6 +29,7 @@ mod shared;
 mod shortage;
 mod snapshot;
 mod standing;
+mod supposed;
 pub(crate) mod user_code;
 mod wait_times;
 mod waiting;

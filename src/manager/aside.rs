@@ -104,6 +104,7 @@ impl Inner {
         if !core.group(index).has_waiter(waiter) {
             return false;
         }
+        let disturbed = core.was_disturbed();
         let state = core.group_mut(index);
         let is_aside = state.aside.contains_key(&waiter.number);
         match beside {
@@ -121,6 +122,8 @@ impl Inner {
                 // Relaxed: under the manager's lock.
                 waiter.key.store(key, Ordering::Relaxed);
                 state.queue.insert(key, Arc::clone(waiter));
+                // Without the lock, a demand for a hold may have been set aside behind it, which this round does not see.
+                state.rejudge |= disturbed;
                 group.set_flag();
                 core.returned.push(Arc::clone(waiter));
                 false

@@ -117,31 +117,13 @@ impl Inner {
         {
             return Ok(None);
         }
-        let holds = &core.group(ticket.group().index).holds;
-        let own = demand.own_hold(holds, which == Which::Staying);
-        let sum = which.bytes(holds).saturating_sub(own);
-        let mut live = Live {
-            count: 0,
-            sum,
-            each: Vec::new(),
-        };
-        if ticket.group().custom {
-            let mut each = holds.sizes(which == Which::Staying);
-            if let Some(place) = each.iter().position(|size| *size == own && own > 0) {
-                each.swap_remove(place);
-            }
-            live = Live::of(each);
-        }
-        let total = core
-            .live_groups()
-            .fold(0, |sum: u64, state| {
-                sum.saturating_add(which.bytes(&state.holds))
-            })
-            .saturating_sub(own);
+        let total = total_beside(core, demand, which);
         if exceeds(total.saturating_add(ticket.bytes()), core.config.budget) {
             return Ok(Some(Bound::Budget));
         }
-        let kept_out = self.are_in_the_way(core, ticket, &mut live, total)?;
+        let mut live = holds_beside(core, demand, which);
+        let of_group = live.sum;
+        let kept_out = self.are_in_the_way(core, ticket, &mut live, of_group)?;
         Ok(kept_out.then_some(Bound::Policy))
     }
 
@@ -158,33 +140,19 @@ impl Inner {
         if !wanted && ticket.room().bytes == 0 {
             return Ok(true);
         }
-        let holds = &core.group(ticket.group().index).holds;
-        let own = demand.own_hold(holds, false);
-        let rooms: Vec<Room> = holds.rooms().chain([ticket.room()]).collect();
-        let mut live = Live {
-            count: 0,
-            sum: holds.bytes().saturating_sub(own),
-            each: Vec::new(),
-        };
-        if ticket.group().custom {
-            live.each = holds.sizes(false);
-            if let Some(place) = live.each.iter().position(|size| *size == own && own > 0) {
-                live.each.swap_remove(place);
-            }
-        }
-        let total = core
-            .live_groups()
-            .fold(0, |sum: u64, state| sum.saturating_add(state.holds.bytes()))
-            .saturating_sub(own);
         if core.config.budget.is_some() {
             let of_all = core.live_groups().flat_map(|state| state.holds.rooms());
-            let largest = of_all.map(|room| room.bytes).max().unwrap_or(0);
-            let with = total.saturating_add(ticket.bytes());
-            if exceeds(with.saturating_add(largest), core.config.budget) {
+            let all = of_all.chain([ticket.room()]).map(|room| room.bytes);
+            let largest = all.max().unwrap_or(0);
+            let total = total_beside(core, demand, Which::All).saturating_add(ticket.bytes());
+            if exceeds(total.saturating_add(largest), core.config.budget) {
                 return Ok(false);
             }
         }
-        self.leaves_these(core, ticket, live, total, &rooms)
+        let rooms = core.group(ticket.group().index).holds.rooms();
+        let rooms: Vec<Room> = rooms.chain([ticket.room()]).collect();
+        let live = holds_beside(core, demand, Which::All);
+        self.leaves_these(core, ticket, live, &rooms)
     }
 
     /// Whether a hold could leave itself its own room if nothing else were held.
@@ -205,27 +173,22 @@ impl Inner {
             let formula = room.formula.resolve(core.budget);
             return Ok(fits_into(formula, core.admission_baseline(), both));
         }
-        let alone = Live::of(vec![ticket.bytes()]);
-        self.has_room(core, ticket, alone, ticket.bytes(), room.bytes)
+        let mut alone = Live::of(vec![ticket.bytes()]);
+        self.would_keep_out(core, ticket, &mut alone, ticket.bytes(), room.bytes)
+            .map(|kept_out| !kept_out)
     }
 }
 
 impl Inner {
-    /// Whether a hold leaves these rooms beside these guards of its group, with so many bytes live in all groups.
+    /// Whether a hold leaves these rooms beside these holds of its group.
     pub(super) fn leaves_these(
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
         live: Live,
-        total: u64,
         rooms: &[Room],
     ) -> Result<bool, Error> {
         let with = live.sum.saturating_add(ticket.bytes());
-        let total_with = total.saturating_add(ticket.bytes());
-        let largest = rooms.iter().map(|room| room.bytes).max().unwrap_or(0);
-        if exceeds(total_with.saturating_add(largest), core.config.budget) {
-            return Ok(false);
-        }
         if !ticket.group().custom {
             let (budget, baseline) = (core.budget, core.admission_baseline());
             return Ok(rooms.iter().all(|room| {
@@ -233,25 +196,53 @@ impl Inner {
                 fits_into(formula, baseline, with.saturating_add(room.bytes))
             }));
         }
+        let largest = rooms.iter().map(|room| room.bytes).max().unwrap_or(0);
         if largest == 0 {
             return Ok(true);
         }
         let mut each = live.each;
         each.push(ticket.bytes());
-        self.has_room(core, ticket, Live::of(each), total_with, largest)
+        let mut live = Live::of(each);
+        self.would_keep_out(core, ticket, &mut live, with, largest)
+            .map(|kept_out| !kept_out)
     }
 }
 
 impl Demand<'_> {
-    /// What a hold that changes its size counts for among the holds; 0 for all other demands.
-    fn own_hold(&self, holds: &Holds, staying_only: bool) -> u64 {
-        let own = self
-            .hold
-            .filter(|_| self.from.is_some())
-            .and_then(|key| holds.size_of(key));
-        own.filter(|(_, stays)| *stays || !staying_only)
-            .map_or(0, |(bytes, _)| bytes)
+    /// The size of the hold that a demand is to change, if it counts among such holds.
+    fn own_hold(&self, holds: &Holds, which: Which) -> Option<u64> {
+        let own = self.from.and(self.hold).and_then(|key| holds.size_of(key));
+        own.filter(|(_, stays)| *stays || which == Which::All)
+            .map(|(bytes, _)| bytes)
     }
+}
+
+/// The holds of a demand's group, without the one that it is to change. Single sizes only for custom policies.
+fn holds_beside(core: &Locked<'_>, demand: Demand<'_>, which: Which) -> Live {
+    let group = demand.ticket.group();
+    let holds = &core.group(group.index).holds;
+    let own = demand.own_hold(holds, which);
+    if !group.custom {
+        return Live {
+            count: 0,
+            sum: which.bytes(holds).saturating_sub(own.unwrap_or(0)),
+            each: Vec::new(),
+        };
+    }
+    let mut each = holds.sizes(which == Which::Staying);
+    let place = own.and_then(|own| each.iter().position(|size| *size == own));
+    if let Some(place) = place {
+        each.swap_remove(place);
+    }
+    Live::of(each)
+}
+
+/// The bytes of the holds of all groups, without the one that a demand is to change.
+fn total_beside(core: &Locked<'_>, demand: Demand<'_>, which: Which) -> u64 {
+    let holds = &core.group(demand.ticket.group().index).holds;
+    let own = demand.own_hold(holds, which).unwrap_or(0);
+    let bytes = core.live_groups().map(|state| which.bytes(&state.holds));
+    bytes.fold(0, u64::saturating_add).saturating_sub(own)
 }
 
 /// Whether a built-in policy lets its group hold `sum`.

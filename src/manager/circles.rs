@@ -18,7 +18,6 @@
 
 use super::Inner;
 use super::group::Group;
-use super::judge::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
@@ -27,9 +26,8 @@ use crate::event::EventKind;
 use crate::holders;
 use crate::snapshot::ThreadLabel;
 use crate::sync::{Arc, Ordering, ThreadId};
-use crate::ticket::Kind;
 use crate::{Error, HolderState};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A waiter, and where it waits.
 #[derive(Clone)]
@@ -55,8 +53,16 @@ struct Waits {
     rows: Vec<Row>,
     /// How often each of them was overtaken.
     overtaken: Vec<u64>,
-    /// What is held by threads: not owned guards.
+    /// What is held by threads: neither owned guards nor leaked ones.
     holders: Vec<Holder>,
+}
+
+impl Waits {
+    /// Whether a waiter's thread holds something.
+    fn holds(&self, waiter: &Waiter) -> bool {
+        let mut holders = self.holders.iter();
+        holders.any(|holder| holder.thread == waiter.thread)
+    }
 }
 
 /// Which threads count as stuck to begin with.
@@ -116,11 +122,6 @@ impl Inner {
         let group = returned.ticket.group().clone();
         while core.group(group.index).has_waiter(returned) {
             let waits = self.waits(core, None);
-            let thread = returned.thread;
-            let holds = waits.holders.iter().any(|holder| holder.thread == thread);
-            if !holds && returned.from.is_none() {
-                return;
-            }
             let group = match self.closes_circle(core, &waits, returned) {
                 Ok(None) => return,
                 Ok(Some(_)) if !self.stands(core, &waits, None) => None,
@@ -145,6 +146,9 @@ impl Inner {
         waits: &Waits,
         waiter: &Waiter,
     ) -> Result<Option<HashSet<ThreadId>>, Panicked> {
+        if !waits.holds(waiter) {
+            return Ok(None);
+        }
         let stuck = self.stuck_threads(core, waits, Supposing::NOTHING)?;
         if stuck.contains(&waiter.thread) {
             return Ok(Some(stuck));
@@ -175,15 +179,18 @@ impl Inner {
             let rows = waits.rows.iter().map(|row| &row.waiter);
             rows.filter(|waiter| stuck.contains(&waiter.thread))
         };
-        let mut numbers: Vec<u64> = in_circle().map(|waiter| waiter.number).collect();
-        numbers.sort_unstable();
-        if core.told_circle == numbers {
+        let numbers: BTreeSet<u64> = in_circle().map(|waiter| waiter.number).collect();
+        // Threads that hold nothing close no circle: they wait for what is leaked.
+        let is_circle = in_circle().any(|waiter| waits.holds(waiter));
+        if !is_circle || numbers.is_subset(&core.told_circles) {
             return Ok(());
         }
         let threads = in_circle()
             .map(|waiter| ThreadLabel(waiter.thread_name.as_deref(), waiter.thread).to_string())
             .collect();
-        core.told_circle = numbers;
+        core.told_circles.extend(numbers);
+        let waiting: BTreeSet<u64> = waits.rows.iter().map(|row| row.waiter.number).collect();
+        core.told_circles.retain(|number| waiting.contains(number));
         self.emit(
             core,
             EventKind::CircleWithDeadline { threads },
@@ -248,12 +255,14 @@ impl Inner {
             let own = waits.holders.iter().filter(|h| h.thread == thread);
             own.map(|holder| holder.bytes).reduce(u64::saturating_add)
         };
-        let holding: Vec<_> = waits
+        let mut holding: Vec<_> = waits
             .rows
             .iter()
             .map(|row| &row.waiter)
             .filter(|waiter| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
             .collect();
+        // By arrival, whether they are in line or set aside.
+        holding.sort_by_key(|waiter| waiter.order());
         for waiter in &holding {
             let supposing = Supposing {
                 released: Some(waiter.thread),
@@ -275,7 +284,7 @@ impl Inner {
         rows.sort_by_key(Row::order);
         core.keep(rows.iter().map(|row| &row.waiter));
         let mut holders = self.holders();
-        holders.retain(|holder| holder.bound);
+        holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
         Waits {
             overtaken: overtaken(&rows),
             rows,
@@ -338,7 +347,6 @@ impl Inner {
                 .holders
                 .iter()
                 .filter(|it| stuck.contains(&it.thread) && supposing.released != Some(it.thread))
-                .filter(|it| it.state != HolderState::Leaked)
                 .collect();
             for line in lines.values_mut() {
                 for place in 0..line.len() {
@@ -351,7 +359,7 @@ impl Inner {
                     let frees = !stuck.contains(&waiter.thread)
                         || (!behind
                             && self
-                                .can_free(core, row, &held)
+                                .could_join(core, &row.waiter, row.aside, &held)
                                 .map_err(|error| Panicked(waiter.clone(), error))?);
                     if frees {
                         stuck.remove(&waiter.thread);
@@ -367,73 +375,6 @@ impl Inner {
             }
             return Ok(stuck);
         }
-    }
-
-    /// Whether a waiter could be admitted if nothing were held but this by stuck threads, and for a waiter in line the holds.
-    fn can_free(&self, core: &mut Locked<'_>, row: &Row, held: &[&Holder]) -> Result<bool, Error> {
-        let waiter = &*row.waiter;
-        let (ticket, group) = (&waiter.ticket, waiter.ticket.group().index);
-        // A growing guard asks for its new size in place of what it holds.
-        let is_own = |holder: &Holder| {
-            let from = waiter.from.as_ref();
-            from.is_some_and(|it| it.id() == holder.ticket) && holder.thread == waiter.thread
-        };
-        let own = held.iter().position(|holder| is_own(holder));
-        let others = held
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| Some(*place) != own)
-            .map(|(_, holder)| *holder);
-        let (mut each, mut total) = (Vec::new(), 0_u64);
-        let mut rooms = vec![ticket.room()];
-        for holder in others {
-            if !row.aside && holder.kind != Kind::Active {
-                // Among the holds.
-                continue;
-            }
-            total = total.saturating_add(holder.bytes);
-            if holder.group == group {
-                each.push(holder.bytes);
-                rooms.extend(core.group(group).holds.room_of(holder.ticket));
-            }
-        }
-        for state in core.live_groups() {
-            let mut sizes = if row.aside {
-                state.holds.leaked_sizes()
-            } else {
-                state.holds.sizes(false)
-            };
-            let own_hold = waiter
-                .hold
-                .filter(|_| waiter.from.is_some() && state.shared.index == group)
-                .and_then(|key| state.holds.size_of(key));
-            if let Some((bytes, _)) = own_hold
-                && let Some(place) = sizes.iter().position(|size| *size == bytes)
-            {
-                sizes.swap_remove(place);
-            }
-            total = sizes
-                .iter()
-                .fold(total, |sum, size| sum.saturating_add(*size));
-            if state.shared.index == group {
-                each.extend(sizes);
-            }
-        }
-        if core
-            .config
-            .budget
-            .is_some_and(|budget| total.saturating_add(ticket.bytes()) > budget)
-        {
-            return Ok(false);
-        }
-        let mut live = Live::of(each);
-        if self.are_in_the_way(core, ticket, &mut live, total)? {
-            return Ok(false);
-        }
-        if !row.aside || !ticket.is_hold() {
-            return Ok(true);
-        }
-        self.leaves_these(core, ticket, live, total, &rooms)
     }
 
     fn would_deadlock(

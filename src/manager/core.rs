@@ -18,7 +18,7 @@ use crate::policy::formula::Basis;
 use crate::sync::{Arc, Ordering, ThreadId, thread_id};
 use crate::ticket::Ticket;
 use crate::trace::Kept;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -79,8 +79,8 @@ pub(crate) struct Core {
     pub(crate) returned: Vec<Arc<Waiter>>,
     /// Circles may have been closed among those who wait.
     pub(crate) look_for_circles: bool,
-    /// The waits of the last circle with a deadline in it that was told of.
-    pub(crate) told_circle: Vec<u64>,
+    /// The waits in circles with a deadline in them that were told of.
+    pub(crate) told_circles: BTreeSet<u64>,
     pub(crate) stats: Stats,
     pub(crate) wait_times: WaitRecord,
     /// Told to `tracing` when the lock is free.

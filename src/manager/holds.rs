@@ -86,10 +86,11 @@ impl Holds {
             .collect()
     }
 
-    /// Each size of those that are leaked.
-    pub(crate) fn leaked_sizes(&self) -> Vec<u64> {
-        let leaked = self.all.values().filter(|hold| hold.told.leaked);
-        leaked.map(|hold| hold.told.bytes).collect()
+    /// Each hold, or each that is leaked: its size and the room that it wants.
+    pub(crate) fn each(&self, leaked_only: bool) -> impl Iterator<Item = (HoldKey, u64, Room)> {
+        let all = self.all.iter();
+        all.filter(move |(_, hold)| hold.told.leaked || !leaked_only)
+            .map(|(key, hold)| (*key, hold.told.bytes, hold.room))
     }
 
     /// The size of one, and whether it stays.

@@ -204,8 +204,8 @@ impl Inner {
         })
     }
 
-    /// Whether a demand would have to wait for these guards of its group, with so many bytes live in all groups. A
-    /// custom policy that would refuse it even alone does so for a reason outside, which may pass. A panic is an error.
+    /// Whether a demand would have to wait for these guards of its group, with so many bytes live in all groups. A panic is
+    /// an error.
     pub(super) fn are_in_the_way(
         &self,
         core: &mut Locked<'_>,
@@ -219,6 +219,19 @@ impl Inner {
         if !ticket.group().custom {
             return Ok(self.judge_formula(core, ticket, live.sum) == Verdict::Wait);
         }
+        self.would_keep_out(core, ticket, live, total_live, ticket.bytes())
+    }
+
+    /// Whether a custom policy would let `bytes` wait for these guards of its group. One that would refuse them even alone
+    /// does so for a reason outside, which may pass.
+    pub(super) fn would_keep_out(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        live: &mut Live,
+        total_live: u64,
+        bytes: u64,
+    ) -> Result<bool, Error> {
         if live.count == 0 && total_live == 0 {
             // Asked the same twice, a policy may change its mind between.
             return Ok(false);
@@ -234,34 +247,12 @@ impl Inner {
         };
         let max = live.largest();
         let mut waits = |context, live: &mut Live, max| {
-            let answer = self.ask(core, ticket, ticket.bytes(), context, live, max, false);
+            let answer = self.ask(core, ticket, bytes, context, live, max, false);
             answer
                 .map(|(verdict, _)| verdict == Verdict::Wait)
                 .map_err(|message| self.policy_panicked(core, ticket, message))
         };
         Ok(waits(context, live, max)? && !waits(alone, &mut Live::of(Vec::new()), 0)?)
-    }
-
-    /// Whether a custom policy lets an active demand of `bytes` in beside these guards of its group.
-    pub(super) fn has_room(
-        &self,
-        core: &mut Locked<'_>,
-        ticket: &Ticket,
-        mut live: Live,
-        total_live: u64,
-        bytes: u64,
-    ) -> Result<bool, Error> {
-        let context = Context {
-            total_live,
-            pressure: 0.0,
-            ..self.context(core, core.admission_baseline())
-        };
-        let max = live.largest();
-        let answer = self.ask(core, ticket, bytes, context, &mut live, max, false);
-        match answer {
-            Ok((verdict, _)) => Ok(verdict == Verdict::Admit),
-            Err(message) => Err(self.policy_panicked(core, ticket, message)),
-        }
     }
 
     fn judge_formula(&self, core: &Locked<'_>, ticket: &Ticket, others: u64) -> Verdict {
@@ -401,7 +392,7 @@ impl Inner {
         let of_all = Usage {
             in_use: core.total_live(),
             capacity: Some(budget),
-            waiting: core.waiters() as usize,
+            waiting: core.live_groups().map(|state| state.queue.len()).sum(),
         };
         if of_group.room() < of_all.room() {
             // The line is that of all groups either way.

@@ -140,7 +140,7 @@ impl ManagerBuilder {
                 replaced: Vec::new(),
                 returned: Vec::new(),
                 look_for_circles: false,
-                told_circle: Vec::new(),
+                told_circles: Default::default(),
                 stats: Stats::default(),
                 wait_times: WaitRecord::default(),
                 traced: Kept::default(),

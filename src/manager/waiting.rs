@@ -426,6 +426,10 @@ impl Inner {
                     core.look_for_circles = true;
                     break;
                 }
+                if waiter.ticket.is_hold() {
+                    // Those behind may not fit beside it: they are judged before they count as overtaken.
+                    break;
+                }
             } else {
                 self.resolve(core, &waiter, outcome);
             }

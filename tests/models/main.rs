@@ -8,6 +8,7 @@ mod custom;
 mod oracle;
 mod world;
 
+mod aside;
 mod budget;
 mod circle;
 mod closing;

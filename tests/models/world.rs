@@ -147,14 +147,29 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    pub(crate) fn reservation(mut self) -> Self {
-        self.ticket = self.ticket.reservation().evictable();
+    /// Evictable, so that others wait for it.
+    pub(crate) fn reservation(self) -> Self {
+        self.staying_reservation().evictable()
+    }
+
+    pub(crate) fn staying_reservation(mut self) -> Self {
+        self.ticket = self.ticket.reservation();
         self.claim.driving = false;
         self
     }
 
-    pub(crate) fn resident(mut self) -> Self {
-        self.ticket = self.ticket.resident().evictable();
+    pub(crate) fn staying_resident(mut self) -> Self {
+        self.ticket = self.ticket.resident();
+        self
+    }
+
+    pub(crate) fn evictable(mut self) -> Self {
+        self.ticket = self.ticket.evictable();
+        self
+    }
+
+    pub(crate) fn room_for(mut self, bytes: u64) -> Self {
+        self.ticket = self.ticket.room_for(bytes);
         self
     }
 

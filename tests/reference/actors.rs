@@ -17,6 +17,7 @@ pub(crate) enum Command {
         /// Of the test's life: guards borrow it, on threads that outlive a failure.
         ticket: &'static Ticket,
         patience: Patience,
+        for_holds: bool,
         token: CancelToken,
         owned: bool,
     },
@@ -24,6 +25,7 @@ pub(crate) enum Command {
         guard: u64,
         bytes: u64,
         patience: Patience,
+        for_holds: bool,
         token: CancelToken,
     },
     Release {
@@ -121,9 +123,10 @@ fn act(manager: &Manager, pool: &Pool, orders: &Receiver<Command>, answers: &Sen
                 guard,
                 ticket,
                 patience,
+                for_holds,
                 token,
                 owned: false,
-            } => Reply::Guard(acquire(ticket, patience, &token).map(|taken| {
+            } => Reply::Guard(acquire(ticket, patience, for_holds, &token).map(|taken| {
                 let told = Told::from_guard(&taken);
                 own.insert(guard, taken);
                 told
@@ -132,30 +135,34 @@ fn act(manager: &Manager, pool: &Pool, orders: &Receiver<Command>, answers: &Sen
                 guard,
                 ticket,
                 patience,
+                for_holds,
                 token,
                 owned: true,
-            } => Reply::Guard(acquire_owned(ticket, patience, &token).map(|taken| {
-                let told = Told::from_owned(&taken);
-                pool.put(guard, taken);
-                told
-            })),
+            } => Reply::Guard(
+                acquire_owned(ticket, patience, for_holds, &token).map(|taken| {
+                    let told = Told::from_owned(&taken);
+                    pool.put(guard, taken);
+                    told
+                }),
+            ),
             Command::Resize {
                 guard,
                 bytes,
                 patience,
+                for_holds,
                 token,
             } => Reply::Guard(match own.get_mut(&guard) {
-                Some(held) => resize(bytes, patience, |bytes, wait| match wait {
-                    Some(wait) => held.resize_with(bytes, wait(&token)),
+                Some(held) => match wait(patience, for_holds, &token) {
+                    Some(wait) => held.resize_with(bytes, wait),
                     None => held.try_resize(bytes),
-                })
+                }
                 .map(|()| Told::from_guard(held)),
                 None => {
                     let mut held = pool.take(guard).expect("an owned guard");
-                    let result = resize(bytes, patience, |bytes, wait| match wait {
-                        Some(wait) => held.resize_with(bytes, wait(&token)),
+                    let result = match wait(patience, for_holds, &token) {
+                        Some(wait) => held.resize_with(bytes, wait),
                         None => held.try_resize(bytes),
-                    });
+                    };
                     let told = Told::from_owned(&held);
                     pool.put(guard, held);
                     result.map(|()| told)
@@ -187,46 +194,40 @@ fn act(manager: &Manager, pool: &Pool, orders: &Receiver<Command>, answers: &Sen
     }
 }
 
+/// The bounds of a wait; nothing if it may not wait.
+fn wait(patience: Patience, for_holds: bool, token: &CancelToken) -> Option<Wait> {
+    let wait = match patience {
+        Patience::Try => return None,
+        Patience::For(timeout) => Wait::new().timeout(timeout),
+        Patience::UntilCancelled => Wait::new().cancel(token),
+        Patience::Endless => Wait::new(),
+    };
+    Some(if for_holds { wait.for_holds() } else { wait })
+}
+
 fn acquire(
     ticket: &'static Ticket,
     patience: Patience,
+    for_holds: bool,
     token: &CancelToken,
 ) -> Result<Guard<'static>, Error> {
-    match patience {
-        Patience::Try => ticket.try_acquire(),
-        Patience::For(timeout) => ticket.admit_timeout(timeout),
-        Patience::UntilCancelled => ticket.acquire_with(Wait::new().cancel(token)),
-        Patience::Endless => ticket.acquire(),
+    match (patience, wait(patience, for_holds, token)) {
+        (Patience::Endless, _) if !for_holds => ticket.acquire(),
+        (Patience::For(timeout), _) if !for_holds => ticket.admit_timeout(timeout),
+        (_, Some(wait)) => ticket.acquire_with(wait),
+        (_, None) => ticket.try_acquire(),
     }
 }
 
 fn acquire_owned(
     ticket: &Ticket,
     patience: Patience,
+    for_holds: bool,
     token: &CancelToken,
 ) -> Result<OwnedGuard, Error> {
-    match patience {
-        // There is no such call for owned guards; the model knows.
-        Patience::Try => ticket.acquire_owned_with(Wait::new().timeout(Duration::ZERO)),
-        Patience::For(timeout) => ticket.acquire_owned_with(Wait::new().timeout(timeout)),
-        Patience::UntilCancelled => ticket.acquire_owned_with(Wait::new().cancel(token)),
-        Patience::Endless => ticket.acquire_owned(),
-    }
-}
-
-type Waiting<'a> = &'a dyn Fn(&CancelToken) -> Wait;
-
-fn resize(
-    bytes: u64,
-    patience: Patience,
-    call: impl FnOnce(u64, Option<Waiting<'_>>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    match patience {
-        Patience::Try => call(bytes, None),
-        Patience::For(timeout) => call(bytes, Some(&|_| Wait::new().timeout(timeout))),
-        Patience::UntilCancelled => call(bytes, Some(&|token| Wait::new().cancel(token))),
-        Patience::Endless => call(bytes, Some(&|_| Wait::new())),
-    }
+    // There is no such call for owned guards that may not wait; the model knows.
+    let at_once = || Wait::new().timeout(Duration::ZERO);
+    ticket.acquire_owned_with(wait(patience, for_holds, token).unwrap_or_else(at_once))
 }
 
 macro_rules! told {

@@ -82,8 +82,9 @@ impl Play<'_> {
             .iter()
             .map(|w| (w.thread, w.ticket.bytes(), w.since - self.start))
             .collect();
-        let line: Vec<_> = model
-            .line
+        let mut line: Vec<_> = model.waiters().collect();
+        line.sort_by_key(|waiter| (!waiter.request.grows, waiter.arrival));
+        let line: Vec<_> = line
             .iter()
             .map(|w| {
                 (
@@ -108,7 +109,7 @@ impl Play<'_> {
             })
             .collect();
         let held = |(guard, live): (&u64, &Live)| {
-            let mut line = model.line.iter().map(|waiter| &waiter.request);
+            let mut line = model.waiters().map(|waiter| &waiter.request);
             // While it is resized, it is held by whoever waits for that.
             let resizer = line.find(|request| request.guard == *guard);
             let actor = resizer.map_or(live.actor, |request| request.actor);

@@ -17,8 +17,9 @@ impl Play<'_> {
             open: true,
             pokes: true,
         });
-        while !self.model.line.is_empty() || self.model.live.len() > self.forgotten.len() {
-            let before = (self.model.line.len(), self.model.live.len());
+        while self.model.waiters().next().is_some() || self.model.live.len() > self.forgotten.len()
+        {
+            let before = (self.model.waiters().count(), self.model.live.len());
             // The last never waits, and so can always release owned guards.
             for actor in (0..=ACTORS).rev() {
                 while self.pick(actor, 0).is_some() {
@@ -35,7 +36,7 @@ impl Play<'_> {
             // For policies that go by what is live in all groups.
             self.step(&Operation::Poke);
             self.step(&Operation::Advance(LONG));
-            if before == (self.model.line.len(), self.model.live.len()) {
+            if before == (self.model.waiters().count(), self.model.live.len()) {
                 // What was forgotten may be what they wait for.
                 assert!(!self.forgotten.is_empty(), "somebody waits for ever");
                 self.step(&Operation::Close);

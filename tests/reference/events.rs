@@ -18,6 +18,7 @@ pub(crate) struct Events {
     cancellations: u64,
     clamped: u64,
     foreign: u64,
+    circles: u64,
 }
 
 impl Events {
@@ -34,6 +35,7 @@ impl Events {
             cancellations: 0,
             clamped: 0,
             foreign: 0,
+            circles: 0,
         }
     }
 
@@ -66,12 +68,17 @@ impl Events {
                 EventKind::AdmissionCancelled => self.cancellations += 1,
                 EventKind::LimitClamped { .. } => self.clamped += 1,
                 EventKind::ForeignLimit { .. } => self.foreign += 1,
+                EventKind::CircleWithDeadline { .. } => self.circles += 1,
                 _ => {}
             }
         }
         assert_eq!(self.subscriber.lost(), 0);
         assert_eq!(self.live, model.live.len() as i64, "started and ended");
-        assert_eq!(self.waiting.len(), model.line.len(), "waits end once");
+        assert_eq!(
+            self.waiting.len(),
+            model.waiters().count(),
+            "waits end once"
+        );
         assert_eq!(self.failures, model.setter.failures());
         let counts = &model.counts;
         let told = (self.waits, self.timeouts, self.cancellations);
@@ -79,6 +86,7 @@ impl Events {
         assert_eq!(told, counted, "waits, timeouts, cancellations");
         let told = (self.clamped, self.foreign);
         assert_eq!(told, (counts.clamped, counts.foreign_changes));
+        assert_eq!(self.circles, model.circles_told, "circles told of");
         if model.calls_the_setter_only() {
             let calls = model.setter.calls.iter().filter(|(_, applied)| *applied);
             let calls: Vec<u64> = calls.map(|(limit, _)| *limit).collect();

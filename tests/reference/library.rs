@@ -61,6 +61,20 @@ impl From<Error> for Refusal {
             },
             Error::NeverAdmissible { size, capacity, .. } => Self::Never { size, capacity },
             Error::WouldDeadlock { requested, .. } => Self::WouldDeadlock { requested },
+            Error::NoRoom {
+                size,
+                capacity,
+                held,
+                holder,
+                others,
+                ..
+            } => Self::NoRoom {
+                size,
+                capacity,
+                held,
+                largest: holder.bytes,
+                others,
+            },
             Error::GroupFull { requested, .. } => Self::Full { requested },
             Error::SetLimit { limit, .. } => Self::SetLimit { limit },
             Error::Closed => Self::Closed,

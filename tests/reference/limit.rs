@@ -340,6 +340,7 @@ impl Model {
         for uncovered in failed {
             let live = self.live.remove(&uncovered.guard).expect("admitted");
             groups.push(live.group);
+            self.note_hold(&live);
             if let Some(before) = uncovered.before {
                 self.speakers.insert(before.group, before.rule);
                 self.live.insert(uncovered.guard, before);

@@ -1,4 +1,5 @@
-//! R1, R16, R18, R21 and R25 in the model: who is admitted, who waits, who is next.
+//! R1, R16, R18, R21 and R25 in the model: who is admitted, who waits, who is next. What a demand fits beside is in
+//! `beside.rs`.
 
 use crate::model::Model;
 use crate::policies::Judging;
@@ -6,7 +7,7 @@ use crate::words::{GROUP_BYTES, Mode, Patience, Refusal, Request, Uncovered, Usa
 use std::time::Duration;
 
 impl Model {
-    /// R1 and R25: whether the demand may join now, in place of what a growing guard has.
+    /// R1, R25 and R26b: whether the demand may join now, in place of what a growing guard has.
     pub(crate) fn fits(&self, request: &Request) -> bool {
         if self.settings.mode == Mode::Off {
             return true;
@@ -33,27 +34,19 @@ impl Model {
             total_live: total,
             world: self.world,
         };
-        let rule = request.live.rule;
-        if self.supposing && rule.is_custom() {
-            // Who would be refused even alone has no guard in its way.
-            let alone = Judging {
-                total_live: 0,
-                ..now
-            };
-            return rule.admits(&now, &sizes, new) || !rule.admits(&alone, &[], new);
-        }
-        rule.admits(&now, &sizes, new)
+        request.live.rule.admits(&now, &sizes, new) && self.leaves_rooms(request)
     }
 
     /// R18: whether it could be admitted at the best of times.
-    fn never(&self, request: &Request) -> Option<Refusal> {
+    pub(crate) fn never(&self, request: &Request) -> Option<Refusal> {
         if self.settings.mode == Mode::Off {
             return None;
         }
         let (rule, size) = (request.live.rule, request.live.bytes);
         let over_budget = self.settings.budget.is_some_and(|budget| size > budget);
         let device = self.settings.device();
-        if !over_budget && rule.ever_admits(self.admission_baseline(), device, size) {
+        let ever = rule.ever_admits(self.admission_baseline(), device, size);
+        if !over_budget && ever && self.leaves_rooms_of(request, &Vec::new()) {
             return None;
         }
         Some(Refusal::Never {
@@ -67,7 +60,7 @@ impl Model {
     }
 
     /// Whether two groups' demands wait in one line: their own, or with a budget the only one.
-    fn same_line(&self, a: &str, b: &str) -> bool {
+    pub(crate) fn same_line(&self, a: &str, b: &str) -> bool {
         self.settings.budget.is_some() || a == b
     }
 
@@ -96,14 +89,18 @@ impl Model {
             .iter()
             .filter(|waiter| self.same_line(waiter.request.live.group, group));
         // Growing is examined before the queue (R21).
-        let first = ahead.all(|waiter| request.grows && !waiter.request.grows);
+        let new_hold = request.live.is_hold() && !request.grows;
+        let behind = new_hold && self.is_behind_one_aside(group);
+        let first = ahead.all(|waiter| request.grows && !waiter.request.grows) && !behind;
         if first && self.fits(&request) {
             self.count(request, None)?;
+            self.examine_if_unjudged(group);
             return Ok(true);
         }
         if let Some(never) = self.never(&request) {
             return Err(never);
         }
+        let aside = self.waits_for_holds(&request)? || behind;
         let usage = self.usage(&request);
         match patience {
             Patience::Try => return Err(usage.would_block(bytes)),
@@ -114,8 +111,11 @@ impl Model {
             request,
             patience,
             since: self.now,
+            arrival: self.arrivals,
             overtaken: 0,
+            aside,
         };
+        self.arrivals += 1;
         if self.closes_a_circle(&waiter) {
             return Err(Refusal::WouldDeadlock { requested: bytes });
         }
@@ -128,7 +128,13 @@ impl Model {
         Ok(passes)
     }
 
+    /// To the end of its line, or to those set aside.
     pub(crate) fn line_up(&mut self, waiter: Waiter) {
+        if waiter.aside {
+            self.aside.push(waiter);
+            self.aside.sort_by_key(|waiter| waiter.arrival);
+            return;
+        }
         let growing = self.line.iter().filter(|w| w.request.grows).count();
         let place = if waiter.request.grows {
             growing
@@ -185,6 +191,9 @@ impl Model {
         // R2.
         self.speakers.insert(group, request.live.rule);
         let guard = request.guard;
+        // Only what is let in or grows may close a circle; one that shrinks does no harm.
+        self.suspicious |= request.live.is_hold();
+        self.note_hold(&request.live);
         let before = self.live.insert(guard, request.live);
         self.uncovered.push(Uncovered {
             guard,
@@ -199,8 +208,27 @@ impl Model {
         Ok(())
     }
 
-    /// R16: admits from the head of the line while it fits.
+    /// Judges again, then admits, until nothing is left to do. Then looks for circles that this may have closed.
     pub(crate) fn examine(&mut self, group: &str) {
+        loop {
+            self.judge_again(group);
+            if !self.admit_from_line(group) {
+                break;
+            }
+        }
+        self.look_for_circles();
+    }
+
+    /// [`examine`](Self::examine) after an admission past the line, which is no concern of theirs unless it is a hold.
+    fn examine_if_unjudged(&mut self, group: &str) {
+        if !self.unjudged.is_empty() {
+            self.examine(group);
+        }
+    }
+
+    /// R16: admits from the head of the line while it fits. Whether a hold was let in, which those behind it may not fit
+    /// beside.
+    fn admit_from_line(&mut self, group: &str) -> bool {
         let allowed = self.settings.overtaking;
         let mut place = 0;
         let mut passed = Vec::new();
@@ -210,9 +238,11 @@ impl Model {
                 place += 1;
                 continue;
             }
-            if !self.fits(&waiter.request) {
+            let is_hold = waiter.request.live.is_hold();
+            let overtakes_none = is_hold && !passed.is_empty();
+            if overtakes_none || !self.fits(&waiter.request) {
                 if waiter.overtaken >= allowed {
-                    return;
+                    return false;
                 }
                 passed.push(place);
                 place += 1;
@@ -224,17 +254,19 @@ impl Model {
                 self.finish(actor, Err(refusal));
                 continue;
             }
+            if is_hold {
+                return true;
+            }
             for passed in &passed {
                 self.line[*passed].overtaken += 1;
             }
             if passed.iter().any(|p| self.line[*p].overtaken >= allowed) {
-                if !self.supposing {
-                    // Who might have overtaken is behind a head now, which may be waiting for it.
-                    self.break_circles();
-                }
-                return;
+                // Who might have overtaken is behind a head now, which may be waiting for it.
+                self.suspicious = true;
+                return false;
             }
         }
+        false
     }
 
     pub(crate) fn examine_all(&mut self) {

@@ -18,6 +18,7 @@
 mod actors;
 #[path = "../rules/support/asleep.rs"]
 mod asleep;
+mod beside;
 mod circle;
 mod compare;
 mod ending;

@@ -8,7 +8,7 @@ use crate::policies::{self, Rule, World};
 use crate::words::{
     Counts, Live, Mode, Patience, Refusal, Request, Settings, Told, Uncovered, Waiter,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -21,13 +21,24 @@ pub(crate) struct Model {
     pub(crate) settings: Settings,
     pub(crate) world: World,
     pub(crate) live: BTreeMap<u64, Live>,
-    /// Growing guards first, each part in the order of arrival.
+    /// Growing guards first, each part in the order of coming into line.
     pub(crate) line: Vec<Waiter>,
+    /// Those set aside, in the order of arrival.
+    pub(crate) aside: Vec<Waiter>,
+    /// How many waits have begun.
+    pub(crate) arrivals: u64,
+    /// Groups whose holds have changed since their waiters were judged.
+    pub(crate) unjudged: BTreeSet<&'static str>,
+    /// The arrivals of those that have come back into line since circles were looked for.
+    pub(crate) returned: Vec<u64>,
+    /// Something has happened since that may close a circle among those who wait.
+    pub(crate) suspicious: bool,
+    /// The arrivals of those in circles that were told of.
+    pub(crate) told: BTreeSet<u64>,
+    pub(crate) circles_told: u64,
     pub(crate) closed: bool,
     /// The mode was another one before.
     pub(crate) was_unwired: bool,
-    /// It is only supposed, to find a circle.
-    pub(crate) supposing: bool,
     pub(crate) counts: Counts,
     pub(crate) done: Vec<Done>,
     /// The newest admitted rule of each group.
@@ -59,9 +70,15 @@ impl Model {
             world: World::FRIENDLY,
             live: BTreeMap::new(),
             line: Vec::new(),
+            aside: Vec::new(),
+            arrivals: 0,
+            unjudged: BTreeSet::new(),
+            returned: Vec::new(),
+            suspicious: false,
+            told: BTreeSet::new(),
+            circles_told: 0,
             closed: false,
             was_unwired: settings.mode != Mode::Wired,
-            supposing: false,
             counts: Counts::default(),
             done: Vec::new(),
             speakers: BTreeMap::new(),
@@ -80,6 +97,11 @@ impl Model {
         self.done.push((actor, result));
     }
 
+    /// All who wait: those in line, then those set aside.
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = &Waiter> + Clone {
+        self.line.iter().chain(&self.aside)
+    }
+
     pub(crate) fn sizes(&self, group: &str) -> Vec<u64> {
         let live = self.live.values().filter(|live| live.group == group);
         live.map(|live| live.bytes).collect()
@@ -95,7 +117,19 @@ impl Model {
 
     pub(crate) fn release(&mut self, guard: u64) {
         let live = self.live.remove(&guard).expect("a live guard");
+        self.note_hold(&live);
         self.examine(live.group);
+        self.settle_all();
+    }
+
+    /// R26: what is leaked stays.
+    pub(crate) fn leak(&mut self, guard: u64) {
+        let live = self.live.get_mut(&guard).expect("a live guard");
+        live.leaked = true;
+        let group = live.group;
+        self.unjudged.insert(group);
+        self.suspicious = true;
+        self.examine(group);
         self.settle_all();
     }
 
@@ -113,15 +147,14 @@ impl Model {
     }
 
     /// A waiter gives up: the next is examined.
-    fn give_up(&mut self, place: usize) {
+    fn give_up(&mut self, arrival: u64) {
         let Waiter {
             request,
             patience,
             since,
             ..
-        } = self.line[place].clone();
+        } = self.end_wait(arrival);
         let group = request.live.group;
-        self.line.remove(place);
         let (bytes, waited) = (request.live.bytes, self.now - since);
         let refusal = if patience == Patience::UntilCancelled {
             self.counts.cancellations += 1;
@@ -142,24 +175,25 @@ impl Model {
 
     /// The actor's token is cancelled. Does nothing unless it waits with one.
     pub(crate) fn cancel(&mut self, actor: usize) {
-        let place = self.line.iter().position(|waiter| {
+        let arrival = self.waiters().find(|waiter| {
             waiter.request.actor == actor && waiter.patience == Patience::UntilCancelled
         });
-        if let Some(place) = place {
-            self.give_up(place);
+        if let Some(arrival) = arrival.map(|waiter| waiter.arrival) {
+            self.give_up(arrival);
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.line.iter().filter_map(Waiter::deadline).min()
+        self.waiters().filter_map(Waiter::deadline).min()
     }
 
     /// The time goes on. No two deadlines are the same, and none is passed over.
     pub(crate) fn advance_to(&mut self, to: Duration) {
         self.now = to;
         let due = |waiter: &Waiter| waiter.deadline().is_some_and(|at| at <= to);
-        if let Some(place) = self.line.iter().position(due) {
-            self.give_up(place);
+        let arrival = self.waiters().find(|waiter| due(waiter));
+        if let Some(arrival) = arrival.map(|waiter| waiter.arrival) {
+            self.give_up(arrival);
         }
     }
 
@@ -169,6 +203,7 @@ impl Model {
 
     /// R20.
     pub(crate) fn poke(&mut self) {
+        self.unjudged.extend(&self.groups);
         self.examine_all();
         self.break_circles();
         self.settle_all();
@@ -177,7 +212,7 @@ impl Model {
     /// R23. Whether the settings were taken.
     pub(crate) fn configure(&mut self, to: Settings) -> bool {
         if self.settings.may_change_only_while_idle(&to) {
-            let idle = self.live.is_empty() && self.line.is_empty();
+            let idle = self.live.is_empty() && self.waiters().next().is_none();
             if idle {
                 // A lingering epoch ends under the settings that it began with.
                 self.end_linger();
@@ -195,6 +230,7 @@ impl Model {
         }
         self.was_unwired |= to.mode != Mode::Wired;
         self.settings = to;
+        self.unjudged.extend(&self.groups);
         self.examine_all();
         self.break_circles();
         self.settle_all();
@@ -203,14 +239,15 @@ impl Model {
 
     pub(crate) fn close(&mut self) {
         self.closed = true;
-        for waiter in std::mem::take(&mut self.line) {
+        let aside = std::mem::take(&mut self.aside);
+        for waiter in std::mem::take(&mut self.line).into_iter().chain(aside) {
             self.finish(waiter.request.actor, Err(Refusal::Closed));
         }
         self.settle_all();
     }
 
     pub(crate) fn is_waiting(&self, actor: usize) -> bool {
-        self.line.iter().any(|waiter| waiter.request.actor == actor)
+        self.waiters().any(|waiter| waiter.request.actor == actor)
     }
 }
 
@@ -221,20 +258,26 @@ impl fmt::Display for Model {
         write!(f, "now {now:?}, applied {applied:?}, {epoch:?}")?;
         for (guard, live) in &self.live {
             let owned = if live.owned { ", owned" } else { "" };
+            let hold = match (live.is_hold(), live.stays()) {
+                (false, _) => String::new(),
+                (true, true) => format!(", stays, room {}", live.room),
+                (true, false) => format!(", evictable, room {}", live.room),
+            };
             let (kind, bytes, group, actor) = (live.kind, live.bytes, live.group, live.actor);
             write!(
                 f,
-                "\n  guard {guard}: {kind:?} {bytes} of {group}, actor {actor}{owned}"
+                "\n  guard {guard}: {kind:?} {bytes} of {group}, actor {actor}{owned}{hold}"
             )?;
         }
-        for waiter in &self.line {
+        for waiter in self.waiters() {
             let Request {
                 guard, actor, live, ..
             } = &waiter.request;
             let (bytes, group, patience) = (live.bytes, live.group, waiter.patience);
+            let aside = if waiter.aside { ", aside" } else { "" };
             write!(
                 f,
-                "\n  waits: actor {actor} for guard {guard}, {bytes} of {group}, {patience:?}"
+                "\n  waits: actor {actor} for guard {guard}, {bytes} of {group}, {patience:?}{aside}"
             )?;
         }
         Ok(())

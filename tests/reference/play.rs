@@ -74,9 +74,15 @@ impl<'a> Play<'a> {
             let policy = policies::policy(of.entry, &outside);
             let ticket = manager.ticket(&policy, of.bytes);
             let ticket = match of.kind {
-                Kind::Reservation => ticket.reservation().evictable(),
-                Kind::Resident => ticket.resident().evictable(),
+                Kind::Reservation => ticket.reservation(),
+                Kind::Resident => ticket.resident(),
                 _ => ticket,
+            };
+            let ticket = ticket.room_for(of.room);
+            let ticket = if of.evictable {
+                ticket.evictable()
+            } else {
+                ticket
             };
             &*Box::leak(Box::new(ticket))
         });
@@ -150,16 +156,21 @@ impl<'a> Play<'a> {
                 actor,
                 ticket,
                 patience,
+                for_holds,
                 owned,
-            } => self.acquire(actor, ticket % self.tickets.len(), patience, owned),
+            } => {
+                let ticket = ticket % self.tickets.len();
+                self.acquire(actor, ticket, (patience, for_holds), owned);
+            }
             Operation::Resize {
                 actor,
                 guard,
                 bytes,
                 patience,
+                for_holds,
             } => {
                 if let Some(guard) = self.pick(actor, guard) {
-                    self.resize(actor, guard, bytes, patience);
+                    self.resize(actor, guard, bytes, (patience, for_holds));
                 }
             }
             Operation::Release {
@@ -175,9 +186,11 @@ impl<'a> Play<'a> {
                 if let Some(guard) = self.pick(actor, guard) {
                     self.forgotten.insert(guard);
                     self.actors[actor].tell(Command::Forget { guard });
+                    self.model.leak(guard);
                     let Reply::Done = self.actors[actor].reply() else {
                         panic!("another reply");
                     };
+                    self.await_replies(None);
                 }
             }
             Operation::Cancel(actor) => {
@@ -237,8 +250,8 @@ impl<'a> Play<'a> {
             return None;
         }
         let resized = |guard: u64| {
-            let mut line = self.model.line.iter();
-            line.any(|waiter| waiter.request.guard == guard)
+            let mut waiters = self.model.waiters();
+            waiters.any(|waiter| waiter.request.guard == guard)
         };
         let reachable = |(guard, live): (&u64, &Live)| {
             let can = (live.owned || live.actor == actor)
@@ -254,13 +267,13 @@ impl<'a> Play<'a> {
     /// the same; and, with custom policies, whether who is admitted goes on while a policy is still asked about others.
     /// Then it may look for itself, which is one more try of a call that fails, or one call for each of several.
     fn settled(&self, patience: Patience, request: &Request) -> Patience {
-        let mut line = self.model.line.iter().map(|waiter| &waiter.request);
+        let mut waiting = self.model.waiters().map(|waiter| &waiter.request);
         let one_at_a_time = |request: &Request| {
             request.live.rule == Rule::Gated && request.live.bytes > GATED_CAP / 2
         };
-        let all = line.clone().chain([request]);
+        let all = waiting.clone().chain([request]);
         let custom = all.clone().any(|request| request.live.rule.is_custom());
-        let crowd = custom && line.next().is_some() && !all.into_iter().all(one_at_a_time);
+        let crowd = custom && waiting.next().is_some() && !all.into_iter().all(one_at_a_time);
         let tickets = &self.script.tickets;
         let customs = tickets
             .iter()
@@ -274,13 +287,25 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn acquire(&mut self, actor: usize, ticket: usize, patience: Patience, owned: bool) {
+    fn acquire(
+        &mut self,
+        actor: usize,
+        ticket: usize,
+        (patience, for_holds): (Patience, bool),
+        owned: bool,
+    ) {
         if self.model.is_waiting(actor) {
             return;
         }
         let guard = self.next_guard;
         self.next_guard += 1;
-        let TicketOf { entry, bytes, kind } = self.script.tickets[ticket];
+        let TicketOf {
+            entry,
+            bytes,
+            kind,
+            room,
+            evictable,
+        } = self.script.tickets[ticket];
         let live = Live {
             group: policies::group(entry),
             rule: policies::rule(entry),
@@ -288,18 +313,24 @@ impl<'a> Play<'a> {
             kind,
             actor,
             owned,
+            room: if kind == Kind::Active { 0 } else { room },
+            evictable,
+            leaked: false,
         };
-        let request = Request {
+        let mut request = Request {
             guard,
             actor,
             live,
             grows: false,
+            for_holds,
         };
         let mut patience = self.settled(patience, &request);
+        request.for_holds &= patience != Patience::Try;
         self.actors[actor].tell(Command::Acquire {
             guard,
             ticket: self.tickets[ticket],
             patience,
+            for_holds: request.for_holds,
             token: self.tokens[actor].clone(),
             owned,
         });
@@ -312,24 +343,33 @@ impl<'a> Play<'a> {
         self.await_replies(Some(actor));
     }
 
-    fn resize(&mut self, actor: usize, guard: u64, bytes: u64, patience: Patience) {
+    fn resize(
+        &mut self,
+        actor: usize,
+        guard: u64,
+        bytes: u64,
+        (patience, for_holds): (Patience, bool),
+    ) {
         self.next_guard += 1;
         let live = Live {
             bytes,
             ..self.model.live[&guard].clone()
         };
         let held = self.model.live[&guard].bytes;
-        let request = Request {
+        let mut request = Request {
             guard,
             actor,
             live,
             grows: bytes > held,
+            for_holds,
         };
         let patience = self.settled(patience, &request);
+        request.for_holds &= patience != Patience::Try;
         self.actors[actor].tell(Command::Resize {
             guard,
             bytes,
             patience,
+            for_holds: request.for_holds,
             token: self.tokens[actor].clone(),
         });
         if bytes == held {

@@ -33,8 +33,8 @@ impl fmt::Display for Script {
             let rule = policies::rule(ticket.entry);
             writeln!(
                 f,
-                "ticket {number}: {:?} {} of {rule:?}",
-                ticket.kind, ticket.bytes
+                "ticket {number}: {:?} {} of {rule:?}, room {}, evictable: {}",
+                ticket.kind, ticket.bytes, ticket.room, ticket.evictable
             )?;
         }
         for (number, operation) in self.operations.iter().enumerate() {
@@ -50,6 +50,8 @@ pub(crate) struct TicketOf {
     pub(crate) entry: usize,
     pub(crate) bytes: u64,
     pub(crate) kind: Kind,
+    pub(crate) room: u64,
+    pub(crate) evictable: bool,
 }
 
 /// Indices count modulo what there is; what cannot be done is skipped.
@@ -59,6 +61,7 @@ pub(crate) enum Operation {
         actor: usize,
         ticket: usize,
         patience: Patience,
+        for_holds: bool,
         owned: bool,
     },
     Release {
@@ -72,6 +75,7 @@ pub(crate) enum Operation {
         guard: usize,
         bytes: u64,
         patience: Patience,
+        for_holds: bool,
     },
     Forget {
         actor: usize,
@@ -183,8 +187,10 @@ prop_compose! {
         entry in prop::sample::select(entries),
         bytes in bytes(),
         kind in prop::sample::select(&[Kind::Active, Kind::Active, Kind::Reservation, Kind::Resident][..]),
+        room in prop_oneof![2 => Just(0), 1 => 0..40_u64],
+        evictable in any::<bool>(),
     ) -> TicketOf {
-        TicketOf { entry, bytes, kind }
+        TicketOf { entry, bytes, kind, room, evictable }
     }
 }
 
@@ -195,6 +201,10 @@ fn patience() -> impl Strategy<Value = Patience> {
         1 => Just(Patience::UntilCancelled),
         4 => Just(Patience::Endless),
     ]
+}
+
+fn for_holds() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.2)
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -213,13 +223,22 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn acquire() -> impl Strategy<Value = Operation> {
-    let parts = (0..ACTORS, 0..32_usize, patience(), any::<bool>());
-    parts.prop_map(|(actor, ticket, patience, owned)| Operation::Acquire {
-        actor,
-        ticket,
-        patience,
-        owned,
-    })
+    let parts = (
+        0..ACTORS,
+        0..32_usize,
+        patience(),
+        for_holds(),
+        any::<bool>(),
+    );
+    parts.prop_map(
+        |(actor, ticket, patience, for_holds, owned)| Operation::Acquire {
+            actor,
+            ticket,
+            patience,
+            for_holds,
+            owned,
+        },
+    )
 }
 
 fn release() -> impl Strategy<Value = Operation> {
@@ -232,13 +251,16 @@ fn release() -> impl Strategy<Value = Operation> {
 }
 
 fn resize() -> impl Strategy<Value = Operation> {
-    let parts = (0..ACTORS, 0..32_usize, bytes(), patience());
-    parts.prop_map(|(actor, guard, bytes, patience)| Operation::Resize {
-        actor,
-        guard,
-        bytes,
-        patience,
-    })
+    let parts = (0..ACTORS, 0..32_usize, bytes(), patience(), for_holds());
+    parts.prop_map(
+        |(actor, guard, bytes, patience, for_holds)| Operation::Resize {
+            actor,
+            guard,
+            bytes,
+            patience,
+            for_holds,
+        },
+    )
 }
 
 fn usual() -> impl Strategy<Value = Operation> {
@@ -248,7 +270,7 @@ fn usual() -> impl Strategy<Value = Operation> {
         120 => acquire(),
         100 => release(),
         30 => resize(),
-        2 => forget.prop_map(|(actor, guard)| Operation::Forget { actor, guard }),
+        4 => forget.prop_map(|(actor, guard)| Operation::Forget { actor, guard }),
         15 => (0..ACTORS).prop_map(Operation::Cancel),
         40 => milliseconds(&[1, 250, 500, 1000, 1500, 9000, 30_000]).prop_map(Operation::Advance),
         8 => Just(Operation::Maintain),

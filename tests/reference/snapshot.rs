@@ -47,10 +47,7 @@ fn groups(model: &Model) -> Vec<Group> {
     let of_one = |group: &&'static str| {
         let live = || model.live.values().filter(|live| live.group == *group);
         let reservations = live().filter(|live| !live.kind.is_driving());
-        let waiting = model
-            .line
-            .iter()
-            .filter(|it| it.request.live.group == *group);
+        let waiting = model.waiters().filter(|it| it.request.live.group == *group);
         (
             live().count() as u64,
             reservations.count() as u64,
@@ -80,7 +77,7 @@ fn waits(model: &Model) -> Vec<Waits> {
         let waited = model.now - waiter.since;
         (request.live.bytes, held, waited, waiter.overtaken)
     };
-    let mut waits: Vec<_> = model.line.iter().map(of_one).collect();
+    let mut waits: Vec<_> = model.waiters().map(of_one).collect();
     waits.sort_unstable();
     waits
 }

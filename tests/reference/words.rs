@@ -88,6 +88,21 @@ pub(crate) struct Live {
     /// The thread that took it; for an owned one it says nothing.
     pub(crate) actor: usize,
     pub(crate) owned: bool,
+    /// What it wants to be left for active demands; 0 for an active one.
+    pub(crate) room: u64,
+    pub(crate) evictable: bool,
+    pub(crate) leaked: bool,
+}
+
+impl Live {
+    /// R26.
+    pub(crate) fn is_hold(&self) -> bool {
+        self.kind != Kind::Active || self.leaked
+    }
+
+    pub(crate) fn stays(&self) -> bool {
+        self.is_hold() && (self.leaked || !self.evictable)
+    }
 }
 
 /// What an acquire or a resize asks for.
@@ -100,6 +115,8 @@ pub(crate) struct Request {
     pub(crate) live: Live,
     /// It is to grow.
     pub(crate) grows: bool,
+    /// It waits for holds, too.
+    pub(crate) for_holds: bool,
 }
 
 /// How long an acquire waits.
@@ -116,10 +133,23 @@ pub(crate) struct Waiter {
     pub(crate) request: Request,
     pub(crate) patience: Patience,
     pub(crate) since: Duration,
+    /// Later ones have larger numbers.
+    pub(crate) arrival: u64,
     pub(crate) overtaken: u64,
+    /// It is in no line: it waits for holds, or behind one that does.
+    pub(crate) aside: bool,
 }
 
 impl Waiter {
+    /// A demand for a hold that does not live yet.
+    pub(crate) fn is_new_hold(&self) -> bool {
+        self.request.live.is_hold() && !self.request.grows
+    }
+
+    pub(crate) fn may_give_up(&self) -> bool {
+        self.patience != Patience::Endless
+    }
+
     pub(crate) fn deadline(&self) -> Option<Duration> {
         match self.patience {
             Patience::For(timeout) => Some(self.since + timeout),
@@ -164,6 +194,14 @@ pub(crate) enum Refusal {
     },
     WouldDeadlock {
         requested: u64,
+    },
+    NoRoom {
+        size: u64,
+        capacity: Option<u64>,
+        held: u64,
+        /// The size of the largest hold that stays.
+        largest: u64,
+        others: usize,
     },
     Full {
         requested: u64,

@@ -173,7 +173,10 @@ impl World {
         let broken = stats.waits - ended;
         // Waits also end with the manager, with a circle, with a policy's panic, and without a guard if a call failed.
         let plan = &self.plan;
-        let mixed = plan.closing || plan.panicking || plan.failing > 0 || plan.overtaking > 0;
+        // So do they where holds come that they do not fit beside.
+        let holds = plan.holds && (plan.nests || plan.stays);
+        let mixed =
+            plan.closing || plan.panicking || plan.failing > 0 || plan.overtaking > 0 || holds;
         assert!(broken == 0 || mixed || self.has_circles(), "{stats:?}");
     }
 

@@ -1,6 +1,7 @@
 //! The groups that the threads use: how each is acquired from, and what its live guards call for.
 
 use super::custom::Custom;
+use super::plan::Plan;
 use mlx_wired::{
     BudgetPolicy, FixedPolicy, Kind, Manager, MaxPolicy, PeakPolicy, PolicyId, SumPolicy, Ticket,
 };
@@ -71,8 +72,8 @@ impl Form {
             }
         };
         match kind {
-            Kind::Reservation => ticket.reservation().evictable(),
-            Kind::Resident => ticket.resident().evictable(),
+            Kind::Reservation => ticket.reservation(),
+            Kind::Resident => ticket.resident(),
             _ => ticket,
         }
     }
@@ -136,12 +137,18 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(manager: &Manager, index: usize, form: Form) -> Self {
+    pub(crate) fn new(manager: &Manager, plan: &Plan, index: usize) -> Self {
+        let form = plan.forms[index].clone();
         let name = format!("line {index}");
         let ticket = |size: usize, kind: usize| {
             let turn = (size + kind).is_multiple_of(2);
             let ticket = form.ticket(manager, SIZES[size], KINDS[kind], turn);
-            ticket.label(name.as_str())
+            let ticket = ticket.label(name.as_str()).room_for(plan.room(index));
+            if plan.stays && turn {
+                ticket
+            } else {
+                ticket.evictable()
+            }
         };
         let each = |size| (0..KINDS.len()).map(move |kind| (size, kind));
         let tickets = (0..SIZES.len()).flat_map(each);

@@ -34,7 +34,8 @@ struct Table {
 
 /// A run of so many turns.
 pub(crate) fn run(plan: Plan, turns: usize) {
-    let world = World::new(plan);
+    // What a hold must leave to others, the moves do not reckon with.
+    let world = World::new(Plan { room: 0, ..plan });
     let crew = Crew::new(&world);
     let places = || 0..world.plan.threads;
     let table = Arc::new(Table {
@@ -204,6 +205,7 @@ impl<'a> Player<'a> {
                     | Error::PolicyPanicked { .. }
                     | Error::Closed
                     | Error::NeverAdmissible { .. }
+                    | Error::NoRoom { .. }
                     | Error::WouldDeadlock { .. },
                 ),
             ) => {}

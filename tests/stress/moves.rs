@@ -184,7 +184,7 @@ fn grow(rng: &mut Rng, world: &World, room: &mut Room, kept: &Room, hand: Hand) 
 }
 
 fn acquire(rng: &mut Rng, world: &World, room: &mut Room, kept: &Room) -> Move {
-    let kind = rng.usize(..KINDS.len());
+    let kind = rng.usize(world.plan.kinds());
     let claim = Claim {
         line: rng.usize(..world.lines.len()),
         size: rng.usize(..SIZES.len()),

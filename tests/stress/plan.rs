@@ -1,7 +1,7 @@
 //! What a run is made of, drawn from its seed.
 
 use super::custom::Custom;
-use super::forms::Form;
+use super::forms::{Form, KINDS};
 use super::setting;
 use fastrand::Rng;
 use mlx_wired::{Config, PolicyId, WireMode};
@@ -14,6 +14,13 @@ pub(crate) struct Plan {
     pub(crate) threads: usize,
     /// Threads acquire while they hold guards.
     pub(crate) nests: bool,
+    /// Threads take holds, too; else the order of service is checked. A waiter that does not fit beside the holds is set aside
+    /// and passed (R26a), and nothing tells an observer which one is.
+    pub(crate) holds: bool,
+    /// Some holds are not evictable.
+    pub(crate) stays: bool,
+    /// The room that holds want under built-in policies.
+    pub(crate) room: u64,
     pub(crate) config: Config,
     pub(crate) mode: WireMode,
     pub(crate) forms: Vec<Form>,
@@ -76,6 +83,9 @@ impl Plan {
             seed,
             threads: rng.usize(2..=threads),
             nests: false,
+            holds: rng.bool(),
+            stays: rng.bool(),
+            room: one_of(rng, &[0, 0, 10]),
             forms: forms(rng, recommended),
             config,
             mode,
@@ -99,6 +109,20 @@ impl Plan {
     pub(crate) fn always(&self, line: usize) -> u64 {
         let always = self.forms[line].always();
         self.budget.map_or(always, |budget| budget.min(always))
+    }
+
+    /// The room that holds of a line want.
+    pub(crate) fn room(&self, line: usize) -> u64 {
+        match self.forms[line] {
+            // It may say no for now where it would say yes at another time.
+            Form::Custom(_) => 0,
+            _ => self.room,
+        }
+    }
+
+    /// The kinds that threads draw from.
+    pub(crate) fn kinds(&self) -> std::ops::Range<usize> {
+        0..if self.holds { KINDS.len() } else { 1 }
     }
 }
 

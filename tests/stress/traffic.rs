@@ -124,17 +124,18 @@ impl<'a> Worker<'a> {
     }
 
     fn acquire(&self) -> Option<Held<Guard<'a>>> {
-        let kind = fastrand::usize(..KINDS.len());
+        let kind = fastrand::usize(self.world.plan.kinds());
         let claim = self.claim(kind);
         let world = self.world;
         let ticket = world.lines[claim.line].ticket(claim.size, kind);
-        let held = world.hold(claim, || match fastrand::u8(..6) {
+        let held = world.hold(claim, || match fastrand::u8(..7) {
             0 => ticket.try_acquire(),
             1 => ticket.acquire_with(shortly(300)),
             2 => ticket.acquire_with(self.wait()),
             // A policy that panics when it is asked about a circle hides it.
             _ if world.plan.panicking => ticket.acquire_with(self.wait()),
             3 => world.in_turn(claim.line, || ticket.acquire()),
+            4 => ticket.acquire_with(Wait::new().for_holds()),
             _ => ticket.acquire(),
         });
         // Whether it may fail like that has been checked.
@@ -142,7 +143,7 @@ impl<'a> Worker<'a> {
     }
 
     fn acquire_owned(&self, wait: Wait) -> Option<Held<OwnedGuard>> {
-        let kind = fastrand::usize(..KINDS.len());
+        let kind = fastrand::usize(self.world.plan.kinds());
         let claim = self.claim(kind);
         let ticket = self.world.lines[claim.line].ticket(claim.size, kind);
         let held = self.world.hold(claim, || ticket.acquire_owned_with(wait));
@@ -151,7 +152,12 @@ impl<'a> Worker<'a> {
 
     /// Until somebody cancels, which somebody may never do, or for a short time.
     fn wait(&self) -> Wait {
-        shortly(2000).cancel(&self.yard.token.lock())
+        let wait = shortly(2000).cancel(&self.yard.token.lock());
+        if fastrand::bool() {
+            wait.for_holds()
+        } else {
+            wait
+        }
     }
 
     /// Holds up to three guards at once.

@@ -52,8 +52,7 @@ impl World {
             .config(plan.config.clone())
             .build()
             .expect("the settings are valid");
-        let forms = plan.forms.iter().cloned().enumerate();
-        let lines = forms.map(|(index, form)| Line::new(&manager, index, form));
+        let lines = (0..plan.forms.len()).map(|index| Line::new(&manager, &plan, index));
         let lines: Arc<Vec<Line>> = Arc::new(lines.collect());
         watch.knows(&lines);
         for custom in customs(&plan) {
@@ -172,7 +171,16 @@ impl World {
             // Whether it is a circle, no observer can tell; who holds nothing else is in none. A policy that changes
             // its mind while it is asked about one may make two that wait for each other look like one.
             Error::WouldDeadlock { .. } => plan.nests || matches!(form, Form::Custom(_)),
-            Error::NeverAdmissible { size, .. } => *size > plan.always(claim.line),
+            Error::NeverAdmissible { size, .. } => {
+                let room = if claim.driving {
+                    0
+                } else {
+                    plan.room(claim.line)
+                };
+                let resident = plan.room(claim.line);
+                size + room.max(resident) > plan.always(claim.line)
+            }
+            Error::NoRoom { .. } => (plan.holds && plan.stays) || plan.leaking,
             Error::SetLimit { .. } => plan.failing > 0,
             Error::PolicyPanicked { .. } => plan.panicking && matches!(form, Form::Custom(_)),
             Error::Closed => plan.closing,

@@ -109,7 +109,10 @@ impl Crew {
                         true
                     }
                     Error::WouldDeadlock { .. } => holds,
-                    Error::NeverAdmissible { size, .. } => self.world.oracle.is_too_much(*size),
+                    Error::NeverAdmissible { size, .. } => {
+                        self.world.oracle.is_too_much(*size + plan.largest_room())
+                    }
+                    Error::NoRoom { .. } => plan.holds,
                     Error::GroupFull { .. } => plan.unit > 1 << 40,
                     Error::SetLimit { .. } => plan.failures > 0 && !plan.proceeds,
                     Error::PolicyPanicked { .. } => plan.is_moody(),
@@ -137,10 +140,18 @@ impl Crew {
             }
             _ => world.active(kind.group, form, plan.size()),
         };
-        if chance(plan.reservations) {
-            demand.reservation().evictable()
-        } else if chance(10) {
-            demand.resident().evictable()
+        let demand = match plan.holds {
+            true if chance(plan.reservations) => demand.staying_reservation(),
+            true if chance(10) => demand.staying_resident(),
+            _ => return demand,
+        };
+        let demand = if chance(plan.evictable) {
+            demand.evictable()
+        } else {
+            demand
+        };
+        if chance(plan.roomy) {
+            demand.room_for(plan.size())
         } else {
             demand
         }
@@ -177,7 +188,7 @@ impl Crew {
 
     fn bounds(&self, me: usize) -> Wait {
         let mut bounds = Bounds::default();
-        let mut wait = Wait::new();
+        let mut wait = self.wait();
         if chance(50) {
             bounds.cancels = true;
             wait = wait.cancel(&self.token);
@@ -188,6 +199,16 @@ impl Crew {
         }
         self.progress.lock().waits[me] = bounds;
         wait
+    }
+
+    /// Without bounds.
+    fn wait(&self) -> Wait {
+        let wait = Wait::new();
+        if self.plan.holds && chance(30) {
+            wait.for_holds()
+        } else {
+            wait
+        }
     }
 
     fn unbound(&self, me: usize) {
@@ -204,7 +225,7 @@ impl Crew {
                 self.unbound(me);
                 guard
             } else {
-                demand.in_turn(allowed, Demand::acquire_owned)
+                demand.in_turn(allowed, |it| it.acquire_owned_with(self.wait()))
             };
             if let Some(guard) = self.noted(guard, depth == 0) {
                 self.shelf.lay(guard);
@@ -219,7 +240,7 @@ impl Crew {
             self.unbound(me);
             guard
         } else {
-            demand.acquire_in_turn(allowed)
+            demand.in_turn(allowed, |it| it.acquire_with(self.wait()))
         };
         if let Some(mut guard) = self.noted(guard, depth == 0)
             && !self.plan.only_comes_and_goes

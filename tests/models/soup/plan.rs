@@ -154,8 +154,14 @@ pub(super) struct Plan {
     pub(super) configures: bool,
     /// Somebody subscribes now and then.
     pub(super) subscribes: bool,
+    /// There are reservations and residents. Without them the order of service is checked; with them a waiter may be set
+    /// aside, and is passed then (R26a).
+    pub(super) holds: bool,
     /// How many in a hundred are reservations.
     pub(super) reservations: u32,
+    /// How many in a hundred holds are evictable, and want room.
+    pub(super) evictable: u32,
+    pub(super) roomy: u32,
     /// How many in a hundred wait for so long, or until they are cancelled.
     pub(super) bounded: u32,
     /// Guards are laid down for others to release.
@@ -206,7 +212,10 @@ impl Plan {
             synchronizes: chance(30),
             configures: has(5, 25),
             subscribes: has(6, 25),
+            holds: chance(70),
             reservations: pick(&[0, 0, 15, 50]),
+            evictable: pick(&[0, 50, 100]),
+            roomy: pick(&[0, 0, 50]),
             bounded: if crowded { 60 } else { 25 },
             lays_down: chance(70),
             only_comes_and_goes: chance(50),
@@ -252,11 +261,20 @@ impl Plan {
 
     /// How often a waiter may be passed.
     pub(super) fn overtaking(&self) -> u64 {
-        if self.configures {
+        if self.holds {
+            u64::MAX
+        } else if self.configures {
             2
         } else {
             self.tuning.overtaking
         }
+    }
+
+    /// The most that a hold may want to be left.
+    pub(super) fn largest_room(&self) -> u64 {
+        let wanted = self.holds && self.roomy > 0;
+        let sizes = self.sizes.iter().copied();
+        sizes.max().filter(|_| wanted).unwrap_or(0)
     }
 
     pub(super) fn size(&self) -> u64 {
