@@ -1,5 +1,5 @@
-//! The quickstart: weights as a reservation, steps as active tickets in rayon's workers, and a wait with
-//! a bound.
+//! The quickstart: weights as a reservation with room for a step, steps as active tickets in rayon's workers, and a wait
+//! with a bound.
 //!
 //! ```sh
 //! cargo run --example quickstart
@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
+const STEP: u64 = 150 * MIB;
 
 fn main() -> Result<(), Error> {
     let manager = Manager::shared();
@@ -25,10 +26,12 @@ fn main() -> Result<(), Error> {
 
     // `SumPolicy::new()` is capped by what the device recommends; this cap has room for two steps.
     let policy = SumPolicy::capped(600 * MIB);
-    let weights = policy.ticket(200 * MIB).reservation().label("weights");
-    let _weights = weights.acquire()?; // counted, not wired while idle
+    let weights = policy.ticket(200 * MIB).reservation().room_for(STEP);
+    let weights = weights.label("weights");
+    // Counted, not wired while idle. Refused here, not in the middle, if a step could never fit beside it.
+    let _weights = weights.acquire()?;
 
-    let step = policy.ticket(150 * MIB).label("step"); // active work
+    let step = policy.ticket(STEP).label("step"); // active work
     let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build();
     let pool = pool.expect("four threads can be started");
     let batches: Vec<u32> = (1..=8).collect();

@@ -20,8 +20,8 @@
 //! # fn train_on(_: &u32) -> Result<(), Error> { Ok(()) }
 //! # let (weight_bytes, step_bytes, batches) = (64 << 20, 16 << 20, vec![1_u32, 2, 3]);
 //! let policy = SumPolicy::new();                     // capped at what the device recommends
-//! let weights = policy.ticket(weight_bytes).reservation();
-//! let _weights = weights.acquire()?;                 // counted, not wired while idle
+//! let weights = policy.ticket(weight_bytes).reservation().room_for(step_bytes);
+//! let _weights = weights.acquire()?;                 // counted; refused here if a step could never fit beside it
 //!
 //! let step = policy.ticket(step_bytes);              // active work
 //! batches.par_iter().try_for_each(|batch| {          // rayon workers, plain threads, anything
@@ -36,6 +36,9 @@
 //! }
 //! # Ok::<(), Error>(())
 //! ```
+//!
+//! [Patterns](docs::patterns) has the shapes of whole programs: a pool, a queue of jobs, a server.
+//! [Limits](docs::limits) has what does not work, and what does in its place.
 //!
 //! # Words
 //!
@@ -87,6 +90,8 @@
 //!   called while the thread holds anything of the manager's.
 
 pub mod clock;
+#[cfg(doc)]
+pub mod docs;
 mod error;
 mod event;
 pub mod ffi;

@@ -17,7 +17,7 @@
 //! | `measure.rs` | how much memory a fold needs, and the tickets that follow |
 //! | `sweep.rs` | all folds in rayon's workers: where tickets are acquired |
 //! | `progress.rs` | the bars |
-//! | `timeline.rs` | what `--timeline` records and writes |
+//! | `../common/timeline.rs`, `arguments.rs` | what `--timeline` records and writes; arguments, as the server takes them |
 //! | `report.rs` | the table, and the same for machines |
 #![allow(
     clippy::print_stdout,
@@ -25,6 +25,9 @@
     reason = "a program for the terminal"
 )]
 
+#[cfg(any(target_vendor = "apple", with_mlx))]
+#[path = "../common/arguments.rs"]
+mod arguments;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod data;
 #[cfg(any(target_vendor = "apple", with_mlx))]
@@ -40,6 +43,7 @@ mod report;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod sweep;
 #[cfg(any(target_vendor = "apple", with_mlx))]
+#[path = "../common/timeline.rs"]
 mod timeline;
 
 use std::process::ExitCode;
@@ -81,6 +85,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[cfg(any(target_vendor = "apple", with_mlx))]
 fn run(options: &options::Options) -> Result<(), Failure> {
+    use mlx_wired::Manager;
+
     // The first call of mlx-rs installs an error handler that returns, in place of MLX's, which exits.
     mlx_rs::memory::active_memory()?;
     // MLX keeps freed buffers for reuse, counted neither as active nor in the peak. A budget is to bound
@@ -90,7 +96,8 @@ fn run(options: &options::Options) -> Result<(), Failure> {
     let wines = data::Wines::load();
     let folds = data::folds(wines.count(), options.folds);
     let measured = measure::measure(&wines, &folds, options)?;
-    let timeline = options.timeline.as_deref().map(timeline::start);
+    let timeline = options.timeline.as_deref();
+    let timeline = timeline.map(|folder| timeline::start(Manager::shared(), folder));
     let timeline = timeline.transpose()?;
     let outcome = sweep::run(&measured, &folds, options)?;
     let written = timeline.map(timeline::Timeline::write).transpose()?;

@@ -64,7 +64,7 @@ pub(crate) fn measure(
     let budget = options
         .budget
         .unwrap_or(reserved + FOLDS_IN_BUDGET * largest);
-    // With the reservation held to the end, the largest fold would wait forever.
+    // The reservation's ticket would refuse it, too, without the argument's name.
     if budget < least {
         let problem = format!("--budget {budget}: data and one largest fold need {least} bytes");
         return Err(BadArgument(problem).into());

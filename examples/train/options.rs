@@ -1,8 +1,9 @@
 //! The command line.
 
+use crate::arguments::{self, number};
 use lexopt::prelude::*;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
 A cross-validated sweep of small networks over the red wines of linfa-datasets, trained with mlx-rs in
@@ -79,12 +80,10 @@ pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
             Long("folds") => options.folds = number(&mut parser, "--folds", 2, 100)?,
             Long("epochs") => epochs = Some(number(&mut parser, "--epochs", 1, 100_000)?),
             Long("quick") => quick = true,
-            Long("json") => options.json = Some(writable(parser.value()?.into())?),
-            Long("timeline") if !cfg!(feature = "timeline") => {
-                let problem = "--timeline needs the feature: cargo run --release --features timeline --example train";
-                return Err(problem.into());
+            Long("json") => options.json = Some(arguments::json(parser.value()?.into())?),
+            Long("timeline") => {
+                options.timeline = Some(arguments::timeline(parser.value()?.into())?);
             }
-            Long("timeline") => options.timeline = Some(folder(parser.value()?.into())?),
             Long("help") | Short('h') => return Ok(Parsed::Help),
             other => return Err(other.unexpected()),
         }
@@ -94,44 +93,8 @@ pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
     Ok(Parsed::Run(options))
 }
 
-fn number(
-    parser: &mut lexopt::Parser,
-    name: &str,
-    least: usize,
-    most: usize,
-) -> Result<usize, lexopt::Error> {
-    let value = parser.value()?;
-    match value.parse() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("{name} takes a number from {least} to {most}, not {value:?}").into()),
-    }
-}
-
 fn bytes(parser: &mut lexopt::Parser, name: &str) -> Result<u64, lexopt::Error> {
     let value = parser.value()?;
     let wrong = |_| format!("{name} takes bytes, such as 67108864, not {value:?}");
     Ok(value.parse().map_err(wrong)?)
-}
-
-/// Makes the folder now, in place of failing after the training.
-fn folder(folder: PathBuf) -> Result<PathBuf, lexopt::Error> {
-    let problem = |error| format!("--timeline {}: {error}", folder.display());
-    std::fs::create_dir_all(&folder).map_err(problem)?;
-    Ok(folder)
-}
-
-/// Refuses now what would only fail after the training.
-fn writable(file: PathBuf) -> Result<PathBuf, lexopt::Error> {
-    let folder = match file.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() || file.is_dir() {
-        let problem = format!(
-            "--json {}: give a file in an existing folder",
-            file.display()
-        );
-        return Err(problem.into());
-    }
-    Ok(file)
 }

@@ -52,7 +52,10 @@ struct Tickets {
 impl Tickets {
     fn new(measured: &Measured) -> Result<Self, mlx_wired::Error> {
         let policy = SumPolicy::capped(measured.budget);
+        let largest = measured.tickets.iter().max().copied().unwrap_or(0);
         let shared = policy.ticket(measured.reserved).reservation();
+        // Every fold gets its turn: what it waits for is other folds.
+        let shared = shared.room_for(largest);
         let folds = NETWORKS.iter().zip(&measured.tickets);
         Ok(Self {
             _shared: shared.label("data and initial weights").acquire_owned()?,

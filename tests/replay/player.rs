@@ -10,7 +10,7 @@ use mlx_wired::{
     Wait, WireMode,
 };
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,23 @@ pub(crate) struct Played {
 
 /// Plays `trace`. Only what is done is read of each step, not what the recording says came of it.
 pub(crate) fn play(trace: &Trace) -> Played {
+    play_with(Player::new(&trace.header), trace)
+}
+
+/// Plays `trace` with reservations that stay, and tells the numbers of the tickets that were refused beside them. Those then
+/// wait for holds, so that the rest of the recording can be played.
+pub(crate) fn play_staying(trace: &Trace) -> (Played, Vec<u64>) {
     let mut player = Player::new(&trace.header);
+    player.reservations_stay = true;
+    let refused = Arc::clone(&player.refused);
+    let played = play_with(player, trace);
+    (
+        played,
+        std::mem::take(&mut *refused.lock().expect("no test panicked with it")),
+    )
+}
+
+fn play_with(mut player: Player, trace: &Trace) -> Played {
     let mut steps = Vec::new();
     for step in &trace.steps {
         match player.step(step) {
@@ -67,6 +83,9 @@ struct Player {
     calls_seen: usize,
     /// The recording's number of each of our tickets.
     numbers: HashMap<u64, u64>,
+    reservations_stay: bool,
+    /// The recording's numbers of the tickets that were refused because reservations stay.
+    refused: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Player {
@@ -109,6 +128,8 @@ impl Player {
             waiting: HashMap::new(),
             calls_seen: 0,
             numbers: HashMap::new(),
+            reservations_stay: false,
+            refused: Arc::default(),
         }
     }
 
@@ -139,12 +160,25 @@ impl Player {
         let spec = step.policy.as_ref().ok_or("no policy")?;
         let mut ticket = policies::ticket(&self.manager, spec, step.size);
         if step.kind == TicketKind::Reservation {
-            ticket = ticket.reservation().evictable();
+            ticket = ticket.reservation();
+            if !self.reservations_stay {
+                ticket = ticket.evictable();
+            }
         }
         self.numbers.insert(ticket.id(), step.t);
         let token = CancelToken::new();
         let wait = Wait::new().cancel(&token);
-        let started = std::thread::spawn(move || ticket.acquire_owned_with(wait));
+        let (number, refused) = (step.t, Arc::clone(&self.refused));
+        let started = std::thread::spawn(move || match ticket.acquire_owned_with(wait.clone()) {
+            Err(Error::NoRoom { .. }) => {
+                refused
+                    .lock()
+                    .expect("no test panicked with it")
+                    .push(number);
+                ticket.acquire_owned_with(wait.for_holds())
+            }
+            result => result,
+        });
         if !step.blocked {
             let guard = finished(started)?;
             observed.returned = Some(guard.applied());

@@ -15,7 +15,7 @@ mod recorded {
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
-    /// Short beside a fold, long beside what a sample costs.
+    /// Short beside the work, long beside what a sample costs.
     const SAMPLED_EVERY: Duration = Duration::from_millis(10);
 
     pub(crate) struct Timeline {
@@ -26,8 +26,8 @@ mod recorded {
     /// Where to look.
     pub(crate) struct Look(Written);
 
-    pub(crate) fn start(folder: &Path) -> Result<Timeline, Failure> {
-        let recorder = Recorder::new(Manager::shared());
+    pub(crate) fn start(manager: &Manager, folder: &Path) -> Result<Timeline, Failure> {
+        let recorder = Recorder::new(manager);
         Ok(Timeline {
             recorder: recorder.in_background(SAMPLED_EVERY)?,
             folder: folder.to_owned(),
@@ -60,12 +60,13 @@ mod recorded {
 #[cfg(not(feature = "timeline"))]
 mod refused {
     use crate::Failure;
+    use mlx_wired::Manager;
     use std::path::Path;
 
     /// Never made: the command line refuses `--timeline` without the feature.
     pub(crate) enum Timeline {}
 
-    pub(crate) fn start(_: &Path) -> Result<Timeline, Failure> {
+    pub(crate) fn start(_: &Manager, _: &Path) -> Result<Timeline, Failure> {
         Err("--timeline needs the feature timeline".into())
     }
 
