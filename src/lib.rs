@@ -90,7 +90,6 @@ mod event;
 pub mod ffi;
 mod holders;
 mod manager;
-#[allow(dead_code, reason = "used from the next change on")]
 mod names;
 pub mod policy;
 pub mod recorder;
@@ -101,7 +100,7 @@ mod sync;
 mod ticket;
 mod trace;
 
-pub use error::{Error, GroupLimit};
+pub use error::{Error, GroupLimit, Obstacle};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
     CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Stats,

@@ -12,6 +12,7 @@ mod housekeeping;
 mod inner;
 mod judge;
 mod locked;
+mod obstacle;
 mod owed;
 mod owner;
 mod publish;

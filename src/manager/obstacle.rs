@@ -1,0 +1,116 @@
+//! What is in the way of a demand, for the errors that tell of it.
+
+use super::Inner;
+use super::config::Config;
+use super::core::Core;
+use super::judge::{Demand, Usage};
+use super::locked::Locked;
+use super::shared::{ceiling, device_budget};
+use super::waiting::is_of_new;
+use crate::error::Obstacle;
+use crate::ffi::{Device, DeviceKind};
+use crate::policy::formula::{Cap, Formula};
+use crate::ticket::Ticket;
+
+impl Inner {
+    /// Why a demand is not admitted that meets this usage; `own` is its key in the queue.
+    pub(super) fn obstacle(
+        &self,
+        core: &Locked<'_>,
+        demand: Demand<'_>,
+        usage: &Usage,
+        own: Option<u64>,
+    ) -> Obstacle {
+        let ticket = demand.ticket;
+        let missing = ticket.bytes().saturating_sub(demand.held());
+        if usage.room() < missing {
+            return if usage.of_all {
+                Obstacle::Budget
+            } else {
+                self.by_policy(core, ticket, usage.in_use.saturating_add(missing))
+            };
+        }
+        let index = ticket.group().index;
+        let first = self.next_in_line(core, index, None).map(|(key, _)| key);
+        let is_behind = |first| match own {
+            Some(own) => first < own,
+            // A growing guard comes before every new one.
+            None => demand.from.is_none() || !is_of_new(first),
+        };
+        if first.is_some_and(is_behind) {
+            return Obstacle::Line;
+        }
+        // A policy of the program's own, or others have released since it was asked.
+        self.by_policy(core, ticket, usage.in_use.saturating_add(missing))
+    }
+
+    /// What lets the ticket's policy refuse, where its group would hold `sum`.
+    pub(super) fn by_policy(&self, core: &Core, ticket: &Ticket, sum: u64) -> Obstacle {
+        match ticket.formula() {
+            Formula::Custom if core.pressure > 0.0 => Obstacle::Pressure {
+                percent: (core.pressure * 100.0).round() as u8,
+            },
+            Formula::Custom => Obstacle::Policy,
+            Formula::Sum {
+                base,
+                cap: Cap::Device,
+            } => {
+                let before = core.admission_baseline().saturating_add(base);
+                device(&core.config, &self.device, before.saturating_add(sum))
+            }
+            Formula::Sum {
+                cap: Cap::Bytes(_), ..
+            } => Obstacle::Cap,
+            // They refuse nothing themselves.
+            _ => Obstacle::Line,
+        }
+    }
+}
+
+/// Why a policy capped by the device may not hold `bytes`.
+fn device(config: &Config, device: &Device, bytes: u64) -> Obstacle {
+    let fits = |margin, reserve| {
+        let config = Config {
+            margin,
+            reserve,
+            ..config.clone()
+        };
+        device_budget(&config, device).is_none_or(|budget| bytes <= budget)
+    };
+    if fits(config.margin, 0) {
+        Obstacle::Reserve
+    } else if fits(0.0, config.reserve) {
+        Obstacle::Margin
+    } else if fits(0.0, 0) {
+        // Neither alone.
+        Obstacle::Reserve
+    } else {
+        Obstacle::Device {
+            wired_limit_mb: wired_limit_mb(config, device, bytes),
+        }
+    }
+}
+
+/// The system's limit, in MiB, with which the ceiling would be at least `bytes`: if there is one that leaves the system
+/// enough to run.
+fn wired_limit_mb(config: &Config, device: &Device, bytes: u64) -> Option<u32> {
+    let is_mac = device.kind == DeviceKind::Metal && device.support.is_supported();
+    let recommended = device.max_recommended_working_set_size.filter(|_| is_mac)?;
+    let memory = device.memory_size?;
+    let before_margin = bytes as f64 / (1.0 - config.margin);
+    let mib = (before_margin / (1 << 20) as f64).ceil();
+    if !mib.is_finite() || mib > f64::from(u32::MAX) {
+        return None;
+    }
+    let mib = mib as u32;
+    let limit = u64::from(mib) << 20;
+    // With less the machine freezes.
+    let kept = (memory / 16).max(2 << 30);
+    let raised = Device {
+        max_recommended_working_set_size: Some(limit),
+        memory_size: Some(memory),
+        ..Device::new(device.kind, device.support)
+    };
+    let helps = limit > recommended && ceiling(config, &raised).bytes >= bytes;
+    (helps && limit <= memory.saturating_sub(kept)).then_some(mib)
+}
