@@ -34,16 +34,17 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// How long a wait was. Of one of years, that it was long.
+/// After how long a wait ended, in few digits.
 struct Waited(Duration);
 
 impl fmt::Display for Waited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-        if self.0 > YEAR {
-            return f.write_str("over a year");
+        match self.0 {
+            Duration::ZERO => f.write_str("at once"),
+            long if long > YEAR => f.write_str("after over a year"),
+            time => write!(f, "after {time:.1?}"),
         }
-        write!(f, "{:.1?}", self.0)
     }
 }
 
@@ -80,8 +81,8 @@ impl Bound {
     /// None of what refuses for a reason that is no number of bytes.
     fn new(obstacle: Obstacle, capacity: Option<u64>) -> Option<Self> {
         let (before, after) = match obstacle {
-            Obstacle::Cap => ("its policy's ", ""),
-            Obstacle::Device { .. } => ("the device's ", ""),
+            Obstacle::Cap => ("the ", " its policy allows"),
+            Obstacle::Device { .. } => ("the ", " the device leaves"),
             Obstacle::Margin => ("the ", " the margin leaves"),
             Obstacle::Reserve => ("the ", " the reserve leaves"),
             Obstacle::Budget => ("the budget of ", ""),
@@ -240,7 +241,7 @@ impl fmt::Display for Error {
                     first: "wait longer",
                 };
                 let (requested, waited) = (Bytes(*requested), Waited(*waited));
-                write!(f, "{requested} not admitted in {waited}: ")?;
+                write!(f, "{requested} not admitted {waited}: ")?;
                 way.state(f)?;
                 if all {
                     write!(f, ", {waiting} more waiting")?;
@@ -256,7 +257,7 @@ impl fmt::Display for Error {
                 let (requested, waited) = (Bytes(*requested), Waited(*waited));
                 write!(
                     f,
-                    "the wait for {requested} was cancelled after {waited}; nothing is held"
+                    "the wait for {requested} was cancelled {waited}; nothing is held"
                 )
             }
             Self::WouldBlock {

@@ -259,11 +259,11 @@ fn r18_a_refusal_says_what_refuses_and_at_how_much() {
     let cases = [
         (
             refused(Obstacle::Cap, Some(2 << 30)),
-            "3 GiB never fits into its policy's 2 GiB; split the work or raise the cap",
+            "3 GiB never fits into the 2 GiB its policy allows; split the work or raise the cap",
         ),
         (
             refused(device, Some(2 << 30)),
-            "3 GiB never fits into the device's 2 GiB; split the work, or run `sudo sysctl \
+            "3 GiB never fits into the 2 GiB the device leaves; split the work, or run `sudo sysctl \
              iogpu.wired_limit_mb=3072` and start again",
         ),
         (
@@ -297,9 +297,9 @@ fn r37_releasing_is_a_cure_only_where_something_is_held() {
     assert_eq!(
         waits(60, Obstacle::Cap),
         [
-            "10 B not admitted in 1.0s: 60 B of its policy's 60 B in use; wait longer, release guards or raise the \
+            "10 B not admitted after 1.0s: 60 B of the 60 B its policy allows in use; wait longer, release guards or raise the \
              cap",
-            "10 B not admitted in 1.0s: 60 B of its policy's 60 B in use, 2 more waiting; wait longer, ask for less, \
+            "10 B not admitted after 1.0s: 60 B of the 60 B its policy allows in use, 2 more waiting; wait longer, ask for less, \
              release guards or raise the cap",
         ]
     );
