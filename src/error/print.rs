@@ -204,25 +204,12 @@ fn in_the_way(f: &mut fmt::Formatter<'_>, contention: &Contention) -> fmt::Resul
     write!(f, ". {contention}")
 }
 
-/// A message of others: all of it, or as much as there is room for.
-struct Told<'a> {
-    text: &'a str,
-    most: usize,
-}
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match f.alternate() {
-            true => Name::whole(self.text).fmt(f),
-            false => Name::cut(self.text, self.most).fmt(f),
-        }
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = f.alternate();
-        let told = |text, most| Told { text, most };
+        // Messages of others are told whole, or as far as there is room.
+        let most = |short| if all { usize::MAX } else { short };
+        let long_name = if all { LONG } else { SHORT };
         match self {
             Self::Timeout {
                 requested,
@@ -294,7 +281,7 @@ impl fmt::Display for Error {
                     alternatives(f, &[Some("split the work"), change(*obstacle)])?;
                     sysctl(f, *obstacle)?;
                 } else {
-                    let name = PolicyName(policy, if all { LONG } else { SHORT });
+                    let name = PolicyName(policy, long_name);
                     write!(f, "{name} never admits {size}, not even alone; split the work")?;
                 }
                 if all {
@@ -351,10 +338,11 @@ impl fmt::Display for Error {
                 f.write_str("; the demand was withdrawn: try again or ask for less")
             }
             Self::PolicyPanicked { policy, message } => {
-                let (policy, message) = (told(policy, SHORT), told(message, 56));
+                let policy = PolicyName(policy, long_name);
+                let message = Name::cut(message, most(56));
                 write!(
                     f,
-                    "policy {policy} panicked: {message}; the demand was withdrawn, the policy must be mended"
+                    "{policy} panicked: {message}; the demand was withdrawn, the policy must be mended"
                 )
             }
             Self::Reentrant => f.write_str(
@@ -365,7 +353,7 @@ impl fmt::Display for Error {
             Self::BackendInUse { resource } => write!(
                 f,
                 "another manager already owns the {}; use Manager::shared, or drop the other first",
-                told(resource, 40)
+                Name::cut(resource, most(40))
             ),
             Self::SharedExists => f.write_str(
                 "the shared manager exists already; call init_shared before the first use of Manager::shared",
@@ -373,15 +361,15 @@ impl fmt::Display for Error {
             Self::Busy { field } => write!(
                 f,
                 "{} can change only while no guard lives and nobody waits; try again then",
-                told(field, 40)
+                Name::cut(field, most(40))
             ),
             Self::InvalidConfig { field, reason } => {
-                write!(f, "{}: {}", told(field, 40), told(reason, 100))
+                write!(f, "{}: {}", Name::cut(field, most(40)), Name::cut(reason, most(100)))
             }
             Self::Release { reason } => write!(
                 f,
                 "before the release: {}; the guard was released all the same",
-                told(reason, 80)
+                Name::cut(reason, most(80))
             ),
         }
     }
