@@ -67,23 +67,23 @@ impl Inner {
     }
 }
 
-/// Why a policy capped by the device may not hold `bytes`.
+/// Why a policy capped by the device may not hold `bytes`: what would have to change, or the least of what bounds.
 fn device(config: &Config, device: &Device, bytes: u64) -> Obstacle {
-    let fits = |margin, reserve| {
+    let budget = |margin, reserve| {
         let config = Config {
             margin,
             reserve,
             ..config.clone()
         };
-        device_budget(&config, device).is_none_or(|budget| bytes <= budget)
+        device_budget(&config, device).unwrap_or(u64::MAX)
     };
-    if fits(config.margin, 0) {
+    let (margin, reserve) = (config.margin, config.reserve);
+    let fits = |margin, reserve| bytes <= budget(margin, reserve);
+    let reserve_is_least = budget(margin, 0) > budget(margin, reserve);
+    if fits(margin, 0) || (reserve_is_least && !fits(0.0, reserve)) {
         Obstacle::Reserve
-    } else if fits(0.0, config.reserve) {
-        Obstacle::Margin
     } else if fits(0.0, 0) {
-        // Neither alone.
-        Obstacle::Reserve
+        Obstacle::Margin
     } else {
         Obstacle::Device {
             wired_limit_mb: wired_limit_mb(config, device, bytes),
