@@ -23,6 +23,7 @@ mod limit;
 mod linger;
 mod lock_free;
 mod mixed;
+mod names;
 mod obstacles;
 mod overtaking;
 mod ownership;
