@@ -18,8 +18,8 @@ use std::time::Duration;
 /// * `{}` is one line of at most 160 bytes.
 /// * `{:#}` is everything: who holds what and where, who waits, and the whole message of MLX, a policy or a hook.
 ///
-/// Names that the program gave (labels, policies, threads) and messages are printed escaped, and names are cut: a line break
-/// in a label is no line break in a log.
+/// Names that the program gave (labels, policies, threads) and messages are printed escaped, and names are cut: a line
+/// break in a label is no line break in a log.
 ///
 /// # What a server answers
 ///
@@ -105,8 +105,8 @@ pub enum Error {
     },
     /// The wait would never end: threads that wait hold what is waited for, this one among them.
     ///
-    /// In a pool: acquire before the work is split, on the thread that hands it to the pool; or, with a guard held, hand the
-    /// inner work over with `spawn` and block on a channel until it is done. The crate's page says
+    /// In a pool: acquire before the work is split, on the thread that hands it to the pool; or, with a guard held,
+    /// hand the inner work over with `spawn` and block on a channel until it is done. The crate's page says
     /// [why](crate#deadlocks).
     WouldDeadlock {
         /// What was asked for.

@@ -1,7 +1,7 @@
 //! Names that programs give (labels, policies, paths), as they may be printed for people: escaped, and cut.
 //!
-//! A server names its tickets after what a request says. A line break in such a name forges a line of the log, an escape
-//! sequence commands the terminal, a megabyte makes each message a megabyte long.
+//! A server names its tickets after what a request says. A line break in such a name forges a line of the log, an
+//! escape sequence commands the terminal, a megabyte makes each message a megabyte long.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -12,7 +12,8 @@ const LONG: usize = 80;
 /// How many bytes of a path.
 const LONG_PATH: usize = 120;
 
-/// A name that a program gave, safe to print: control and format characters are escaped, and what is over its length is cut.
+/// A name that a program gave, safe to print: control and format characters are escaped, and what is over its length is
+/// cut.
 pub(crate) struct Name<'a> {
     text: &'a str,
     most: usize,
@@ -90,8 +91,8 @@ fn end_of(path: &str, most: usize) -> (&'static str, &str) {
     (if begin > 0 { "…" } else { "" }, &path[begin..])
 }
 
-/// Whether a character does something other than stand in its line: control characters, line and paragraph separators, and
-/// those that change the direction or are not seen.
+/// Whether a character does something other than stand in its line: control characters, line and paragraph separators,
+/// and those that change the direction or are not seen.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(

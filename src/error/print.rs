@@ -1,7 +1,7 @@
 //! Errors for people: `{}` in one line of at most 160 bytes, `{:#}` with everything.
 //!
-//! The short form has no places and no lists: paths and labels are as long as they like. Names in it are cut so that the
-//! longest of everything else fits, too.
+//! The short form has no places and no lists, since paths and labels are as long as they like. Names in it are cut so
+//! that the longest of everything else fits, too.
 
 use super::{Error, GroupLimit, Obstacle};
 use crate::names::{Name, Place};

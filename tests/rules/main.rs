@@ -28,6 +28,7 @@ mod obstacles;
 mod overtaking;
 mod ownership;
 mod policy_only;
+mod pools;
 mod races;
 mod resize;
 mod slow_policies;
