@@ -1,5 +1,6 @@
 //! The one error type.
 
+mod cure;
 mod obstacle;
 mod print;
 

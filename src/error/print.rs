@@ -3,16 +3,18 @@
 //! The short form has no places and no lists, since paths and labels are as long as they like. Names in it are cut so
 //! that the longest of everything else fits, too.
 
-use super::{Error, GroupLimit, Obstacle};
+use super::cure::{PolicyName, Refusal};
+use super::{Error, GroupLimit};
 use crate::names::{Name, Place};
 use crate::snapshot::Contention;
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 /// How many bytes of a name are printed in the short form.
-const SHORT: usize = 24;
+pub(super) const NAME_IN_SHORT: usize = 24;
 /// The same where everything is told.
-const LONG: usize = 80;
+pub(super) const NAME_IN_FULL: usize = 80;
 
 /// Bytes for people: in the largest unit that leaves at least 1, rounded to two digits.
 pub(crate) struct Bytes(pub(crate) u64);
@@ -48,160 +50,38 @@ impl fmt::Display for Waited {
     }
 }
 
-/// A policy, by its label where it is known.
-struct PolicyName<'a>(&'a str, usize);
-
-impl fmt::Display for PolicyName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("its policy");
-        }
-        write!(f, "policy {}", Name::cut(self.0, self.1))
-    }
-}
-
-/// What is in a demand's way, and how much of it is taken.
-struct Way<'a> {
-    obstacle: Obstacle,
-    in_use: u64,
-    capacity: Option<u64>,
-    policy: &'a str,
-    /// What to do about it first of all.
-    first: &'static str,
-}
-
-/// So many bytes, and what allows no more.
-struct Bound {
-    bytes: u64,
-    before: &'static str,
-    after: &'static str,
-}
-
-impl Bound {
-    /// None of what refuses for a reason that is no number of bytes.
-    fn new(obstacle: Obstacle, capacity: Option<u64>) -> Option<Self> {
-        let (before, after) = match obstacle {
-            Obstacle::Cap => ("the ", " its policy allows"),
-            Obstacle::Device { .. } => ("the ", " the device leaves"),
-            Obstacle::Margin => ("the ", " the margin leaves"),
-            Obstacle::Reserve => ("the ", " the reserve leaves"),
-            Obstacle::Budget => ("the budget of ", ""),
-            _ => return None,
-        };
-        let bytes = capacity?;
-        Some(Self {
-            bytes,
-            before,
-            after,
-        })
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            bytes,
-            before,
-            after,
-        } = self;
-        write!(f, "{before}{}{after}", Bytes(*bytes))
-    }
-}
-
-impl Way<'_> {
-    /// What is the matter with a demand that could be admitted at another time.
-    fn state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = f.alternate();
-        if let Some(bound) = Bound::new(self.obstacle, self.capacity) {
-            return write!(f, "{} of {bound} in use", Bytes(self.in_use));
-        }
-        let name = PolicyName(self.policy, if all { LONG } else { SHORT });
-        match self.obstacle {
-            Obstacle::Line => f.write_str("others are in line before it")?,
-            Obstacle::Setter => f.write_str("another thread is setting the limit")?,
-            Obstacle::Pressure { percent } => {
-                write!(f, "{name} refuses it at a pressure of {percent} %")?;
-            }
-            _ => write!(f, "{name} refuses it")?,
-        }
-        if all {
-            write!(f, ", {}", Bytes(self.in_use))?;
-            if let Some(capacity) = self.capacity {
-                write!(f, " of {}", Bytes(capacity))?;
-            }
-            f.write_str(" in use")?;
-        }
-        Ok(())
-    }
-
-    /// What to do about it.
-    fn cure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = f.alternate();
-        let first = match self.obstacle {
-            Obstacle::Pressure { .. } => "wait until it falls",
-            _ => self.first,
-        };
-        let takes_bytes = !matches!(self.obstacle, Obstacle::Line | Obstacle::Setter);
-        let held = takes_bytes && self.in_use > 0;
-        let cures = [
-            Some(first),
-            (takes_bytes && (all || !held)).then_some("ask for less"),
-            held.then_some("release guards"),
-            change(self.obstacle),
-        ];
-        alternatives(f, &cures)?;
-        if all {
-            sysctl(f, self.obstacle)?;
-        }
-        Ok(())
-    }
-}
-
-/// What the program may change so that more is admitted.
-fn change(obstacle: Obstacle) -> Option<&'static str> {
-    Some(match obstacle {
-        Obstacle::Cap => "raise the cap",
-        Obstacle::Margin => "lower the margin",
-        Obstacle::Reserve => "lower the reserve",
-        Obstacle::Budget => "raise the budget",
-        Obstacle::Line => "allow overtaking",
-        _ => return None,
-    })
-}
-
-/// Writes "a, b or c", of those that there are.
-fn alternatives(f: &mut fmt::Formatter<'_>, all: &[Option<&str>]) -> fmt::Result {
-    let count = all.iter().flatten().count();
-    for (n, one) in all.iter().flatten().enumerate() {
-        let separator = match n {
-            0 => "",
-            n if n + 1 == count => " or ",
-            _ => ", ",
-        };
-        write!(f, "{separator}{one}")?;
-    }
-    Ok(())
-}
-
-/// How the device is made to allow more, where it can be.
-fn sysctl(f: &mut fmt::Formatter<'_>, obstacle: Obstacle) -> fmt::Result {
-    match obstacle {
-        Obstacle::Device {
-            wired_limit_mb: Some(mib),
-        } => write!(
-            f,
-            ", or run `sudo sysctl iogpu.wired_limit_mb={mib}` and start again"
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// Who is in the way, behind the rest of a message; nothing if nobody is.
-fn in_the_way(f: &mut fmt::Formatter<'_>, contention: &Contention) -> fmt::Result {
-    if contention.holders.is_empty() && contention.queue.is_empty() {
+/// The holders and waiters, at the end of what is told in full.
+fn in_full(f: &mut fmt::Formatter<'_>, contention: &Contention) -> fmt::Result {
+    let is_empty = contention.holders.is_empty() && contention.queue.is_empty();
+    if is_empty || !f.alternate() {
         return Ok(());
     }
     write!(f, ". {contention}")
+}
+
+/// What is said of a circle.
+fn circle(
+    f: &mut fmt::Formatter<'_>,
+    threads: usize,
+    held: u64,
+    place: &Location<'_>,
+    contention: &Contention,
+) -> fmt::Result {
+    match threads {
+        1 => f.write_str("this thread holds what it waits for")?,
+        _ => write!(f, "{threads} threads hold what they wait for")?,
+    }
+    if !f.alternate() {
+        return f
+            .write_str("; acquire before the work is split, or spawn it and block on a channel");
+    }
+    let (held, place) = (Bytes(held), Place(place));
+    write!(
+        f,
+        ", among it {held} acquired at {place}; acquire before the work is split, or hand the inner work over with \
+         `spawn` and block on a channel; else release first, or acquire all at once"
+    )?;
+    in_full(f, contention)
 }
 
 impl fmt::Display for Error {
@@ -209,7 +89,6 @@ impl fmt::Display for Error {
         let all = f.alternate();
         // Messages of others are told whole, or as far as there is room.
         let most = |short| if all { usize::MAX } else { short };
-        let long_name = if all { LONG } else { SHORT };
         match self {
             Self::Timeout {
                 requested,
@@ -220,25 +99,16 @@ impl fmt::Display for Error {
                 obstacle,
                 contention,
             } => {
-                let way = Way {
+                let (requested, waited) = (Bytes(*requested), Waited(*waited));
+                write!(f, "{requested} not admitted {waited}: ")?;
+                let refusal = Refusal {
                     obstacle: *obstacle,
                     in_use: *in_use,
                     capacity: *capacity,
                     policy: &contention.policy,
-                    first: "wait longer",
                 };
-                let (requested, waited) = (Bytes(*requested), Waited(*waited));
-                write!(f, "{requested} not admitted {waited}: ")?;
-                way.state(f)?;
-                if all {
-                    write!(f, ", {waiting} more waiting")?;
-                }
-                f.write_str("; ")?;
-                way.cure(f)?;
-                if all {
-                    in_the_way(f, contention)?;
-                }
-                Ok(())
+                refusal.at_present(f, format_args!("{waiting} more waiting"), "wait longer")?;
+                in_full(f, contention)
             }
             Self::Cancelled { requested, waited } => {
                 let (requested, waited) = (Bytes(*requested), Waited(*waited));
@@ -254,20 +124,14 @@ impl fmt::Display for Error {
                 waiting,
                 obstacle,
             } => {
-                let way = Way {
+                write!(f, "{} not available now: ", Bytes(*requested))?;
+                let refusal = Refusal {
                     obstacle: *obstacle,
                     in_use: *in_use,
                     capacity: *capacity,
                     policy: "",
-                    first: "wait with acquire",
                 };
-                write!(f, "{} not available now: ", Bytes(*requested))?;
-                way.state(f)?;
-                if all {
-                    write!(f, ", {waiting} waiting")?;
-                }
-                f.write_str("; ")?;
-                way.cure(f)
+                refusal.at_present(f, format_args!("{waiting} waiting"), "wait with acquire")
             }
             Self::NeverAdmissible {
                 size,
@@ -275,19 +139,14 @@ impl fmt::Display for Error {
                 obstacle,
                 contention,
             } => {
-                let (size, policy) = (Bytes(*size), &contention.policy);
-                if let Some(bound) = Bound::new(*obstacle, *capacity) {
-                    write!(f, "{size} never fits into {bound}; ")?;
-                    alternatives(f, &[Some("split the work"), change(*obstacle)])?;
-                    sysctl(f, *obstacle)?;
-                } else {
-                    let name = PolicyName(policy, long_name);
-                    write!(f, "{name} never admits {size}, not even alone; split the work")?;
-                }
-                if all {
-                    in_the_way(f, contention)?;
-                }
-                Ok(())
+                let refusal = Refusal {
+                    obstacle: *obstacle,
+                    in_use: 0,
+                    capacity: *capacity,
+                    policy: &contention.policy,
+                };
+                refusal.for_ever(f, *size)?;
+                in_full(f, contention)
             }
             Self::WouldDeadlock {
                 requested,
@@ -297,22 +156,7 @@ impl fmt::Display for Error {
                 contention,
             } => {
                 write!(f, "waiting for {} never ends: ", Bytes(*requested))?;
-                match threads {
-                    1 => f.write_str("this thread holds what it waits for")?,
-                    _ => write!(f, "{threads} threads hold what they wait for")?,
-                }
-                if !all {
-                    return f.write_str(
-                        "; acquire before the work is split, or spawn it and block on a channel",
-                    );
-                }
-                let (held, place) = (Bytes(*held), Place(held_at));
-                write!(
-                    f,
-                    ", among it {held} acquired at {place}; acquire before the work is split, or hand the inner \
-                     work over with `spawn` and block on a channel"
-                )?;
-                in_the_way(f, contention)
+                circle(f, *threads, *held, held_at, contention)
             }
             Self::GroupFull {
                 what: GroupLimit::Bytes,
@@ -338,7 +182,7 @@ impl fmt::Display for Error {
                 f.write_str("; the demand was withdrawn: try again or ask for less")
             }
             Self::PolicyPanicked { policy, message } => {
-                let policy = PolicyName(policy, long_name);
+                let policy = PolicyName::new(policy, f);
                 let message = Name::cut(message, most(56));
                 write!(
                     f,

@@ -1,8 +1,6 @@
 use super::*;
+use crate::error::Obstacle;
 use crate::ffi::BackendError;
-use crate::names::Name;
-use std::panic::Location;
-use std::time::Duration;
 
 #[test]
 fn bytes_are_written_for_people() {
