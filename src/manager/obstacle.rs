@@ -80,9 +80,9 @@ fn device(config: &Config, device: &Device, bytes: u64) -> Obstacle {
     let (margin, reserve) = (config.margin, config.reserve);
     let fits = |margin, reserve| bytes <= budget(margin, reserve);
     let reserve_is_least = budget(margin, 0) > budget(margin, reserve);
-    if fits(margin, 0) || (reserve_is_least && !fits(0.0, reserve)) {
+    if reserve_is_least && (fits(margin, 0) || !fits(0.0, reserve)) {
         Obstacle::Reserve
-    } else if fits(0.0, 0) {
+    } else if margin > 0.0 && fits(0.0, 0) {
         Obstacle::Margin
     } else {
         Obstacle::Device {
@@ -113,4 +113,84 @@ fn wired_limit_mb(config: &Config, device: &Device, bytes: u64) -> Option<u32> {
     };
     let helps = limit > recommended && ceiling(config, &raised).bytes >= bytes;
     (helps && limit <= memory.saturating_sub(kept)).then_some(mib)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::Support;
+
+    const GIB: u64 = 1 << 30;
+
+    fn mac() -> Device {
+        Device {
+            max_recommended_working_set_size: Some(48 * GIB),
+            memory_size: Some(64 * GIB),
+            ..Device::new(DeviceKind::Metal, Support::Supported)
+        }
+    }
+
+    /// What is in the way, by what the margin leaves, what the reserve leaves, and what is asked for, in GiB.
+    #[test]
+    fn r37_of_margin_reserve_and_device_the_one_that_helps_is_named() {
+        let named = |by_margin: u64, by_reserve: u64, asked: u64| {
+            let margin = 1.0 - by_margin as f64 / 48.0;
+            let config = Config::default()
+                .margin(margin)
+                .reserve((64 - by_reserve) * GIB);
+            device(&config, &mac(), asked * GIB)
+        };
+        let raised = |gib: u32| Obstacle::Device {
+            wired_limit_mb: Some(gib * 1024),
+        };
+        assert_eq!(named(48, 64, 49), raised(49), "neither is configured");
+        assert_eq!(named(48, 56, 49), raised(49), "the reserve leaves enough");
+        assert_eq!(named(48, 24, 30), Obstacle::Reserve);
+        assert_eq!(named(48, 24, 50), Obstacle::Reserve, "it is the least");
+        assert_eq!(named(24, 64, 30), Obstacle::Margin);
+        assert_eq!(named(24, 40, 30), Obstacle::Margin);
+        assert_eq!(named(40, 24, 30), Obstacle::Reserve);
+        assert_eq!(
+            named(24, 20, 30),
+            Obstacle::Reserve,
+            "both; it is the least"
+        );
+        assert_eq!(named(20, 24, 30), Obstacle::Margin, "both; it is the least");
+        assert_eq!(named(24, 64, 25), Obstacle::Margin);
+        assert_eq!(
+            named(24, 64, 60),
+            Obstacle::Device {
+                wired_limit_mb: None
+            },
+            "twice 60 are needed"
+        );
+        // What fits by now is told of the device, and nothing is to be raised.
+        assert_eq!(
+            named(48, 64, 40),
+            Obstacle::Device {
+                wired_limit_mb: None
+            }
+        );
+    }
+
+    #[test]
+    fn r37_no_size_wraps() {
+        for bytes in [0, 1, u64::MAX / 2, u64::MAX] {
+            for margin in [0.0, 0.5, 1.0] {
+                for reserve in [0, GIB, u64::MAX] {
+                    let config = Config::default().margin(margin).reserve(reserve);
+                    let unknown = Device::new(DeviceKind::Cpu, Support::NoMlx);
+                    for of in [mac(), unknown] {
+                        let obstacle = device(&config, &of, bytes);
+                        if let Obstacle::Device {
+                            wired_limit_mb: Some(mib),
+                        } = obstacle
+                        {
+                            assert!(u64::from(mib) << 20 >= bytes, "{mib} for {bytes}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
