@@ -395,7 +395,7 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    pub(super) fn room(&self) -> u64 {
+    fn room(&self) -> u64 {
         self.capacity
             .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.in_use))
     }

@@ -22,12 +22,13 @@ impl Inner {
         own: Option<u64>,
     ) -> Obstacle {
         let ticket = demand.ticket;
-        let missing = ticket.bytes().saturating_sub(demand.held());
-        if usage.room() < missing {
+        let more = ticket.bytes().saturating_sub(demand.held());
+        let sum = usage.in_use.saturating_add(more);
+        if usage.capacity.is_some_and(|capacity| sum > capacity) {
             return if usage.of_all {
                 Obstacle::Budget
             } else {
-                self.by_policy(core, ticket, usage.in_use.saturating_add(missing))
+                self.by_policy(core, ticket, sum)
             };
         }
         let index = ticket.group().index;
@@ -41,7 +42,7 @@ impl Inner {
             return Obstacle::Line;
         }
         // A policy of the program's own, or others have released since it was asked.
-        self.by_policy(core, ticket, usage.in_use.saturating_add(missing))
+        self.by_policy(core, ticket, sum)
     }
 
     /// What lets the ticket's policy refuse, where its group would hold `sum`.
