@@ -193,7 +193,7 @@ impl fmt::Display for Error {
                 "called from inside a policy or backend of the same manager, where waiting would deadlock; \
                  decide from the arguments instead",
             ),
-            Self::Closed => f.write_str("the manager was closed and admits nothing more"),
+            Self::Closed => f.write_str("the manager was closed and admits nothing more; end the work, or build another"),
             Self::BackendInUse { resource } => write!(
                 f,
                 "another manager already owns the {}; use Manager::shared, or drop the other first",
