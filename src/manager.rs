@@ -13,6 +13,7 @@ mod housekeeping;
 mod inner;
 mod judge;
 mod locked;
+mod obstacle;
 mod owed;
 mod owner;
 mod publish;

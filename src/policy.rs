@@ -155,7 +155,7 @@ pub trait Policy: Send + Sync + 'static {
         false
     }
 
-    /// A name for messages and events. Default: the type's name.
+    /// A name for messages and events, printed escaped and cut. Default: the type's name.
     fn label(&self) -> String {
         let path = std::any::type_name::<Self>();
         path.rsplit("::").next().unwrap_or(path).to_owned()

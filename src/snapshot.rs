@@ -251,6 +251,8 @@ pub struct Contention {
     pub queue: Vec<Waiter>,
     /// How long the queue is.
     pub waiting: usize,
+    /// The label of the policy that was asked.
+    pub policy: Arc<str>,
 }
 
 impl Contention {

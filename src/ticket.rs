@@ -114,7 +114,7 @@ impl Ticket {
         self.of_kind(Kind::Resident)
     }
 
-    /// Names it, for messages and events.
+    /// Names it, for messages and events. It is printed escaped, and cut after 80 bytes; as data it stays whole.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.describe(|about| about.label = Some(label.into()));

@@ -214,11 +214,8 @@ fn r12_a_release_synchronises_the_threads_own_stream_and_reports_its_failure() -
     start_work_that_fails();
     let released = guard.release();
     assert_eq!((released.limit, released.lowered), (0, true));
-    let error = released
-        .error
-        .expect("MLX hands the failure out once")
-        .to_string();
-    assert!(error.contains("Inverse"), "{error}");
+    let error = released.error.expect("MLX hands the failure out once");
+    assert!(format!("{error:#}").contains("Inverse"), "{error:#}");
 
     // Work of other threads is not this thread's to wait for.
     let guard = ticket.acquire()?;

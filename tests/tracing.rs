@@ -3,7 +3,7 @@
 
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Error, Manager, SumPolicy};
+use mlx_wired::{Config, Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -267,5 +267,52 @@ fn r24_each_limit_that_a_subscriber_is_told_of_is_traced() -> Result<(), Error> 
     assert_eq!(traced.collect::<Vec<Option<u64>>>(), computed);
     let expected = [1000, 1017, 1007, 1017, 1007].map(Some);
     assert_eq!(computed, expected);
+    Ok(())
+}
+
+#[test]
+fn r42_names_and_messages_are_traced_in_one_line_and_cut() -> Result<(), Error> {
+    /// Panics with its label.
+    #[derive(Clone)]
+    struct Named(String);
+
+    impl Policy for Named {
+        fn id(&self) -> PolicyId {
+            PolicyId::named("one group")
+        }
+        fn limit(&self, _: &Context, _: &Sizes<'_>) -> u64 {
+            panic!("{}", self.0)
+        }
+        fn label(&self) -> String {
+            self.0.clone()
+        }
+    }
+
+    for name in ["qwen\n\u{1b}[2J\u{202e}".to_owned(), "x".repeat(1 << 16)] {
+        let (manager, _) = manager(Config::default())?;
+        let (keeper, told) = Keeper::new(Level::TRACE, || {});
+        tracing::subscriber::with_default(keeper, || {
+            let ticket = manager.ticket(&Named(name.clone()), 10).label(&*name);
+            ticket.acquire_owned().map(drop)
+        })?;
+        let told = told.lock().expect("nobody panics with it");
+        let fields = told.iter().filter_map(|told| match told {
+            Told::Opened(_, _, fields) | Told::Event(_, fields) => Some(fields),
+            _ => None,
+        });
+        let mut seen = Vec::new();
+        for (field, value) in fields.flatten() {
+            if matches!(*field, "label" | "policy" | "panic") && value != "None" {
+                seen.push(*field);
+                // As the visitor has it, once more escaped by Debug.
+                let escaped = value.contains("qwen\\\\n\\\\u{1b}[2J\\\\u{202e}");
+                let cut = value.starts_with("\"xx") && (*field == "panic" || value.len() < 100);
+                assert!(escaped || cut, "{field}: {value}");
+            }
+        }
+        for field in ["label", "policy", "panic"] {
+            assert!(seen.contains(&field), "{seen:?}");
+        }
+    }
     Ok(())
 }

@@ -140,7 +140,7 @@ impl Drop for Owned {
     }
 }
 
-/// Frees what the system's functions leave behind; a thread of Rust's has no pool of its own.
+/// Frees what the system's functions leave behind; a thread of Rust's has no such pool.
 struct Pool(*mut c_void);
 
 impl Pool {

@@ -1,5 +1,6 @@
 //! What the coordinator needs from MLX, as a trait.
 
+use crate::names::Name;
 use std::fmt;
 use std::sync::Arc;
 
@@ -328,12 +329,12 @@ impl BackendError {
 
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.call)?;
+        write!(f, "{} failed", Name::whole(&self.call))?;
         if let Some(code) = self.code {
             write!(f, " with code {code}")?;
         }
         if let Some(message) = &self.message {
-            write!(f, ": {message}")?;
+            write!(f, ": {}", Name::whole(message))?;
         }
         Ok(())
     }

@@ -281,6 +281,7 @@ impl Inner {
         });
         let (held, held_at) = culprit.map_or((0, waiter.place), |it| (it.bytes, it.place));
         let mut contention = self.contention(core, group, None);
+        contention.policy = waiter.ticket.policy_label().clone();
         contention.name(holders);
         Error::WouldDeadlock {
             requested: waiter.ticket.bytes(),

@@ -8,7 +8,7 @@ use super::queue::Waiter;
 use super::word::{MAX_DRIVING, MAX_SUM};
 use super::{Inner, user_code};
 use crate::Error;
-use crate::error::GroupLimit;
+use crate::error::{GroupLimit, Obstacle};
 use crate::event::EventKind;
 use crate::policy::formula::Resolved;
 use crate::policy::{Context, Sizes};
@@ -42,7 +42,7 @@ impl<'a> From<&'a Ticket> for Demand<'a> {
 }
 
 impl Demand<'_> {
-    fn held(&self) -> u64 {
+    pub(super) fn held(&self) -> u64 {
         self.from.map_or(0, Ticket::bytes)
     }
 }
@@ -294,10 +294,8 @@ impl Inner {
             return Ok(());
         }
         let baseline = core.admission_baseline();
-        let capacity = [self.capacity(core, ticket), core.config.budget]
-            .into_iter()
-            .flatten()
-            .min();
+        let of_policy = self.capacity(core, ticket);
+        let capacity = of_policy.into_iter().chain(core.config.budget).min();
         let over_budget = core
             .config
             .budget
@@ -318,10 +316,22 @@ impl Inner {
             formula.can_refuse() && ticket.bytes() >= formula.admitted(baseline)
         };
         if never {
+            let budget_is_less = of_policy.is_none_or(|bytes| Some(bytes) >= core.config.budget);
+            let obstacle = if over_budget && budget_is_less {
+                Obstacle::Budget
+            } else if ticket.group().custom {
+                // Whatever the pressure is.
+                Obstacle::Policy
+            } else {
+                self.by_policy(core, ticket, ticket.bytes())
+            };
+            let mut contention = self.contention(core, ticket.group().index, None);
+            contention.policy = ticket.policy_label().clone();
             return Err(Error::NeverAdmissible {
                 size: ticket.bytes(),
                 capacity,
-                contention: self.contention(core, ticket.group().index, None),
+                obstacle,
+                contention,
             });
         }
         Ok(())
@@ -345,6 +355,7 @@ impl Inner {
             in_use: state.shared.load().sum(),
             capacity: self.capacity(core, ticket),
             waiting: state.queue.len(),
+            of_all: false,
         };
         let Some(budget) = core.config.budget else {
             return of_group;
@@ -353,6 +364,7 @@ impl Inner {
             in_use: core.total_live(),
             capacity: Some(budget),
             waiting: core.waiters() as usize,
+            of_all: true,
         };
         if of_group.room() < of_all.room() {
             // The line is that of all groups either way.
@@ -378,6 +390,8 @@ pub(super) struct Usage {
     pub(super) in_use: u64,
     pub(super) capacity: Option<u64>,
     pub(super) waiting: usize,
+    /// Whether it is that of all groups, which the budget caps.
+    pub(super) of_all: bool,
 }
 
 impl Usage {

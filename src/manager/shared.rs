@@ -242,16 +242,20 @@ impl Settings {
             );
             return Err(config::invalid("baseline_override", reason));
         }
-        let budget = if supported {
-            Some(ceiling)
-        } else {
-            device.budget
-        };
         Ok(Self {
             mode,
             ceiling,
-            budget,
+            budget: device_budget(config, device),
         })
+    }
+}
+
+/// What a policy capped by the device may hold.
+pub(super) fn device_budget(config: &Config, device: &Device) -> Option<u64> {
+    if device.support.is_supported() {
+        Some(ceiling(config, device).bytes)
+    } else {
+        device.budget
     }
 }
 

@@ -170,6 +170,7 @@ impl Inner {
             holders: Vec::new(),
             guards: 0,
             waiting: queue.len(),
+            policy: Arc::default(),
             queue: queue
                 .into_iter()
                 .take(Contention::LISTED)

@@ -18,9 +18,9 @@ use super::queue::{Granted, Waiter};
 use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
+use crate::error::Obstacle;
 use crate::event::EventKind;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, current_thread, unmodelled};
-use crate::ticket::Ticket;
 use crate::trace::WaitSpan;
 use std::panic::Location;
 use std::time::Instant;
@@ -47,6 +47,11 @@ pub(super) fn arrival(key: u64) -> u64 {
     key & !NEW
 }
 
+/// Whether a key in the queue is that of a new guard, not of one that grows.
+pub(super) fn is_of_new(key: u64) -> bool {
+    key & NEW != 0
+}
+
 /// The earlier of two times, either of which may never come.
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
@@ -67,9 +72,9 @@ impl Inner {
         let index = ticket.group().index;
         let since = self.clock.now();
         if !patience.waits {
-            return Err(self.would_block(core, ticket));
+            return Err(self.would_block(core, demand, None));
         }
-        if let Some(error) = self.given_up(core, ticket, patience, since, None) {
+        if let Some(error) = self.given_up(core, demand, patience, since, None) {
             return Err(error);
         }
         let sleeper = Sleeper::new();
@@ -129,14 +134,20 @@ impl Inner {
         })
     }
 
-    /// The error of a demand that would have to wait and may not.
-    pub(super) fn would_block(&self, core: &Locked<'_>, ticket: &Ticket) -> Error {
-        let usage = self.usage(core, ticket);
+    /// The error of a demand that would have to wait and may not: for admission, unless `obstacle` is something else.
+    pub(super) fn would_block(
+        &self,
+        core: &Locked<'_>,
+        demand: Demand<'_>,
+        obstacle: Option<Obstacle>,
+    ) -> Error {
+        let usage = self.usage(core, demand.ticket);
         Error::WouldBlock {
-            requested: ticket.bytes(),
+            requested: demand.ticket.bytes(),
             in_use: usage.in_use,
             capacity: usage.capacity,
             waiting: usage.waiting,
+            obstacle: obstacle.unwrap_or_else(|| self.obstacle(core, demand, &usage, None)),
         }
     }
 
@@ -144,11 +155,12 @@ impl Inner {
     fn given_up(
         &self,
         core: &Locked<'_>,
-        ticket: &Ticket,
+        demand: Demand<'_>,
         patience: &Patience,
         since: Instant,
         own: Option<u64>,
     ) -> Option<Error> {
+        let ticket = demand.ticket;
         let now = self.clock.now();
         let waited = now.saturating_duration_since(since);
         if patience.wait.is_cancelled() {
@@ -163,13 +175,16 @@ impl Inner {
             .is_some_and(|deadline| now >= deadline)
         {
             let usage = self.usage(core, ticket);
+            let mut contention = self.contention(core, ticket.group().index, own);
+            contention.policy = ticket.policy_label().clone();
             return Some(Error::Timeout {
                 requested: ticket.bytes(),
                 in_use: usage.in_use,
                 capacity: usage.capacity,
                 waited,
                 waiting: usage.waiting - usize::from(own.is_some()),
-                contention: self.contention(core, ticket.group().index, own),
+                obstacle: self.obstacle(core, demand, &usage, own),
+                contention,
             });
         }
         None
@@ -240,7 +255,8 @@ impl Inner {
         if let Some(outcome) = waiter.outcome.lock().take() {
             return Some(outcome);
         }
-        let mut error = self.given_up(&core, ticket, patience, waiter.since, Some(place.key))?;
+        let demand = waiter.demand();
+        let mut error = self.given_up(&core, demand, patience, waiter.since, Some(place.key))?;
         core.group_mut(ticket.group().index)
             .queue
             .remove(&place.key);
@@ -270,7 +286,7 @@ impl Inner {
     }
 
     /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
-    fn next_in_line(
+    pub(super) fn next_in_line(
         &self,
         core: &Locked<'_>,
         index: usize,
@@ -311,7 +327,7 @@ impl Inner {
     pub(super) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
         let first = self.next_in_line(core, index, None).map(|(key, _)| key);
         let entering = self.first_to_enter(core, index);
-        first.into_iter().chain(entering).any(|key| key & NEW == 0)
+        first.into_iter().chain(entering).any(|key| !is_of_new(key))
     }
 
     /// Admits from the head of the line while it may be admitted, and tells whether it admitted anybody. The caller

@@ -4,6 +4,7 @@ use super::{
     BaselineSource, Ceiling, CeilingSource, Contention, Group, Owed, Snapshot, WaitTimes, Waiter,
 };
 use crate::error::Bytes;
+use crate::names::{Name, Place};
 use crate::sync::ThreadId;
 use crate::{Holder, HolderState, WireMode};
 use std::fmt;
@@ -186,7 +187,7 @@ impl fmt::Display for Owed {
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.policy, Bytes(self.bytes))?;
+        write!(f, "{}: {}", Name::new(&self.policy), Bytes(self.bytes))?;
         if let Some(capacity) = self.capacity {
             write!(f, " of {}", Bytes(capacity))?;
         }
@@ -208,9 +209,10 @@ impl fmt::Display for Holder {
         let name = self.label.as_ref().unwrap_or(&self.policy);
         write!(
             f,
-            "{} {name} at {} on {}",
+            "{} {} at {} on {}",
             Bytes(self.bytes),
-            self.place,
+            Name::new(name),
+            Place(self.place),
             ThreadLabel(self.thread_name.as_deref(), self.thread)
         )?;
         if let Some(age) = self.age {
@@ -229,9 +231,10 @@ impl fmt::Display for Waiter {
         let name = self.label.as_ref().unwrap_or(&self.policy);
         write!(
             f,
-            "{} {name} at {} on {} since {:.1?}",
+            "{} {} at {} on {} since {:.1?}",
             Bytes(self.bytes),
-            self.place,
+            Name::new(name),
+            Place(self.place),
             ThreadLabel(self.thread_name.as_deref(), self.thread),
             self.waited
         )?;
@@ -299,7 +302,7 @@ pub(crate) struct ThreadLabel<'a>(pub(crate) Option<&'a str>, pub(crate) ThreadI
 impl fmt::Display for ThreadLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(name) => f.write_str(name),
+            Some(name) => Name::new(name).fmt(f),
             None => write!(f, "thread {}", thread_number(self.1)),
         }
     }

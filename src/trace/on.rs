@@ -5,6 +5,8 @@ use crate::Ticket;
 use crate::event::{Event, EventKind};
 use crate::manager::queue::Waiter;
 use crate::manager::user_code;
+use crate::names::{Name, Place};
+use std::borrow::Cow;
 use tracing::level_filters::LevelFilter;
 use tracing::span::EnteredSpan;
 use tracing::{Level, Span};
@@ -59,6 +61,11 @@ impl Kept {
     }
 }
 
+/// A name as text that may be printed.
+fn printed(name: &str) -> Cow<'_, str> {
+    Name::new(name).text()
+}
+
 /// One event with the fields that every kind has, and its own.
 macro_rules! limit_event {
     ($level:expr, $event:expr, $($own:tt)*) => {
@@ -72,8 +79,8 @@ macro_rules! limit_event {
             waiters = $event.waiters,
             ticket = $event.ticket,
             size = $event.size,
-            policy = $event.policy.as_deref(),
-            label = $event.label.as_deref(),
+            policy = $event.policy.as_deref().map(printed).as_deref(),
+            label = $event.label.as_deref().map(printed).as_deref(),
             $($own)*
         )
     };
@@ -86,6 +93,7 @@ fn report(event: &Event) {
         EventKind::LimitApplied => limit_event!(Level::DEBUG, event, "limit applied"),
         EventKind::BaselineRestored => limit_event!(Level::DEBUG, event, "baseline restored"),
         EventKind::LimitApplyFailed(error) => {
+            let error = &*Name::whole(error).text();
             limit_event!(Level::WARN, event, error, "the limit could not be set");
         }
         EventKind::LimitClamped { ceiling } => {
@@ -101,9 +109,11 @@ fn report(event: &Event) {
             );
         }
         EventKind::PolicyPanicked(panic) => {
+            let panic = &*Name::whole(panic).text();
             limit_event!(Level::WARN, event, panic, "a policy panicked");
         }
         EventKind::ReleaseFailed(reason) => {
+            let reason = &*Name::whole(reason).text();
             limit_event!(
                 Level::WARN,
                 event,
@@ -112,6 +122,7 @@ fn report(event: &Event) {
             );
         }
         EventKind::WireModeUnrecognised(value) => {
+            let value = &*printed(value);
             limit_event!(
                 Level::WARN,
                 event,
@@ -150,8 +161,8 @@ macro_rules! ticket_span {
             target: "mlx_wired",
             $name,
             ticket = $ticket.id(),
-            label = $ticket.name(),
-            policy = &**$ticket.policy_label(),
+            label = $ticket.name().map(printed).as_deref(),
+            policy = &*printed($ticket.policy_label()),
             size = $ticket.bytes(),
             kind = ?$ticket.kind(),
             $($own)*
@@ -195,7 +206,7 @@ pub(crate) struct WaitSpan(Option<EnteredSpan>);
 impl WaitSpan {
     pub(crate) fn enter(waiter: &Waiter) -> Self {
         let entered = user_code::catch(|| {
-            let span = ticket_span!("wait", waiter.ticket, place = %waiter.place);
+            let span = ticket_span!("wait", waiter.ticket, place = %Place(waiter.place));
             span.entered()
         });
         Self(entered.ok())

@@ -1,7 +1,7 @@
 //! The model's words in the library's, and the other way round.
 
 use crate::words::{Mode, Refusal, Settings};
-use mlx_wired::{Config, Error, OnApplyFailure, WireMode};
+use mlx_wired::{Config, Error, Obstacle, OnApplyFailure, WireMode};
 
 /// The library's configuration of these settings.
 pub(crate) fn config(settings: &Settings) -> Config {
@@ -31,6 +31,7 @@ pub(crate) fn config(settings: &Settings) -> Config {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
+        assert_tells_true(&error);
         match error {
             Error::Timeout {
                 requested,
@@ -66,5 +67,38 @@ impl From<Error> for Refusal {
             Error::Closed => Self::Closed,
             other => Self::Other(other.to_string()),
         }
+    }
+}
+
+/// What is told to be in the way lacks bytes exactly where bytes are missing.
+fn assert_tells_true(error: &Error) {
+    let (Error::Timeout {
+        requested,
+        in_use,
+        capacity,
+        waiting,
+        obstacle,
+        ..
+    }
+    | Error::WouldBlock {
+        requested,
+        in_use,
+        capacity,
+        waiting,
+        obstacle,
+    }) = error
+    else {
+        return;
+    };
+    let sum = in_use.saturating_add(*requested);
+    let lacks = capacity.is_some_and(|capacity| sum > capacity);
+    match obstacle {
+        Obstacle::Cap | Obstacle::Device { .. } | Obstacle::Margin | Obstacle::Budget => {
+            assert!(lacks, "{error:?}");
+        }
+        // A growing guard asks for less than its new size.
+        Obstacle::Line => assert!(*waiting > 0, "{error:?}"),
+        Obstacle::Policy | Obstacle::Pressure { .. } => {}
+        other => panic!("{other:?} is not staged: {error:?}"),
     }
 }

@@ -62,6 +62,16 @@ fn r15_would_block_allocates_nothing() -> Result<(), Error> {
 }
 
 #[test]
+fn r15_to_say_what_the_device_would_have_to_allow_allocates_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet().margin(0.1).reserve(1 << 30))?;
+    let ticket = rig.manager.ticket(&SumPolicy::new(), 30 << 30);
+    let guard = ticket.acquire_owned()?;
+    assert_refused_without_allocating(&ticket);
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
 fn r15_would_block_behind_a_setter_call_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     for ticket in [

@@ -3,8 +3,8 @@
 use crate::support::{Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, OwnedGuard, PolicyId,
-    SumPolicy, Wait, WireMode,
+    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, Obstacle, OwnedGuard,
+    PolicyId, SumPolicy, Wait, WireMode,
 };
 
 #[test]
@@ -19,6 +19,7 @@ fn r25_two_groups_are_not_both_admitted() -> Result<(), Error> {
         in_use: 40 * GIB,
         capacity: Some(48 * GIB),
         waiting: 0,
+        obstacle: Obstacle::Budget,
     };
     assert_eq!(refused, Some(expected));
     let waiting = queued(&rig.manager, &two, Wait::new());
@@ -127,19 +128,33 @@ fn r25_a_head_that_gives_up_lets_other_groups_go_on() -> Result<(), Error> {
 fn r25_what_exceeds_the_budget_never_comes() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(48))?;
     let manager = &rig.manager;
-    for (ticket, capacity) in [
-        (manager.ticket(&SumPolicy::uncapped(), 49), 48),
-        (manager.ticket(&Custom::new(), 49), 48),
-        (manager.ticket(&SumPolicy::capped(50), 49), 48),
-        (manager.ticket(&SumPolicy::capped(40), 41), 40),
+    let budget = Obstacle::Budget;
+    for (ticket, capacity, obstacle) in [
+        (manager.ticket(&SumPolicy::uncapped(), 49), 48, budget),
+        (manager.ticket(&Custom::new(), 49), 48, budget),
+        (manager.ticket(&SumPolicy::capped(50), 49), 48, budget),
+        (
+            manager.ticket(&SumPolicy::capped(40), 41),
+            40,
+            Obstacle::Cap,
+        ),
+        (
+            manager.ticket(&SumPolicy::capped(40), 49),
+            40,
+            Obstacle::Cap,
+        ),
     ] {
         let never = Error::NeverAdmissible {
             size: ticket.bytes(),
             capacity: Some(capacity),
             contention: Box::default(),
+            obstacle,
         };
-        assert_eq!(ticket.acquire().err(), Some(never.clone()));
-        assert_eq!(ticket.try_acquire().err(), Some(never));
+        let refused = [ticket.acquire().err(), ticket.try_acquire().err()];
+        assert_eq!(
+            refused.map(|error| error.map(numbers)),
+            [Some(never.clone()), Some(never)]
+        );
     }
     assert_eq!(rig.calls(), 0);
     rig.finish()
@@ -188,6 +203,7 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
         in_use: 100,
         capacity: Some(100),
         waiting: 0,
+        obstacle: Obstacle::Budget,
     });
     assert_eq!((refused, two.bytes()), (expected, 60));
     assert!(matches!(
@@ -309,6 +325,7 @@ fn r25_the_deadline_tells_what_all_groups_hold() -> Result<(), Error> {
         waited: SECOND,
         waiting: 1,
         contention: Box::default(),
+        obstacle: Obstacle::Budget,
     };
     assert_eq!(waiting.result().err().map(numbers), Some(expected));
     drop(held);
@@ -353,6 +370,7 @@ fn r25_the_line_of_all_groups_is_told_whatever_leaves_less() -> Result<(), Error
         in_use: 45,
         capacity: Some(50),
         waiting: 1,
+        obstacle: Obstacle::Cap,
     };
     assert_eq!(refused, Some(expected));
     drop(held);
@@ -367,17 +385,22 @@ fn r25_an_error_tells_of_whatever_leaves_less() -> Result<(), Error> {
     let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(50), bytes);
     let guard = ticket(45).acquire_owned()?;
     let refused = |bytes| ticket(bytes).try_acquire().map(drop).err();
-    let expected = |in_use, capacity| {
+    let expected = |in_use, capacity, obstacle| {
         Some(Error::WouldBlock {
             requested: 20,
             in_use,
             capacity: Some(capacity),
             waiting: 0,
+            obstacle,
         })
     };
-    assert_eq!(refused(20), expected(45, 50), "5 against 45");
+    assert_eq!(refused(20), expected(45, 50, Obstacle::Cap), "5 against 45");
     let more = rig.manager.ticket(&MaxPolicy::new(), 42).acquire_owned()?;
-    assert_eq!(refused(20), expected(97, 100), "5 against 3");
+    assert_eq!(
+        refused(20),
+        expected(97, 100, Obstacle::Budget),
+        "5 against 3"
+    );
     drop((held, guard, more));
     rig.finish()
 }
