@@ -330,7 +330,11 @@ impl Model {
     fn fail_uncovered(&mut self, limit: u64) {
         let uncovered = std::mem::take(&mut self.uncovered);
         let stays = |it: &Uncovered| {
-            self.settings.proceed || it.shrinks || it.covered || self.is_covered(it.guard)
+            self.settings.proceed
+                || it.shrinks
+                || it.covered
+                || self.is_covered(it.guard)
+                || self.is_in_force_for(it.guard)
         };
         let (staying, failed): (Vec<_>, Vec<_>) = uncovered.into_iter().partition(stays);
         for uncovered in staying {
@@ -364,6 +368,20 @@ impl Model {
         let needed = self.called_for_by(live.group, &sizes).min(self.bound());
         let was_ready = self.epoch.is_some_and(|epoch| epoch.ready);
         was_ready && needed <= self.applied.unwrap_or(0)
+    }
+
+    /// Whether a call of this epoch that succeeded has covered a guard, though another is still called for: by the baseline,
+    /// or by others. Only where the reservations are covered, too.
+    fn is_in_force_for(&self, guard: u64) -> bool {
+        let captured = self.epoch.is_some_and(|epoch| epoch.captured);
+        let Some(applied) = self.applied.filter(|_| captured) else {
+            return false;
+        };
+        let mut reserved = self.live.values().filter(|live| !live.kind.is_driving());
+        let covers = |group: &str| {
+            self.called_for_by(group, &self.sizes(group)).min(self.bound()) <= applied
+        };
+        reserved.all(|live| covers(live.group)) && covers(self.live[&guard].group)
     }
 
     /// A guard is given.
