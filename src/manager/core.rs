@@ -1,9 +1,11 @@
 //! The state under the manager's lock.
 
 use super::config::{Config, WireMode};
+use super::figures::Figures;
 use super::group::{Group, GroupKey, GroupState};
 use super::judge::Demand;
 use super::owed::Owed;
+use super::stalls::Standstill;
 use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
@@ -33,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) maximum: u64,
     /// What a policy capped by the device may hold.
     pub(crate) budget: Option<u64>,
+    /// What is told of the state without the lock.
+    pub(crate) figures: Arc<Figures>,
     pub(crate) groups: Vec<Option<GroupState>>,
     /// By id and form: policies of different forms never share a group.
     pub(crate) by_id: HashMap<GroupKey, usize>,
@@ -55,6 +59,12 @@ pub(crate) struct Core {
     pub(crate) last_change: Option<Instant>,
     /// Admitted demands that the limit does not cover yet.
     pub(crate) uncovered: BTreeMap<u64, Uncovered>,
+    /// How many waiters all queues have.
+    pub(super) waiting: u64,
+    /// Since when no waiter of any group was admitted.
+    pub(super) standstill: Option<Standstill>,
+    /// The live bytes of all groups were above the ceiling when they were last looked at.
+    pub(super) above_ceiling: bool,
     /// Threads that sleep until the running session has called the setter.
     pub(crate) sleepers: usize,
     pub(crate) closed: bool,
@@ -163,6 +173,7 @@ impl Core {
         for slot in &mut self.groups {
             if let Some(unused) = slot.take_if(|state| state.is_unused()) {
                 self.by_id.remove(&unused.key);
+                self.figures.forget(&unused.key);
                 self.replaced.push(unused.policy);
             }
         }
@@ -173,6 +184,7 @@ impl Core {
         }
         state.shared = Arc::new(Group::new(index, state.shared.custom));
         self.by_id.insert(state.key.clone(), index);
+        self.figures.know(&state.key, &state.shared);
         self.groups[index] = Some(state);
         index
     }
@@ -180,6 +192,7 @@ impl Core {
     /// Looks up the device's cap again, after the settings have changed.
     pub(crate) fn resolve_again(&mut self) {
         let budget = self.budget;
+        self.figures.publish(self);
         for state in self.groups.iter_mut().flatten() {
             state.resolved = state.formula.resolve(budget);
             state.version += 1;
@@ -218,9 +231,7 @@ impl Core {
     }
 
     pub(crate) fn waiters(&self) -> u64 {
-        self.live_groups()
-            .map(|group| group.queue.len() as u64)
-            .sum()
+        self.waiting
     }
 
     /// Whether the setter is called at all.

@@ -56,6 +56,7 @@ impl Inner {
         }
         core.stats.admissions += 1;
         let time = self.note_in_journal(&mut core, ticket, Some(place));
+        self.note_resident(&mut core, ticket, None);
         // The subscriber may have gone since; the demand is counted all the same.
         Some((word, time.unwrap_or_else(|| self.clock.now())))
     }
@@ -67,10 +68,11 @@ impl Inner {
             return;
         }
         self.emit(core, EventKind::TicketEnded, Some(ticket), |_| {});
-        let desired = called_for_now(core);
+        let (desired, bytes) = called_for_now(core);
         self.emit(core, EventKind::LimitComputed, None, |event| {
             event.desired = Some(desired)
         });
+        self.note_live_bytes(core, bytes);
     }
 
     /// Adds a record of an acquire or release to the journal if somebody watches. Returns its time.
@@ -84,16 +86,18 @@ impl Inner {
             return None;
         }
         let time = self.clock.now();
+        let (desired, bytes) = called_for_now(core);
         let moment = Moment {
             sequence: self.events.number(if acquired.is_some() { 3 } else { 2 }),
             time,
             baseline: core.epoch.baseline,
-            desired: called_for_now(core),
+            desired,
             live: core.live(),
             // In other groups.
             waiters: core.waiters(),
         };
         core.journal.add(ticket, acquired, moment);
+        self.note_live_bytes(core, bytes);
         if self.events.is_due(&core.journal) {
             self.events.hand_over(&mut core.journal);
         }
@@ -101,12 +105,16 @@ impl Inner {
     }
 }
 
-/// What the live guards call for, as the words are.
-fn called_for_now(core: &Core) -> u64 {
+/// What the live guards call for, as the words are, and their bytes.
+fn called_for_now(core: &Core) -> (u64, u64) {
     let baseline = core.epoch.baseline;
-    let limits = core.live_groups().filter_map(|state| {
+    let (mut most, mut bytes) = (None, 0_u64);
+    for state in core.live_groups() {
         let word = state.shared.load();
-        state.is_live(word).then(|| state.limit(word, baseline))
-    });
-    limits.max().unwrap_or(baseline)
+        if state.is_live(word) {
+            most = most.max(Some(state.limit(word, baseline)));
+            bytes = bytes.saturating_add(word.sum());
+        }
+    }
+    (most.unwrap_or(baseline), bytes)
 }

@@ -143,8 +143,18 @@ impl Recording {
             EventKind::PolicyPanicked(panic) => ("policy panicked", json!({ "panic": panic })),
             EventKind::ReleaseFailed(reason) => ("release failed", json!({ "reason": reason })),
             EventKind::ModelNearCeiling { .. } => ("model near the ceiling", json!({})),
-            EventKind::WaitStalled { snapshot, .. } => {
-                ("wait stalled", json!({ "state": snapshot.to_string() }))
+            EventKind::LiveAboveCeiling { bytes, .. } => {
+                ("more live than the ceiling", json!({ "bytes": bytes }))
+            }
+            EventKind::WaitStalled {
+                behind,
+                why,
+                largest,
+                ..
+            } => {
+                let largest = largest.as_ref().map(ToString::to_string);
+                let args = json!({ "behind": behind, "why": why.to_string(), "largest": largest });
+                ("wait stalled", args)
             }
             _ => return None,
         };

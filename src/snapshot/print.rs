@@ -4,6 +4,7 @@ use super::{
     BaselineSource, Ceiling, CeilingSource, Contention, Group, Owed, Snapshot, WaitTimes, Waiter,
 };
 use crate::error::Bytes;
+use crate::names::Name;
 use crate::sync::ThreadId;
 use crate::{Holder, HolderState, WireMode};
 use std::fmt;
@@ -73,9 +74,16 @@ impl Snapshot {
         };
         write!(f, "baseline  {}, {source}; ", Bytes(self.baseline))?;
         match self.epoch {
-            Some(number) => writeln!(f, "epoch {number}"),
-            None => writeln!(f, "no epoch"),
+            Some(number) => writeln!(f, "epoch {number}")?,
+            None => writeln!(f, "no epoch")?,
         }
+        if let Some(budget) = self.budget {
+            writeln!(f, "budget    {} over all groups", Bytes(budget))?;
+        }
+        if self.pressure > 0.0 {
+            writeln!(f, "pressure  {:.2}", self.pressure)?;
+        }
+        Ok(())
     }
 
     fn group(&self, f: &mut fmt::Formatter<'_>, group: &Group) -> fmt::Result {
@@ -186,7 +194,11 @@ impl fmt::Display for Owed {
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.policy, Bytes(self.bytes))?;
+        f.write_str(&self.policy)?;
+        if let Some(name) = &self.name {
+            write!(f, " {}", Name::new(name))?;
+        }
+        write!(f, ": {}", Bytes(self.bytes))?;
         if let Some(capacity) = self.capacity {
             write!(f, " of {}", Bytes(capacity))?;
         }
@@ -238,7 +250,10 @@ impl fmt::Display for Waiter {
         if let Some(held) = self.held {
             write!(f, ", holding {}", Bytes(held))?;
         }
-        Ok(())
+        match self.position {
+            0 => write!(f, ", first: {}", self.why),
+            before => write!(f, ", {before} before it"),
+        }
     }
 }
 

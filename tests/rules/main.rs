@@ -25,6 +25,7 @@ mod mixed;
 mod overtaking;
 mod ownership;
 mod policy_only;
+mod printed;
 mod races;
 mod resize;
 mod slow_policies;
