@@ -3,11 +3,11 @@
 //! Each answer is a few loads: a group's word and its number of waiters, and what bounds them. A policy's group is looked
 //! up in a table with a lock of its own. Answers about all groups load one number after another.
 
-use super::Manager;
 use super::core::Core;
 use super::group::{Group, GroupKey};
+use super::{Manager, WireMode};
 use crate::policy::{Formula, Policy};
-use crate::sync::unmodelled::{AtomicU64, Mutex};
+use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
 use crate::ticket::Ticket;
 use std::collections::HashMap;
@@ -27,6 +27,8 @@ pub(crate) struct Figures {
     device: AtomicU64,
     /// The budget over all groups.
     budget: AtomicU64,
+    /// Everything is admitted.
+    admits_all: AtomicBool,
 }
 
 impl Default for Figures {
@@ -36,6 +38,7 @@ impl Default for Figures {
             baseline: AtomicU64::new(0),
             device: AtomicU64::new(NONE),
             budget: AtomicU64::new(NONE),
+            admits_all: AtomicBool::new(false),
         }
     }
 }
@@ -48,6 +51,8 @@ impl Figures {
         store(&self.baseline, core.admission_baseline());
         store(&self.device, core.budget.unwrap_or(NONE));
         store(&self.budget, core.config.budget.unwrap_or(NONE));
+        let admits_all = core.mode == WireMode::Off;
+        self.admits_all.store(admits_all, Ordering::Relaxed);
     }
 
     pub(super) fn know(&self, key: &GroupKey, group: &Arc<Group>) {
@@ -84,8 +89,15 @@ impl Figures {
         Some(self.device.load(Ordering::Relaxed)).filter(|bytes| *bytes != NONE)
     }
 
+    fn admits_all(&self) -> bool {
+        self.admits_all.load(Ordering::Relaxed)
+    }
+
     /// What a policy leaves of its group that has `in_use`, and the budget over all groups of the rest.
     fn available(&self, formula: Formula, in_use: u64) -> Option<u64> {
+        if self.admits_all() {
+            return None;
+        }
         let formula = formula.resolve(self.device());
         let by_policy = formula.can_refuse().then(|| {
             let admitted = formula.admitted(self.baseline.load(Ordering::Relaxed));
@@ -156,7 +168,8 @@ impl Manager {
     #[must_use]
     pub fn available(&self) -> Option<u64> {
         let figures = self.figures();
-        let bound = figures.budget().or(figures.device())?;
+        let bound = figures.budget().or(figures.device());
+        let bound = bound.filter(|_| !figures.admits_all())?;
         Some(bound.saturating_sub(figures.in_use()))
     }
 

@@ -28,6 +28,7 @@ mod policy_only;
 mod printed;
 mod races;
 mod resize;
+mod seen;
 mod slow_policies;
 mod snapshot;
 mod stalls;
