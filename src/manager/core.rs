@@ -18,7 +18,7 @@ use crate::sync::{Arc, Ordering, ThreadId, thread_id};
 use crate::ticket::Ticket;
 use crate::trace::Kept;
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
 pub(crate) struct Core {
@@ -150,12 +150,6 @@ pub(crate) struct Failure {
 }
 
 impl Core {
-    /// Notes a wait that ended with a guard.
-    pub(crate) fn note_wait(&mut self, waited: Duration) {
-        self.stats.note_wait(waited);
-        self.wait_times.record(waited);
-    }
-
     pub(crate) fn group(&self, index: usize) -> &GroupState {
         self.groups[index]
             .as_ref()
@@ -228,10 +222,6 @@ impl Core {
         self.live_groups()
             .map(|group| group.shared.load().driving() + group.reservations)
             .sum()
-    }
-
-    pub(crate) fn waiters(&self) -> u64 {
-        self.waiting
     }
 
     /// Whether the setter is called at all.

@@ -87,6 +87,11 @@ impl Core {
         Some(waiter)
     }
 
+    /// How many wait in all groups.
+    pub(crate) fn waiters(&self) -> u64 {
+        self.waiting
+    }
+
     pub(super) fn take_queue(&mut self, index: usize) -> BTreeMap<u64, Arc<Waiter>> {
         let state = self.group_mut(index);
         let queue = std::mem::take(&mut state.queue);

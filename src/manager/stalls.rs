@@ -229,8 +229,8 @@ impl fmt::Display for Line<'_> {
         let name = ticket.name().unwrap_or(ticket.policy_label());
         write!(
             f,
-            "mlx-wired: {} waits for {} at {} since {waited:.1?}, with {behind} behind it; no waiter of its line was admitted \
-             for {stood:.1?}: {why}",
+            "mlx-wired: {} has waited for {} at {} for {waited:.1?}, with {behind} behind it; its line has admitted no \
+             waiter for {stood:.1?}: {why}",
             Name::new(name),
             Bytes(ticket.bytes()),
             self.waiter.place,

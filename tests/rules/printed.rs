@@ -61,7 +61,7 @@ fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<()
         let lines: Vec<_> = told.lines().collect();
         assert_eq!(lines.len(), 1, "{lines:?}");
         for word in [
-            "mlx-wired: prefill\\n\\u{1b}[2J waits for 4 B at ",
+            "mlx-wired: prefill\\n\\u{1b}[2J has waited for 4 B at ",
             "support.rs",
             "30.0s",
             "0 behind it",
