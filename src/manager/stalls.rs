@@ -229,8 +229,8 @@ impl fmt::Display for Line<'_> {
         let name = ticket.name().unwrap_or(ticket.policy_label());
         write!(
             f,
-            "mlx-wired: {} has waited for {} at {} for {waited:.1?}, with {behind} behind it; its line has admitted no \
-             waiter for {stood:.1?}: {why}",
+            "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its line has admitted no waiter \
+             for {stood:.1?}: {why}",
             Name::new(name),
             Bytes(ticket.bytes()),
             self.waiter.place,
@@ -241,7 +241,7 @@ impl fmt::Display for Line<'_> {
         let name = holder.label.as_ref().unwrap_or(&holder.policy);
         write!(
             f,
-            "; of the guards in its way {} of {} acquired at {} is the largest",
+            "; the largest guard in its way: {}, {}, acquired at {}",
             Name::new(name),
             Bytes(holder.bytes),
             holder.place

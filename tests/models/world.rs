@@ -15,7 +15,8 @@ use std::time::Duration;
 /// The default settings, without the housekeeping thread.
 pub(crate) fn quiet() -> Config {
     // Waits with a time to wake at would have other interleavings.
-    Config::default().housekeeping(false).stall_after(None)
+    let config = Config::default().housekeeping(false).quiet(true);
+    config.stall_after(None)
 }
 
 /// [`quiet`], and every drop of the limit is worth a call at once.
