@@ -87,6 +87,14 @@ impl Core {
     }
 }
 
+/// When a waiter that has looked at its line now looks again; never if it began without a time to stall after.
+pub(super) fn next_look(core: &mut Core, waiter: &Waiter, now: Instant) -> Option<Instant> {
+    let after = waiter.stall_after?.max(SHORTEST);
+    let standstill = core.standstill(waiter.ticket.group().index);
+    let due = standstill.and_then(|it| it.due(after));
+    earlier(due, now.checked_add(after))
+}
+
 /// What is told of a line.
 struct Notice {
     waited: Duration,
@@ -96,14 +104,6 @@ struct Notice {
 }
 
 impl Inner {
-    /// When a waiter is to look at its line; never if it began without a time to stall after.
-    pub(super) fn next_look(&self, core: &mut Core, waiter: &Waiter) -> Option<Instant> {
-        let after = waiter.stall_after?.max(SHORTEST);
-        let standstill = core.standstill(waiter.ticket.group().index);
-        let due = standstill.and_then(|it| it.due(after));
-        earlier(due, self.clock.now().checked_add(after))
-    }
-
     /// Tells of a waiter's line if it stands still and the waiter is its first. Returns when it is to look again.
     pub(super) fn look_at_line(&self, place: &Place) -> Option<Instant> {
         let waiter = &*place.waiter;
@@ -118,7 +118,7 @@ impl Inner {
         let is_first = self.first_in_line(&core, index) == Some(place.key);
         let standstill = core.standstill(index)?;
         if !standstill.is_due(after, now) {
-            return self.next_look(&mut core, waiter);
+            return next_look(&mut core, waiter, now);
         }
         if !is_first {
             // The first is about to tell, unless it gives up before: then this one may be the first.
@@ -134,7 +134,7 @@ impl Inner {
             why: self.wait_reason(&core, waiter.demand()),
         };
         let quiet = self.quiet || core.config.quiet;
-        let next = self.next_look(&mut core, waiter);
+        let next = next_look(&mut core, waiter, now);
         drop(core);
         self.tell_stall(waiter, notice, quiet);
         next

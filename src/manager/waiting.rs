@@ -18,6 +18,7 @@ use super::group::GroupState;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
+use super::stalls::next_look;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
@@ -124,7 +125,7 @@ impl Inner {
         });
         core.enqueue(index, key, waiter.clone());
         Ok(Place {
-            look_at: self.next_look(core, &waiter),
+            look_at: next_look(core, &waiter, since),
             waiter,
             key,
             sleeper,
@@ -353,7 +354,6 @@ impl Inner {
             let outcome = outcome.map(|word| self.grant(core, key, &waiter, word));
             if outcome.is_ok() {
                 admitted = true;
-                core.note_progress(group.index, self.clock.now());
                 for waiter in &passed {
                     // Under the manager's lock.
                     waiter.overtaken.fetch_add(1, Ordering::Relaxed);
@@ -378,13 +378,14 @@ impl Inner {
     /// What a waiter gets whose demand was counted just now.
     fn grant(&self, core: &mut Locked<'_>, key: u64, waiter: &Waiter, word: Word) -> Granted {
         let ticket = &waiter.ticket;
+        let waited = self.waited(waiter);
+        core.note_progress(ticket.group().index, waited.until);
         if !self.is_covered(core, ticket) {
             // From now on: a call that fails before it wakes fails it too.
             core.await_cover(key, waiter.demand());
             return Granted::Added(word);
         }
         // All that is left to do: when it wakes it needs the lock no more.
-        let waited = self.waited(waiter);
         core.stats.admissions += 1;
         core.note_wait(waited.time);
         Granted::Covered(self.admission(core, ticket, word, Some(waited)))

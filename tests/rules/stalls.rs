@@ -129,6 +129,44 @@ fn r30_the_time_goes_on_where_the_first_gives_up() -> Result<(), Error> {
 }
 
 #[test]
+fn r30_a_first_waiter_tells_before_it_gives_up_at_that_time() -> Result<(), Error> {
+    for (timeout, told) in [(10, 1), (9, 0)] {
+        let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+        let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+        let guard = ticket.acquire()?;
+        let wait = Wait::new().timeout(timeout * SECOND);
+        let waiting = queued(&rig.manager, &ticket, wait);
+        rig.clock.advance(10 * SECOND);
+        assert!(waiting.result().is_err_and(|error| error.is_timeout()));
+        assert_eq!(rig.manager.stats().stalls, told, "{timeout} s");
+        drop(guard);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r30_a_change_of_the_time_counts_for_waits_that_begin_later() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let earlier = queued(&rig.manager, &ticket, Wait::new());
+    rig.manager.configure(|config| config.stall_after(SECOND))?;
+    let later = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(10 * SECOND);
+    assert_eq!(told(&next(&events, is_stall)), (10 * SECOND, 1, WORK));
+    rig.clock.advance(5 * SECOND);
+    drop(guard);
+    let earlier = earlier.result()?;
+    rig.clock.advance(SECOND);
+    assert_eq!(told(&next(&events, is_stall)), (SECOND, 0, WORK));
+    drop(earlier);
+    drop(later.result()?);
+    rig.finish()
+}
+
+#[test]
 fn r30_a_guard_that_grows_is_the_first_in_line() -> Result<(), Error> {
     let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
     let events = rig.manager.subscribe(100);
