@@ -9,6 +9,9 @@ use mlx_wired::{
 /// 48 GiB are recommended.
 const CEILING: u64 = 48 * GIB;
 
+/// Nothing was told.
+const NONE: [u64; 0] = [];
+
 /// The events of live bytes above the ceiling: how many bytes each tells.
 fn above(events: &Subscriber) -> Vec<u64> {
     let told = events.drain().filter_map(|event| match event.kind {
@@ -43,12 +46,12 @@ fn r39_live_bytes_that_pass_the_ceiling_over_all_groups_are_told_of_once() -> Re
     let (twenty, eight, one) = (sum(20), sum(8), sum(1));
     let kept = (twenty.acquire_owned()?, max(20).acquire_owned()?);
     let at_ceiling = eight.acquire_owned()?;
-    assert_eq!(above(&events), [], "48 of 48 GiB");
+    assert_eq!(above(&events), NONE, "48 of 48 GiB");
     let first = one.acquire_owned()?;
     assert_eq!(above(&events), [49]);
     let more = max(10).acquire_owned()?;
     drop(more);
-    assert_eq!(above(&events), [], "above it all the while");
+    assert_eq!(above(&events), NONE, "above it all the while");
     drop(first);
     let again = one.acquire_owned()?;
     assert_eq!(above(&events), [49], "it fell to the ceiling between");
@@ -88,7 +91,7 @@ fn r39_what_passed_the_ceiling_unwatched_is_no_event() -> Result<(), Error> {
     let events = rig.manager.subscribe(1000);
     let small = rig.manager.ticket(&policy, 1);
     drop(small.acquire()?);
-    assert_eq!(above(&events), []);
+    assert_eq!(above(&events), NONE);
     drop(guards.0);
     let again = ticket.acquire_owned()?;
     assert_eq!(above(&events), [60]);
@@ -121,12 +124,12 @@ fn r39_a_resident_model_near_the_ceiling_is_told_of() -> Result<(), Error> {
     let policy = SumPolicy::new();
     let model = |gib: u64| rig.manager.ticket(&policy, gib * GIB).resident();
     drop(model(43).acquire_owned()?);
-    assert_eq!(near(&events), [], "43 of 48 GiB");
+    assert_eq!(near(&events), NONE, "43 of 48 GiB");
     let held = model(46).acquire_owned()?;
     assert_eq!(near(&events), [46]);
     // After a wait.
     let waiting = queued(&rig.manager, &model(45), Wait::new());
-    assert_eq!(near(&events), [], "it waits");
+    assert_eq!(near(&events), NONE, "it waits");
     drop(held);
     drop(waiting.result()?);
     assert_eq!(near(&events), [45]);
@@ -143,7 +146,7 @@ fn r39_a_resident_model_near_the_ceiling_is_told_of() -> Result<(), Error> {
     drop(rig.manager.ticket(&policy, 46 * GIB).acquire_owned()?);
     let weights = rig.manager.ticket(&policy, 46 * GIB).reservation();
     drop(weights.acquire_owned()?);
-    assert_eq!(near(&events), []);
+    assert_eq!(near(&events), NONE);
     drop(rig.manager.wire_max(46 * GIB)?);
     assert_eq!(near(&events), [46]);
     rig.finish()
