@@ -8,10 +8,19 @@ use crate::trace;
 
 impl Inner {
     /// Notes the live bytes of all groups, and tells once when they have passed the ceiling, until they fell below.
+    #[inline]
     pub(super) fn note_live_bytes(&self, core: &mut Core, bytes: u64) {
-        let ceiling = core.ceiling;
-        let was_above = std::mem::replace(&mut core.above_ceiling, bytes > ceiling);
-        if core.above_ceiling && !was_above {
+        if (bytes > core.ceiling) != core.above_ceiling {
+            self.pass_ceiling(core, bytes);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pass_ceiling(&self, core: &mut Core, bytes: u64) {
+        core.above_ceiling = !core.above_ceiling;
+        if core.above_ceiling {
+            let ceiling = core.ceiling;
             let kind = EventKind::LiveAboveCeiling { bytes, ceiling };
             self.emit(core, kind, None, |_| {});
         }
@@ -27,16 +36,24 @@ impl Inner {
     }
 
     /// Tells of a resident guard that comes near the ceiling by its admission, or by growing from what it had.
+    #[inline]
     pub(super) fn note_resident(&self, core: &mut Core, ticket: &Ticket, from: Option<&Ticket>) {
-        let ceiling = core.ceiling;
         if ticket.kind() == Kind::Resident
-            && is_near(ticket.bytes(), ceiling)
-            && !from.is_some_and(|from| is_near(from.bytes(), ceiling))
+            && is_near(ticket.bytes(), core.ceiling)
+            && !from.is_some_and(|from| is_near(from.bytes(), core.ceiling))
         {
-            let model = ticket.bytes();
-            let kind = EventKind::ModelNearCeiling { model, ceiling };
-            self.emit(core, kind, Some(ticket), |_| {});
+            self.tell_near(core, ticket);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_near(&self, core: &mut Core, ticket: &Ticket) {
+        let kind = EventKind::ModelNearCeiling {
+            model: ticket.bytes(),
+            ceiling: core.ceiling,
+        };
+        self.emit(core, kind, Some(ticket), |_| {});
     }
 }
 

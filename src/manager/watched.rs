@@ -68,11 +68,11 @@ impl Inner {
             return;
         }
         self.emit(core, EventKind::TicketEnded, Some(ticket), |_| {});
-        let (desired, bytes) = called_for_now(core);
+        let totals = Totals::of(core);
         self.emit(core, EventKind::LimitComputed, None, |event| {
-            event.desired = Some(desired)
+            event.desired = Some(totals.desired)
         });
-        self.note_live_bytes(core, bytes);
+        self.note_live_bytes(core, totals.bytes);
     }
 
     /// Adds a record of an acquire or release to the journal if somebody watches. Returns its time.
@@ -86,18 +86,18 @@ impl Inner {
             return None;
         }
         let time = self.clock.now();
-        let (desired, bytes) = called_for_now(core);
+        let totals = Totals::of(core);
         let moment = Moment {
             sequence: self.events.number(if acquired.is_some() { 3 } else { 2 }),
             time,
             baseline: core.epoch.baseline,
-            desired,
-            live: core.live(),
+            desired: totals.desired,
+            live: totals.live,
             // In other groups.
             waiters: core.waiters(),
         };
         core.journal.add(ticket, acquired, moment);
-        self.note_live_bytes(core, bytes);
+        self.note_live_bytes(core, totals.bytes);
         if self.events.is_due(&core.journal) {
             self.events.hand_over(&mut core.journal);
         }
@@ -105,16 +105,31 @@ impl Inner {
     }
 }
 
-/// What the live guards call for, as the words are, and their bytes.
-fn called_for_now(core: &Core) -> (u64, u64) {
-    let baseline = core.epoch.baseline;
-    let (mut most, mut bytes) = (None, 0_u64);
-    for state in core.live_groups() {
-        let word = state.shared.load();
-        if state.is_live(word) {
-            most = most.max(Some(state.limit(word, baseline)));
-            bytes = bytes.saturating_add(word.sum());
+/// All groups together, as their words are.
+struct Totals {
+    /// What the live guards call for.
+    desired: u64,
+    /// How many there are.
+    live: u64,
+    bytes: u64,
+}
+
+impl Totals {
+    fn of(core: &Core) -> Self {
+        let baseline = core.epoch.baseline;
+        let (mut most, mut live, mut bytes) = (None, 0, 0_u64);
+        for state in core.live_groups() {
+            let word = state.shared.load();
+            if state.is_live(word) {
+                most = most.max(Some(state.limit(word, baseline)));
+                live += word.driving() + state.reservations;
+                bytes = bytes.saturating_add(word.sum());
+            }
+        }
+        Self {
+            desired: most.unwrap_or(baseline),
+            live,
+            bytes,
         }
     }
-    (most.unwrap_or(baseline), bytes)
 }
