@@ -179,7 +179,7 @@ impl Manager {
         self.figures().sum(Group::waiters)
     }
 
-    /// [`Ticket::in_use`] of a policy's group, for who has no ticket at hand; 0 if it has none yet.
+    /// [`Ticket::in_use`] of a policy's group, where no ticket is at hand; 0 if no ticket was ever made for it.
     ///
     /// The group is looked up in a table under a lock of its own, which nothing else takes but the making of groups.
     #[must_use]

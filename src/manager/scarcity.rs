@@ -26,7 +26,7 @@ impl Inner {
         }
     }
 
-    /// Whether an event of scarce memory reaches anybody.
+    /// Whether an event of scarce memory reaches a subscriber.
     pub(super) fn tells_of_scarcity(&self) -> bool {
         self.is_watched()
             || trace::wants(&EventKind::LiveAboveCeiling {

@@ -11,7 +11,7 @@
 //! always awake in time, whichever way it became the first.
 //!
 //! A notice walks over no queue and makes no snapshot. The largest guard in the way is looked for without the lock, and
-//! only if the notice reaches somebody. Nothing is held while the line on stderr is written.
+//! only if the notice is given to a subscriber or printed. Nothing is held while the line on stderr is written.
 
 use super::Inner;
 use super::core::Core;

@@ -118,7 +118,10 @@ fn r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of() -> Result<(), Er
         drop(waiting.result()?);
     }
     let grown = peak() - before;
-    assert!(grown < 8 << 10, "{grown} KiB for two notices to nobody");
+    assert!(
+        grown < 8 << 10,
+        "{grown} KiB for two notices that nothing reads"
+    );
     drop(pages);
     Ok(())
 }

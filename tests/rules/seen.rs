@@ -239,7 +239,7 @@ fn r39_a_snapshot_tells_why_each_waits_and_its_position() -> Result<(), Error> {
         in_use: 100,
         capacity: Some(100),
     };
-    // In the order of arrival; who grows is the first in line.
+    // In the order of arrival; the guard that grows is the first in line.
     let expected = [
         (1, 1, WaitReason::Line),
         (2, 2, WaitReason::Line),
@@ -370,7 +370,7 @@ fn r39_a_manager_tells_of_all_groups_and_of_a_policys() -> Result<(), Error> {
     drop(guards);
     drop(waiting.result()?);
     assert_eq!((manager.in_use(), manager.waiters()), (0, 0));
-    // Groups that nobody uses are forgotten; others take their places.
+    // Groups without tickets are forgotten; others take their places.
     for n in 1..100 {
         let policy = SumPolicy::capped(n).with_id(PolicyId::unique());
         let guard = manager.ticket(&policy, n).acquire_owned()?;

@@ -332,7 +332,8 @@ fn r15_a_waiter_wakes_by_itself_only_to_look_at_its_line() -> Result<(), Error> 
     Ok(())
 }
 
-/// A notice falls due as the first in line is admitted or gives up: no outcome may be lost, and no notice be of nobody.
+/// A notice falls due as the first in line is admitted or gives up: no outcome may be lost, and each
+/// notice is counted.
 #[test]
 fn r30_a_notice_races_the_end_of_a_wait() -> Result<(), Error> {
     for round in 0..300 {
