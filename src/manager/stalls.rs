@@ -24,7 +24,6 @@ use crate::event::EventKind;
 use crate::names::Name;
 use crate::snapshot::WaitReason;
 use crate::sync::Arc;
-use crate::ticket::Ticket;
 use crate::trace;
 use std::fmt;
 use std::io::{self, Write};
@@ -175,7 +174,7 @@ impl Inner {
         if !is_told && quiet {
             return;
         }
-        let largest = self.largest_in_the_way(&waiter.ticket).map(Arc::new);
+        let largest = self.largest_in_the_way(waiter).map(Arc::new);
         if !is_told {
             let line = Line {
                 waiter,
@@ -204,9 +203,11 @@ impl Inner {
         });
     }
 
-    /// The largest of the live guards in a demand's way that were looked at.
-    fn largest_in_the_way(&self, ticket: &Ticket) -> Option<Holder> {
-        self.in_the_way(ticket).into_iter().next()
+    /// The largest of the live guards in a waiter's way that were looked at; not the one that it grows.
+    fn largest_in_the_way(&self, waiter: &Waiter) -> Option<Holder> {
+        let grown = waiter.from.as_ref().map(|from| (from.id(), waiter.thread));
+        let mut holders = self.in_the_way(&waiter.ticket).into_iter();
+        holders.find(|holder| Some((holder.ticket, holder.thread)) != grown)
     }
 }
 

@@ -179,6 +179,11 @@ fn r30_a_guard_that_grows_is_the_first_in_line() -> Result<(), Error> {
     rig.clock.advance(10 * SECOND);
     let event = next(&events, is_stall);
     assert_eq!((event.size, told(&event).1), (Some(70), 1));
+    // Not its own.
+    let EventKind::WaitStalled { largest, .. } = &event.kind else {
+        panic!("{event:?}");
+    };
+    assert_eq!(largest.as_ref().map(|it| it.bytes), Some(40));
     drop(other);
     drop((grows.result()?, waiting.result()?));
     assert_eq!(rig.manager.stats().stalls, 1);
