@@ -183,8 +183,8 @@ impl Config {
     }
 
     /// Whether nothing is ever printed. Else a line that [stalls](Self::stall_after) is told of by one line on stderr
-    /// where the program would not learn of it otherwise: without a [subscriber](crate::Manager::subscribe) of events, and without
-    /// one of `tracing` that takes warnings. Nothing else is ever printed. `MLX_WIRED_QUIET=1` in the environment
+    /// where the program would not learn of it otherwise: without a [subscriber](crate::Manager::subscribe) of events,
+    /// and without one of `tracing` that takes warnings. Nothing else is ever printed. `MLX_WIRED_QUIET=1` in the environment
     /// does the same; empty or `0` is as if it were not set. It is read when a manager is built. Default: false.
     #[must_use]
     pub fn quiet(mut self, on: bool) -> Self {
