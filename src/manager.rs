@@ -7,6 +7,7 @@ mod config;
 pub(crate) mod core;
 mod cover;
 mod decide;
+mod figures;
 pub(crate) mod group;
 mod groups;
 mod housekeeping;
@@ -20,10 +21,12 @@ mod publish;
 pub(crate) mod queue;
 pub(crate) mod registry;
 mod release;
+mod scarcity;
 mod session;
 mod set;
 mod shared;
 mod snapshot;
+mod stalls;
 mod standing;
 pub(crate) mod user_code;
 mod wait_times;
@@ -85,7 +88,7 @@ pub struct Stats {
     pub timeouts: u64,
     /// Waits that were cancelled.
     pub cancellations: u64,
-    /// Waits that went on for longer than [`Config::stall_after`].
+    /// How often a line was found that had admitted no waiter for [`Config::stall_after`], twice that time, and so on.
     pub stalls: u64,
     /// The longest wait for admission that ended with a guard.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
@@ -135,8 +138,7 @@ impl Manager {
         let ceiling = {
             let mut core = inner.lock();
             let ceiling = core.ceiling;
-            // 90 % as in mlx-lm's wired_limit.
-            if model_bytes > ceiling / 10 * 9 {
+            if scarcity::is_near(model_bytes, ceiling) {
                 let kind = EventKind::ModelNearCeiling {
                     model: model_bytes,
                     ceiling,
@@ -234,6 +236,10 @@ impl Manager {
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
         let inner = &self.0.inner;
         let mut core = inner.lock();
+        if !inner.is_watched() {
+            // What was not looked at is not told of later.
+            core.above_ceiling = core.total_live() > core.ceiling;
+        }
         // What others have yet to be handed happened before.
         inner.events.hand_over(&mut core.journal);
         let subscriber = inner.events.subscribe(capacity, inner.this.clone());

@@ -1,11 +1,14 @@
 //! The whole state of a manager at a moment, as [`Manager::snapshot`](crate::Manager::snapshot) tells it.
 
 mod print;
+mod reason;
 
 #[cfg(feature = "timeline")]
 pub(crate) use print::ThreadLabel;
 #[cfg(feature = "serde")]
 pub(crate) use print::thread_number;
+
+pub use reason::WaitReason;
 
 use crate::ffi::Support;
 use crate::sync::ThreadId;
@@ -165,6 +168,8 @@ pub struct Group {
     pub number: usize,
     /// The label of the policy that speaks for it.
     pub policy: Arc<str>,
+    /// The name in its policies' id, if that is [named](crate::PolicyId::named).
+    pub name: Option<Arc<str>>,
     /// Its live guards of every kind.
     pub guards: u64,
     /// Those among them that count without holding the limit up.
@@ -209,6 +214,11 @@ pub struct Waiter {
     pub waited: Duration,
     /// How many that came after it were admitted before it.
     pub overtaken: u64,
+    /// How many are before it in its line: that of its group, or under a budget the one of all groups. Guards that grow
+    /// come first.
+    pub position: usize,
+    /// Why it waits.
+    pub why: WaitReason,
 }
 
 /// How long acquires have waited, from a histogram with a resolution of a microsecond and 1 %.

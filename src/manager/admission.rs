@@ -284,6 +284,7 @@ impl Inner {
             let word = core.replace(from, ticket);
             let kind = resized(from);
             self.emit(core, kind, Some(ticket), who);
+            self.note_resident(core, ticket, Some(from));
             return word;
         }
         if ticket.kind().is_driving() && self.is_watched() {
@@ -292,6 +293,7 @@ impl Inner {
         self.emit(core, EventKind::AdmissionGranted, Some(ticket), who);
         let word = core.add(ticket);
         self.emit(core, EventKind::TicketStarted, Some(ticket), who);
+        self.note_resident(core, ticket, None);
         word
     }
 

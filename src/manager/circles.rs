@@ -88,7 +88,7 @@ impl Inner {
                 Ok(None) => return,
                 Ok(Some((key, waiter, stuck))) => {
                     let group = waiter.ticket.group().clone();
-                    core.group_mut(group.index).queue.remove(&key);
+                    core.dequeue(group.index, key);
                     let error = self.would_deadlock(core, &waiter, waits, &stuck);
                     self.resolve(core, &waiter, Err(error));
                     Some(group)
@@ -105,7 +105,7 @@ impl Inner {
     fn refuse(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
         let Panicked(key, waiter, error) = panicked;
         let group = waiter.ticket.group();
-        core.group_mut(group.index).queue.remove(&key)?;
+        core.dequeue(group.index, key)?;
         self.resolve(core, &waiter, Err(error));
         Some(group.clone())
     }

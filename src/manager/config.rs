@@ -54,6 +54,7 @@ pub struct Config {
     pub(crate) overtaking: u64,
     pub(crate) housekeeping: bool,
     pub(crate) stall_after: Option<Duration>,
+    pub(crate) quiet: bool,
 }
 
 impl Default for Config {
@@ -72,7 +73,8 @@ impl Default for Config {
             budget: None,
             overtaking: 0,
             housekeeping: true,
-            stall_after: None,
+            stall_after: Some(Duration::from_secs(30)),
+            quiet: false,
         }
     }
 }
@@ -168,12 +170,25 @@ impl Config {
         self
     }
 
-    /// After how long a wait for admission counts as stalled: then
-    /// [`EventKind::WaitStalled`](crate::EventKind::WaitStalled) tells of it once, with a snapshot. The waiting thread wakes
-    /// for that; no other is started. It counts for waits that begin later. Default: never.
+    /// After how long a line that admits no waiter is told of, by its first waiter:
+    /// [`EventKind::WaitStalled`](crate::EventKind::WaitStalled) says what waits, for how long and why. It is told of again
+    /// after twice that time, then four times, and so on, until the line admits a waiter.
+    ///
+    /// A line is a group's queue; with a [`budget`](Self::budget) all groups have one. The waiting threads wake for this;
+    /// no other is started. A change counts for waits that begin later. Less than 100 µs counts as that. Default: 30 s.
     #[must_use]
     pub fn stall_after(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.stall_after = time.into();
+        self
+    }
+
+    /// Whether nothing is ever printed. Else a line that [stalls](Self::stall_after) is told of by one line on stderr
+    /// where the program would not learn of it otherwise: without a [subscriber](crate::Manager::subscribe) of events,
+    /// and without one of `tracing` that takes warnings. Nothing else is ever printed. `MLX_WIRED_QUIET=1` in the environment
+    /// does the same; empty or `0` is as if it were not set. It is read when a manager is built. Default: false.
+    #[must_use]
+    pub fn quiet(mut self, on: bool) -> Self {
+        self.quiet = on;
         self
     }
 

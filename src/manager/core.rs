@@ -1,10 +1,12 @@
 //! The state under the manager's lock.
 
 use super::config::{Config, WireMode};
+use super::figures::Figures;
 use super::group::{Group, GroupState};
 use super::groups::Groups;
 use super::judge::Demand;
 use super::owed::Owed;
+use super::stalls::Standstill;
 use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
@@ -17,7 +19,7 @@ use crate::sync::{Arc, Ordering, ThreadId, thread_id};
 use crate::ticket::Ticket;
 use crate::trace::Kept;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
 pub(crate) struct Core {
@@ -34,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) maximum: u64,
     /// What a policy capped by the device may hold.
     pub(crate) budget: Option<u64>,
+    /// What is told of the state without the lock.
+    pub(crate) figures: Arc<Figures>,
     pub(crate) groups: Groups,
     /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
     /// again after each call.
@@ -54,6 +58,12 @@ pub(crate) struct Core {
     pub(crate) last_change: Option<Instant>,
     /// Admitted demands that the limit does not cover yet.
     pub(crate) uncovered: BTreeMap<u64, Uncovered>,
+    /// How many waiters all queues have.
+    pub(super) waiting: u64,
+    /// Since when no waiter of any group was admitted.
+    pub(super) standstill: Option<Standstill>,
+    /// The live bytes of all groups were above the ceiling when they were last looked at.
+    pub(super) above_ceiling: bool,
     /// Threads that sleep until the running session has called the setter.
     pub(crate) sleepers: usize,
     pub(crate) closed: bool,
@@ -139,12 +149,6 @@ pub(crate) struct Failure {
 }
 
 impl Core {
-    /// Notes a wait that ended with a guard.
-    pub(crate) fn note_wait(&mut self, waited: Duration) {
-        self.stats.note_wait(waited);
-        self.wait_times.record(waited);
-    }
-
     pub(crate) fn group(&self, index: usize) -> &GroupState {
         self.groups.get(index)
     }
@@ -156,13 +160,19 @@ impl Core {
     /// Adds a group, after forgetting those that no ticket uses any more.
     pub(crate) fn make_group(&mut self, state: GroupState) -> usize {
         let (index, forgotten) = self.groups.add(state);
-        self.replaced.extend(forgotten);
+        for unused in forgotten {
+            self.figures.forget(&unused.key);
+            self.replaced.push(unused.policy);
+        }
+        let state = self.groups.get(index);
+        self.figures.know(&state.key, &state.shared);
         index
     }
 
     /// Looks up the device's cap again, after the settings have changed.
     pub(crate) fn resolve_again(&mut self) {
         let budget = self.budget;
+        self.figures.publish(self);
         for state in self.groups.all_mut() {
             state.resolved = state.formula.resolve(budget);
             state.version += 1;
@@ -198,12 +208,6 @@ impl Core {
     pub(crate) fn live(&self) -> u64 {
         self.live_groups()
             .map(|group| group.shared.load().driving() + group.reservations)
-            .sum()
-    }
-
-    pub(crate) fn waiters(&self) -> u64 {
-        self.live_groups()
-            .map(|group| group.queue.len() as u64)
             .sum()
     }
 

@@ -1,10 +1,11 @@
 //! One group: the part that the fast path touches, and the part under the manager's lock.
 
 use super::queue::Waiter;
+use super::stalls::Standstill;
 use super::word::Word;
 use crate::policy::formula::{Basis, Resolved};
 use crate::policy::{Formula, Policy, PolicyId};
-use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, unmodelled};
 use crate::ticket::Ticket;
 use crossbeam::utils::CachePadded;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +31,8 @@ pub(crate) struct Group {
     /// Whether the policies of this group are the user's own. Then everything is done under `judge` and the
     /// manager's lock.
     pub(crate) custom: bool,
+    /// How many waiters its queue has. Written under the lock, read by people.
+    pub(crate) waiting: unmodelled::AtomicU64,
 }
 
 /// What sessions publish for the fast path.
@@ -88,6 +91,7 @@ impl Group {
             index,
             judge: Mutex::new(()),
             custom,
+            waiting: unmodelled::AtomicU64::new(0),
         }
     }
 
@@ -174,7 +178,10 @@ pub(crate) struct GroupState {
     pub(crate) mixed: bool,
     /// The policy reads the single sizes.
     pub(crate) wants_sizes: bool,
+    /// Changed by [`Core::enqueue`](super::core::Core::enqueue) and its like alone.
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
+    /// Since when no waiter of it was admitted.
+    pub(crate) standstill: Option<Standstill>,
     /// The keys of those about to enter it, who look for a circle before, without the lock.
     pub(crate) entering: BTreeSet<u64>,
     pub(crate) reservations: u64,

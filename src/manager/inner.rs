@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::core::Core;
+use super::figures::Figures;
 use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
 use super::locked::Locked;
 use super::{registry, shared, user_code};
@@ -33,6 +34,9 @@ pub(crate) struct Inner {
     pub(super) owners: unmodelled::AtomicU64,
     /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
     pub(super) environment: Option<String>,
+    /// Whether the environment wants nothing printed. Read once.
+    pub(super) quiet: bool,
+    pub(super) figures: Arc<Figures>,
     /// What it said that nobody understands, until the first subscriber is told.
     pub(super) unrecognised_mode: Mutex<Option<String>>,
 }
@@ -115,6 +119,7 @@ impl Inner {
                 mixed: false,
                 wants_sizes: false,
                 queue: Default::default(),
+                standstill: None,
                 entering: Default::default(),
                 reservations: 0,
                 asked_for: false,
@@ -263,7 +268,7 @@ impl Inner {
         core.close_routes();
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
-            let queue = std::mem::take(&mut core.group_mut(index).queue);
+            let queue = core.take_queue(index);
             core.keep(queue.values());
             for waiter in queue.into_values() {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));

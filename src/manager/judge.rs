@@ -176,7 +176,7 @@ impl Inner {
     }
 
     /// Whether the budget over all groups has room for a demand.
-    fn fits_budget(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
+    pub(super) fn fits_budget(&self, core: &Core, demand: Demand<'_>) -> bool {
         core.config.budget.is_none_or(|budget| {
             let others = core.total_live().saturating_sub(demand.held());
             others.saturating_add(demand.ticket.bytes()) <= budget
@@ -338,7 +338,7 @@ impl Inner {
     }
 
     /// The most that the ticket's group may hold, where its policy tells.
-    fn capacity(&self, core: &Core, ticket: &Ticket) -> Option<u64> {
+    pub(super) fn capacity(&self, core: &Core, ticket: &Ticket) -> Option<u64> {
         self.capacity_of(core, ticket.formula().resolve(core.budget))
     }
 

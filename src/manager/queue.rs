@@ -1,15 +1,19 @@
 //! Waiters, and the tokens that cancel them.
 
 use super::admission::Admission;
+use super::core::Core;
+use super::group::GroupState;
 use super::judge::Demand;
+use super::stalls::Standstill;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Waker;
 use crate::event::Event;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
 use crate::ticket::Ticket;
+use std::collections::BTreeMap;
 use std::panic::Location;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One acquire that waits for admission.
 #[derive(Debug)]
@@ -24,8 +28,8 @@ pub(crate) struct Waiter {
     pub(crate) thread_name: Option<Arc<str>>,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
-    /// When it counts as stalled.
-    pub(crate) stalls_at: Option<Instant>,
+    /// How long its line may admit no waiter before that is told of, if ever.
+    pub(crate) stall_after: Option<Duration>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
@@ -56,6 +60,52 @@ impl Waiter {
         event.place = Some(self.place);
         event.thread = self.thread;
         event.thread_name.clone_from(&self.thread_name);
+    }
+}
+
+/// How waiters come and go: with their numbers, and since when their lines stand still.
+impl Core {
+    pub(super) fn enqueue(&mut self, index: usize, key: u64, waiter: Arc<Waiter>) {
+        let begun = Some(Standstill::begin(waiter.since));
+        if self.waiting == 0 {
+            self.standstill = begun;
+        }
+        self.waiting += 1;
+        let state = self.group_mut(index);
+        if state.queue.is_empty() {
+            state.standstill = begun;
+        }
+        state.queue.insert(key, waiter);
+        state.tell_waiting();
+    }
+
+    pub(super) fn dequeue(&mut self, index: usize, key: u64) -> Option<Arc<Waiter>> {
+        let state = self.group_mut(index);
+        let waiter = state.queue.remove(&key)?;
+        state.tell_waiting();
+        self.waiting -= 1;
+        Some(waiter)
+    }
+
+    /// How many wait in all groups.
+    pub(crate) fn waiters(&self) -> u64 {
+        self.waiting
+    }
+
+    pub(super) fn take_queue(&mut self, index: usize) -> BTreeMap<u64, Arc<Waiter>> {
+        let state = self.group_mut(index);
+        let queue = std::mem::take(&mut state.queue);
+        state.tell_waiting();
+        self.waiting -= queue.len() as u64;
+        queue
+    }
+}
+
+impl GroupState {
+    fn tell_waiting(&self) {
+        // Relaxed: a figure for people.
+        let waiting = &self.shared.waiting;
+        waiting.store(self.queue.len() as u64, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,7 @@
 //! How managers come to be: the builder, the shared one, and who owns a backend.
 
 use super::core::Core;
+use super::figures::Figures;
 use super::groups::Groups;
 use super::owed::Owed;
 use super::wait_times::WaitRecord;
@@ -16,6 +17,9 @@ use std::sync::OnceLock;
 
 /// The environment variable that switches wiring off: `never`; `auto` is the default.
 const WIRED_VARIABLE: &str = "MLX_WIRED";
+
+/// The environment variable that keeps the library from printing: anything but `0`.
+const QUIET_VARIABLE: &str = "MLX_WIRED_QUIET";
 
 static SHARED: OnceLock<Manager> = OnceLock::new();
 
@@ -106,6 +110,9 @@ impl ManagerBuilder {
         let unrecognised = environment
             .clone()
             .filter(|value| overruled && value != "never");
+        let quiet = std::env::var_os(QUIET_VARIABLE);
+        let quiet = quiet.is_some_and(|value| !value.is_empty() && value != "0");
+        let figures = Arc::new(Figures::default());
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
             core: Mutex::new(Core {
@@ -116,6 +123,7 @@ impl ManagerBuilder {
                 budget: settings.budget,
                 config,
                 settings: 0,
+                figures: figures.clone(),
                 groups: Groups::default(),
                 busy: false,
                 left_over: false,
@@ -127,6 +135,9 @@ impl ManagerBuilder {
                 owed: Owed::default(),
                 last_change: None,
                 uncovered: Default::default(),
+                waiting: 0,
+                standstill: None,
+                above_ceiling: false,
                 sleepers: 0,
                 closed: false,
                 abandoned: false,
@@ -154,7 +165,10 @@ impl ManagerBuilder {
             owners: unmodelled::AtomicU64::new(0),
             unrecognised_mode: Mutex::new(unrecognised),
             environment,
+            quiet,
+            figures,
         });
+        inner.lock().resolve_again();
         let inner = Owner::new(&inner);
         Ok(Manager(Arc::new(Handle { inner })))
     }

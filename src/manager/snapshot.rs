@@ -4,7 +4,7 @@ use super::core::{Core, Cover, Uncovered};
 use super::queue::Waiter;
 use super::waiting::arrival;
 use super::{Inner, Manager, shared};
-use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot};
+use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot, WaitReason};
 use crate::sync::{Arc, Ordering};
 use crate::ticket::Ticket;
 use crate::{Error, Holder};
@@ -129,6 +129,7 @@ impl Inner {
             .map(|(state, word)| snapshot::Group {
                 number: state.shared.index,
                 policy: state.label.clone(),
+                name: state.key.0.name().cloned(),
                 guards: word.driving() + state.reservations,
                 reservations: state.reservations,
                 bytes: word.sum(),
@@ -141,12 +142,24 @@ impl Inner {
 
     /// Every waiter, in the order of arrival.
     fn queues(&self, core: &Core, now: Instant) -> Vec<snapshot::Waiter> {
+        let together = core.config.budget.is_some();
         let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        keyed.sort_by_key(|(key, _)| arrival(**key));
-        keyed
+        keyed.sort_by_key(|(key, _)| **key);
+        let mut lengths = BTreeMap::<_, usize>::new();
+        let mut waiters: Vec<_> = keyed
             .into_iter()
-            .map(|(_, waiter)| describe_waiter(waiter, now))
-            .collect()
+            .map(|(key, waiter)| {
+                let line = (!together).then_some(waiter.ticket.group().index);
+                let length = lengths.entry(line).or_default();
+                let position = std::mem::replace(length, *length + 1);
+                (
+                    arrival(*key),
+                    self.describe_waiter(core, waiter, position, now),
+                )
+            })
+            .collect();
+        waiters.sort_by_key(|(arrival, _)| *arrival);
+        waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
     /// Who waits in line with a demand of the group, the waiter of key `own` apart. The holders are
@@ -163,20 +176,51 @@ impl Inner {
             .live_groups()
             .filter(|state| together || state.shared.index == group)
             .flat_map(|state| &state.queue)
-            .filter(|(key, _)| Some(**key) != own)
             .collect();
         queue.sort_by_key(|(key, _)| **key);
+        let others = || {
+            let placed = queue.iter().enumerate();
+            placed.filter(|(_, (key, _))| Some(**key) != own)
+        };
         Box::new(Contention {
             holders: Vec::new(),
             guards: 0,
-            waiting: queue.len(),
+            waiting: others().count(),
             policy: Arc::default(),
-            queue: queue
-                .into_iter()
+            queue: others()
                 .take(Contention::LISTED)
-                .map(|(_, waiter)| describe_waiter(waiter, now))
+                .map(|(position, (_, waiter))| self.describe_waiter(core, waiter, position, now))
                 .collect(),
         })
+    }
+
+    /// What is told of a waiter that has so many before it in its line.
+    fn describe_waiter(
+        &self,
+        core: &Core,
+        waiter: &Waiter,
+        position: usize,
+        now: Instant,
+    ) -> snapshot::Waiter {
+        let ticket = &waiter.ticket;
+        snapshot::Waiter {
+            ticket: ticket.id(),
+            bytes: ticket.bytes(),
+            held: waiter.from.as_ref().map(|from| from.bytes()),
+            policy: ticket.policy_label().clone(),
+            label: ticket.label_text(),
+            group: ticket.group().index,
+            place: waiter.place,
+            thread: waiter.thread,
+            thread_name: waiter.thread_name.clone(),
+            waited: now.saturating_duration_since(waiter.since),
+            overtaken: waiter.overtaken.load(Ordering::Relaxed),
+            position,
+            why: match position {
+                0 => self.wait_reason(core, waiter.demand()),
+                _ => WaitReason::Line,
+            },
+        }
     }
 
     /// The same error with the largest holders. Elsewhere than under the lock, since there may be many.
@@ -220,21 +264,4 @@ fn add_up(snapshot: &Snapshot, uncovered: Tally) -> bool {
     counted
         .map(|group| (group.number, (group.guards, group.bytes)))
         .eq(tally)
-}
-
-fn describe_waiter(waiter: &Waiter, now: Instant) -> snapshot::Waiter {
-    let ticket = &waiter.ticket;
-    snapshot::Waiter {
-        ticket: ticket.id(),
-        bytes: ticket.bytes(),
-        held: waiter.from.as_ref().map(|from| from.bytes()),
-        policy: ticket.policy_label().clone(),
-        label: ticket.label_text(),
-        group: ticket.group().index,
-        place: waiter.place,
-        thread: waiter.thread,
-        thread_name: waiter.thread_name.clone(),
-        waited: now.saturating_duration_since(waiter.since),
-        overtaken: waiter.overtaken.load(Ordering::Relaxed),
-    }
 }

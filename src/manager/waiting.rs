@@ -7,6 +7,9 @@
 //! one line, in the order of arrival.
 //!
 //! A growing guard comes before everybody else, since they may be waiting for what it holds.
+//!
+//! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled; and it wakes by itself now and
+//! then to look whether its line stands still ([`stalls`](super::stalls)).
 
 use super::Inner;
 use super::admission::Patience;
@@ -15,6 +18,7 @@ use super::group::GroupState;
 use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
+use super::stalls::next_look;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
@@ -30,6 +34,8 @@ pub(super) struct Place {
     pub(super) waiter: Arc<Waiter>,
     pub(super) key: u64,
     sleeper: Sleeper,
+    /// When it is to look at its line.
+    look_at: Option<Instant>,
 }
 
 /// Set in the keys of new guards, so that growing ones come first.
@@ -53,7 +59,7 @@ pub(super) fn is_of_new(key: u64) -> bool {
 }
 
 /// The earlier of two times, either of which may never come.
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
 
@@ -87,10 +93,7 @@ impl Inner {
             thread: current_thread().id(),
             thread_name: crate::holders::thread_name(),
             may_give_up: patience.wait.may_give_up(),
-            stalls_at: core
-                .config
-                .stall_after
-                .and_then(|after| since.checked_add(after)),
+            stall_after: core.config.stall_after,
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });
@@ -126,8 +129,9 @@ impl Inner {
         self.emit(core, EventKind::AdmissionWait, Some(ticket), |event| {
             event.place = Some(place);
         });
-        core.group_mut(index).queue.insert(key, waiter.clone());
+        core.enqueue(index, key, waiter.clone());
         Ok(Place {
+            look_at: next_look(core, &waiter, since),
             waiter,
             key,
             sleeper,
@@ -198,50 +202,28 @@ impl Inner {
             token.register(place.key, waiter.waker.clone());
         }
         let _span = WaitSpan::enter(waiter);
-        let mut stalls_at = waiter.stalls_at;
+        let mut look_at = place.look_at;
         let outcome = loop {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
             }
             let deadline = patience.wait.deadline_at();
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
+            let next = earlier(deadline, look_at);
+            if next == look_at && has_come(next) {
+                look_at = self.look_at_line(place);
+                continue;
+            }
             let over = patience.wait.is_cancelled() || has_come(deadline);
             if over && let Some(outcome) = self.leave_queue(place, patience) {
                 break outcome;
             }
-            if has_come(stalls_at) {
-                stalls_at = None;
-                self.tell_stall(waiter);
-                continue;
-            }
-            self.clock
-                .park(&place.sleeper, earlier(deadline, stalls_at));
+            self.clock.park(&place.sleeper, next);
         };
         if let Some(token) = token {
             token.unregister(place.key);
         }
         outcome
-    }
-
-    /// Tells of a wait that goes on for too long, with the state that it waits in.
-    fn tell_stall(&self, waiter: &Waiter) {
-        {
-            let mut core = self.lock();
-            // An outcome that came meanwhile has left its wake-up.
-            if waiter.outcome.lock().is_some() {
-                return;
-            }
-            core.stats.stalls += 1;
-        }
-        let waited = self.clock.now().saturating_duration_since(waiter.since);
-        let kind = EventKind::WaitStalled {
-            waited,
-            snapshot: Arc::new(self.snapshot()),
-        };
-        let mut core = self.lock();
-        self.emit(&mut core, kind, Some(&waiter.ticket), |event| {
-            event.place = Some(waiter.place);
-        });
     }
 
     /// Takes a waiter that gives up out of the queue, unless it was admitted first.
@@ -257,9 +239,7 @@ impl Inner {
         }
         let demand = waiter.demand();
         let mut error = self.given_up(&core, demand, patience, waiter.since, Some(place.key))?;
-        core.group_mut(ticket.group().index)
-            .queue
-            .remove(&place.key);
+        core.dequeue(ticket.group().index, place.key);
         if let (Error::Timeout { contention, .. }, Some(holders)) = (&mut error, holders) {
             contention.name(holders);
         }
@@ -307,6 +287,11 @@ impl Inner {
             .min_by_key(|(key, _)| *key)
     }
 
+    /// The key of the first in line.
+    pub(super) fn first_in_line(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
+        self.next_in_line(core, index, None).map(|(key, _)| key)
+    }
+
     /// Whether nobody is in line before a new demand of this group.
     pub(super) fn is_line_empty(&self, core: &Locked<'_>, index: usize) -> bool {
         let together = core.config.budget.is_some();
@@ -325,7 +310,7 @@ impl Inner {
 
     /// Whether a growing guard waits in line already, or is about to.
     pub(super) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
-        let first = self.next_in_line(core, index, None).map(|(key, _)| key);
+        let first = self.first_in_line(core, index);
         let entering = self.first_to_enter(core, index);
         first.into_iter().chain(entering).any(|key| !is_of_new(key))
     }
@@ -379,7 +364,7 @@ impl Inner {
                 after = Some(key);
                 continue;
             }
-            core.group_mut(group.index).queue.remove(&key);
+            core.dequeue(group.index, key);
             let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
@@ -410,13 +395,14 @@ impl Inner {
     /// What a waiter gets whose demand was counted just now.
     fn grant(&self, core: &mut Locked<'_>, key: u64, waiter: &Waiter, word: Word) -> Granted {
         let ticket = &waiter.ticket;
+        let waited = self.waited(waiter);
+        core.note_progress(ticket.group().index, waited.until);
         if !self.is_covered(core, ticket) {
             // From now on: a call that fails before it wakes fails it too.
             core.await_cover(key, waiter.demand());
             return Granted::Added(word);
         }
         // All that is left to do: when it wakes it needs the lock no more.
-        let waited = self.waited(waiter);
         core.stats.admissions += 1;
         core.note_wait(waited.time);
         Granted::Covered(self.admission(core, ticket, word, Some(waited)))

@@ -154,8 +154,18 @@ impl Recording {
                 ("release failed", json!({ "reason": whole(reason) }))
             }
             EventKind::ModelNearCeiling { .. } => ("model near the ceiling", json!({})),
-            EventKind::WaitStalled { snapshot, .. } => {
-                ("wait stalled", json!({ "state": snapshot.to_string() }))
+            EventKind::LiveAboveCeiling { bytes, .. } => {
+                ("more live than the ceiling", json!({ "bytes": bytes }))
+            }
+            EventKind::WaitStalled {
+                behind,
+                why,
+                largest,
+                ..
+            } => {
+                let largest = largest.as_ref().map(ToString::to_string);
+                let args = json!({ "behind": behind, "why": why.to_string(), "largest": largest });
+                ("wait stalled", args)
             }
             _ => return None,
         };

@@ -174,7 +174,13 @@ fn kind_and_detail(kind: &EventKind) -> (String, String) {
             format!("expected {expected}, found {found}")
         }
         EventKind::ModelNearCeiling { model, ceiling } => format!("{model} of {ceiling}"),
-        EventKind::WaitStalled { waited, .. } => format!("after {}", seconds(*waited)),
+        EventKind::LiveAboveCeiling { bytes, ceiling } => format!("{bytes} above {ceiling}"),
+        EventKind::WaitStalled {
+            waited,
+            behind,
+            why,
+            ..
+        } => format!("after {}, {behind} behind: {why}", seconds(*waited)),
         _ => String::new(),
     };
     // The variant's name: what `Debug` prints before anything it carries.

@@ -74,9 +74,16 @@ impl Snapshot {
         };
         write!(f, "baseline  {}, {source}; ", Bytes(self.baseline))?;
         match self.epoch {
-            Some(number) => writeln!(f, "epoch {number}"),
-            None => writeln!(f, "no epoch"),
+            Some(number) => writeln!(f, "epoch {number}")?,
+            None => writeln!(f, "no epoch")?,
         }
+        if let Some(budget) = self.budget {
+            writeln!(f, "budget    {} over all groups", Bytes(budget))?;
+        }
+        if self.pressure > 0.0 {
+            writeln!(f, "pressure  {:.2}", self.pressure)?;
+        }
+        Ok(())
     }
 
     fn group(&self, f: &mut fmt::Formatter<'_>, group: &Group) -> fmt::Result {
@@ -187,7 +194,11 @@ impl fmt::Display for Owed {
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", Name::new(&self.policy), Bytes(self.bytes))?;
+        write!(f, "{}", Name::new(&self.policy))?;
+        if let Some(name) = &self.name {
+            write!(f, " {}", Name::new(name))?;
+        }
+        write!(f, ": {}", Bytes(self.bytes))?;
         if let Some(capacity) = self.capacity {
             write!(f, " of {}", Bytes(capacity))?;
         }
@@ -241,7 +252,10 @@ impl fmt::Display for Waiter {
         if let Some(held) = self.held {
             write!(f, ", holding {}", Bytes(held))?;
         }
-        Ok(())
+        match self.position {
+            0 => write!(f, ", first: {}", self.why),
+            before => write!(f, ", {before} before it"),
+        }
     }
 }
 

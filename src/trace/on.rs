@@ -25,6 +25,7 @@ fn level(kind: &EventKind) -> Option<Level> {
         | EventKind::ReleaseFailed(_)
         | EventKind::WireModeUnrecognised(_)
         | EventKind::ModelNearCeiling { .. }
+        | EventKind::LiveAboveCeiling { .. }
         | EventKind::WaitStalled { .. } => Level::WARN,
         EventKind::AdmissionWait
         | EventKind::AdmissionGranted
@@ -41,6 +42,12 @@ fn level(kind: &EventKind) -> Option<Level> {
 pub(crate) fn wants(kind: &EventKind) -> bool {
     let most = LevelFilter::current();
     most != LevelFilter::OFF && level(kind).is_some_and(|level| level <= most)
+}
+
+/// Whether the calling thread's subscriber takes warnings. It is asked: the caller holds no lock.
+pub(crate) fn takes_warnings() -> bool {
+    let asks = || tracing::enabled!(target: "mlx_wired", Level::WARN);
+    LevelFilter::current() >= LevelFilter::WARN && user_code::catch(asks).unwrap_or(false)
 }
 
 /// What happened under the lock and must be reported once it is free.
@@ -139,8 +146,35 @@ fn report(event: &Event) {
                 "the model is near the ceiling"
             );
         }
-        EventKind::WaitStalled { waited, snapshot } => {
-            limit_event!(Level::WARN, event, ?waited, %snapshot, "a wait for admission stalls");
+        EventKind::LiveAboveCeiling { bytes, ceiling } => {
+            limit_event!(
+                Level::WARN,
+                event,
+                bytes,
+                ceiling,
+                "more is live than the ceiling allows to be wired"
+            );
+        }
+        EventKind::WaitStalled {
+            waited,
+            stood,
+            behind,
+            why,
+            largest,
+        } => {
+            let place = event.place.map(tracing::field::display);
+            let largest = largest.as_ref().map(tracing::field::display);
+            limit_event!(
+                Level::WARN,
+                event,
+                ?waited,
+                ?stood,
+                behind,
+                place,
+                %why,
+                largest,
+                "a line of waits for admission stands still"
+            );
         }
         // Spans tell of these.
         EventKind::AdmissionWait

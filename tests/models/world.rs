@@ -14,7 +14,9 @@ use std::time::Duration;
 
 /// The default settings, without the housekeeping thread.
 pub(crate) fn quiet() -> Config {
-    Config::default().housekeeping(false)
+    // Waits with a time to wake at would have other interleavings.
+    let config = Config::default().housekeeping(false).quiet(true);
+    config.stall_after(None)
 }
 
 /// [`quiet`], and every drop of the limit is worth a call at once.

@@ -27,6 +27,7 @@ pub(crate) fn config(settings: &Settings) -> Config {
         .budget(settings.budget)
         .overtaking(settings.overtaking)
         .housekeeping(false)
+        .quiet(true)
 }
 
 impl From<Error> for Refusal {

@@ -379,7 +379,9 @@ impl Model {
         };
         let mut reserved = self.live.values().filter(|live| !live.kind.is_driving());
         let covers = |group: &str| {
-            self.called_for_by(group, &self.sizes(group)).min(self.bound()) <= applied
+            self.called_for_by(group, &self.sizes(group))
+                .min(self.bound())
+                <= applied
         };
         reserved.all(|live| covers(live.group)) && covers(self.live[&guard].group)
     }
