@@ -9,6 +9,7 @@ mod cover;
 mod decide;
 pub(crate) mod group;
 mod housekeeping;
+mod in_the_way;
 mod inner;
 mod judge;
 mod locked;

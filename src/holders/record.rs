@@ -1,40 +1,104 @@
 //! Where a guard is recorded, and how it is released.
 
-use super::SLOTS;
+use super::slab::{SLOTS, Slab};
 
-/// Set in the keys of owned guards.
-pub(super) const OWNED: u64 = 1 << 63;
+/// Set in the records of owned guards.
+const OWNED: u64 = 1 << 63;
 /// Set in the records of guards in a slot whose release is not the fast one.
 const MARKED: u64 = 1 << 62;
 /// Set in the records of borrowed guards that were admitted under the lock.
 const STAYS: u64 = 1 << 61;
+/// Set in the records of guards that their group lists.
+const LISTED: u64 = 1 << 60;
+/// Below it the number in a shard, above it the shard.
+const SHARD: u32 = 57;
+/// How many shards a group's list may have.
+pub(super) const SHARDS: usize = 1 << (LISTED.trailing_zeros() - SHARD);
 
-/// Where a guard is recorded: a slot of its thread's slab, or from 64 on a place in the list.
+/// Where a guard is recorded.
+///
+/// | bits | slot of a borrowed guard | slot of an owned guard | list of the group |
+/// | --- | --- | --- | --- |
+/// | 0..57 | 0..6: its index | its slab's address, with its index in the six bits that are 0 there | its number in its shard |
+/// | 57..60 | 0 | 0 | its shard |
+/// | 60 | 0 | 0 | 1 |
+/// | 61, 62 | [`STAYS`], [`MARKED`] | 0 | likewise |
+/// | 63 | 0 | 1 | whether it is owned |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Record(pub(super) u64);
+pub(crate) struct Record(u64);
+
+/// [`Record`], decoded.
+pub(super) enum Home {
+    /// A slot of its own thread.
+    Slot(usize),
+    /// A slot of the thread that acquired it.
+    Owned(*const Slab, usize),
+    /// The list of its group.
+    Listed(Listing),
+}
+
+/// A place in the list of a group.
+#[derive(Clone, Copy)]
+pub(super) struct Listing {
+    pub(super) shard: usize,
+    pub(super) number: u64,
+}
 
 impl Record {
     /// Recorded nowhere.
     pub(crate) const NONE: Self = Self(u64::MAX);
+
+    /// In a slot of the calling thread.
+    #[inline]
+    pub(super) fn in_slot(index: u32) -> Self {
+        Self(u64::from(index))
+    }
+
+    /// In a slot for owned guards, if a record has room for the slab's address.
+    pub(super) fn in_owned_slot(slab: *const Slab, index: u32) -> Option<Self> {
+        let address = slab.expose_provenance() as u64;
+        (address >> SHARD == 0).then_some(Self(OWNED | address | u64::from(index)))
+    }
+
+    pub(super) fn listed(owned: bool, listing: Listing) -> Self {
+        let Listing { shard, number } = listing;
+        let kind = if owned { OWNED | LISTED } else { LISTED };
+        Self(kind | (shard as u64) << SHARD | number)
+    }
 
     /// Whether it is of a borrowed guard, which belongs to its thread.
     pub(crate) fn is_bound(self) -> bool {
         self.0 & OWNED == 0
     }
 
-    /// Whether [`forget_slot`] will do.
+    /// Whether it is in the list of its group.
+    pub(crate) fn is_listed(self) -> bool {
+        self.0 & LISTED != 0
+    }
+
+    /// Whether [`forget_slot`](super::forget_slot) will do.
     #[inline]
     pub(crate) fn is_plain_slot(self) -> bool {
         self.0 < SLOTS as u64
     }
 
+    /// The slot of a [plain](Self::is_plain_slot) one.
+    #[inline]
+    pub(super) fn plain_slot(self) -> usize {
+        (self.0 % SLOTS as u64) as usize
+    }
+
     /// The same record, no longer plain.
     #[must_use]
     pub(crate) fn marked(self) -> Self {
-        Self(self.0 | MARKED)
+        if self.is_bound() {
+            Self(self.0 | MARKED)
+        } else {
+            self
+        }
     }
 
-    /// The same record, of a guard that was admitted under the lock.
+    /// The same record, of a borrowed guard that was admitted under the lock.
     #[must_use]
     pub(crate) fn staying(self) -> Self {
         Self(self.0 | MARKED | STAYS)
@@ -45,14 +109,17 @@ impl Record {
         self.is_bound() && self.0 & STAYS != 0
     }
 
-    /// Its key in the list, if it has no slot.
-    pub(super) fn key(self) -> u64 {
-        self.0 & !(MARKED | STAYS)
-    }
-
-    /// Its slot, if it has one.
-    pub(super) fn slot(self) -> Option<usize> {
-        let index = self.key();
-        (index < SLOTS as u64).then_some(index as usize)
+    pub(super) fn home(self) -> Home {
+        let number = self.0 & ((1 << SHARD) - 1);
+        if self.is_listed() {
+            let shard = (self.0 >> SHARD) as usize % SHARDS;
+            return Home::Listed(Listing { shard, number });
+        }
+        let index = self.plain_slot();
+        if self.is_bound() {
+            return Home::Slot(index);
+        }
+        let address = number as usize - index;
+        Home::Owned(std::ptr::with_exposed_provenance(address), index)
     }
 }

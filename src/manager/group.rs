@@ -2,6 +2,7 @@
 
 use super::queue::Waiter;
 use super::word::Word;
+use crate::holders::Listed;
 use crate::policy::formula::{Basis, Resolved};
 use crate::policy::{Formula, Policy, PolicyId};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
@@ -30,6 +31,8 @@ pub(crate) struct Group {
     /// Whether the policies of this group are the user's own. Then everything is done under `judge` and the
     /// manager's lock.
     pub(crate) custom: bool,
+    /// Its guards that are in no thread's slots.
+    pub(crate) listed: Listed,
 }
 
 /// What sessions publish for the fast path.
@@ -88,6 +91,7 @@ impl Group {
             index,
             judge: Mutex::new(()),
             custom,
+            listed: Listed::default(),
         }
     }
 
@@ -174,6 +178,11 @@ impl GroupState {
 
     pub(crate) fn is_live(&self, word: Word) -> bool {
         word.sum() > 0 || word.driving() > 0 || self.reservations > 0
+    }
+
+    /// How many guards of every kind live in it.
+    pub(crate) fn guards(&self) -> u64 {
+        self.shared.load().driving() + self.reservations
     }
 
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.

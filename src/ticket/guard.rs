@@ -172,7 +172,7 @@ macro_rules! guard_methods {
 
         /// Keeps the demand for the rest of the process's life.
         pub fn leak(self) {
-            self.raw.note_leak();
+            self.raw.note_leak(self.ticket_ref());
             std::mem::forget(self);
         }
     };

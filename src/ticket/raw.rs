@@ -54,10 +54,11 @@ impl From<Admission> for Extra {
     }
 }
 
-/// The record, with when its guard was acquired if that is known.
-fn dated(record: Record, since: Option<Instant>) -> Record {
+/// Records a borrowed guard, with when it was acquired if that is known.
+fn dated(ticket: &Ticket, place: &'static Location<'static>, since: Option<Instant>) -> Record {
+    let record = ticket.record(place);
     match since {
-        Some(at) => holders::note_since(record, at),
+        Some(at) => holders::note_since(record, &ticket.group().listed, at),
         None => record,
     }
 }
@@ -84,12 +85,12 @@ impl Raw {
     pub(super) fn watched(
         word: Word,
         since: Instant,
-        ticket: u64,
+        ticket: &Ticket,
         place: &'static Location<'static>,
     ) -> Self {
         Self {
             at: word.0,
-            record: dated(holders::record(ticket, place), Some(since)),
+            record: dated(ticket, place, Some(since)),
             extra: ManuallyDrop::new(None),
         }
     }
@@ -101,7 +102,7 @@ impl Raw {
         place: &'static Location<'static>,
     ) -> Self {
         ticket.stay();
-        let record = dated(holders::record(ticket.id(), place), admission.since);
+        let record = dated(ticket, place, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
         let is_plain = admission.waited.is_zero() && ticket.kind().is_driving();
@@ -123,7 +124,7 @@ impl Raw {
         let since = admission.as_ref().and_then(|admission| admission.since);
         Self {
             at: word.0,
-            record: dated(holders::list_owned(ticket.id(), place), since),
+            record: ticket.record_owned(place, since),
             extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
         }
     }
@@ -158,8 +159,10 @@ impl Raw {
     }
 
     /// Notes that the guard is leaked on purpose.
-    pub(super) fn note_leak(&self) {
-        holders::note_leak(self.record);
+    pub(super) fn note_leak(&self, ticket: &Ticket) {
+        let list = &ticket.group().listed;
+        let record = holders::out_of_owned_slot(self.record, self.held(ticket).id(), list);
+        holders::note_leak(record, list);
     }
 
     /// The same with an open span, if a `tracing` subscriber wants it.
@@ -217,7 +220,7 @@ impl Raw {
         let may_be_quiet = ticket.group().custom || manager.is_watched();
         if may_be_quiet && !hooked && manager.leave_quietly(ticket) {
             drop(self.extra.take());
-            holders::forget(self.record);
+            holders::forget(self.record, &ticket.group().listed);
             return;
         }
         // What went wrong is in an event.
@@ -276,14 +279,17 @@ impl Raw {
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
-        let mut resizing = Resizing::begin(from, &to, self.record);
+        let list = &ticket.group().listed;
+        let record = holders::out_of_owned_slot(self.record, from.id(), list);
+        let mut resizing = Resizing::begin(from, &to, record);
         let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
         drop(resizing);
+        self.record = record;
         let admission = resized?;
-        holders::rename(self.record, to.id());
+        holders::rename(record, list, to.id());
         let extra = self.extra();
         extra.wanted = Some(admission.wanted);
         extra.resized = Some(to);
@@ -293,7 +299,7 @@ impl Raw {
     fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
         let failed = ticket.leave();
-        holders::forget(self.record);
+        holders::forget(self.record, &ticket.group().listed);
         drop(extra);
         failed
     }
@@ -347,7 +353,7 @@ impl<'a> Resizing<'a> {
         }
         let grows = !record.is_bound() && to.bytes() > from.bytes();
         if grows {
-            holders::note_growing(record, true);
+            holders::note_growing(record, &from.group().listed, true);
         }
         Self {
             held: from,
@@ -360,7 +366,7 @@ impl<'a> Resizing<'a> {
 impl Drop for Resizing<'_> {
     fn drop(&mut self) {
         if self.grows {
-            holders::note_growing(self.record, false);
+            holders::note_growing(self.record, &self.held.group().listed, false);
         }
         if stays(self.record) {
             self.held.stay();
