@@ -4,15 +4,15 @@
 //!
 //! * *A slot for a borrowed guard.* Each thread has a [`Slab`] with 63 of them. Only that thread writes them; others read
 //!   them at any time. A slot holds the ticket's number and the place; the number is 0 while the slot is free.
-//! * *A slot for an owned guard.* The slab has 32 of them. Only its thread takes them; whatever thread releases the guard
-//!   frees its slot by storing 0. The thread finds out when it has no free one left.
+//! * *A slot for an owned guard.* A thread that acquires owned guards has a [`Block`] with 32 of them. Only that thread takes
+//!   them. When all are in use it has their guards listed and takes another block: guards that come and go have slots.
 //! * *The list of its group* ([`Listed`]): guards beyond those slots, guards taken while a thread's locals are being
 //!   destroyed, and owned guards of which there is more to tell (since when, that they grow, that they were leaked). It
 //!   is a few maps, each behind a lock of its own; a thread keeps to one of them.
 //!
 //! So what a guard's record costs does not depend on how many others live, and no two threads meet there unless one
-//! releases what the other acquired. A slab goes with its thread, or with the last guard in it. A map gives its memory
-//! back when it is far emptier than it was.
+//! releases what the other acquired. A slab goes with its thread, or with the last borrowed guard in it. A map gives its
+//! memory back when it is far emptier than it was.
 //!
 //! # Looking
 //!
@@ -34,6 +34,7 @@
 //! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
 //! by the lock is counted first.
 
+mod block;
 mod listed;
 mod numbers;
 mod record;
@@ -47,9 +48,10 @@ pub(crate) use slab::{all, borrowed_tickets, some};
 
 use crate::manager::registry::About;
 use crate::sync::{Thread, current_thread, thread_local};
+use block::Block;
 use listed::Entry;
 use record::Home;
-use slab::{ALL_FREE, ALL_OWNED_FREE, CLOSED, SLOTS, Slab};
+use slab::{ALL_FREE, CLOSED, SLOTS, Slab};
 use std::cell::{Cell, OnceCell};
 use std::panic::Location;
 use std::sync::Arc;
@@ -66,8 +68,10 @@ struct Local {
     slab: Cell<*const Slab>,
     /// The free slots.
     free: Cell<u64>,
-    /// Those of owned guards, but for what other threads have freed.
-    owned_free: Cell<u64>,
+    /// The thread's block, if it has one.
+    block: Cell<*const Block>,
+    /// The free slots of the block, but for what other threads have freed.
+    block_free: Cell<u64>,
     /// How many borrowed guards of this thread are listed.
     listed: Cell<u64>,
 }
@@ -81,6 +85,13 @@ impl Local {
         unsafe { &*self.slab.get() }
     }
 
+    /// The thread's block. The caller has taken one of its slots, or has a guard in it.
+    #[inline]
+    fn block(&self) -> &Block {
+        // SAFETY: the slab has it until another takes its place here, or until the thread ends and closes the mask.
+        unsafe { &*self.block.get() }
+    }
+
     fn has_slab(&self) -> bool {
         !std::ptr::eq(self.slab.get(), &NO_SLAB)
     }
@@ -92,7 +103,8 @@ thread_local! {
         Local {
             slab: Cell::new(&raw const NO_SLAB),
             free: Cell::new(0),
-            owned_free: Cell::new(0),
+            block: Cell::new(std::ptr::null()),
+            block_free: Cell::new(0),
             listed: Cell::new(0),
         }
     };
@@ -126,7 +138,8 @@ impl Drop for GiveBack {
         // destructor. In a model the local may be gone; then nobody reaches the slab by it.
         let _closed = LOCAL.try_with(|local| {
             local.free.set(local.free.get() | CLOSED);
-            local.owned_free.set(CLOSED);
+            local.block.set(std::ptr::null());
+            local.block_free.set(CLOSED);
         });
         slab::end(&slab);
     }
@@ -148,22 +161,46 @@ pub(crate) fn record_in_slot(ticket: u64, place: Place) -> Option<Record> {
     })
 }
 
-/// The same for an owned guard.
-pub(crate) fn record_owned_in_slot(ticket: u64, place: Place) -> Option<Record> {
+/// The same for an owned guard of the group that has this list.
+#[inline]
+pub(crate) fn record_owned_in_slot(ticket: u64, list: &Listed, place: Place) -> Option<Record> {
     LOCAL.with(|local| {
-        let mut free = local.owned_free.get();
-        if free == 0 && (local.has_slab() || make_slab(local)) {
-            free = local.slab().free_owned();
-        }
+        let mut free = local.block_free.get();
         if free.cast_signed() <= 0 {
-            return None;
+            free = find_owned_slots(local)?;
         }
         let index = free.trailing_zeros();
-        let record = Record::in_owned_slot(local.slab.get(), index)?;
-        local.owned_free.set(free & !(1 << index));
-        local.slab().owned[index as usize].take(ticket, place);
-        Some(record)
+        local.block_free.set(free & !(1 << index));
+        local.block().take(index, ticket, list, place);
+        Some(Record::in_owned_slot(local.block.get(), index))
     })
+}
+
+/// Free slots for owned guards: those that others have freed, or a new block's. `None` where there can be none.
+#[cold]
+#[inline(never)]
+fn find_owned_slots(local: &Local) -> Option<u64> {
+    // A thread that ends takes no more.
+    if local.block_free.get() != 0 || !(local.has_slab() || make_slab(local)) {
+        return None;
+    }
+    if !local.block.get().is_null() {
+        let free = local.block().free_slots();
+        if free != 0 {
+            return Some(free);
+        }
+    }
+    let block = Arc::new(Block::new(current_thread()));
+    if !Record::has_room_for(Arc::as_ptr(&block)) {
+        return None;
+    }
+    local.block.set(Arc::as_ptr(&block));
+    let mut owned = local.slab().owned.lock();
+    if let Some(full) = &*owned {
+        block::retire(full);
+    }
+    *owned = Some(block);
+    Some(block::ALL_FREE)
 }
 
 /// Records a borrowed guard of the calling thread.
@@ -185,7 +222,7 @@ fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, place: Place) -> 
         // None while the thread's locals are being destroyed.
         ended: GIVE_BACK.try_with(ended).ok(),
         owned: false,
-        ..Entry::owned(ticket, place)
+        ..Entry::owned(ticket, place, current_thread())
     })
 }
 
@@ -198,7 +235,7 @@ pub(crate) fn list_owned(
 ) -> Record {
     list.add(Entry {
         since,
-        ..Entry::owned(ticket, place)
+        ..Entry::owned(ticket, place, current_thread())
     })
 }
 
@@ -213,7 +250,6 @@ fn make_slab(local: &Local) -> bool {
     });
     if made.is_ok() {
         local.free.set(ALL_FREE);
-        local.owned_free.set(ALL_OWNED_FREE);
     }
     made.is_ok()
 }
@@ -246,28 +282,27 @@ pub(crate) fn forget(record: Record, list: &Listed) {
             LOCAL.with(|local| local.slab().forget_since(index));
             free(index);
         }
-        Home::Owned(slab, index) => free_owned(slab, index),
+        Home::Owned(block, index) => {
+            let own = LOCAL.try_with(|local| {
+                let own = std::ptr::eq(local.block.get(), block);
+                if own {
+                    local.block().free(index);
+                    local.block_free.set(local.block_free.get() | 1 << index);
+                }
+                own
+            });
+            // In a model the local may be gone.
+            if own != Ok(true) {
+                // SAFETY: the caller has the guard, and forgets it once.
+                unsafe { block::forget(block, index, list) };
+            }
+        }
         Home::Listed(listing) => {
             if record.is_bound() {
                 LOCAL.with(|local| local.listed.set(local.listed.get() - 1));
             }
-            list.remove(listing);
+            drop(list.remove(listing));
         }
-    }
-}
-
-fn free_owned(slab: *const Slab, index: usize) {
-    // In a model the local may be gone.
-    let own = LOCAL.try_with(|local| std::ptr::eq(local.slab.get(), slab));
-    // SAFETY: the slab stays while a guard is in it, and one is in this slot until it is freed.
-    let slab = unsafe { &*slab };
-    if own.is_ok_and(|own| own) {
-        slab.owned[index].free();
-        LOCAL.with(|local| local.owned_free.set(local.owned_free.get() | 1 << index));
-    } else if slab.has_ended() {
-        slab::free_of_ended(slab.number(), index);
-    } else {
-        slab.owned[index].free();
     }
 }
 
@@ -287,21 +322,15 @@ pub(crate) fn note_since(record: Record, list: &Listed, at: Instant) -> Record {
     }
 }
 
-/// The record of a guard of `ticket` of which there is more to tell than an owned guard's slot has room for: it is listed
-/// from now on, if it was in such a slot.
+/// The record of a guard of which there is more to tell than an owned guard's slot has room for: if it was in one, it is
+/// listed from now on.
 #[must_use]
-pub(crate) fn out_of_owned_slot(record: Record, ticket: u64, list: &Listed) -> Record {
-    let Home::Owned(slab, index) = record.home() else {
+pub(crate) fn out_of_owned_slot(record: Record, list: &Listed) -> Record {
+    let Home::Owned(block, index) = record.home() else {
         return record;
     };
-    // SAFETY: the slab stays while a guard is in it, and one is in this slot until it is freed.
-    let (place, thread) = unsafe { &*slab }.taken(index);
-    let listed = list.add(Entry {
-        thread,
-        ..Entry::owned(ticket, place)
-    });
-    free_owned(slab, index);
-    listed
+    // SAFETY: the caller has the guard, whose record is another from now on.
+    unsafe { block::relist(block, index, list) }.unwrap_or(Record::NONE)
 }
 
 /// Notes that a guard was leaked on purpose; a borrowed one on its own thread, an owned one out of its slot.

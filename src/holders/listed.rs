@@ -1,10 +1,10 @@
 //! The guards of one group that are in no slot.
 
-use super::numbers::{ByNumber, shrink};
+use super::numbers::{ByNumber, Numbers, shrink};
 use super::record::{Listing, SHARDS};
 use super::{About, Place, Record, Seen};
 use crate::sync::unmodelled::Mutex;
-use crate::sync::{Thread, current_thread, thread_id};
+use crate::sync::{Thread, ThreadId, thread_id};
 use crossbeam::utils::CachePadded;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,16 @@ pub(crate) struct Listed {
 struct Shard {
     guards: ByNumber<Entry>,
     last: u64,
+}
+
+impl Shard {
+    /// Lists a guard, in the shard of this index.
+    fn add(&mut self, index: usize, entry: Entry) -> Record {
+        self.last += 1;
+        let (shard, number, owned) = (index, self.last, entry.owned);
+        self.guards.insert(number, entry);
+        Record::listed(owned, Listing { shard, number })
+    }
 }
 
 /// One guard.
@@ -42,13 +52,13 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// A guard of the calling thread's.
-    pub(super) fn owned(ticket: u64, place: Place) -> Self {
+    /// An owned guard.
+    pub(super) fn owned(ticket: u64, place: Place, thread: Thread) -> Self {
         Self {
             ticket,
             kept: None,
             place,
-            thread: current_thread(),
+            thread,
             ended: None,
             owned: true,
             grower: None,
@@ -72,22 +82,29 @@ impl Entry {
     }
 }
 
-/// The calling thread's shard. Threads that are started one after another have different ones.
-fn own_shard() -> usize {
-    let mut number = super::numbers::Numbers::default();
-    thread_id().hash(&mut number);
+/// A thread's shard. Threads that are started one after another have different ones.
+pub(super) fn shard_of(thread: ThreadId) -> usize {
+    let mut number = Numbers::default();
+    thread.hash(&mut number);
     number.finish() as usize % SHARDS
 }
 
 impl Listed {
+    fn shard(&self, index: usize) -> &Mutex<Shard> {
+        self.shards[index].get_or_init(Box::default)
+    }
+
+    /// Lists a guard of the calling thread.
     #[cold]
     pub(super) fn add(&self, entry: Entry) -> Record {
-        let (shard, owned) = (own_shard(), entry.owned);
-        let mut guards = self.shards[shard].get_or_init(Box::default).lock();
-        guards.last += 1;
-        let number = guards.last;
-        guards.guards.insert(number, entry);
-        Record::listed(owned, Listing { shard, number })
+        let index = shard_of(thread_id());
+        self.shard(index).lock().add(index, entry)
+    }
+
+    /// Lists a guard that was in a slot.
+    pub(super) fn insert(&self, listing: Listing, entry: Entry) {
+        let mut shard = self.shard(listing.shard).lock();
+        shard.guards.insert(listing.number, entry);
     }
 
     pub(super) fn change(&self, listing: Listing, change: impl FnOnce(&mut Entry)) {
@@ -99,15 +116,22 @@ impl Listed {
         }
     }
 
-    pub(super) fn remove(&self, listing: Listing) {
-        let Some(shard) = self.shards[listing.shard].get() else {
-            return;
-        };
-        let mut shard = shard.lock();
-        let removed = shard.guards.remove(&listing.number);
+    pub(super) fn remove(&self, listing: Listing) -> Option<Entry> {
+        let mut shard = self.shards[listing.shard].get()?.lock();
+        let entry = shard.guards.remove(&listing.number);
         shrink(&mut shard.guards);
-        drop(shard);
-        drop(removed);
+        entry
+    }
+
+    /// Gives an owned guard that was listed as of a slot a number of its own. Returns its record.
+    pub(super) fn renumber(&self, listing: Listing) -> Option<Record> {
+        let Listing {
+            shard: index,
+            number,
+        } = listing;
+        let mut shard = self.shards[index].get()?.lock();
+        let entry = shard.guards.remove(&number)?;
+        Some(shard.add(index, entry))
     }
 
     /// Whether a guard was ever listed.

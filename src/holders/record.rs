@@ -1,6 +1,7 @@
 //! Where a guard is recorded, and how it is released.
 
-use super::slab::{SLOTS, Slab};
+use super::block::Block;
+use super::slab::SLOTS;
 
 /// Set in the records of owned guards.
 const OWNED: u64 = 1 << 63;
@@ -12,6 +13,8 @@ const STAYS: u64 = 1 << 61;
 const LISTED: u64 = 1 << 60;
 /// Below it the number in a shard, above it the shard.
 const SHARD: u32 = 57;
+/// Set in the numbers of guards that were in a slot before they were listed.
+const OF_SLOT: u64 = 1 << (SHARD - 1);
 /// How many shards a group's list may have.
 pub(super) const SHARDS: usize = 1 << (LISTED.trailing_zeros() - SHARD);
 
@@ -19,10 +22,10 @@ pub(super) const SHARDS: usize = 1 << (LISTED.trailing_zeros() - SHARD);
 ///
 /// | bits | slot of a borrowed guard | slot of an owned guard | list of the group |
 /// | --- | --- | --- | --- |
-/// | 0..57 | 0..6: its index | its slab's address, with its index in the six bits that are 0 there | its number in its shard |
+/// | 0..57 | 0..6: its index | its block's address, with its index in the bits that are 0 there | its number in its shard |
 /// | 57..60 | 0 | 0 | its shard |
 /// | 60 | 0 | 0 | 1 |
-/// | 61, 62 | [`STAYS`], [`MARKED`] | 0 | likewise |
+/// | 61, 62 | [`STAYS`], [`MARKED`] | likewise | likewise |
 /// | 63 | 0 | 1 | whether it is owned |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record(u64);
@@ -31,8 +34,8 @@ pub(crate) struct Record(u64);
 pub(super) enum Home {
     /// A slot of its own thread.
     Slot(usize),
-    /// A slot of the thread that acquired it.
-    Owned(*const Slab, usize),
+    /// A slot of the thread that acquired it, at first.
+    Owned(*const Block, usize),
     /// The list of its group.
     Listed(Listing),
 }
@@ -42,6 +45,14 @@ pub(super) enum Home {
 pub(super) struct Listing {
     pub(super) shard: usize,
     pub(super) number: u64,
+}
+
+impl Listing {
+    /// That of a guard that was in a slot of a block.
+    pub(super) fn of_slot(shard: usize, block: *const Block, index: usize) -> Self {
+        let number = OF_SLOT | (block.addr() | index) as u64;
+        Self { shard, number }
+    }
 }
 
 impl Record {
@@ -54,10 +65,14 @@ impl Record {
         Self(u64::from(index))
     }
 
-    /// In a slot for owned guards, if a record has room for the slab's address.
-    pub(super) fn in_owned_slot(slab: *const Slab, index: u32) -> Option<Self> {
-        let address = slab.expose_provenance() as u64;
-        (address >> SHARD == 0).then_some(Self(OWNED | address | u64::from(index)))
+    /// In a slot for owned guards, of a block whose address [fits](Self::has_room_for).
+    pub(super) fn in_owned_slot(block: *const Block, index: u32) -> Self {
+        Self(OWNED | block.expose_provenance() as u64 | u64::from(index))
+    }
+
+    /// Whether a record has room for the address of a block.
+    pub(super) fn has_room_for(block: *const Block) -> bool {
+        (block.addr() as u64) < OF_SLOT
     }
 
     pub(super) fn listed(owned: bool, listing: Listing) -> Self {
@@ -91,11 +106,7 @@ impl Record {
     /// The same record, no longer plain.
     #[must_use]
     pub(crate) fn marked(self) -> Self {
-        if self.is_bound() {
-            Self(self.0 | MARKED)
-        } else {
-            self
-        }
+        Self(self.0 | MARKED)
     }
 
     /// The same record, of a borrowed guard that was admitted under the lock.

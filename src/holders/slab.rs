@@ -1,5 +1,6 @@
 //! The slots of one thread, and those of all threads.
 
+use super::block::{self, Block};
 use super::{Place, Seen};
 use crate::holders::since::{decode, encode};
 use crate::sync::Thread;
@@ -12,15 +13,10 @@ use std::time::Instant;
 
 /// For borrowed guards. The last one is never used.
 pub(super) const SLOTS: usize = 64;
-/// For owned guards.
-pub(super) const OWNED_SLOTS: usize = 32;
 /// Set in the masks of free slots of a thread that ends: what becomes free stays so.
 pub(super) const CLOSED: u64 = 1 << (SLOTS - 1);
 /// The mask of free slots of a thread that has no borrowed guard.
 pub(super) const ALL_FREE: u64 = CLOSED - 1;
-/// The mask of free slots of a thread that has acquired no owned guard.
-pub(super) const ALL_OWNED_FREE: u64 = (1 << OWNED_SLOTS) - 1;
-
 /// How many slots of each kind a bounded look reads, over all threads. Of 16 threads or fewer it reads each slot; of more,
 /// so many fewer of each; of more than 256, none of some.
 const LOOKED_AT: usize = 1024;
@@ -36,7 +32,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    const FREE: Self = Self {
+    pub(super) const FREE: Self = Self {
         ticket: AtomicU64::new(0),
         place: AtomicPtr::new(std::ptr::null_mut()),
     };
@@ -49,7 +45,7 @@ impl Slot {
         self.rename(ticket);
     }
 
-    /// Forgets the guard. Of a slab whose thread has ended, this may be the last access: another thread may free it.
+    /// Forgets the guard. Where the slab's thread has ended, this is the last access: others may free the slab.
     #[inline]
     pub(super) fn free(&self) {
         self.ticket.store(0, Ordering::Release);
@@ -68,7 +64,7 @@ impl Slot {
     }
 
     /// The ticket's number and the place, with what `more` reads of the same guard.
-    fn read<R>(&self, more: impl FnOnce() -> R) -> Option<(u64, Place, R)> {
+    pub(super) fn read<R>(&self, more: impl FnOnce() -> R) -> Option<(u64, Place, R)> {
         let ticket = self.ticket();
         if ticket == 0 {
             return None;
@@ -84,17 +80,15 @@ impl Slot {
     }
 }
 
-/// The slots of one thread. Two threads never write to one cache line, nor does anybody read next to what a thread
-/// writes for each guard: the alignment is that of `CachePadded` where lines are fetched in pairs. (Another thread writes
-/// to a slot of an owned guard that it releases.)
+/// The slots of one thread for borrowed guards. Two threads never write to one cache line, nor does anybody read next to
+/// what a thread writes for each guard: the alignment is that of `CachePadded` where lines are fetched in pairs.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(super) struct Slab {
     pub(super) slots: [Slot; SLOTS],
-    pub(super) owned: [Slot; OWNED_SLOTS],
-    /// When the borrowed guards were acquired, where that is known: see [`encode`].
+    /// When the guards were acquired, where that is known: see [`encode`].
     since: [AtomicU64; SLOTS],
-    /// The slots of borrowed guards that were leaked on purpose.
+    /// The slots of guards that were leaked on purpose.
     leaked: AtomicU64,
     /// The thread has ended, with guards still recorded.
     ended: AtomicBool,
@@ -102,18 +96,20 @@ pub(super) struct Slab {
     number: u64,
     /// `None` in the one that stands in for none.
     thread: Option<Thread>,
+    /// The slots for owned guards, if the thread has acquired one.
+    pub(super) owned: Mutex<Option<Arc<Block>>>,
 }
 
 impl Slab {
     pub(super) const fn new(number: u64, thread: Option<Thread>) -> Self {
         Self {
             slots: [Slot::FREE; SLOTS],
-            owned: [Slot::FREE; OWNED_SLOTS],
             since: [const { AtomicU64::new(0) }; SLOTS],
             leaked: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             number,
             thread,
+            owned: Mutex::new(None),
         }
     }
 
@@ -121,20 +117,9 @@ impl Slab {
         self.ended.load(Ordering::Relaxed)
     }
 
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Whether a guard is recorded in it. Exact where no more will be.
+    /// Whether a borrowed guard is recorded in it. Exact where no more will be.
     pub(super) fn is_used(&self) -> bool {
-        let mut slots = self.slots.iter().chain(&self.owned);
-        slots.any(|slot| slot.ticket() != 0)
-    }
-
-    /// The slots of owned guards that are free, in truth: other threads free them, too.
-    pub(super) fn free_owned(&self) -> u64 {
-        let free = |(index, slot): (usize, &Slot)| u64::from(slot.ticket() == 0) << index;
-        self.owned.iter().enumerate().map(free).sum()
+        self.slots.iter().any(|slot| slot.ticket() != 0)
     }
 
     pub(super) fn note_since(&self, index: usize, at: Instant) {
@@ -152,40 +137,27 @@ impl Slab {
         self.leaked.fetch_or(1 << index, Ordering::Relaxed);
     }
 
-    /// Where the guard in a slot for owned ones was acquired, and by which thread. The caller has that guard.
-    pub(super) fn taken(&self, index: usize) -> (Place, Thread) {
-        // Relaxed: what gave the caller the guard orders it.
-        let place = self.owned[index].place.load(Ordering::Relaxed);
-        let thread = self.thread.clone();
-        // SAFETY: a guard is in the slot, so its place was stored there, from a `&'static Location<'static>`.
-        let place = unsafe { &*place };
-        (place, thread.expect("only the stand-in has none"))
-    }
-
     /// The guards in the first `most` slots of each kind.
     fn read(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) {
         let Some(thread) = &self.thread else { return };
-        let seen = |(ticket, place, since): (u64, Place, u64), bound, leaked| Seen {
-            ticket,
-            kept: None,
-            place,
-            thread,
-            bound,
-            since: decode(since),
-            leaked,
-            ended: self.has_ended(),
-        };
         for (index, slot) in self.slots.iter().enumerate().take(most) {
             let since = || self.since[index].load(Ordering::Acquire);
-            if let Some(read) = slot.read(since) {
-                let leaked = self.leaked.load(Ordering::Relaxed) & (1 << index) != 0;
-                see(seen(read, true, leaked));
+            if let Some((ticket, place, since)) = slot.read(since) {
+                see(Seen {
+                    ticket,
+                    kept: None,
+                    place,
+                    thread,
+                    bound: true,
+                    since: decode(since),
+                    leaked: self.leaked.load(Ordering::Relaxed) & (1 << index) != 0,
+                    ended: self.has_ended(),
+                });
             }
         }
-        for slot in self.owned.iter().take(most) {
-            if let Some(read) = slot.read(|| 0) {
-                see(seen(read, false, false));
-            }
+        let owned = self.owned.lock().clone();
+        if let Some(owned) = owned {
+            owned.read(most, see);
         }
     }
 }
@@ -204,7 +176,7 @@ struct Slabs {
     reap_at: usize,
 }
 
-/// A slab for `thread`. It stays until the thread has [ended](end) and no guard is in it.
+/// A slab for `thread`. It stays until the thread has [ended](end) and no borrowed guard is in it.
 pub(super) fn add(thread: Thread) -> Arc<Slab> {
     let mut slabs = SLABS.lock();
     if slabs.all.len() >= slabs.reap_at {
@@ -222,28 +194,18 @@ pub(super) fn add(thread: Thread) -> Arc<Slab> {
     slab
 }
 
-/// Frees the slab of a thread that ends, unless a guard lives in it.
+/// Frees the slab of a thread that ends, unless a borrowed guard lives in it.
 pub(super) fn end(slab: &Slab) {
-    let mut slabs = SLABS.lock();
-    // Told to people, and to threads that release its owned guards. A thread that does not see it leaves the slab to `add`.
+    if let Some(owned) = &*slab.owned.lock() {
+        block::retire(owned);
+    }
+    // Told to people: it orders nothing.
     slab.ended.store(true, Ordering::Relaxed);
+    let mut slabs = SLABS.lock();
     let unused = !slab.is_used();
     let removed = unused.then(|| slabs.all.remove(&slab.number));
     drop(slabs);
     drop(removed);
-}
-
-/// Forgets an owned guard of a thread that has ended, and the thread's slab if it was the last in it.
-pub(super) fn free_of_ended(number: u64, index: usize) {
-    let mut slabs = SLABS.lock();
-    // Kept until after the last look at it.
-    let Some(slab) = slabs.all.get(&number).cloned() else {
-        return;
-    };
-    slab.owned[index].free();
-    if !slab.is_used() {
-        slabs.all.remove(&number);
-    }
 }
 
 /// Every guard in a slot, of any manager.

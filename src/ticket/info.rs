@@ -103,10 +103,11 @@ impl Ticket {
         place: &'static Location<'static>,
         since: Option<Instant>,
     ) -> Record {
+        let list = &self.group.listed;
         let in_slot = match since {
-            None => holders::record_owned_in_slot(self.id, place),
+            None => holders::record_owned_in_slot(self.id, list, place),
             Some(_) => None,
         };
-        in_slot.unwrap_or_else(|| holders::list_owned(self.id, &self.group.listed, place, since))
+        in_slot.unwrap_or_else(|| holders::list_owned(self.id, list, place, since))
     }
 }

@@ -161,7 +161,7 @@ impl Raw {
     /// Notes that the guard is leaked on purpose.
     pub(super) fn note_leak(&self, ticket: &Ticket) {
         let list = &ticket.group().listed;
-        let record = holders::out_of_owned_slot(self.record, self.held(ticket).id(), list);
+        let record = holders::out_of_owned_slot(self.record, list);
         holders::note_leak(record, list);
     }
 
@@ -280,7 +280,7 @@ impl Raw {
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
         let list = &ticket.group().listed;
-        let record = holders::out_of_owned_slot(self.record, from.id(), list);
+        let record = holders::out_of_owned_slot(self.record, list);
         let mut resizing = Resizing::begin(from, &to, record);
         let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
         if resized.is_ok() {
