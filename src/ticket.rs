@@ -5,6 +5,7 @@ mod guard;
 mod info;
 mod kind;
 mod locked;
+mod owned;
 mod raw;
 mod wait;
 
@@ -267,7 +268,11 @@ impl Ticket {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
-        self.acquire_owned_with(Wait::new())
+        let place = Location::caller();
+        match self.enter_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
+            entered => self.enter_owned_slow(entered, Wait::new(), place),
+        }
     }
 
     /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token.
@@ -282,15 +287,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
         let place = Location::caller();
-        let (word, admission) = match self.enter_unrecorded() {
-            Fast::Admitted(word) => (word, None),
-            entered => {
-                let admission = self.enter_locked(entered, wait, true, place)?;
-                (admission.word, Some(admission))
-            }
-        };
-        let raw = Raw::owned(word, admission, self, place);
-        Ok(OwnedGuard::new(self.clone(), raw))
+        match self.enter_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
+            entered => self.enter_owned_slow(entered, wait, place),
+        }
     }
 
     /// Acquires, calls `f`, releases: mlx-swift's `withWiredLimit`.

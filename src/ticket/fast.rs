@@ -255,7 +255,7 @@ impl Ticket {
         }
     }
 
-    fn leave_unlocked(&self) {
+    pub(super) fn leave_unlocked(&self) {
         let (word, last) = self.leave_words();
         self.look_after(word, last);
     }

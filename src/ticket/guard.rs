@@ -327,7 +327,7 @@ impl Drop for Guard<'_> {
 impl Drop for OwnedGuard {
     fn drop(&mut self) {
         if let Some(ticket) = &self.ticket {
-            self.raw.end(ticket);
+            self.raw.end_owned(ticket);
         }
     }
 }

@@ -10,7 +10,6 @@ use crate::ticket::Ticket;
 use std::ops::Deref;
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::time::Instant;
 
 /// What only the slow path and people read of a ticket. There is one for each ticket's number, registered while it lives.
 pub(super) struct Info {
@@ -90,24 +89,9 @@ impl Deref for GroupOf {
     }
 }
 
-/// Recording guards, where a slot will not do.
 impl Ticket {
-    /// Records a borrowed guard.
+    /// Records a borrowed guard, in a slot or wherever there is room.
     pub(super) fn record(&self, place: &'static Location<'static>) -> Record {
         holders::record(self.id, &self.info.about, &self.group.listed, place)
-    }
-
-    /// Records an owned guard, with when it was acquired if that is known.
-    pub(super) fn record_owned(
-        &self,
-        place: &'static Location<'static>,
-        since: Option<Instant>,
-    ) -> Record {
-        let list = &self.group.listed;
-        let in_slot = match since {
-            None => holders::record_owned_in_slot(self.id, list, place),
-            Some(_) => None,
-        };
-        in_slot.unwrap_or_else(|| holders::list_owned(self.id, list, place, since))
     }
 }

@@ -71,7 +71,7 @@ impl Raw {
         extra: ManuallyDrop::new(None),
     };
 
-    /// A borrowed guard that the fast path gave.
+    /// A guard that the fast path gave.
     #[inline]
     pub(super) fn fast(word: Word, record: Record) -> Self {
         Self {
@@ -113,19 +113,12 @@ impl Raw {
         }
     }
 
-    /// An owned guard; `admission` is what the slow path gave.
-    pub(super) fn owned(
-        word: Word,
-        admission: Option<Admission>,
-        ticket: &Ticket,
-        place: &'static Location<'static>,
-    ) -> Self {
-        ticket.stay();
-        let since = admission.as_ref().and_then(|admission| admission.since);
+    /// An owned guard that the slow path gave.
+    pub(super) fn owned(admission: Admission, record: Record) -> Self {
         Self {
-            at: word.0,
-            record: ticket.record_owned(place, since),
-            extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
+            at: admission.word.0,
+            record,
+            extra: ManuallyDrop::new(Some(Box::new(admission.into()))),
         }
     }
 
@@ -194,6 +187,15 @@ impl Raw {
         // By value: whose address is taken is in memory, and the stores would stand between the two
         // read-modify-writes of every guard.
         std::mem::replace(self, Self::EMPTY).end_otherwise(ticket);
+    }
+
+    /// Releases an owned guard.
+    #[inline]
+    pub(super) fn end_owned(&mut self, ticket: &Ticket) {
+        if self.extra.is_none() && ticket.leave_as_owned() {
+            return holders::forget(self.record, &ticket.group().listed);
+        }
+        std::mem::replace(self, Self::EMPTY).end_slow(ticket);
     }
 
     #[inline(never)]
