@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn r40_the_slab_of_a_thread_goes_with_the_last_owned_guard_in_it() -> Result<(), Error> {
+    fn r40_a_slab_goes_with_its_thread_though_owned_guards_of_it_live() -> Result<(), Error> {
         const THREADS: usize = 200;
         let manager = Manager::builder()
             .backend(crate::ffi::NoMlx::new())
@@ -433,11 +433,10 @@ mod tests {
         let guards = (0..THREADS)
             .map(|_| thread::scope(|scope| scope.spawn(acquires).join().expect("it ends well")));
         let guards = guards.collect::<Result<Vec<_>, _>>()?;
-        assert!(slab::count() >= THREADS, "guards are in them");
-        assert_eq!(manager.holders().len(), THREADS);
-        drop(guards);
         let now = slab::count();
         assert!(now < before + THREADS / 2, "{now} slabs, {before} before");
+        assert_eq!(manager.holders().len(), THREADS);
+        drop(guards);
         assert!(manager.holders().is_empty());
         Ok(())
     }
