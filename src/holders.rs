@@ -292,7 +292,7 @@ pub(crate) fn forget(record: Record, list: &Listed) {
                 own
             });
             // In a model the local may be gone.
-            if own != Ok(true) {
+            if !own.is_ok_and(|own| own) {
                 // SAFETY: the caller has the guard, and forgets it once.
                 unsafe { block::forget(block, index, list) };
             }

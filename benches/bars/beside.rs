@@ -11,6 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 const BAR: f64 = 1.5;
+/// How large a crowd is that it is compared with.
+const FEW: usize = 10;
 const STACK: usize = 64 << 10;
 
 /// What is timed.
@@ -51,12 +53,12 @@ pub(crate) fn run(report: &mut Report) {
             continue;
         }
         let (size, effort) = if report.is_quick() {
-            (10, Effort::TRIAL)
+            (FEW, Effort::TRIAL)
         } else {
             let effort = Effort {
-                pairs: 200,
-                rounds: 31,
-                sets: 5,
+                pairs: 50,
+                rounds: 15,
+                sets: 3,
             };
             (crowd.size(), effort)
         };
@@ -87,8 +89,9 @@ fn grown(crowd: Crowd, size: usize, effort: Effort) -> Option<Vec<f64>> {
         let costs = crew::one_set(1, &subjects, effort);
         costs[1..].iter().map(|cost| cost.ratio).collect::<Vec<_>>()
     };
+    let _first = Gathered::new(&world, crowd, FEW)?;
     let few = ratios();
-    let _crowd = Gathered::new(&world, crowd, size)?;
+    let _others = Gathered::new(&world, crowd, size)?;
     let many = ratios();
     Some(many.iter().zip(few).map(|(many, few)| many / few).collect())
 }
@@ -178,13 +181,14 @@ impl Gathered {
                 gathered._tickets = (0..size).map(session).collect();
             }
             Crowd::Waiters => {
+                let wanted = manager.waiting().len() + size;
                 for _ in 0..size {
                     let full = world.full.clone();
                     let waits = move || drop(full.acquire());
                     let thread = thread::Builder::new().stack_size(STACK).spawn(waits);
                     gathered.waiters.push(thread.ok()?);
                 }
-                while manager.waiting().len() < size {
+                while manager.waiting().len() < wanted {
                     thread::sleep(Duration::from_millis(1));
                 }
             }

@@ -39,16 +39,18 @@ struct OwnedSlot {
 }
 
 impl OwnedSlot {
-    const FREE: Self = Self {
-        slot: Slot::FREE,
-        list: AtomicPtr::new(std::ptr::null_mut()),
-    };
+    const fn new() -> Self {
+        Self {
+            slot: Slot::new(),
+            list: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
 }
 
 impl Block {
     pub(super) fn new(thread: Thread) -> Self {
         Self {
-            slots: [const { OwnedSlot::FREE }; SLOTS],
+            slots: [const { OwnedSlot::new() }; SLOTS],
             thread,
             retired: Mutex::new(false),
         }

@@ -32,10 +32,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) const FREE: Self = Self {
-        ticket: AtomicU64::new(0),
-        place: AtomicPtr::new(std::ptr::null_mut()),
-    };
+    pub(super) const fn new() -> Self {
+        Self {
+            ticket: AtomicU64::new(0),
+            place: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
 
     /// Records a guard, on the slot's own thread.
     #[inline]
@@ -103,7 +105,7 @@ pub(super) struct Slab {
 impl Slab {
     pub(super) const fn new(number: u64, thread: Option<Thread>) -> Self {
         Self {
-            slots: [Slot::FREE; SLOTS],
+            slots: [const { Slot::new() }; SLOTS],
             since: [const { AtomicU64::new(0) }; SLOTS],
             leaked: AtomicU64::new(0),
             ended: AtomicBool::new(false),

@@ -39,10 +39,11 @@ impl Inner {
                 Some(_) => (None, core.some_listing_groups()),
             }
         };
+        let now = self.clock.now();
         let registry = self.tickets.lock();
         let mut look = Look {
             registry: &registry,
-            now: self.clock.now(),
+            now,
             group,
             left: LOOKED_AT / 2,
             skip: 0,
