@@ -274,24 +274,23 @@ impl Raw {
         waits: bool,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
-        let from = self.held(ticket);
-        if bytes == from.bytes() {
+        if bytes == self.held(ticket).bytes() {
             return Ok(());
         }
+        let list = &ticket.group().listed;
+        self.record = holders::out_of_owned_slot(self.record, list);
+        let from = self.held(ticket);
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
-        let list = &ticket.group().listed;
-        let record = holders::out_of_owned_slot(self.record, list);
-        let mut resizing = Resizing::begin(from, &to, record);
+        let mut resizing = Resizing::begin(from, &to, self.record);
         let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
         drop(resizing);
-        self.record = record;
         let admission = resized?;
-        holders::rename(record, list, to.id());
+        holders::rename(self.record, list, to.id());
         let extra = self.extra();
         extra.wanted = Some(admission.wanted);
         extra.resized = Some(to);
