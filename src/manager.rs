@@ -11,6 +11,7 @@ mod figures;
 pub(crate) mod group;
 mod groups;
 mod housekeeping;
+mod in_the_way;
 mod inner;
 mod judge;
 mod locked;

@@ -253,9 +253,10 @@ pub struct WaitTimes {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Contention {
-    /// The largest live guards that are in the way, the largest first; at most [`Contention::LISTED`].
+    /// Live guards that are in the way, the largest first; at most [`Contention::LISTED`]. They are the largest of at most
+    /// 64 that were looked at, however many there are: those of very many threads, or of other managers, may hide one.
     pub holders: Vec<Holder>,
-    /// How many live guards there are.
+    /// How many live guards are in the way, listed or not.
     pub guards: usize,
     /// The first in the queue; at most [`Contention::LISTED`].
     pub queue: Vec<Waiter>,
@@ -271,8 +272,10 @@ impl Contention {
 
     /// Lists the first of `holders`, which are sorted.
     pub(crate) fn name(&mut self, mut holders: Vec<Holder>) {
-        self.guards = holders.len();
+        // They were seen at another moment than the guards were counted.
+        self.guards = self.guards.max(holders.len());
         holders.truncate(Self::LISTED);
+        holders.shrink_to_fit();
         self.holders = holders;
     }
 }

@@ -2,8 +2,10 @@
 
 mod fast;
 mod guard;
+mod info;
 mod kind;
 mod locked;
+mod owned;
 mod raw;
 mod wait;
 
@@ -18,8 +20,9 @@ use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::manager::{Inner, Owner};
 use crate::policy::{Formula, Policy};
-use crate::sync::{Arc, Ordering, unmodelled};
+use crate::sync::Arc;
 use fast::{Fast, Route};
+use info::{GroupOf, Info};
 use raw::Raw;
 use std::fmt;
 use std::panic::Location;
@@ -45,7 +48,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub struct Ticket {
     // What the fast path reads stands here, one pointer nearer than the rest.
-    group: Arc<Group>,
+    group: GroupOf,
     size_count: Option<Arc<SizeCount>>,
     /// What one guard adds to the group's word.
     demand: u64,
@@ -56,50 +59,32 @@ pub struct Ticket {
     info: Arc<Info>,
 }
 
-/// What only the slow path and people read.
-#[derive(Clone)]
-struct Info {
-    manager: Owner,
-    policy: Arc<dyn Policy>,
-    can_refuse: bool,
-    wants_sizes: bool,
-    formula: Formula,
-    about: Arc<About>,
-}
-
 impl Ticket {
     pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Policy>, bytes: u64) -> Self {
         let formula = policy.formula();
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
-        let can_refuse = policy.can_refuse();
-        let wants_sizes = policy.wants_sizes();
-        let info = Info {
-            can_refuse,
-            wants_sizes,
-            policy,
-            formula,
-            manager: Owner::new(manager),
-            about: Arc::new(About {
-                bytes,
-                group: group.index,
-                kind: Kind::Active,
-                policy: policy_label,
-                label: None,
-                origin: None,
-            }),
+        let about = About {
+            bytes,
+            group: group.index,
+            kind: Kind::Active,
+            policy: policy_label,
+            label: None,
+            origin: None,
         };
-        Self {
-            group,
+        let info = Info::new(group, Owner::new(manager), policy, formula, about);
+        let mut ticket = Self {
+            group: GroupOf::new(&info),
             size_count,
             demand: 0,
             bytes,
             route: Route::Locked,
             kind: Kind::Active,
-            id: 0,
-            info: Arc::new(info),
-        }
-        .of_kind(Kind::Active)
+            id: info.id,
+            info,
+        };
+        ticket.find_route();
+        ticket
     }
 
     /// Makes it a [`Kind::Reservation`].
@@ -124,15 +109,10 @@ impl Ticket {
     /// Changes what people are told of it. It is another ticket from then on: clones and forgotten guards are still what
     /// they were, and so are events that nobody has been handed yet.
     fn describe(&mut self, change: impl FnOnce(&mut About)) {
-        self.id = next_id();
-        let mut about = (*self.info.about).clone();
+        let mut about = About::clone(&self.info.about);
         change(&mut about);
-        let info = Arc::make_mut(&mut self.info);
-        info.about = Arc::new(about);
-        info.manager
-            .tickets
-            .lock()
-            .register(self.id, info.about.clone());
+        self.info = self.info.with(about);
+        self.id = self.info.id;
     }
 
     fn of_kind(mut self, kind: Kind) -> Self {
@@ -288,7 +268,11 @@ impl Ticket {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
-        self.acquire_owned_with(Wait::new())
+        let place = Location::caller();
+        match self.enter_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
+            entered => self.enter_owned_slow(entered, Wait::new(), place),
+        }
     }
 
     /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token.
@@ -303,15 +287,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
         let place = Location::caller();
-        let (word, admission) = match self.enter_unrecorded() {
-            Fast::Admitted(word) => (word, None),
-            entered => {
-                let admission = self.enter_locked(entered, wait, true, place)?;
-                (admission.word, Some(admission))
-            }
-        };
-        let raw = Raw::owned(word, admission, self, place);
-        Ok(OwnedGuard::new(self.clone(), raw))
+        match self.enter_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
+            entered => self.enter_owned_slow(entered, wait, place),
+        }
     }
 
     /// Acquires, calls `f`, releases: mlx-swift's `withWiredLimit`.
@@ -339,7 +318,7 @@ impl Ticket {
         if let Fast::Closed = entered
             && let Some((word, since)) = self.info.manager.enter_watched(self, place)
         {
-            return Ok(Raw::watched(word, since, self.id, place));
+            return Ok(Raw::watched(word, since, self, place));
         }
         let admission = self.enter_locked(entered, wait, waits, place)?;
         Ok(Raw::slow(admission, self, place))
@@ -366,10 +345,9 @@ impl Ticket {
         let mut ticket = self.clone();
         ticket.bytes = bytes;
         if ticket.size_count.is_some() {
-            ticket.size_count = Some(self.info.manager.size_count(&self.group, bytes));
+            ticket.size_count = Some(self.info.manager.size_count(&self.info.group, bytes));
         }
-        let own = &self.info.about;
-        let origin = own.origin.clone().unwrap_or_else(|| Arc::downgrade(own));
+        let origin = self.info.about.origin.unwrap_or(self.id);
         ticket.describe(|about| {
             about.bytes = bytes;
             about.origin = Some(origin);
@@ -387,7 +365,7 @@ impl Ticket {
     }
 
     pub(crate) fn group(&self) -> &Arc<Group> {
-        &self.group
+        &self.info.group
     }
 
     pub(crate) fn demand(&self) -> u64 {
@@ -417,12 +395,6 @@ impl Ticket {
     pub(crate) fn can_refuse(&self) -> bool {
         self.info.can_refuse
     }
-}
-
-fn next_id() -> u64 {
-    static NEXT: unmodelled::AtomicU64 = unmodelled::AtomicU64::new(1);
-    // Only uniqueness matters.
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl fmt::Debug for Ticket {

@@ -144,7 +144,7 @@ impl Inner {
         waiters.extend(newcomer.map(|(key, waiter)| (key, waiter.clone())));
         waiters.sort_by_key(|(key, _)| *key);
         core.keep(waiters.iter().map(|(_, waiter)| waiter));
-        let mut holders = self.holders();
+        let mut holders = self.holders_of(&core.listing_groups());
         holders.retain(|holder| holder.bound);
         Waits {
             overtaken: overtaken(waiters.iter().map(|(_, waiter)| waiter)),
@@ -282,6 +282,7 @@ impl Inner {
         let (held, held_at) = culprit.map_or((0, waiter.place), |it| (it.bytes, it.place));
         let mut contention = self.contention(core, group, None);
         contention.policy = waiter.ticket.policy_label().clone();
+        contention.guards = holders.len();
         contention.name(holders);
         Error::WouldDeadlock {
             requested: waiter.ticket.bytes(),

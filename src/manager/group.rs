@@ -3,6 +3,7 @@
 use super::queue::Waiter;
 use super::stalls::Standstill;
 use super::word::Word;
+use crate::holders::Listed;
 use crate::policy::formula::{Basis, Resolved};
 use crate::policy::{Formula, Policy, PolicyId};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, unmodelled};
@@ -33,6 +34,8 @@ pub(crate) struct Group {
     pub(crate) custom: bool,
     /// How many waiters its queue has. Written under the lock, read by people.
     pub(crate) waiting: unmodelled::AtomicU64,
+    /// Its guards that are in no thread's slots.
+    pub(crate) listed: Listed,
 }
 
 /// What sessions publish for the fast path.
@@ -92,6 +95,7 @@ impl Group {
             judge: Mutex::new(()),
             custom,
             waiting: unmodelled::AtomicU64::new(0),
+            listed: Listed::default(),
         }
     }
 
@@ -228,6 +232,11 @@ impl GroupState {
         // A read-modify-write: an acquire that adds its demand after this finds the cover closed.
         let word = self.shared.read();
         !self.is_live(word) && !word.has_waiters()
+    }
+
+    /// How many guards of every kind live in it.
+    pub(crate) fn guards(&self) -> u64 {
+        self.shared.load().driving() + self.reservations
     }
 
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.

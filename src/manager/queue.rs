@@ -158,7 +158,8 @@ pub struct CancelToken(Arc<Cancel>);
 #[derive(Debug, Default)]
 struct Cancel {
     cancelled: AtomicBool,
-    waiting: Mutex<Vec<(u64, Waker)>>,
+    /// By the numbers of the waits.
+    waiting: Mutex<BTreeMap<u64, Waker>>,
 }
 
 impl CancelToken {
@@ -174,9 +175,7 @@ impl CancelToken {
         // Release: a waiter that sees the flag sees what the canceller did before.
         self.0.cancelled.store(true, Ordering::Release);
         let waiting = std::mem::take(&mut *self.0.waiting.lock());
-        for (_, waker) in waiting {
-            waker.wake();
-        }
+        waiting.values().for_each(Waker::wake);
     }
 
     /// Whether it was cancelled.
@@ -187,12 +186,12 @@ impl CancelToken {
 
     /// Wakes `waker` on cancellation, until [`unregister`](Self::unregister).
     pub(crate) fn register(&self, key: u64, waker: Waker) {
-        self.0.waiting.lock().push((key, waker));
+        self.0.waiting.lock().insert(key, waker);
         // The list's lock orders this: either `cancel` takes the waker, or its flag is seen by the caller, who
         // looks after registering.
     }
 
     pub(crate) fn unregister(&self, key: u64) {
-        self.0.waiting.lock().retain(|(other, _)| *other != key);
+        self.0.waiting.lock().remove(&key);
     }
 }

@@ -7,7 +7,6 @@ use super::{Inner, Manager, shared};
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot, WaitReason};
 use crate::sync::{Arc, Ordering};
 use crate::ticket::Ticket;
-use crate::{Error, Holder};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -130,7 +129,7 @@ impl Inner {
                 number: state.shared.index,
                 policy: state.label.clone(),
                 name: state.key.0.name().cloned(),
-                guards: word.driving() + state.reservations,
+                guards: state.guards(),
                 reservations: state.reservations,
                 bytes: word.sum(),
                 capacity: self.capacity_of(core, state.resolved),
@@ -162,8 +161,8 @@ impl Inner {
         waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
-    /// Who waits in line with a demand of the group, the waiter of key `own` apart. The holders are
-    /// [named](Self::in_the_way) without the lock.
+    /// Who waits in line with a demand of the group, the waiter of key `own` apart, and how many guards are in its way.
+    /// The holders are [named](Self::in_the_way) without the lock.
     pub(super) fn contention(
         &self,
         core: &Core,
@@ -171,27 +170,27 @@ impl Inner {
         own: Option<u64>,
     ) -> Box<Contention> {
         let now = self.clock.now();
+        let mut contention = Contention::default();
+        let mut first = Vec::new();
         let together = core.config.budget.is_some();
-        let mut queue: Vec<_> = core
-            .live_groups()
-            .filter(|state| together || state.shared.index == group)
-            .flat_map(|state| &state.queue)
+        let one = (!together).then(|| core.group(group));
+        let all = together.then(|| core.live_groups());
+        for state in one.into_iter().chain(all.into_iter().flatten()) {
+            let is_own = own.is_some_and(|own| state.queue.contains_key(&own));
+            contention.guards += state.guards() as usize;
+            contention.waiting += state.queue.len() - usize::from(is_own);
+            let others = state.queue.iter().filter(|(key, _)| Some(**key) != own);
+            first.extend(others.take(Contention::LISTED));
+        }
+        first.sort_by_key(|(key, _)| **key);
+        let first = first.into_iter().take(Contention::LISTED).enumerate();
+        contention.queue = first
+            .map(|(before, (key, waiter))| {
+                let own_is_before = own.is_some_and(|own| own < *key);
+                self.describe_waiter(core, waiter, before + usize::from(own_is_before), now)
+            })
             .collect();
-        queue.sort_by_key(|(key, _)| **key);
-        let others = || {
-            let placed = queue.iter().enumerate();
-            placed.filter(|(_, (key, _))| Some(**key) != own)
-        };
-        Box::new(Contention {
-            holders: Vec::new(),
-            guards: 0,
-            waiting: others().count(),
-            policy: Arc::default(),
-            queue: others()
-                .take(Contention::LISTED)
-                .map(|(position, (_, waiter))| self.describe_waiter(core, waiter, position, now))
-                .collect(),
-        })
+        Box::new(contention)
     }
 
     /// What is told of a waiter that has so many before it in its line.
@@ -221,25 +220,6 @@ impl Inner {
                 _ => WaitReason::Line,
             },
         }
-    }
-
-    /// The same error with the largest holders. Elsewhere than under the lock, since there may be many.
-    pub(super) fn explained(&self, mut error: Error, ticket: &Ticket) -> Error {
-        if let Error::Timeout { contention, .. } | Error::NeverAdmissible { contention, .. } =
-            &mut error
-        {
-            contention.name(self.in_the_way(ticket));
-        }
-        error
-    }
-
-    /// The live guards in `ticket`'s way, the largest first: of its group, or with a budget of all groups.
-    pub(super) fn in_the_way(&self, ticket: &Ticket) -> Vec<Holder> {
-        let together = self.lock().config.budget.is_some();
-        let group = ticket.group().index;
-        let mut holders = self.holders();
-        holders.retain(|holder| together || holder.group == group);
-        holders
     }
 }
 

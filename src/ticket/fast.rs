@@ -61,7 +61,7 @@ impl Ticket {
         match self.enter_below(admit) {
             Fast::Admitted(word) => Ok(Raw::fast(word, record)),
             other => {
-                holders::forget(record);
+                holders::forget_refused(record);
                 Err(other)
             }
         }
@@ -76,7 +76,7 @@ impl Ticket {
         place: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
         match self.enter_below(admit) {
-            Fast::Admitted(word) => Ok(Raw::fast(word, holders::record(self.id, place))),
+            Fast::Admitted(word) => Ok(Raw::fast(word, self.record(place))),
             other => Err(other),
         }
     }
@@ -257,7 +257,7 @@ impl Ticket {
         }
     }
 
-    fn leave_unlocked(&self) {
+    pub(super) fn leave_unlocked(&self) {
         let (word, last) = self.leave_words();
         self.look_after(word, last);
     }

@@ -172,7 +172,7 @@ macro_rules! guard_methods {
 
         /// Keeps the demand for the rest of the process's life.
         pub fn leak(self) {
-            self.raw.note_leak();
+            self.raw.note_leak(self.ticket_ref());
             std::mem::forget(self);
         }
     };
@@ -327,7 +327,7 @@ impl Drop for Guard<'_> {
 impl Drop for OwnedGuard {
     fn drop(&mut self) {
         if let Some(ticket) = &self.ticket {
-            self.raw.end(ticket);
+            self.raw.end_owned(ticket);
         }
     }
 }

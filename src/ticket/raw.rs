@@ -54,10 +54,11 @@ impl From<Admission> for Extra {
     }
 }
 
-/// The record, with when its guard was acquired if that is known.
-fn dated(record: Record, since: Option<Instant>) -> Record {
+/// Records a borrowed guard, with when it was acquired if that is known.
+fn dated(ticket: &Ticket, place: &'static Location<'static>, since: Option<Instant>) -> Record {
+    let record = ticket.record(place);
     match since {
-        Some(at) => holders::note_since(record, at),
+        Some(at) => holders::note_since(record, &ticket.group().listed, at),
         None => record,
     }
 }
@@ -70,7 +71,7 @@ impl Raw {
         extra: ManuallyDrop::new(None),
     };
 
-    /// A borrowed guard that the fast path gave.
+    /// A guard that the fast path gave.
     #[inline]
     pub(super) fn fast(word: Word, record: Record) -> Self {
         Self {
@@ -84,12 +85,12 @@ impl Raw {
     pub(super) fn watched(
         word: Word,
         since: Instant,
-        ticket: u64,
+        ticket: &Ticket,
         place: &'static Location<'static>,
     ) -> Self {
         Self {
             at: word.0,
-            record: dated(holders::record(ticket, place), Some(since)),
+            record: dated(ticket, place, Some(since)),
             extra: ManuallyDrop::new(None),
         }
     }
@@ -101,7 +102,7 @@ impl Raw {
         place: &'static Location<'static>,
     ) -> Self {
         ticket.stay();
-        let record = dated(holders::record(ticket.id(), place), admission.since);
+        let record = dated(ticket, place, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
         let is_plain = admission.waited.is_zero() && ticket.kind().is_driving();
@@ -112,19 +113,12 @@ impl Raw {
         }
     }
 
-    /// An owned guard; `admission` is what the slow path gave.
-    pub(super) fn owned(
-        word: Word,
-        admission: Option<Admission>,
-        ticket: &Ticket,
-        place: &'static Location<'static>,
-    ) -> Self {
-        ticket.stay();
-        let since = admission.as_ref().and_then(|admission| admission.since);
+    /// An owned guard that the slow path gave.
+    pub(super) fn owned(admission: Admission, record: Record) -> Self {
         Self {
-            at: word.0,
-            record: dated(holders::list_owned(ticket.id(), place), since),
-            extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
+            at: admission.word.0,
+            record,
+            extra: ManuallyDrop::new(Some(Box::new(admission.into()))),
         }
     }
 
@@ -158,8 +152,10 @@ impl Raw {
     }
 
     /// Notes that the guard is leaked on purpose.
-    pub(super) fn note_leak(&self) {
-        holders::note_leak(self.record);
+    pub(super) fn note_leak(&self, ticket: &Ticket) {
+        let list = &ticket.group().listed;
+        let record = holders::out_of_owned_slot(self.record, list);
+        holders::note_leak(record, list);
     }
 
     /// The same with an open span, if a `tracing` subscriber wants it.
@@ -193,6 +189,15 @@ impl Raw {
         std::mem::replace(self, Self::EMPTY).end_otherwise(ticket);
     }
 
+    /// Releases an owned guard.
+    #[inline]
+    pub(super) fn end_owned(&mut self, ticket: &Ticket) {
+        if self.extra.is_none() && ticket.leave_as_owned() {
+            return holders::forget(self.record, &ticket.group().listed);
+        }
+        std::mem::replace(self, Self::EMPTY).end_slow(ticket);
+    }
+
     #[inline(never)]
     fn end_otherwise(self, ticket: &Ticket) {
         if self.record.is_plain_slot() && ticket.leave_fast(Word(self.at)) {
@@ -217,7 +222,7 @@ impl Raw {
         let may_be_quiet = ticket.group().custom || manager.is_watched();
         if may_be_quiet && !hooked && manager.leave_quietly(ticket) {
             drop(self.extra.take());
-            holders::forget(self.record);
+            holders::forget(self.record, &ticket.group().listed);
             return;
         }
         // What went wrong is in an event.
@@ -269,10 +274,12 @@ impl Raw {
         waits: bool,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
-        let from = self.held(ticket);
-        if bytes == from.bytes() {
+        if bytes == self.held(ticket).bytes() {
             return Ok(());
         }
+        let list = &ticket.group().listed;
+        self.record = holders::out_of_owned_slot(self.record, list);
+        let from = self.held(ticket);
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
         let wait = wait.started(&*manager.clock);
@@ -283,7 +290,7 @@ impl Raw {
         }
         drop(resizing);
         let admission = resized?;
-        holders::rename(self.record, to.id());
+        holders::rename(self.record, list, to.id());
         let extra = self.extra();
         extra.wanted = Some(admission.wanted);
         extra.resized = Some(to);
@@ -293,7 +300,7 @@ impl Raw {
     fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
         let failed = ticket.leave();
-        holders::forget(self.record);
+        holders::forget(self.record, &ticket.group().listed);
         drop(extra);
         failed
     }
@@ -347,7 +354,7 @@ impl<'a> Resizing<'a> {
         }
         let grows = !record.is_bound() && to.bytes() > from.bytes();
         if grows {
-            holders::note_growing(record, true);
+            holders::note_growing(record, &from.group().listed, true);
         }
         Self {
             held: from,
@@ -360,7 +367,7 @@ impl<'a> Resizing<'a> {
 impl Drop for Resizing<'_> {
     fn drop(&mut self) {
         if self.grows {
-            holders::note_growing(self.record, false);
+            holders::note_growing(self.record, &self.held.group().listed, false);
         }
         if stays(self.record) {
             self.held.stay();
