@@ -105,12 +105,12 @@ pub use error::{Error, GroupLimit};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
     CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Stats,
-    Waiting, WireMode,
+    WireMode,
 };
 pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,
 };
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Waiter};
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
 
 // The programs of the documents, which must compile, or must not.

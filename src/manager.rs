@@ -30,7 +30,7 @@ mod watched;
 pub(crate) mod word;
 
 pub use config::{Config, OnApplyFailure, WireMode};
-pub use queue::{CancelToken, Waiting};
+pub use queue::CancelToken;
 pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
 
@@ -41,6 +41,7 @@ use crate::Error;
 use crate::event::{EventKind, Subscriber};
 use crate::ffi::{Device, Support};
 use crate::policy::Policy;
+use crate::snapshot::Waiter;
 use crate::sync::Arc;
 use crate::ticket::{OwnedGuard, Ticket};
 use std::fmt;
@@ -203,16 +204,10 @@ impl Manager {
         self.0.inner.lock().stats
     }
 
-    /// Who waits for admission, in the order of arrival; guards that grow come before the others.
+    /// The demands that wait for admission, in the order of arrival; guards that grow come before the others.
     #[must_use]
-    pub fn waiting(&self) -> Vec<Waiting> {
-        let core = self.0.inner.lock();
-        let mut waiting: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        waiting.sort_by_key(|(key, _)| **key);
-        waiting
-            .into_iter()
-            .map(|(_, waiter)| Waiting::from(&**waiter))
-            .collect()
+    pub fn waiting(&self) -> Vec<Waiter> {
+        self.0.inner.waiting()
     }
 
     /// Who holds what, where and on which thread; the largest first.

@@ -4,6 +4,7 @@ mod fast;
 mod guard;
 mod kind;
 mod locked;
+mod owned;
 mod raw;
 mod wait;
 
@@ -17,7 +18,7 @@ use crate::manager::group::{Group, SizeCount};
 use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::manager::{Inner, Owner};
-use crate::policy::{Formula, Policy};
+use crate::policy::{Formula, Policy, Sealed};
 use crate::sync::{Arc, Ordering, unmodelled};
 use fast::{Fast, Route};
 use raw::Raw;
@@ -69,7 +70,7 @@ struct Info {
 
 impl Ticket {
     pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Policy>, bytes: u64) -> Self {
-        let formula = policy.formula();
+        let formula = policy.formula(Sealed::KEY);
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
         let can_refuse = policy.can_refuse();
@@ -169,9 +170,9 @@ impl Ticket {
         self.kind
     }
 
-    /// Its name, if it has one.
+    /// Its [label](Self::label), if it has one.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
+    pub fn get_label(&self) -> Option<&str> {
         self.info.about.label.as_deref()
     }
 
@@ -206,7 +207,7 @@ impl Ticket {
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new(), true)?,
+            Err(entered) => self.enter_slow(entered, Wait::new())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -225,7 +226,7 @@ impl Ticket {
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new(), false)?,
+            Err(entered) => self.enter_slow(entered, Wait::none())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -259,11 +260,11 @@ impl Ticket {
         self.acquire_with(Wait::new().deadline(deadline))
     }
 
-    /// Acquires with a deadline and a [cancel token](crate::CancelToken) together.
+    /// Acquires with a deadline and a [cancel token](crate::CancelToken) together, or with [no wait](Wait::none).
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`acquire`](Self::acquire).
+    /// [`Error::Timeout`], [`Error::Cancelled`] and [`Error::WouldBlock`]; else as [`acquire`](Self::acquire).
     ///
     /// # Blocking
     ///
@@ -272,7 +273,7 @@ impl Ticket {
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, wait, true)?,
+            Err(entered) => self.enter_slow(entered, wait)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -291,7 +292,7 @@ impl Ticket {
         self.acquire_owned_with(Wait::new())
     }
 
-    /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token.
+    /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token, or with [no wait](Wait::none).
     ///
     /// # Errors
     ///
@@ -306,7 +307,7 @@ impl Ticket {
         let (word, admission) = match self.enter_unrecorded() {
             Fast::Admitted(word) => (word, None),
             entered => {
-                let admission = self.enter_locked(entered, wait, true, place)?;
+                let admission = self.enter_locked(entered, wait, place)?;
                 (admission.word, Some(admission))
             }
         };
@@ -334,14 +335,14 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn enter_slow(&self, entered: Fast, wait: Wait, waits: bool) -> Result<Raw, Error> {
+    fn enter_slow(&self, entered: Fast, wait: Wait) -> Result<Raw, Error> {
         let place = Location::caller();
         if let Fast::Closed = entered
             && let Some((word, since)) = self.info.manager.enter_watched(self, place)
         {
             return Ok(Raw::watched(word, since, self.id, place));
         }
-        let admission = self.enter_locked(entered, wait, waits, place)?;
+        let admission = self.enter_locked(entered, wait, place)?;
         Ok(Raw::slow(admission, self, place))
     }
 
@@ -349,12 +350,10 @@ impl Ticket {
         &self,
         entered: Fast,
         wait: Wait,
-        waits: bool,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
-        let wait = wait.started(&*manager.clock);
-        let patience = Patience { waits, wait };
+        let patience = Patience::from(wait.started(&*manager.clock));
         match entered {
             Fast::Added(word) => manager.cover_added(self, word, &patience, place),
             Fast::Closed | Fast::Admitted(_) => manager.acquire_slow(self, &patience, place),

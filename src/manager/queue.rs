@@ -59,31 +59,6 @@ impl Waiter {
     }
 }
 
-/// One acquire that waits for admission, as [`Manager::waiting`](crate::Manager::waiting) tells it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Waiting {
-    /// What it waits with.
-    pub ticket: Ticket,
-    /// Where it was called.
-    pub place: &'static Location<'static>,
-    /// The waiting thread.
-    pub thread: ThreadId,
-    /// Since when, on the manager's clock.
-    pub since: Instant,
-}
-
-impl From<&Waiter> for Waiting {
-    fn from(waiter: &Waiter) -> Self {
-        Self {
-            ticket: waiter.ticket.clone(),
-            place: waiter.place,
-            thread: waiter.thread,
-            since: waiter.since,
-        }
-    }
-}
-
 /// Cancels waits from another thread.
 ///
 /// One token can cancel any number of waits, present and future. Clones are the same token.

@@ -78,6 +78,24 @@ impl ManagerBuilder {
         self
     }
 
+    /// The backend, if one was given.
+    #[must_use]
+    pub fn get_backend(&self) -> Option<&dyn Backend> {
+        self.backend.as_deref()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn get_clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn get_config(&self) -> &Config {
+        &self.config
+    }
+
     /// Builds the manager.
     ///
     /// # Errors

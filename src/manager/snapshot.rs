@@ -139,6 +139,18 @@ impl Inner {
             .collect()
     }
 
+    /// Every waiter, in the order of its turn.
+    pub(super) fn waiting(&self) -> Vec<snapshot::Waiter> {
+        let core = self.lock();
+        let now = self.clock.now();
+        let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
+        keyed.sort_by_key(|(key, _)| **key);
+        keyed
+            .into_iter()
+            .map(|(_, waiter)| describe_waiter(waiter, now))
+            .collect()
+    }
+
     /// Every waiter, in the order of arrival.
     fn queues(&self, core: &Core, now: Instant) -> Vec<snapshot::Waiter> {
         let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
@@ -227,12 +239,14 @@ fn describe_waiter(waiter: &Waiter, now: Instant) -> snapshot::Waiter {
         ticket: ticket.id(),
         bytes: ticket.bytes(),
         held: waiter.from.as_ref().map(|from| from.bytes()),
+        kind: ticket.kind(),
         policy: ticket.policy_label().clone(),
         label: ticket.label_text(),
         group: ticket.group().index,
         place: waiter.place,
         thread: waiter.thread,
         thread_name: waiter.thread_name.clone(),
+        since: waiter.since,
         waited: now.saturating_duration_since(waiter.since),
         overtaken: waiter.overtaken.load(Ordering::Relaxed),
     }

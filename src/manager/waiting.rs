@@ -158,7 +158,7 @@ impl Inner {
         }
         if patience
             .wait
-            .deadline_at()
+            .get_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
             let usage = self.usage(core, ticket);
@@ -177,7 +177,7 @@ impl Inner {
     /// Sleeps until admitted.
     pub(super) fn wait(&self, place: &Place, patience: &Patience) -> Result<Granted, Error> {
         let waiter = &place.waiter;
-        let token = patience.wait.token();
+        let token = patience.wait.get_cancel();
         if let Some(token) = token {
             token.register(place.key, waiter.waker.clone());
         }
@@ -187,7 +187,7 @@ impl Inner {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
             }
-            let deadline = patience.wait.deadline_at();
+            let deadline = patience.wait.get_deadline();
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
             let over = patience.wait.is_cancelled() || has_come(deadline);
             if over && let Some(outcome) = self.leave_queue(place, patience) {

@@ -401,9 +401,7 @@ mod tests {
         let entered = ticket.enter_below(admit);
         assert!(matches!(entered, Fast::Added(_)), "over what may be held");
         let place = Location::caller();
-        ticket
-            .enter_locked(entered, Wait::new(), false, place)
-            .err()
+        ticket.enter_locked(entered, Wait::none(), place).err()
     }
 
     #[test]

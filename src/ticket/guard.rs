@@ -63,9 +63,7 @@ macro_rules! guard_methods {
         /// [`Error::WouldBlock`] if it would have to wait; else as [`resize`](Self::resize).
         #[track_caller]
         pub fn try_resize(&mut self, bytes: u64) -> Result<(), Error> {
-            let place = Location::caller();
-            let (raw, ticket) = self.parts();
-            raw.resize(ticket, bytes, Wait::new(), false, place)
+            self.resize_with(bytes, Wait::none())
         }
 
         /// [`resize`](Self::resize), waiting for admission at most `timeout`.
@@ -82,11 +80,11 @@ macro_rules! guard_methods {
             self.resize_with(bytes, Wait::new().timeout(timeout))
         }
 
-        /// [`resize`](Self::resize) with a deadline and a cancel token.
+        /// [`resize`](Self::resize) with a deadline and a cancel token, or with [no wait](Wait::none).
         ///
         /// # Errors
         ///
-        /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`resize`](Self::resize).
+        /// [`Error::Timeout`], [`Error::Cancelled`] and [`Error::WouldBlock`]; else as [`resize`](Self::resize).
         ///
         /// # Blocking
         ///
@@ -95,7 +93,7 @@ macro_rules! guard_methods {
         pub fn resize_with(&mut self, bytes: u64, wait: Wait) -> Result<(), Error> {
             let place = Location::caller();
             let (raw, ticket) = self.parts();
-            raw.resize(ticket, bytes, wait, true, place)
+            raw.resize(ticket, bytes, wait, place)
         }
 
         /// The limit that its group called for at its admission, in bytes.

@@ -266,7 +266,6 @@ impl Raw {
         ticket: &Ticket,
         bytes: u64,
         wait: Wait,
-        waits: bool,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
         let from = self.held(ticket);
@@ -275,9 +274,9 @@ impl Raw {
         }
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
-        let wait = wait.started(&*manager.clock);
+        let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
-        let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
+        let resized = manager.resize(from, &to, &patience, place);
         if resized.is_ok() {
             resizing.held = &to;
         }

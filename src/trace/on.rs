@@ -150,7 +150,7 @@ macro_rules! ticket_span {
             target: "mlx_wired",
             $name,
             ticket = $ticket.id(),
-            label = $ticket.name(),
+            label = $ticket.get_label(),
             policy = &**$ticket.policy_label(),
             size = $ticket.bytes(),
             kind = ?$ticket.kind(),

@@ -14,6 +14,7 @@ mod failed_calls;
 mod failure;
 mod fast_guards;
 mod foreign_code;
+mod forms;
 mod growing;
 mod guards;
 mod holders;
