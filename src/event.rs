@@ -118,6 +118,9 @@ pub enum EventKind {
     PolicyPanicked(String),
     /// A synchronisation or hook before a release failed; carries the reason.
     ReleaseFailed(String),
+    /// A release should have synchronised first and did not, since no error handler that returns is known to be in place
+    /// ([`Backend::synchronizes`](crate::ffi::Backend::synchronizes)). Once for each manager, to those who listen then.
+    SynchronizationSkipped,
     /// `MLX_WIRED` in the environment is neither `auto` nor `never`; it acts as `never`.
     WireModeUnrecognised(String),
     /// A model given to [`Manager::wire_max`](crate::Manager::wire_max) needs more than 90 % of the ceiling.

@@ -105,7 +105,7 @@ pub use error::{Error, GroupLimit};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
     CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Stats,
-    WireMode,
+    SyncOnRelease, WireMode,
 };
 pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,

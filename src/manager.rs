@@ -7,6 +7,7 @@ mod config;
 pub(crate) mod core;
 mod cover;
 mod decide;
+mod finishing;
 pub(crate) mod group;
 mod housekeeping;
 mod inner;
@@ -29,7 +30,7 @@ mod waiting;
 mod watched;
 pub(crate) mod word;
 
-pub use config::{Config, OnApplyFailure, WireMode};
+pub use config::{Config, OnApplyFailure, SyncOnRelease, WireMode};
 pub use queue::CancelToken;
 pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
@@ -86,6 +87,8 @@ pub struct Stats {
     pub cancellations: u64,
     /// Waits that went on for longer than [`Config::stall_after`].
     pub stalls: u64,
+    /// Releases before which a synchronisation or hook failed.
+    pub release_failures: u64,
     /// The longest wait for admission that ended with a guard.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
     pub longest_wait: Duration,

@@ -1,6 +1,7 @@
 //! Tickets: reusable descriptions of a demand, and how to acquire them.
 
 mod fast;
+mod finish;
 mod guard;
 mod kind;
 mod locked;

@@ -8,7 +8,7 @@ use super::{registry, shared, user_code};
 use crate::Error;
 use crate::clock::Clock;
 use crate::event::{Bus, Event, EventKind};
-use crate::ffi::{Backend, BackendError, Device};
+use crate::ffi::{Backend, Device};
 use crate::policy::formula::Basis;
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
@@ -27,6 +27,8 @@ pub(crate) struct Inner {
     pub(super) events: Bus,
     pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
     pub(super) epoch: AtomicU64,
+    /// See [`finishing`](super::finishing). Written under the lock.
+    pub(super) finishes_each: unmodelled::AtomicBool,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     pub(super) claimed: AtomicBool,
     /// How many have the manager: see [`Owner`](super::Owner).
@@ -187,16 +189,6 @@ impl Inner {
         self.events.hand_over(&mut self.lock().journal);
     }
 
-    /// Whether a release that may lower the limit synchronises.
-    pub(crate) fn synchronizes_now(&self) -> bool {
-        let wired = self.lock().is_wired();
-        wired && user_code::catch(|| self.backend.synchronizes()).unwrap_or(false)
-    }
-
-    pub(crate) fn synchronize(&self) -> Result<(), BackendError> {
-        self.backend.synchronize()
-    }
-
     /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
     /// record of it without the lock: then what it calls for now, at least for this guard.
     pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
@@ -301,8 +293,14 @@ impl Inner {
                 core.applied = 0;
             }
         }
+        if config.sync_on_release != core.config.sync_on_release {
+            // From here on a release looks under the lock, until a session has published what the new choice says.
+            core.close_routes();
+        }
         core.config = config;
         core.settings += 1;
+        self.finishes_each
+            .store(settings.finishes_each, Ordering::Relaxed);
         core.mode = settings.mode;
         core.ceiling = settings.ceiling;
         core.budget = settings.budget;

@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::owed::Owed;
 use super::wait_times::WaitRecord;
-use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config};
+use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config, finishing};
 use crate::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Bus, Journal};
@@ -158,6 +158,7 @@ impl ManagerBuilder {
                 wait_times: WaitRecord::default(),
                 traced: Kept::default(),
                 journal: Journal::default(),
+                told_of_skipping: false,
                 tell_computed: false,
                 holds: 0,
             }),
@@ -168,6 +169,7 @@ impl ManagerBuilder {
             events: Bus::default(),
             tickets: unmodelled::Mutex::default(),
             epoch: AtomicU64::new(0),
+            finishes_each: unmodelled::AtomicBool::new(settings.finishes_each),
             claimed: AtomicBool::new(exclusive.is_none()),
             owners: unmodelled::AtomicU64::new(0),
             unrecognised_mode: Mutex::new(unrecognised),
@@ -231,6 +233,8 @@ pub(super) struct Settings {
     pub(super) mode: WireMode,
     pub(super) ceiling: u64,
     pub(super) budget: Option<u64>,
+    /// Each release of a driving guard finishes its work first.
+    pub(super) finishes_each: bool,
 }
 
 impl Settings {
@@ -269,6 +273,7 @@ impl Settings {
             mode,
             ceiling,
             budget,
+            finishes_each: finishing::finishes_each(config, mode, device),
         })
     }
 }

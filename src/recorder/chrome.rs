@@ -142,6 +142,7 @@ impl Recording {
             ),
             EventKind::PolicyPanicked(panic) => ("policy panicked", json!({ "panic": panic })),
             EventKind::ReleaseFailed(reason) => ("release failed", json!({ "reason": reason })),
+            EventKind::SynchronizationSkipped => ("release not synchronised", json!({})),
             EventKind::ModelNearCeiling { .. } => ("model near the ceiling", json!({})),
             EventKind::WaitStalled { snapshot, .. } => {
                 ("wait stalled", json!({ "state": snapshot.to_string() }))

@@ -197,7 +197,7 @@ impl Ticket {
     pub(super) fn leave_fast(&self, admitted: Word) -> bool {
         let reads = &self.group.reads;
         let flags = reads.flags.load(Ordering::Relaxed);
-        if flags & Reads::ALWAYS != 0 {
+        if flags & (Reads::ALWAYS | Reads::FINISHES) != 0 {
             return false;
         }
         if flags & Reads::ASKS == 0 {
@@ -316,7 +316,7 @@ impl Ticket {
         let reads = &self.group.reads;
         let may_shrink = match &self.size_count {
             Some(_) => last && self.bytes >= reads.size_floor.load(Ordering::Acquire),
-            None => word.0 < reads.floor.load(Ordering::Acquire),
+            None => word.0 < reads.shrink_floor.load(Ordering::Acquire),
         };
         let flags = reads.flags.load(Ordering::Acquire);
         let may_end = Self::may_end(word, 0, flags);
@@ -358,7 +358,10 @@ impl Ticket {
                 let floor = reads.size_floor.load(Ordering::Relaxed);
                 count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor
             }
-            None => word.0.saturating_sub(self.demand) < reads.floor.load(Ordering::Relaxed),
+            None => {
+                let left = word.0.saturating_sub(self.demand);
+                left < reads.shrink_floor.load(Ordering::Relaxed)
+            }
         }
     }
 

@@ -21,6 +21,7 @@ fn level(kind: &EventKind) -> Option<Level> {
         | EventKind::ForeignLimit { .. }
         | EventKind::PolicyPanicked(_)
         | EventKind::ReleaseFailed(_)
+        | EventKind::SynchronizationSkipped
         | EventKind::WireModeUnrecognised(_)
         | EventKind::ModelNearCeiling { .. }
         | EventKind::WaitStalled { .. } => Level::WARN,
@@ -109,6 +110,13 @@ fn report(event: &Event) {
                 event,
                 reason,
                 "what runs before a release failed"
+            );
+        }
+        EventKind::SynchronizationSkipped => {
+            limit_event!(
+                Level::WARN,
+                event,
+                "a release does not synchronise: no error handler that returns"
             );
         }
         EventKind::WireModeUnrecognised(value) => {

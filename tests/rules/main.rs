@@ -13,6 +13,7 @@ mod events;
 mod failed_calls;
 mod failure;
 mod fast_guards;
+mod finishing;
 mod foreign_code;
 mod forms;
 mod growing;
