@@ -97,6 +97,9 @@ pub enum Error {
     Reentrant,
     /// The manager was closed.
     Closed,
+    /// This process was forked from one that had built a manager, which is that process's own. A child may `exec`; or
+    /// fork before the first manager is built.
+    Forked,
     /// Another manager owns this backend.
     BackendInUse {
         /// The resource that both would own.
@@ -291,6 +294,9 @@ impl fmt::Display for Error {
                  decide from the arguments instead",
             ),
             Self::Closed => f.write_str("the manager was closed"),
+            Self::Forked => f.write_str(
+                "in a forked child there is no manager: use it in the parent, exec, or fork before building one",
+            ),
             Self::BackendInUse { resource } => write!(
                 f,
                 "another manager already owns the {resource}; use Manager::shared, or drop the other first"

@@ -26,6 +26,7 @@ mod since;
 pub(crate) use listed::list_owned;
 pub(crate) use record::Record;
 
+use crate::fork;
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, current_thread, thread_local};
 use since::{decode, encode};
@@ -40,7 +41,7 @@ type Place = &'static Location<'static>;
 const SLOTS: usize = 64;
 /// The mask of free slots of a thread that has no guard. The last slot is never used.
 const ALL_FREE: u64 = CLOSED - 1;
-/// Set in the mask of a thread that ends: what becomes free stays so.
+/// Set in the mask of a thread that ends, and of one that has forked: what becomes free stays so.
 const CLOSED: u64 = 1 << (SLOTS - 1);
 
 /// One recorded guard.
@@ -150,12 +151,21 @@ pub(crate) fn thread_name() -> Option<Arc<str>> {
     NAME.try_with(Clone::clone).ok().flatten()
 }
 
+/// Closes the slab of a forked child's only thread, so that it records nothing more.
+#[cfg(all(unix, not(any(loom, shuttle))))]
+pub(crate) fn close_slab() {
+    LOCAL.with(|local| local.free.set(local.free.get() | CLOSED));
+}
+
 /// Gives the thread's slab back when the thread ends.
 struct GiveBack(Cell<Option<&'static Slab>>);
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
         let Some(slab) = self.0.take() else { return };
+        if fork::is_child() {
+            return;
+        }
         // In a model the local may be gone.
         if LOCAL
             .try_with(|local| local.listed.get() > 0)

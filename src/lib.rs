@@ -88,6 +88,7 @@ pub mod clock;
 mod error;
 mod event;
 pub mod ffi;
+mod fork;
 mod holders;
 mod manager;
 #[allow(dead_code, reason = "used from the next change on")]

@@ -14,6 +14,7 @@ pub use kind::Kind;
 pub use wait::Wait;
 
 use crate::Error;
+use crate::fork;
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::group::{Group, SizeCount};
 use crate::manager::registry::About;
@@ -131,10 +132,10 @@ impl Ticket {
         change(&mut about);
         let info = Arc::make_mut(&mut self.info);
         info.about = Arc::new(about);
-        info.manager
-            .tickets
-            .lock()
-            .register(self.id, info.about.clone());
+        if !fork::is_child() {
+            let mut tickets = info.manager.tickets.lock();
+            tickets.register(self.id, info.about.clone());
+        }
     }
 
     fn of_kind(mut self, kind: Kind) -> Self {
@@ -189,7 +190,7 @@ impl Ticket {
     /// # Errors
     ///
     /// [`Error::NeverAdmissible`], [`Error::WouldDeadlock`], [`Error::GroupFull`], [`Error::SetLimit`],
-    /// [`Error::PolicyPanicked`], [`Error::Reentrant`], [`Error::Closed`] and
+    /// [`Error::PolicyPanicked`], [`Error::Reentrant`], [`Error::Closed`], [`Error::Forked`] and
     /// [`Error::BackendInUse`]. Nothing is held after an error.
     ///
     /// # Blocking
@@ -304,6 +305,7 @@ impl Ticket {
     /// As [`acquire_with`](Self::acquire_with).
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
+        fork::check()?;
         let place = Location::caller();
         let (word, admission) = match self.enter_unrecorded() {
             Fast::Admitted(word) => (word, None),
@@ -337,6 +339,7 @@ impl Ticket {
     #[inline(never)]
     #[track_caller]
     fn enter_slow(&self, entered: Fast, wait: Wait) -> Result<Raw, Error> {
+        fork::check()?;
         let place = Location::caller();
         if let Fast::Closed = entered
             && let Some((word, since)) = self.info.manager.enter_watched(self, place)

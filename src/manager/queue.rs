@@ -6,6 +6,7 @@ use super::word::Word;
 use crate::Error;
 use crate::clock::Waker;
 use crate::event::Event;
+use crate::fork;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
 use crate::ticket::Ticket;
 use std::panic::Location;
@@ -98,6 +99,10 @@ impl CancelToken {
     pub fn cancel(&self) {
         // Release: a waiter that sees the flag sees what the canceller did before.
         self.0.cancelled.store(true, Ordering::Release);
+        if fork::is_child() {
+            // Nobody waits here.
+            return;
+        }
         let waiting = std::mem::take(&mut *self.0.waiting.lock());
         for (_, waker) in waiting {
             waker.wake();

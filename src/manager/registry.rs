@@ -1,6 +1,7 @@
 //! The tickets of a manager, so that what is recorded of a guard (the ticket's number) can be told to people.
 
 use super::Inner;
+use crate::fork;
 use crate::holders::{self, Seen};
 use crate::sync::{Arc, Ordering, ThreadId, Weak};
 use crate::ticket::Kind;
@@ -117,6 +118,9 @@ pub enum HolderState {
 impl Inner {
     /// Who holds what, the largest first. What others do meanwhile may be missing or already gone.
     pub(crate) fn holders(&self) -> Vec<Holder> {
+        if fork::is_child() {
+            return Vec::new();
+        }
         let now = self.clock.now();
         let mut holders: Vec<Holder> = {
             let seen = holders::all();

@@ -7,10 +7,12 @@ use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config, fini
 use crate::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Bus, Journal};
-use crate::ffi::{self, Backend, Device};
+use crate::ffi::{self, Backend, Device, NoMlx};
+use crate::fork;
 use crate::snapshot::{Ceiling, CeilingSource};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
 use crate::trace::Kept;
+use crossbeam::atomic::AtomicCell;
 use std::sync::OnceLock;
 
 /// The environment variable that switches wiring off: `never`; `auto` is the default.
@@ -101,14 +103,16 @@ impl ManagerBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] for a value out of range, [`Error::BackendInUse`] if another manager owns the
-    /// backend's resource.
+    /// backend's resource, [`Error::Forked`] in a forked child.
     pub fn build(self) -> Result<Manager, Error> {
+        fork::check()?;
         let manager = self.build_unclaimed()?;
         manager.0.inner.claim()?;
         Ok(manager)
     }
 
     fn build_unclaimed(self) -> Result<Manager, Error> {
+        fork::watch();
         let config = self.config.validate()?;
         let backend = self.backend.unwrap_or_else(ffi::default_backend);
         let device = backend.device();
@@ -123,45 +127,12 @@ impl ManagerBuilder {
         let unrecognised = environment
             .clone()
             .filter(|value| overruled && value != "never");
+        let finishes_each = unmodelled::AtomicBool::new(settings.finishes_each);
+        let built = Built { config, settings };
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
-            core: Mutex::new(Core {
-                mode: settings.mode,
-                supported: device.support.is_supported(),
-                ceiling: settings.ceiling,
-                maximum: device.max_wired_limit(),
-                budget: settings.budget,
-                config,
-                settings: 0,
-                groups: Vec::new(),
-                by_id: Default::default(),
-                busy: false,
-                left_over: false,
-                applied: 0,
-                known: false,
-                guaranteed: None,
-                standing: None,
-                epoch: Default::default(),
-                owed: Owed::default(),
-                last_change: None,
-                uncovered: Default::default(),
-                sleepers: 0,
-                closed: false,
-                abandoned: false,
-                pressure: 0.0,
-                housekeeper: None,
-                houseless: false,
-                kept: None,
-                revisit: Vec::new(),
-                replaced: Vec::new(),
-                stats: Stats::default(),
-                wait_times: WaitRecord::default(),
-                traced: Kept::default(),
-                journal: Journal::default(),
-                told_of_skipping: false,
-                tell_computed: false,
-                holds: 0,
-            }),
+            core: Mutex::new(built.core(&device)),
+            built,
             turn: Futex::new(0),
             clock: self.clock,
             backend,
@@ -169,7 +140,7 @@ impl ManagerBuilder {
             events: Bus::default(),
             tickets: unmodelled::Mutex::default(),
             epoch: AtomicU64::new(0),
-            finishes_each: unmodelled::AtomicBool::new(settings.finishes_each),
+            finishes_each,
             claimed: AtomicBool::new(exclusive.is_none()),
             owners: unmodelled::AtomicU64::new(0),
             unrecognised_mode: Mutex::new(unrecognised),
@@ -195,9 +166,12 @@ impl Manager {
     /// [`init_shared`](Self::init_shared) came first.
     ///
     /// If another manager owns MLX's limit, acquiring from this one is [`Error::BackendInUse`]
-    /// until that one is gone.
+    /// until that one is gone. In a forked child it is [`Error::Forked`], as from any other.
     #[must_use]
     pub fn shared() -> &'static Self {
+        if fork::is_child() {
+            return Self::of_child();
+        }
         SHARED.get_or_init(|| {
             let manager = Self::shared_builder(Config::default())
                 .build_unclaimed()
@@ -208,12 +182,26 @@ impl Manager {
         })
     }
 
+    /// The shared manager of a forked child: its parent's if that was made, else one of its own, which gives nothing either.
+    fn of_child() -> &'static Self {
+        // Without a lock: a thread that was making one may be missing, here and in a child of this one.
+        static OWN: AtomicCell<Option<&'static Manager>> = AtomicCell::new(None);
+        if let Some(made) = SHARED.get().or_else(|| OWN.load()) {
+            return made;
+        }
+        let own = Self::builder().backend(NoMlx::new()).build_unclaimed();
+        let own: &'static Self = Box::leak(Box::new(own.expect("the default settings are valid")));
+        OWN.store(Some(own));
+        own
+    }
+
     /// Makes the process's manager with these settings.
     ///
     /// # Errors
     ///
     /// [`Error::SharedExists`] if it exists already; else as [`ManagerBuilder::build`].
     pub fn init_shared(config: Config) -> Result<&'static Self, Error> {
+        fork::check()?;
         let manager = Self::shared_builder(config).build_unclaimed()?;
         if SHARED.get().is_some() {
             return Err(Error::SharedExists);
@@ -225,6 +213,56 @@ impl Manager {
 
     fn shared_builder(config: Config) -> ManagerBuilder {
         Self::builder().config(config)
+    }
+}
+
+/// What a manager was built with.
+pub(super) struct Built {
+    config: Config,
+    settings: Settings,
+}
+
+impl Built {
+    /// The state of a manager that has done nothing yet.
+    pub(super) fn core(&self, device: &Device) -> Core {
+        let Self { config, settings } = self;
+        Core {
+            mode: settings.mode,
+            supported: device.support.is_supported(),
+            ceiling: settings.ceiling,
+            maximum: device.max_wired_limit(),
+            budget: settings.budget,
+            config: config.clone(),
+            settings: 0,
+            groups: Vec::new(),
+            by_id: Default::default(),
+            busy: false,
+            left_over: false,
+            applied: 0,
+            known: false,
+            guaranteed: None,
+            standing: None,
+            epoch: Default::default(),
+            owed: Owed::default(),
+            last_change: None,
+            uncovered: Default::default(),
+            sleepers: 0,
+            closed: false,
+            abandoned: false,
+            pressure: 0.0,
+            housekeeper: None,
+            houseless: false,
+            kept: None,
+            revisit: Vec::new(),
+            replaced: Vec::new(),
+            stats: Stats::default(),
+            wait_times: WaitRecord::default(),
+            traced: Kept::default(),
+            journal: Journal::default(),
+            told_of_skipping: false,
+            tell_computed: false,
+            holds: 0,
+        }
     }
 }
 

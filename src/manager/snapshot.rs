@@ -4,6 +4,7 @@ use super::core::{Core, Cover, Uncovered};
 use super::queue::Waiter;
 use super::waiting::arrival;
 use super::{Inner, Manager, shared};
+use crate::fork;
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot};
 use crate::sync::{Arc, Ordering};
 use crate::ticket::Ticket;
@@ -50,9 +51,10 @@ impl Inner {
         let mut tries = 0;
         loop {
             let (mut snapshot, waits, uncovered) = {
-                let core = self.lock();
-                let (state, uncovered) = self.describe(&core);
-                (state, core.wait_times.clone(), uncovered)
+                self.look(|core| {
+                    let (state, uncovered) = self.describe(core);
+                    (state, core.wait_times.clone(), uncovered)
+                })
             };
             snapshot.wait_times = waits.summary();
             snapshot.guards = self.holders();
@@ -67,7 +69,12 @@ impl Inner {
     /// What the lock protects, and each group's word. By group, too, the admitted demands that no listed
     /// guard has yet.
     fn describe(&self, core: &Core) -> (Snapshot, Tally) {
-        let now = self.clock.now();
+        // A clock may have a lock.
+        let now = if fork::is_child() {
+            Instant::now()
+        } else {
+            self.clock.now()
+        };
         let in_how_long = |at: Instant| at.saturating_duration_since(now);
         let groups = self.groups(core);
         let mut uncovered = Tally::new();
@@ -141,6 +148,9 @@ impl Inner {
 
     /// Every waiter, in the order of its turn.
     pub(super) fn waiting(&self) -> Vec<snapshot::Waiter> {
+        if fork::is_child() {
+            return Vec::new();
+        }
         let core = self.lock();
         let now = self.clock.now();
         let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();

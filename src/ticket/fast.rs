@@ -3,10 +3,10 @@
 use super::Ticket;
 use super::raw::Raw;
 use crate::Error;
-use crate::holders;
 use crate::manager::group::Reads;
 use crate::manager::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{Ordering, thread_local};
+use crate::{fork, holders};
 use std::cell::Cell;
 use std::panic::Location;
 
@@ -75,6 +75,9 @@ impl Ticket {
         admit: u64,
         place: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
+        if fork::is_child() {
+            return Err(Fast::Closed);
+        }
         match self.enter_below(admit) {
             Fast::Admitted(word) => Ok(Raw::fast(word, holders::record(self.id, place))),
             other => Err(other),
@@ -326,6 +329,9 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     fn left(&self) -> Option<Box<Error>> {
+        if fork::is_child() {
+            return None;
+        }
         let manager = &self.info.manager;
         let mut core = manager.lock();
         manager.after_release(&mut core, self);

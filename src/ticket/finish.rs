@@ -7,6 +7,7 @@
 use super::Ticket;
 use crate::Error;
 use crate::event::EventKind;
+use crate::fork;
 use crate::manager::user_code;
 
 /// A hook's own error.
@@ -44,6 +45,10 @@ pub(super) fn finish(ticket: &Ticket, hook: Option<Hook>, work: Work) -> Option<
         }
         None => Ok(()),
     });
+    if fork::is_child() {
+        // The hook has forked.
+        return None;
+    }
     let reason = match result {
         Ok(Ok(())) => return None,
         Ok(Err(reason)) => reason,

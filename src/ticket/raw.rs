@@ -3,6 +3,7 @@
 use super::Ticket;
 use super::finish::{Hook, Work, finish};
 use crate::Error;
+use crate::fork;
 use crate::holders::{self, Record};
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::word::Word;
@@ -154,6 +155,9 @@ impl Raw {
 
     /// Notes that the guard is leaked on purpose.
     pub(super) fn note_leak(&self) {
+        if fork::is_child() {
+            return;
+        }
         holders::note_leak(self.record);
     }
 
@@ -204,6 +208,10 @@ impl Raw {
     #[cold]
     #[inline(never)]
     fn end_slow(mut self, ticket: &Ticket, work: Work) {
+        if fork::is_child() {
+            // What it has besides is the parent's, too: it is not dropped.
+            return;
+        }
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
@@ -215,6 +223,10 @@ impl Raw {
         if finishes {
             // What went wrong is in an event.
             drop(finish(ticket, hook, work));
+            if fork::is_child() {
+                // The hook has forked.
+                return;
+            }
         }
         let may_be_quiet = ticket.group().custom || manager.is_watched();
         if may_be_quiet && manager.leave_quietly(ticket) {
@@ -230,6 +242,9 @@ impl Raw {
 
     /// Releases and tells.
     pub(super) fn release(mut self, ticket: &Ticket, work: Work) -> Released {
+        if fork::is_child() {
+            return forked(ticket);
+        }
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
@@ -238,6 +253,10 @@ impl Raw {
         let manager = ticket.manager();
         let before = manager.applied();
         let error = finish(ticket, self.take_hook(), work);
+        if fork::is_child() {
+            // The hook has forked.
+            return forked(ticket);
+        }
         let failed = self.leave(ticket);
         let limit = manager.applied();
         let error = error.or_else(|| failed.map(|failed| *failed));
@@ -275,6 +294,7 @@ impl Raw {
         wait: Wait,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
+        fork::check()?;
         let from = self.held(ticket);
         if bytes == from.bytes() {
             return Ok(());
@@ -302,6 +322,15 @@ impl Raw {
         holders::forget(self.record);
         drop(extra);
         failed
+    }
+}
+
+/// What a release does in a forked child.
+fn forked(ticket: &Ticket) -> Released {
+    Released {
+        limit: ticket.manager().applied(),
+        lowered: false,
+        error: Some(Error::Forked),
     }
 }
 
