@@ -72,12 +72,18 @@
 //! step together, and bound waits with [`Ticket::admit_timeout`]. Nor is a wait for something else seen, such as a
 //! lock or a join.
 //!
+//! # Forks
+//!
+//! A manager is its process's own. In a child that was forked after the first one was built, every call that can fail is
+//! [`Error::Forked`] at once, all others answer as a closed manager without guards would, dropping guards and managers
+//! does nothing, and nothing waits, whatever other threads were doing. To `exec` there is fine; so is to fork first.
+//!
 //! # Features
 //!
 //! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always). On Linux
 //!   it needs `scripts/with-mlx` or an MLX of your own: see [`ffi::LINKED`].
 //! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process
-//!   ([`ffi`] says from when on); releases that lower the limit then synchronise first.
+//!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first.
 //! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.
 //! * `timeline`: a [recording](recorder) writes a page with charts, a trace that Perfetto opens, and CSV; implies `serde`.
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber

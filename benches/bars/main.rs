@@ -17,6 +17,7 @@
 //! | `pairs.rs`, `live.rs` | acquire + drop without a limit change |
 //! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
 //! | `watched.rs` | the same while a recorder is at work |
+//! | `card.rs` | the same where each release synchronises |
 //! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
 //! | `training.rs` | a ticket around a real training step |
 //! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
@@ -27,6 +28,7 @@
 )]
 
 mod burst;
+mod card;
 mod counting;
 mod crew;
 mod fairness;
@@ -97,6 +99,7 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     live::run(&mut report);
     nothing::run(&mut report);
     watched::run(&mut report);
+    card::run(&mut report);
     burst::run(&mut report);
     handoff::run(&mut report);
     wakeups::run(&mut report);
