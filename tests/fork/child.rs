@@ -10,13 +10,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs `work` in a forked child, which must end well, and soon.
 #[track_caller]
 pub(crate) fn in_child(work: impl FnOnce()) {
-    drop(kept_in_child(work));
+    // SAFETY: ends the child at once.
+    drop(kept_in_child(work, |status| unsafe { libc::_exit(status) }));
 }
 
-/// [`in_child`], and returns what the parent still has: dropped, it releases the guards that the child was given.
+/// [`in_child`], whose child ends by `end`. Returns what the parent still has: dropped, it releases the guards that the
+/// child was given.
 #[track_caller]
 #[must_use]
-pub(crate) fn kept_in_child<F: FnOnce()>(work: F) -> Option<F> {
+pub(crate) fn kept_in_child<F: FnOnce()>(work: F, end: impl FnOnce(i32)) -> Option<F> {
     let mut work = Some(work);
     ends_well(fork(|| {
         let work = work.take().expect("it is there");
@@ -28,8 +30,8 @@ pub(crate) fn kept_in_child<F: FnOnce()>(work: F) -> Option<F> {
                     .map_or("a panic", |text| text),
             );
         }
-        // SAFETY: ends the child at once, without unwinding into the test.
-        unsafe { libc::_exit(i32::from(done.is_err())) }
+        // Without unwinding into the test.
+        end(i32::from(done.is_err()));
     }));
     work
 }
