@@ -118,7 +118,7 @@ impl Inner {
             live: groups.iter().map(|group| group.guards).sum(),
             live_bytes: groups.iter().map(|group| group.bytes).sum(),
             uncovered: demands().count(),
-            waiters: self.queues(core, now),
+            waiters: waiters_by(core, now, arrival),
             groups,
             guards: Vec::new(),
             guards_add_up: false,
@@ -151,24 +151,7 @@ impl Inner {
         if fork::is_child() {
             return Vec::new();
         }
-        let core = self.lock();
-        let now = self.clock.now();
-        let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        keyed.sort_by_key(|(key, _)| **key);
-        keyed
-            .into_iter()
-            .map(|(_, waiter)| describe_waiter(waiter, now))
-            .collect()
-    }
-
-    /// Every waiter, in the order of arrival.
-    fn queues(&self, core: &Core, now: Instant) -> Vec<snapshot::Waiter> {
-        let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        keyed.sort_by_key(|(key, _)| arrival(**key));
-        keyed
-            .into_iter()
-            .map(|(_, waiter)| describe_waiter(waiter, now))
-            .collect()
+        waiters_by(&self.lock(), self.clock.now(), |key| key)
     }
 
     /// Who waits in line with a demand of the group, the waiter of key `own` apart. The holders are
@@ -241,6 +224,16 @@ fn add_up(snapshot: &Snapshot, uncovered: Tally) -> bool {
     counted
         .map(|group| (group.number, (group.guards, group.bytes)))
         .eq(tally)
+}
+
+/// Every waiter, in an order of their keys in the queue.
+fn waiters_by(core: &Core, now: Instant, order: fn(u64) -> u64) -> Vec<snapshot::Waiter> {
+    let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
+    keyed.sort_by_key(|(key, _)| order(**key));
+    keyed
+        .into_iter()
+        .map(|(_, waiter)| describe_waiter(waiter, now))
+        .collect()
 }
 
 fn describe_waiter(waiter: &Waiter, now: Instant) -> snapshot::Waiter {

@@ -75,9 +75,7 @@ impl Ticket {
         admit: u64,
         place: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
-        if fork::is_child() {
-            return Err(Fast::Closed);
-        }
+        let admit = if fork::is_child() { 0 } else { admit };
         match self.enter_below(admit) {
             Fast::Admitted(word) => Ok(Raw::fast(word, holders::record(self.id, place))),
             other => Err(other),
@@ -359,15 +357,13 @@ impl Ticket {
 
     fn may_shrink(&self, word: Word) -> bool {
         let reads = &self.group.reads;
+        let left = word.0.saturating_sub(self.demand);
         match &self.size_count {
             Some(count) => {
                 let floor = reads.size_floor.load(Ordering::Relaxed);
                 count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor
             }
-            None => {
-                let left = word.0.saturating_sub(self.demand);
-                left < reads.shrink_floor.load(Ordering::Relaxed)
-            }
+            None => left < reads.shrink_floor.load(Ordering::Relaxed),
         }
     }
 
