@@ -120,3 +120,32 @@ impl<T: fmt::Debug> fmt::Debug for Inherited<T> {
         (**self).fmt(f)
     }
 }
+
+#[cfg(all(test, unix, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn r43_a_child_destroys_nothing_that_it_inherits() {
+        watch();
+        let (held, kept) = (Arc::new(()), Arc::new(()));
+        let inherited = Inherited::new(kept.clone());
+        drop(Inherited::new(held.clone()));
+        assert_eq!(Arc::strong_count(&held), 1, "the parent does");
+        // SAFETY: the child does what is safe in any, and ends at once.
+        let child = unsafe { libc::fork() };
+        drop(inherited);
+        let left = Arc::strong_count(&kept);
+        if child == 0 {
+            let well = is_child() && check() == Err(Error::Forked) && left == 2;
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(i32::from(!well)) }
+        }
+        let mut status = 0;
+        // SAFETY: the child is this process's own.
+        let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!((ended, status), (child, 0));
+        assert_eq!((left, is_child()), (1, false));
+    }
+}

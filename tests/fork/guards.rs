@@ -2,8 +2,8 @@
 
 use crate::calls::refused;
 use crate::child::in_child;
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Error, Guard, Manager, OwnedGuard, SumPolicy};
+use mlx_wired::ffi::{NoMlx, RecordingBackend};
+use mlx_wired::{Error, FixedPolicy, Guard, Manager, OwnedGuard, SumPolicy};
 use std::sync::Arc;
 
 #[test]
@@ -39,6 +39,19 @@ fn r43_a_guard_that_is_dropped_in_a_child_does_nothing() -> Result<(), Error> {
     Ok(())
 }
 
+/// Its release needs no lock until it has found that it was the last.
+#[test]
+fn r43_the_last_guard_of_the_fast_path_is_dropped_in_a_child() -> Result<(), Error> {
+    let manager = Manager::builder().backend(NoMlx::new()).build()?;
+    let ticket = manager.ticket(&FixedPolicy::new(10), 1);
+    let first = ticket.acquire_owned()?;
+    let last = ticket.acquire()?;
+    drop(first);
+    in_child(|| drop(last));
+    assert_eq!(manager.snapshot().live, 0);
+    Ok(())
+}
+
 #[test]
 fn r43_a_release_in_a_child_says_so() -> Result<(), Error> {
     let manager = Manager::builder()
@@ -58,6 +71,29 @@ fn r43_a_release_in_a_child_says_so() -> Result<(), Error> {
             refused(guard.resize(10));
             form(guard);
         });
+    }
+    Ok(())
+}
+
+/// The parent's next acquire would take no lock: it is in the forking thread's slab that the child finds no room.
+#[test]
+fn r43_the_fast_path_gives_nothing_either() -> Result<(), Error> {
+    let manager = Manager::builder()
+        .backend(RecordingBackend::metal().build())
+        .build()?;
+    let fixed = manager.ticket(&FixedPolicy::new(10), 1);
+    let capped = manager.ticket(&SumPolicy::capped(100), 1);
+    let _kept = (fixed.acquire_owned()?, capped.acquire_owned()?);
+    for ticket in [&fixed, &capped] {
+        let held = ticket.acquire()?;
+        drop(ticket.acquire()?);
+        in_child(|| {
+            refused(ticket.acquire());
+            refused(ticket.acquire_owned());
+            drop(held);
+            refused(ticket.try_acquire());
+        });
+        drop(ticket.acquire()?);
     }
     Ok(())
 }
