@@ -180,7 +180,7 @@ fn r43_while_others_wait_for_admission() -> Result<(), Error> {
 }
 
 /// What a program does all day, by one thread that begins.
-fn a_days_work(manager: &Manager) -> Result<(), Error> {
+fn a_days_work(manager: &Manager, token: &CancelToken) -> Result<(), Error> {
     let policy = SumPolicy::capped(1000);
     let ticket = manager.ticket(&policy, 10).label("work").resident();
     let counted = manager.ticket(&MaxPolicy::new(), 7);
@@ -188,10 +188,9 @@ fn a_days_work(manager: &Manager) -> Result<(), Error> {
     let mut owned = ticket.acquire_owned()?;
     owned.resize(20)?;
     drop(owned);
-    let full = manager.ticket(&policy, 985);
-    let wait = Wait::new()
-        .timeout(Duration::ZERO)
-        .cancel(&CancelToken::new());
+    let full = manager.ticket(&policy, 995);
+    // Long enough to be in line.
+    let wait = Wait::new().timeout(Duration::from_millis(1)).cancel(token);
     drop((full.try_acquire(), full.acquire_with(wait)));
     let events = manager.subscribe(4);
     drop((manager.snapshot(), manager.holders(), manager.waiting()));
@@ -221,7 +220,7 @@ fn r43_wherever_another_thread_allocates() -> Result<(), Error> {
     let mut stops = 0;
     loop {
         let (borrowed, owned) = (ticket.acquire()?, ticket.acquire_owned()?);
-        let work = || a_days_work(&manager).expect("nobody is in its way");
+        let work = || a_days_work(&manager, &world.token).expect("nobody is in its way");
         let mut kept = None;
         let stood = while_one_stands(stops + 1, work, || {
             kept = kept_in_child(|| world.find_nothing(borrowed, owned), exit);
