@@ -59,8 +59,8 @@ fn r43_a_child_amid_traffic_does_not_hang() -> Result<(), Error> {
     let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
     amid_traffic(&manager, || {
         for _ in 0..CHILDREN {
-            let (borrowed, owned) = (ticket.acquire(), ticket.acquire_owned());
-            let (borrowed, owned) = (borrowed.expect("uncapped"), owned.expect("uncapped"));
+            let owned = || ticket.acquire_owned().expect("uncapped");
+            let (borrowed, owned) = (ticket.acquire().expect("uncapped"), [owned(), owned()]);
             in_child(|| world.find_nothing(borrowed, owned));
         }
     });

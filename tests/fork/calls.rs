@@ -30,7 +30,7 @@ impl World {
     }
 
     /// All of it in turn. The parent's guards are `borrowed` and `owned`.
-    pub(crate) fn find_nothing(&self, borrowed: Guard<'_>, owned: OwnedGuard) {
+    pub(crate) fn find_nothing(&self, borrowed: Guard<'_>, owned: [OwnedGuard; 2]) {
         self.acquire_nothing(&self.ticket);
         self.acquire_nothing(&self.make_ticket());
         self.change_nothing();
@@ -117,7 +117,8 @@ impl World {
     }
 }
 
-fn release_nothing(mut borrowed: Guard<'_>, mut owned: OwnedGuard) {
+fn release_nothing(mut borrowed: Guard<'_>, [mut owned, other]: [OwnedGuard; 2]) {
+    other.leak();
     refused(owned.resize(20));
     refused(owned.try_resize(1));
     refused(owned.resize_timeout(20, Duration::from_secs(3600)));

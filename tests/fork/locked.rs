@@ -9,6 +9,7 @@ use mlx_wired::{
     CancelToken, Config, Context, Error, Manager, MaxPolicy, Policy, PolicyId, Sizes, SumPolicy,
     Wait,
 };
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -93,13 +94,15 @@ fn while_it_stands(
     go_on: impl FnOnce(),
 ) -> Result<(), Error> {
     let ticket = world.manager.ticket(&SumPolicy::uncapped(), 1);
-    let (borrowed, owned) = (ticket.acquire()?, ticket.acquire_owned()?);
+    let borrowed = ticket.acquire()?;
+    let owned = [ticket.acquire_owned()?, ticket.acquire_owned()?];
     thread::scope(|scope| {
         scope.spawn(work);
         until();
-        let kept = kept_in_child(|| world.find_nothing(borrowed, owned), exit);
+        let child = || kept_in_child(|| world.find_nothing(borrowed, owned), exit);
+        let kept = catch_unwind(AssertUnwindSafe(child));
         go_on();
-        drop(kept);
+        kept.map(drop).unwrap_or_else(|panic| resume_unwind(panic));
     });
     Ok(())
 }
@@ -211,7 +214,7 @@ fn r43_wherever_another_thread_allocates() -> Result<(), Error> {
     let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
     // Unwatched, so that the fast paths are taken.
     let (events, token) = (manager.subscribe(1), CancelToken::new());
-    let world = World {
+    let mut world = World {
         manager: manager.clone(),
         ticket: ticket.clone(),
         events,
@@ -219,7 +222,10 @@ fn r43_wherever_another_thread_allocates() -> Result<(), Error> {
     };
     let mut stops = 0;
     loop {
-        let (borrowed, owned) = (ticket.acquire()?, ticket.acquire_owned()?);
+        let borrowed = ticket.acquire()?;
+        let owned = [ticket.acquire_owned()?, ticket.acquire_owned()?];
+        // Its list of waiters has no memory yet.
+        world.token = CancelToken::new();
         let work = || a_days_work(&manager, &world.token).expect("nobody is in its way");
         let mut kept = None;
         let stood = while_one_stands(stops + 1, work, || {

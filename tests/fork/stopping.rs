@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -70,10 +71,9 @@ pub(crate) fn while_one_stands(
         while !stands() && !other.is_finished() {
             thread::yield_now();
         }
-        if stands() {
-            during();
-        }
+        let stands = stands();
+        let done = catch_unwind(AssertUnwindSafe(|| stands.then(during)));
         MAY_GO_ON.store(true, Ordering::SeqCst);
-        stands()
+        done.unwrap_or_else(|panic| resume_unwind(panic)).is_some()
     })
 }
