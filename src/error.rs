@@ -148,6 +148,9 @@ pub enum Error {
     Reentrant,
     /// The manager was closed.
     Closed,
+    /// This process was forked from one that had built a manager, which is that process's own. A child may `exec`; or
+    /// fork before the first manager is built.
+    Forked,
     /// Another manager owns this backend.
     BackendInUse {
         /// The resource that both would own.

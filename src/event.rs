@@ -127,6 +127,9 @@ pub enum EventKind {
     PolicyPanicked(String),
     /// A synchronisation or hook before a release failed; carries the reason.
     ReleaseFailed(String),
+    /// A release should have synchronised first and did not, since no error handler that returns is known to be in place
+    /// ([`Backend::synchronizes`](crate::ffi::Backend::synchronizes)). Once for each manager, to those who listen then.
+    SynchronizationSkipped,
     /// `MLX_WIRED` in the environment is neither `auto` nor `never`; it acts as `never`.
     WireModeUnrecognised(String),
     /// The live bytes of all groups together have passed the ceiling: not all of them can be wired. Told once, and again

@@ -46,6 +46,7 @@ pub(crate) use numbers::{ByNumber, shrink};
 pub(crate) use record::Record;
 pub(crate) use slab::{all, borrowed_tickets, some};
 
+use crate::fork;
 use crate::manager::registry::About;
 use crate::sync::{Thread, current_thread, thread_local};
 use block::Block;
@@ -120,6 +121,15 @@ pub(crate) fn thread_name() -> Option<Arc<str>> {
     NAME.try_with(Clone::clone).ok().flatten()
 }
 
+/// Closes the slab of a forked child's only thread, so that it records nothing more.
+#[cfg(all(unix, not(any(loom, shuttle))))]
+pub(crate) fn close_slab() {
+    LOCAL.with(|local| {
+        local.free.set(local.free.get() | CLOSED);
+        local.block_free.set(CLOSED);
+    });
+}
+
 /// Gives the thread's slab back when the thread ends.
 struct GiveBack {
     slab: Cell<Option<Arc<Slab>>>,
@@ -129,6 +139,11 @@ struct GiveBack {
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
+        if fork::is_child() {
+            // Its locks may be held for ever, and its slab is the parent's.
+            std::mem::forget(self.slab.take());
+            return;
+        }
         if let Some(ended) = self.ended.get() {
             // Told to people: it orders nothing.
             ended.store(true, Ordering::Relaxed);

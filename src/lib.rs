@@ -145,12 +145,18 @@
 //! A thread for each job is no way to use MLX on CUDA at any time: a thread that ends while others evaluate may abort
 //! the program. A pool of workers that last is.
 //!
+//! # Forks
+//!
+//! A manager is its process's own. In a child that was forked after the first one was built, every call that can fail is
+//! [`Error::Forked`] at once, all others answer as a closed manager without guards would, dropping guards and managers
+//! does nothing, and nothing waits, whatever other threads were doing. To `exec` there is fine; so is to fork first.
+//!
 //! # Features
 //!
 //! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always). On Linux
 //!   it needs `scripts/with-mlx` or an MLX of your own: see [`ffi::LINKED`].
 //! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process
-//!   ([`ffi`] says from when on); releases that lower the limit then synchronise first.
+//!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first.
 //! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.
 //! * `timeline`: a [recording](recorder) writes a page with charts, a trace that Perfetto opens, and CSV; implies `serde`.
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber
@@ -161,6 +167,7 @@ pub mod clock;
 mod error;
 mod event;
 pub mod ffi;
+mod fork;
 mod holders;
 mod manager;
 mod names;
@@ -177,12 +184,12 @@ pub use error::{Error, GroupLimit, Obstacle};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
     CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Stats,
-    Waiting, WireMode,
+    SyncOnRelease, WireMode,
 };
 pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,
 };
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Waiter};
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
 
 // The programs of the documents, which must compile, or must not.

@@ -8,6 +8,7 @@ pub(crate) mod core;
 mod cover;
 mod decide;
 mod figures;
+mod finishing;
 pub(crate) mod group;
 mod groups;
 mod housekeeping;
@@ -35,8 +36,8 @@ mod waiting;
 mod watched;
 pub(crate) mod word;
 
-pub use config::{Config, OnApplyFailure, WireMode};
-pub use queue::{CancelToken, Waiting};
+pub use config::{Config, OnApplyFailure, SyncOnRelease, WireMode};
+pub use queue::CancelToken;
 pub use registry::{Holder, HolderState};
 pub use shared::ManagerBuilder;
 
@@ -46,7 +47,9 @@ pub(crate) use owner::Owner;
 use crate::Error;
 use crate::event::{EventKind, Subscriber};
 use crate::ffi::{Device, Support};
+use crate::fork;
 use crate::policy::Policy;
+use crate::snapshot::Waiter;
 use crate::sync::Arc;
 use crate::ticket::{OwnedGuard, Ticket};
 use std::fmt;
@@ -55,7 +58,9 @@ use std::time::Duration;
 /// Owns MLX's wired limit: admits tickets, computes the limit that all live guards need, and calls the
 /// setter as rarely as possible.
 ///
-/// Clones are handles to the same manager. Programs use the [shared](Self::shared) one; a
+/// Clones are handles to the same manager. It is its process's own: in a forked child every call that can fail is
+/// [`Error::Forked`], all others answer as a closed manager without guards would, and drops do nothing; to `exec` there is
+/// fine. Programs use the [shared](Self::shared) one; a
 /// [builder](Self::builder) makes isolated ones, for tests and for other bindings to MLX.
 #[derive(Clone)]
 pub struct Manager(Arc<Handle>);
@@ -91,6 +96,8 @@ pub struct Stats {
     pub cancellations: u64,
     /// How often a line was found that had admitted no waiter for [`Config::stall_after`], twice that time, and so on.
     pub stalls: u64,
+    /// Releases before which a synchronisation or hook failed.
+    pub release_failures: u64,
     /// The longest wait for admission that ended with a guard.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
     pub longest_wait: Duration,
@@ -135,6 +142,7 @@ impl Manager {
     /// As long as the setter's call.
     #[track_caller]
     pub fn wire_max(&self, model_bytes: u64) -> Result<OwnedGuard, Error> {
+        fork::check()?;
         let inner = &self.0.inner;
         let ceiling = {
             let mut core = inner.lock();
@@ -162,20 +170,20 @@ impl Manager {
     /// there is no wired memory.
     #[must_use]
     pub fn ceiling(&self) -> Option<u64> {
-        let core = self.0.inner.lock();
-        (core.ceiling != u64::MAX).then_some(core.ceiling)
+        let ceiling = self.0.inner.look(|core| core.ceiling);
+        (ceiling != u64::MAX).then_some(ceiling)
     }
 
     /// What a policy capped by the device may hold, in bytes; `None` if nothing is known.
     #[must_use]
     pub fn budget(&self) -> Option<u64> {
-        self.0.inner.lock().budget
+        self.0.inner.look(|core| core.budget)
     }
 
     /// The limit that was applied last, in bytes; in policy-only mode the one that would have been.
     #[must_use]
     pub fn applied(&self) -> u64 {
-        self.0.inner.lock().in_force()
+        self.0.inner.applied()
     }
 
     /// Whether a limit has an effect on this manager's device.
@@ -193,31 +201,25 @@ impl Manager {
     /// The mode in force: the configured one, unless the environment says never.
     #[must_use]
     pub fn mode(&self) -> WireMode {
-        self.0.inner.lock().mode
+        self.0.inner.look(|core| core.mode)
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> Config {
-        self.0.inner.lock().config.clone()
+        self.0.inner.look(|core| core.config.clone())
     }
 
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.inner.lock().stats
+        self.0.inner.look(|core| core.stats)
     }
 
-    /// Who waits for admission, in the order of arrival; guards that grow come before the others.
+    /// The demands that wait for admission, in the order of arrival; guards that grow come before the others.
     #[must_use]
-    pub fn waiting(&self) -> Vec<Waiting> {
-        let core = self.0.inner.lock();
-        let mut waiting: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
-        waiting.sort_by_key(|(key, _)| **key);
-        waiting
-            .into_iter()
-            .map(|(_, waiter)| Waiting::from(&**waiter))
-            .collect()
+    pub fn waiting(&self) -> Vec<Waiter> {
+        self.0.inner.waiting()
     }
 
     /// Who holds what, where and on which thread; the largest first.
@@ -235,6 +237,9 @@ impl Manager {
     /// While anybody subscribes, every acquire and release takes a lock.
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
+        if fork::is_child() {
+            return Subscriber::deaf(capacity);
+        }
         let inner = &self.0.inner;
         let mut core = inner.lock();
         if !inner.is_watched() {
@@ -270,6 +275,7 @@ impl Manager {
     /// As [`poke`](Self::poke). `change` runs without a lock: of two calls at the same time the later one's settings
     /// count, all of them.
     pub fn configure(&self, change: impl FnOnce(Config) -> Config) -> Result<(), Error> {
+        fork::check()?;
         let config = change(self.config()).validate()?;
         self.0.inner.configure(config)
     }
@@ -284,6 +290,7 @@ impl Manager {
     ///
     /// As [`poke`](Self::poke).
     pub fn set_pressure(&self, pressure: f64) -> Result<(), Error> {
+        fork::check()?;
         let inner = &self.0.inner;
         if user_code::is_inside(inner.address()) {
             return Err(Error::Reentrant);
@@ -320,6 +327,9 @@ impl Manager {
     /// As long as the setter's call, if one is made; not for another thread's. From inside a policy it leaves the work
     /// to the call around it.
     pub fn maintain(&self) {
+        if fork::is_child() {
+            return;
+        }
         let inner = &self.0.inner;
         inner.settle(&mut inner.lock());
     }
@@ -337,15 +347,20 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Manager")
-            .field("device", &self.0.inner.device)
-            .field("core", &*self.0.inner.lock())
-            .finish_non_exhaustive()
+        self.0.inner.look(|core| {
+            f.debug_struct("Manager")
+                .field("device", &self.0.inner.device)
+                .field("core", core)
+                .finish_non_exhaustive()
+        })
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if fork::is_child() {
+            return;
+        }
         let mut core = self.inner.lock();
         core.abandoned = true;
         self.inner.settle(&mut core);

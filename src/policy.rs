@@ -5,8 +5,7 @@ pub(crate) mod formula;
 mod id;
 
 pub use builtin::{BudgetPolicy, FixedPolicy, MaxPolicy, PeakPolicy, SumPolicy};
-#[doc(hidden)]
-pub use formula::{Cap, Formula};
+pub(crate) use formula::{Cap, Formula, Sealed};
 pub use id::PolicyId;
 
 use crate::Error;
@@ -161,9 +160,10 @@ pub trait Policy: Send + Sync + 'static {
         path.rsplit("::").next().unwrap_or(path).to_owned()
     }
 
-    /// The closed form of a built-in policy.
+    /// The closed form of a built-in policy. No other crate can name the argument's type: so no policy of a program's
+    /// own has one, and nobody calls it.
     #[doc(hidden)]
-    fn formula(&self) -> Formula {
+    fn formula(&self, _: Sealed) -> Formula {
         Formula::Custom
     }
 
@@ -218,7 +218,7 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn label(&self) -> String {
         (**self).label()
     }
-    fn formula(&self) -> Formula {
-        (**self).formula()
+    fn formula(&self, sealed: Sealed) -> Formula {
+        (**self).formula(sealed)
     }
 }

@@ -12,7 +12,7 @@ pub use reason::WaitReason;
 
 use crate::ffi::Support;
 use crate::sync::ThreadId;
-use crate::{Holder, Stats, WireMode};
+use crate::{Holder, Kind, Stats, WireMode};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -184,7 +184,7 @@ pub struct Group {
     pub waiting: usize,
 }
 
-/// One demand that waits for admission.
+/// One demand that waits for admission, as snapshots, errors and [`Manager::waiting`](crate::Manager::waiting) tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -195,6 +195,8 @@ pub struct Waiter {
     pub bytes: u64,
     /// What a guard that grows holds meanwhile.
     pub held: Option<u64>,
+    /// Its ticket's kind.
+    pub kind: Kind,
     /// Its policy's label.
     pub policy: Arc<str>,
     /// Its ticket's name.
@@ -209,6 +211,9 @@ pub struct Waiter {
     pub thread: ThreadId,
     /// That thread's name.
     pub thread_name: Option<Arc<str>>,
+    /// Since when, on the manager's clock.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::instant"))]
+    pub since: Instant,
     /// How long it has waited.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
     pub waited: Duration,

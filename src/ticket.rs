@@ -1,11 +1,13 @@
 //! Tickets: reusable descriptions of a demand, and how to acquire them.
 
 mod fast;
+mod finish;
 mod guard;
 mod info;
 mod kind;
 mod locked;
 mod owned;
+mod owned_forms;
 mod raw;
 mod wait;
 
@@ -14,12 +16,13 @@ pub use kind::Kind;
 pub use wait::Wait;
 
 use crate::Error;
+use crate::fork;
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::group::{Group, SizeCount};
 use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::manager::{Inner, Owner};
-use crate::policy::{Formula, Policy};
+use crate::policy::{Formula, Policy, Sealed};
 use crate::sync::Arc;
 use fast::{Fast, Route};
 use info::{GroupOf, Info};
@@ -61,7 +64,7 @@ pub struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Policy>, bytes: u64) -> Self {
-        let formula = policy.formula();
+        let formula = policy.formula(Sealed::KEY);
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
         let about = About {
@@ -149,9 +152,9 @@ impl Ticket {
         self.kind
     }
 
-    /// Its name, if it has one.
+    /// Its [label](Self::label), if it has one.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
+    pub fn get_label(&self) -> Option<&str> {
         self.info.about.label.as_deref()
     }
 
@@ -167,7 +170,7 @@ impl Ticket {
     /// # Errors
     ///
     /// [`Error::NeverAdmissible`], [`Error::WouldDeadlock`], [`Error::GroupFull`], [`Error::SetLimit`],
-    /// [`Error::PolicyPanicked`], [`Error::Reentrant`], [`Error::Closed`] and
+    /// [`Error::PolicyPanicked`], [`Error::Reentrant`], [`Error::Closed`], [`Error::Forked`] and
     /// [`Error::BackendInUse`]. Nothing is held after an error.
     ///
     /// # Blocking
@@ -186,7 +189,7 @@ impl Ticket {
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new(), true)?,
+            Err(entered) => self.enter_slow(entered, Wait::new())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -205,7 +208,7 @@ impl Ticket {
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new(), false)?,
+            Err(entered) => self.enter_slow(entered, Wait::none())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -239,11 +242,11 @@ impl Ticket {
         self.acquire_with(Wait::new().deadline(deadline))
     }
 
-    /// Acquires with a deadline and a [cancel token](crate::CancelToken) together.
+    /// Acquires with a deadline and a [cancel token](crate::CancelToken) together, or with [no wait](Wait::none).
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`acquire`](Self::acquire).
+    /// [`Error::Timeout`], [`Error::Cancelled`] and [`Error::WouldBlock`]; else as [`acquire`](Self::acquire).
     ///
     /// # Blocking
     ///
@@ -252,7 +255,7 @@ impl Ticket {
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, wait, true)?,
+            Err(entered) => self.enter_slow(entered, wait)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -275,7 +278,7 @@ impl Ticket {
         }
     }
 
-    /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token.
+    /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token, or with [no wait](Wait::none).
     ///
     /// # Errors
     ///
@@ -286,6 +289,7 @@ impl Ticket {
     /// As [`acquire_with`](Self::acquire_with).
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
+        fork::check()?;
         let place = Location::caller();
         match self.enter_unrecorded() {
             Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
@@ -313,14 +317,15 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn enter_slow(&self, entered: Fast, wait: Wait, waits: bool) -> Result<Raw, Error> {
+    fn enter_slow(&self, entered: Fast, wait: Wait) -> Result<Raw, Error> {
+        fork::check()?;
         let place = Location::caller();
         if let Fast::Closed = entered
             && let Some((word, since)) = self.info.manager.enter_watched(self, place)
         {
             return Ok(Raw::watched(word, since, self, place));
         }
-        let admission = self.enter_locked(entered, wait, waits, place)?;
+        let admission = self.enter_locked(entered, wait, place)?;
         Ok(Raw::slow(admission, self, place))
     }
 
@@ -328,12 +333,10 @@ impl Ticket {
         &self,
         entered: Fast,
         wait: Wait,
-        waits: bool,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
-        let wait = wait.started(&*manager.clock);
-        let patience = Patience { waits, wait };
+        let patience = Patience::from(wait.started(&*manager.clock));
         match entered {
             Fast::Added(word) => manager.cover_added(self, word, &patience, place),
             Fast::Closed | Fast::Admitted(_) => manager.acquire_slow(self, &patience, place),

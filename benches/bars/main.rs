@@ -18,6 +18,7 @@
 //! | `owned.rs`, `beside.rs` | the same with owned guards; calls that take the lock, beside crowds |
 //! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
 //! | `watched.rs` | the same while a recorder is at work |
+//! | `card.rs` | the same where each release synchronises |
 //! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
 //! | `training.rs` | a ticket around a real training step |
 //! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
@@ -29,6 +30,7 @@
 
 mod beside;
 mod burst;
+mod card;
 mod counting;
 mod crew;
 mod fairness;
@@ -102,6 +104,7 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     beside::run(&mut report);
     nothing::run(&mut report);
     watched::run(&mut report);
+    card::run(&mut report);
     burst::run(&mut report);
     handoff::run(&mut report);
     wakeups::run(&mut report);

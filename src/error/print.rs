@@ -194,6 +194,9 @@ impl fmt::Display for Error {
                  decide from the arguments instead",
             ),
             Self::Closed => f.write_str("the manager was closed and admits nothing more; end the work, or build another"),
+            Self::Forked => f.write_str(
+                "in a forked child there is no manager: use it in the parent, exec, or fork before building one",
+            ),
             Self::BackendInUse { resource } => write!(
                 f,
                 "another manager already owns the {}; use Manager::shared, or drop the other first",

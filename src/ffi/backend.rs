@@ -102,7 +102,8 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
         None
     }
 
-    /// Whether a release that may lower the limit first calls [`synchronize`](Self::synchronize).
+    /// Whether a release that should finish its work first ([`SyncOnRelease`](crate::SyncOnRelease)) may call
+    /// [`synchronize`](Self::synchronize) for that.
     ///
     /// For the MLX backend this is false until an error handler that returns is known to be in
     /// place: without one, a failing synchronisation would end the process. Default: true.

@@ -20,9 +20,18 @@ use std::time::{Duration, Instant};
 /// How an acquire may wait.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
-    /// False for `try_acquire`: neither for admission nor for another's setter call.
+    /// False for `try_` forms and [`Wait::none`]: neither for admission nor for another's setter call.
     pub(crate) waits: bool,
     pub(crate) wait: Wait,
+}
+
+impl From<Wait> for Patience {
+    fn from(wait: Wait) -> Self {
+        Self {
+            waits: !wait.is_none(),
+            wait,
+        }
+    }
 }
 
 /// An admitted and covered demand.

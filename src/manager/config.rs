@@ -29,6 +29,31 @@ pub enum OnApplyFailure {
     Proceed,
 }
 
+/// Whether the release of an active or resident guard first waits for the work of its thread.
+///
+/// Wherever it waits, it waits for the releasing thread's own default stream ([`Backend::synchronize`]), with the demand
+/// still counted; a guard's [`before_release`](crate::Guard::before_release) hook runs in place of that, whatever is
+/// chosen here. Where the limit is wired, a release that may lower it waits in any case but [`Never`](Self::Never).
+///
+/// An owned guard that is released on another thread than the one that took it waits for nothing: the work is on another
+/// stream, and on a thread without one MLX would make one. A hook or
+/// [`release_after`](crate::OwnedGuard::release_after) is the way there.
+///
+/// [`Backend::synchronize`]: crate::ffi::Backend::synchronize
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum SyncOnRelease {
+    /// On CUDA each release, since bytes are free there only when the work on them is done; not in [`WireMode::Off`],
+    /// where nobody waits for them. Elsewhere those that may lower a wired limit.
+    #[default]
+    Auto,
+    /// None: for programs that release what is evaluated. Hooks run as with [`Auto`](Self::Auto).
+    Never,
+    /// Each, on every device.
+    Always,
+}
+
 /// A manager's settings. `Config::default()` is valid.
 ///
 /// ```
@@ -55,6 +80,7 @@ pub struct Config {
     pub(crate) housekeeping: bool,
     pub(crate) stall_after: Option<Duration>,
     pub(crate) quiet: bool,
+    pub(crate) sync_on_release: SyncOnRelease,
 }
 
 impl Default for Config {
@@ -75,6 +101,7 @@ impl Default for Config {
             housekeeping: true,
             stall_after: Some(Duration::from_secs(30)),
             quiet: false,
+            sync_on_release: SyncOnRelease::Auto,
         }
     }
 }
@@ -189,6 +216,14 @@ impl Config {
     #[must_use]
     pub fn quiet(mut self, on: bool) -> Self {
         self.quiet = on;
+        self
+    }
+
+    /// Whether the release of an active or resident guard first waits for the work of its thread. It may change at any
+    /// time, and counts for releases that begin later. Default: [`SyncOnRelease::Auto`].
+    #[must_use]
+    pub fn sync_on_release(mut self, choice: SyncOnRelease) -> Self {
+        self.sync_on_release = choice;
         self
     }
 

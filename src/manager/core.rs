@@ -86,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) traced: Kept,
     /// What subscribers have yet to be handed.
     pub(crate) journal: Journal,
+    /// See [`EventKind::SynchronizationSkipped`](crate::EventKind::SynchronizationSkipped).
+    pub(crate) told_of_skipping: bool,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
     /// Counts the holds of the lock, for [`Locked::was_disturbed`].

@@ -6,7 +6,8 @@
 use super::core::Core;
 use super::group::{Group, GroupKey};
 use super::{Manager, WireMode};
-use crate::policy::{Formula, Policy};
+use crate::fork;
+use crate::policy::{Formula, Policy, Sealed};
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
 use crate::ticket::Ticket;
@@ -65,13 +66,20 @@ impl Figures {
         self.groups.lock().remove(key);
     }
 
+    /// A forked child has none: the lock may be held for ever there.
     fn group_of(&self, policy: &(impl Policy + ?Sized)) -> Option<Arc<Group>> {
-        let key = (policy.id(), discriminant(&policy.formula()));
+        if fork::is_child() {
+            return None;
+        }
+        let key = (policy.id(), discriminant(&policy.formula(Sealed::KEY)));
         self.groups.lock().get(&key)?.upgrade()
     }
 
     /// The sum of a figure over all groups.
     fn sum(&self, figure: impl Fn(&Group) -> u64) -> u64 {
+        if fork::is_child() {
+            return 0;
+        }
         let groups = self.groups.lock();
         let groups = groups.values().filter_map(Weak::upgrade);
         groups.fold(0, |sum, group| sum.saturating_add(figure(&group)))
@@ -192,7 +200,8 @@ impl Manager {
     #[must_use]
     pub fn available_to(&self, policy: &(impl Policy + ?Sized)) -> Option<u64> {
         let in_use = self.in_use_by(policy);
-        self.figures().available(policy.formula(), in_use)
+        self.figures()
+            .available(policy.formula(Sealed::KEY), in_use)
     }
 
     /// [`Ticket::waiters`] of a policy's group, as [`in_use_by`](Self::in_use_by).

@@ -47,8 +47,10 @@ pub(crate) struct Reads {
     /// group's sum, or for Max and Peak the guard's own size.
     pub(crate) cover: AtomicU64,
     /// The word below which what a release leaves may allow a shrink. `u64::MAX` where each release must look further:
-    /// under the lock, or at its own size.
+    /// under the lock, at its own size, or since it finishes its work first.
     pub(crate) floor: AtomicU64,
+    /// The same for releases that are past that look: not raised for those that finish their work.
+    pub(crate) shrink_floor: AtomicU64,
     /// For Max and Peak: from which size on the last guard of its size may allow a shrink when it is released.
     pub(crate) size_floor: AtomicU64,
     /// [`Reads::ALWAYS`] and the others.
@@ -62,6 +64,8 @@ impl Reads {
     pub(crate) const ANCHORED_ELSEWHERE: u32 = 2;
     /// A release that may lower the limit finishes its work first.
     pub(crate) const ASKS: u32 = 4;
+    /// Each release finishes its work first, on its way out of the fast path. Goes with a `floor` of `u64::MAX`.
+    pub(crate) const FINISHES: u32 = 8;
 }
 
 impl Reads {
@@ -75,6 +79,7 @@ impl Reads {
     /// Sends every release to the lock.
     pub(crate) fn send_to_lock(&self, asks: u32) {
         self.floor.store(u64::MAX, Ordering::Release);
+        self.shrink_floor.store(u64::MAX, Ordering::Release);
         self.flags.store(Self::ALWAYS | asks, Ordering::Release);
     }
 }
@@ -87,6 +92,7 @@ impl Group {
                 admit: AtomicU64::new(0),
                 cover: AtomicU64::new(0),
                 floor: AtomicU64::new(u64::MAX),
+                shrink_floor: AtomicU64::new(u64::MAX),
                 size_floor: AtomicU64::new(0),
                 flags: AtomicU32::new(Reads::ALWAYS),
             }),

@@ -5,11 +5,13 @@ use super::core::Core;
 use super::figures::Figures;
 use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
 use super::locked::Locked;
+use super::shared::Built;
 use super::{registry, shared, user_code};
 use crate::Error;
 use crate::clock::Clock;
 use crate::event::{Bus, Event, EventKind};
-use crate::ffi::{Backend, BackendError, Device};
+use crate::ffi::{Backend, Device};
+use crate::fork;
 use crate::policy::formula::Basis;
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
@@ -25,9 +27,12 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
+    pub(super) built: Built,
     pub(super) events: Bus,
     pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
     pub(super) epoch: AtomicU64,
+    /// See [`finishing`](super::finishing). Written under the lock.
+    pub(super) finishes_each: unmodelled::AtomicBool,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     pub(super) claimed: AtomicBool,
     /// How many have the manager: see [`Owner`](super::Owner).
@@ -68,6 +73,16 @@ impl Inner {
         Locked::new(self)
     }
 
+    /// Looks at the state under the lock; in a forked child, at that of a closed manager without guards.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
+        if !fork::is_child() {
+            return f(&self.lock());
+        }
+        let mut core = self.built.core(&self.device);
+        core.closed = true;
+        f(&core)
+    }
+
     /// Tells this manager from others, for [`user_code`].
     pub(crate) fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
@@ -103,6 +118,10 @@ impl Inner {
         label: &Arc<str>,
         bytes: u64,
     ) -> (Arc<Group>, Option<Arc<SizeCount>>) {
+        if fork::is_child() {
+            // Nobody gets in.
+            return (Arc::new(Group::new(0, false)), None);
+        }
         let key = (policy.id(), std::mem::discriminant(&formula));
         let mut core = self.lock();
         let resolved = formula.resolve(core.budget);
@@ -195,19 +214,12 @@ impl Inner {
         self.events.hand_over(&mut self.lock().journal);
     }
 
-    /// Whether a release that may lower the limit synchronises.
-    pub(crate) fn synchronizes_now(&self) -> bool {
-        let wired = self.lock().is_wired();
-        wired && user_code::catch(|| self.backend.synchronizes()).unwrap_or(false)
-    }
-
-    pub(crate) fn synchronize(&self) -> Result<(), BackendError> {
-        self.backend.synchronize()
-    }
-
     /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
     /// record of it without the lock: then what it calls for now, at least for this guard.
     pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
+        if fork::is_child() {
+            return 0;
+        }
         let core = self.lock();
         let state = core.group(ticket.group().index);
         let basis = match state.resolved.basis() {
@@ -218,12 +230,15 @@ impl Inner {
     }
 
     pub(crate) fn clamp(&self, limit: u64) -> u64 {
-        limit.min(self.lock().bound())
+        limit.min(self.look(Core::bound))
     }
 
     /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
     /// its admission: that much, or what the group calls for now if others have gone, or the bound.
     pub(crate) fn has_wired(&self, ticket: &Ticket, wanted: u64) -> bool {
+        if fork::is_child() {
+            return false;
+        }
         let core = self.lock();
         let state = core.group(ticket.group().index);
         let baseline = core.epoch.baseline;
@@ -236,7 +251,7 @@ impl Inner {
     }
 
     pub(crate) fn applied(&self) -> u64 {
-        self.lock().in_force()
+        self.look(Core::in_force)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -244,6 +259,7 @@ impl Inner {
     }
 
     pub(super) fn poke(&self) -> Result<(), Error> {
+        fork::check()?;
         if user_code::is_inside(self.address()) {
             return Err(Error::Reentrant);
         }
@@ -263,6 +279,9 @@ impl Inner {
     }
 
     pub(super) fn close(&self) {
+        if fork::is_child() {
+            return;
+        }
         let mut core = self.lock();
         core.closed = true;
         core.close_routes();
@@ -309,8 +328,14 @@ impl Inner {
                 core.applied = 0;
             }
         }
+        if config.sync_on_release != core.config.sync_on_release {
+            // From here on a release looks under the lock, until a session has published what the new choice says.
+            core.close_routes();
+        }
         core.config = config;
         core.settings += 1;
+        self.finishes_each
+            .store(settings.finishes_each, Ordering::Relaxed);
         core.mode = settings.mode;
         core.ceiling = settings.ceiling;
         core.budget = settings.budget;

@@ -9,6 +9,7 @@ use super::word::Word;
 use crate::Error;
 use crate::clock::Waker;
 use crate::event::Event;
+use crate::fork;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
 use crate::ticket::Ticket;
 use std::collections::BTreeMap;
@@ -109,31 +110,6 @@ impl GroupState {
     }
 }
 
-/// One acquire that waits for admission, as [`Manager::waiting`](crate::Manager::waiting) tells it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Waiting {
-    /// What it waits with.
-    pub ticket: Ticket,
-    /// Where it was called.
-    pub place: &'static Location<'static>,
-    /// The waiting thread.
-    pub thread: ThreadId,
-    /// Since when, on the manager's clock.
-    pub since: Instant,
-}
-
-impl From<&Waiter> for Waiting {
-    fn from(waiter: &Waiter) -> Self {
-        Self {
-            ticket: waiter.ticket.clone(),
-            place: waiter.place,
-            thread: waiter.thread,
-            since: waiter.since,
-        }
-    }
-}
-
 /// Cancels waits from another thread.
 ///
 /// One token can cancel any number of waits, present and future. Clones are the same token.
@@ -174,6 +150,10 @@ impl CancelToken {
     pub fn cancel(&self) {
         // Release: a waiter that sees the flag sees what the canceller did before.
         self.0.cancelled.store(true, Ordering::Release);
+        if fork::is_child() {
+            // Nobody waits here.
+            return;
+        }
         let waiting = std::mem::take(&mut *self.0.waiting.lock());
         waiting.values().for_each(Waker::wake);
     }

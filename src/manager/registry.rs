@@ -15,6 +15,7 @@
 use super::Inner;
 use super::core::Core;
 use super::group::Group;
+use crate::fork;
 use crate::holders::{self, ByNumber, Seen};
 use crate::sync::{Arc, ThreadId};
 use crate::ticket::Kind;
@@ -152,6 +153,9 @@ pub enum HolderState {
 impl Inner {
     /// Who holds what, the largest first. What others do meanwhile may be missing or already gone.
     pub(crate) fn holders(&self) -> Vec<Holder> {
+        if fork::is_child() {
+            return Vec::new();
+        }
         let groups = self.lock().listing_groups();
         self.holders_of(&groups)
     }

@@ -5,14 +5,16 @@ use super::figures::Figures;
 use super::groups::Groups;
 use super::owed::Owed;
 use super::wait_times::WaitRecord;
-use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config};
+use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config, finishing};
 use crate::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Bus, Journal};
-use crate::ffi::{self, Backend, Device};
+use crate::ffi::{self, Backend, Device, NoMlx};
+use crate::fork;
 use crate::snapshot::{Ceiling, CeilingSource};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
 use crate::trace::Kept;
+use crossbeam::atomic::AtomicCell;
 use std::sync::OnceLock;
 
 /// The environment variable that switches wiring off: `never`; `auto` is the default.
@@ -83,19 +85,39 @@ impl ManagerBuilder {
         self
     }
 
+    /// The backend, if one was given.
+    #[must_use]
+    pub fn get_backend(&self) -> Option<&dyn Backend> {
+        self.backend.as_deref()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn get_clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn get_config(&self) -> &Config {
+        &self.config
+    }
+
     /// Builds the manager.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] for a value out of range, [`Error::BackendInUse`] if another manager owns the
-    /// backend's resource.
+    /// backend's resource, [`Error::Forked`] in a forked child.
     pub fn build(self) -> Result<Manager, Error> {
+        fork::check()?;
         let manager = self.build_unclaimed()?;
         manager.0.inner.claim()?;
         Ok(manager)
     }
 
     fn build_unclaimed(self) -> Result<Manager, Error> {
+        fork::watch();
         let config = self.config.validate()?;
         let backend = self.backend.unwrap_or_else(ffi::default_backend);
         let device = backend.device();
@@ -112,48 +134,14 @@ impl ManagerBuilder {
             .filter(|value| overruled && value != "never");
         let quiet = std::env::var_os(QUIET_VARIABLE);
         let quiet = quiet.is_some_and(|value| !value.is_empty() && value != "0");
-        let figures = Arc::new(Figures::default());
+        let finishes_each = unmodelled::AtomicBool::new(settings.finishes_each);
+        let built = Built { config, settings };
+        let core = built.core(&device);
+        let figures = core.figures.clone();
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
-            core: Mutex::new(Core {
-                mode: settings.mode,
-                supported: device.support.is_supported(),
-                ceiling: settings.ceiling,
-                maximum: device.max_wired_limit(),
-                budget: settings.budget,
-                config,
-                settings: 0,
-                figures: figures.clone(),
-                groups: Groups::default(),
-                busy: false,
-                left_over: false,
-                applied: 0,
-                known: false,
-                guaranteed: None,
-                standing: None,
-                epoch: Default::default(),
-                owed: Owed::default(),
-                last_change: None,
-                uncovered: Default::default(),
-                waiting: 0,
-                standstill: None,
-                above_ceiling: false,
-                sleepers: 0,
-                closed: false,
-                abandoned: false,
-                pressure: 0.0,
-                housekeeper: None,
-                houseless: false,
-                kept: None,
-                revisit: Vec::new(),
-                replaced: Vec::new(),
-                stats: Stats::default(),
-                wait_times: WaitRecord::default(),
-                traced: Kept::default(),
-                journal: Journal::default(),
-                tell_computed: false,
-                holds: 0,
-            }),
+            core: Mutex::new(core),
+            built,
             turn: Futex::new(0),
             clock: self.clock,
             backend,
@@ -161,6 +149,7 @@ impl ManagerBuilder {
             events: Bus::default(),
             tickets: unmodelled::Mutex::default(),
             epoch: AtomicU64::new(0),
+            finishes_each,
             claimed: AtomicBool::new(exclusive.is_none()),
             owners: unmodelled::AtomicU64::new(0),
             unrecognised_mode: Mutex::new(unrecognised),
@@ -189,9 +178,12 @@ impl Manager {
     /// [`init_shared`](Self::init_shared) came first.
     ///
     /// If another manager owns MLX's limit, acquiring from this one is [`Error::BackendInUse`]
-    /// until that one is gone.
+    /// until that one is gone. In a forked child it is [`Error::Forked`], as from any other.
     #[must_use]
     pub fn shared() -> &'static Self {
+        if fork::is_child() {
+            return Self::of_child();
+        }
         SHARED.get_or_init(|| {
             let manager = Self::shared_builder(Config::default())
                 .build_unclaimed()
@@ -202,12 +194,26 @@ impl Manager {
         })
     }
 
+    /// The shared manager of a forked child: its parent's if that was made, else one of its own, which gives nothing either.
+    fn of_child() -> &'static Self {
+        // Without a lock: a thread that was making one may be missing, here and in a child of this one.
+        static OWN: AtomicCell<Option<&'static Manager>> = AtomicCell::new(None);
+        if let Some(made) = SHARED.get().or_else(|| OWN.load()) {
+            return made;
+        }
+        let own = Self::builder().backend(NoMlx::new()).build_unclaimed();
+        let own: &'static Self = Box::leak(Box::new(own.expect("the default settings are valid")));
+        OWN.store(Some(own));
+        own
+    }
+
     /// Makes the process's manager with these settings.
     ///
     /// # Errors
     ///
     /// [`Error::SharedExists`] if it exists already; else as [`ManagerBuilder::build`].
     pub fn init_shared(config: Config) -> Result<&'static Self, Error> {
+        fork::check()?;
         let manager = Self::shared_builder(config).build_unclaimed()?;
         if SHARED.get().is_some() {
             return Err(Error::SharedExists);
@@ -222,11 +228,66 @@ impl Manager {
     }
 }
 
+/// What a manager was built with.
+pub(super) struct Built {
+    config: Config,
+    settings: Settings,
+}
+
+impl Built {
+    /// The state of a manager that has done nothing yet.
+    pub(super) fn core(&self, device: &Device) -> Core {
+        let Self { config, settings } = self;
+        Core {
+            mode: settings.mode,
+            supported: device.support.is_supported(),
+            ceiling: settings.ceiling,
+            maximum: device.max_wired_limit(),
+            budget: settings.budget,
+            config: config.clone(),
+            settings: 0,
+            figures: Arc::new(Figures::default()),
+            groups: Groups::default(),
+            busy: false,
+            left_over: false,
+            applied: 0,
+            known: false,
+            guaranteed: None,
+            standing: None,
+            epoch: Default::default(),
+            owed: Owed::default(),
+            last_change: None,
+            uncovered: Default::default(),
+            waiting: 0,
+            standstill: None,
+            above_ceiling: false,
+            sleepers: 0,
+            closed: false,
+            abandoned: false,
+            pressure: 0.0,
+            housekeeper: None,
+            houseless: false,
+            kept: None,
+            revisit: Vec::new(),
+            replaced: Vec::new(),
+            stats: Stats::default(),
+            wait_times: WaitRecord::default(),
+            traced: Kept::default(),
+            journal: Journal::default(),
+            told_of_skipping: false,
+            tell_computed: false,
+            holds: 0,
+        }
+    }
+}
+
 /// What follows from the settings, the device and the environment.
 pub(super) struct Settings {
     pub(super) mode: WireMode,
     pub(super) ceiling: u64,
     pub(super) budget: Option<u64>,
+    /// Each release of a driving guard finishes its work first.
+    pub(super) finishes_each: bool,
 }
 
 impl Settings {
@@ -260,6 +321,7 @@ impl Settings {
             mode,
             ceiling,
             budget: device_budget(config, device),
+            finishes_each: finishing::finishes_each(config, mode, device),
         })
     }
 }

@@ -4,6 +4,7 @@ use super::core::{Core, Cover, Uncovered};
 use super::queue::Waiter;
 use super::waiting::arrival;
 use super::{Inner, Manager, shared};
+use crate::fork;
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot, WaitReason};
 use crate::sync::{Arc, Ordering};
 use crate::ticket::Ticket;
@@ -49,9 +50,10 @@ impl Inner {
         let mut tries = 0;
         loop {
             let (mut snapshot, waits, uncovered) = {
-                let core = self.lock();
-                let (state, uncovered) = self.describe(&core);
-                (state, core.wait_times.clone(), uncovered)
+                self.look(|core| {
+                    let (state, uncovered) = self.describe(core);
+                    (state, core.wait_times.clone(), uncovered)
+                })
             };
             snapshot.wait_times = waits.summary();
             snapshot.guards = self.holders();
@@ -66,7 +68,12 @@ impl Inner {
     /// What the lock protects, and each group's word. By group, too, the admitted demands that no listed
     /// guard has yet.
     fn describe(&self, core: &Core) -> (Snapshot, Tally) {
-        let now = self.clock.now();
+        // A clock may have a lock.
+        let now = if fork::is_child() {
+            Instant::now()
+        } else {
+            self.clock.now()
+        };
         let in_how_long = |at: Instant| at.saturating_duration_since(now);
         let groups = self.groups(core);
         let mut uncovered = Tally::new();
@@ -110,7 +117,7 @@ impl Inner {
             live: groups.iter().map(|group| group.guards).sum(),
             live_bytes: groups.iter().map(|group| group.bytes).sum(),
             uncovered: demands().count(),
-            waiters: self.queues(core, now),
+            waiters: self.queues(core, now, arrival),
             groups,
             guards: Vec::new(),
             guards_add_up: false,
@@ -139,8 +146,16 @@ impl Inner {
             .collect()
     }
 
-    /// Every waiter, in the order of arrival.
-    fn queues(&self, core: &Core, now: Instant) -> Vec<snapshot::Waiter> {
+    /// Every waiter, in the order of its turn.
+    pub(super) fn waiting(&self) -> Vec<snapshot::Waiter> {
+        if fork::is_child() {
+            return Vec::new();
+        }
+        self.queues(&self.lock(), self.clock.now(), |key| key)
+    }
+
+    /// Every waiter, in an order of their keys in the queue.
+    fn queues(&self, core: &Core, now: Instant, order: fn(u64) -> u64) -> Vec<snapshot::Waiter> {
         let together = core.config.budget.is_some();
         let mut keyed: Vec<_> = core.live_groups().flat_map(|state| &state.queue).collect();
         keyed.sort_by_key(|(key, _)| **key);
@@ -152,12 +167,12 @@ impl Inner {
                 let length = lengths.entry(line).or_default();
                 let position = std::mem::replace(length, *length + 1);
                 (
-                    arrival(*key),
+                    order(*key),
                     self.describe_waiter(core, waiter, position, now),
                 )
             })
             .collect();
-        waiters.sort_by_key(|(arrival, _)| *arrival);
+        waiters.sort_by_key(|(order, _)| *order);
         waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
@@ -206,12 +221,14 @@ impl Inner {
             ticket: ticket.id(),
             bytes: ticket.bytes(),
             held: waiter.from.as_ref().map(|from| from.bytes()),
+            kind: ticket.kind(),
             policy: ticket.policy_label().clone(),
             label: ticket.label_text(),
             group: ticket.group().index,
             place: waiter.place,
             thread: waiter.thread,
             thread_name: waiter.thread_name.clone(),
+            since: waiter.since,
             waited: now.saturating_duration_since(waiter.since),
             overtaken: waiter.overtaken.load(Ordering::Relaxed),
             position,

@@ -227,7 +227,7 @@ impl fmt::Display for Line<'_> {
             why,
         } = self.notice;
         let ticket = &self.waiter.ticket;
-        let name = ticket.name().unwrap_or(ticket.policy_label());
+        let name = ticket.get_label().unwrap_or(ticket.policy_label());
         write!(
             f,
             "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its line has admitted no waiter \

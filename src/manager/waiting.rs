@@ -175,7 +175,7 @@ impl Inner {
         }
         if patience
             .wait
-            .deadline_at()
+            .get_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
             let usage = self.usage(core, ticket);
@@ -197,7 +197,7 @@ impl Inner {
     /// Sleeps until admitted.
     pub(super) fn wait(&self, place: &Place, patience: &Patience) -> Result<Granted, Error> {
         let waiter = &place.waiter;
-        let token = patience.wait.token();
+        let token = patience.wait.get_cancel();
         if let Some(token) = token {
             token.register(place.key, waiter.waker.clone());
         }
@@ -207,7 +207,7 @@ impl Inner {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
             }
-            let deadline = patience.wait.deadline_at();
+            let deadline = patience.wait.get_deadline();
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
             let next = earlier(deadline, look_at);
             if next == look_at && has_come(next) {

@@ -153,6 +153,7 @@ impl Recording {
             EventKind::ReleaseFailed(reason) => {
                 ("release failed", json!({ "reason": whole(reason) }))
             }
+            EventKind::SynchronizationSkipped => ("release not synchronised", json!({})),
             EventKind::ModelNearCeiling { .. } => ("model near the ceiling", json!({})),
             EventKind::LiveAboveCeiling { bytes, .. } => {
                 ("more live than the ceiling", json!({ "bytes": bytes }))

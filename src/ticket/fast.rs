@@ -3,10 +3,10 @@
 use super::Ticket;
 use super::raw::Raw;
 use crate::Error;
-use crate::holders;
 use crate::manager::group::{Reads, SizeCount};
 use crate::manager::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{Ordering, thread_local};
+use crate::{fork, holders};
 use std::cell::Cell;
 use std::panic::Location;
 
@@ -75,6 +75,7 @@ impl Ticket {
         admit: u64,
         place: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
+        let admit = if fork::is_child() { 0 } else { admit };
         match self.enter_below(admit) {
             Fast::Admitted(word) => Ok(Raw::fast(word, self.record(place))),
             other => Err(other),
@@ -199,7 +200,7 @@ impl Ticket {
     pub(super) fn leave_fast(&self, admitted: Word) -> bool {
         let reads = &self.group.reads;
         let flags = reads.flags.load(Ordering::Relaxed);
-        if flags & Reads::ALWAYS != 0 {
+        if flags & (Reads::ALWAYS | Reads::FINISHES) != 0 {
             return false;
         }
         if flags & Reads::ASKS == 0 {
@@ -318,7 +319,7 @@ impl Ticket {
         let reads = &self.group.reads;
         let may_shrink = match &self.size_count {
             Some(_) => last && self.bytes >= reads.size_floor.load(Ordering::Acquire),
-            None => word.0 < reads.floor.load(Ordering::Acquire),
+            None => word.0 < reads.shrink_floor.load(Ordering::Acquire),
         };
         let flags = reads.flags.load(Ordering::Acquire);
         let may_end = Self::may_end(word, 0, flags);
@@ -328,6 +329,9 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     fn left(&self) -> Option<Box<Error>> {
+        if fork::is_child() {
+            return None;
+        }
         let manager = &self.info.manager;
         let mut core = manager.lock();
         manager.after_release(&mut core, self);
@@ -355,12 +359,13 @@ impl Ticket {
 
     fn may_shrink(&self, word: Word) -> bool {
         let reads = &self.group.reads;
+        let left = word.0.saturating_sub(self.demand);
         match &self.size_count {
             Some(count) => {
                 let floor = reads.size_floor.load(Ordering::Relaxed);
                 count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor
             }
-            None => word.0.saturating_sub(self.demand) < reads.floor.load(Ordering::Relaxed),
+            None => left < reads.shrink_floor.load(Ordering::Relaxed),
         }
     }
 
@@ -403,9 +408,7 @@ mod tests {
         let entered = ticket.enter_below(admit);
         assert!(matches!(entered, Fast::Added(_)), "over what may be held");
         let place = Location::caller();
-        ticket
-            .enter_locked(entered, Wait::new(), false, place)
-            .err()
+        ticket.enter_locked(entered, Wait::none(), place).err()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What clones of a ticket share.
 
+use crate::fork;
 use crate::holders::{self, Record};
 use crate::manager::Owner;
 use crate::manager::group::Group;
@@ -36,7 +37,10 @@ impl Info {
         let about = Arc::new(about);
         // Only uniqueness matters.
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        manager.tickets.lock().register(id, about.clone());
+        // A forked child has no use for the registry, whose lock may be held for ever.
+        if !fork::is_child() {
+            manager.tickets.lock().register(id, about.clone());
+        }
         Arc::new(Self {
             id,
             group,
@@ -58,7 +62,9 @@ impl Info {
 
 impl Drop for Info {
     fn drop(&mut self) {
-        self.manager.tickets.lock().note_gone(self.id);
+        if !fork::is_child() {
+            self.manager.tickets.lock().note_gone(self.id);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::raw::Raw;
 use super::{OwnedGuard, Ticket, Wait};
 use crate::Error;
 use crate::holders::{self, Record};
+use crate::manager::group::Reads;
 use crate::manager::word::Word;
 use crate::sync::Ordering;
 use std::panic::Location;
@@ -31,7 +32,7 @@ impl Ticket {
         wait: Wait,
         place: &'static Location<'static>,
     ) -> Result<OwnedGuard, Error> {
-        let admission = self.enter_locked(entered, wait, true, place)?;
+        let admission = self.enter_locked(entered, wait, place)?;
         self.stay();
         let record = match admission.since {
             None => self.record_owned(place),
@@ -60,7 +61,7 @@ impl Ticket {
     #[inline]
     pub(super) fn leave_as_owned(&self) -> bool {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        if self.route == Route::Locked || self.may_lower(flags) {
+        if self.route == Route::Locked || flags & Reads::FINISHES != 0 || self.may_lower(flags) {
             return false;
         }
         self.stay_no_more();

@@ -1,11 +1,11 @@
 //! What a guard of either kind is made of.
 
 use super::Ticket;
+use super::finish::{Hook, Work, finish};
 use crate::Error;
-use crate::event::EventKind;
+use crate::fork;
 use crate::holders::{self, Record};
 use crate::manager::admission::{Admission, Patience};
-use crate::manager::user_code;
 use crate::manager::word::Word;
 use crate::ticket::{Released, Wait};
 #[cfg(feature = "tracing")]
@@ -13,10 +13,6 @@ use crate::trace::GuardSpan;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::{Duration, Instant};
-
-/// A hook's own error.
-pub(super) type HookError = Box<dyn std::error::Error + Send + Sync>;
-pub(super) type Hook = Box<dyn FnOnce() -> Result<(), HookError> + Send + Sync>;
 
 /// What a guard remembers of its admission. Released by [`Raw::end`] or [`Raw::release`], once.
 pub(super) struct Raw {
@@ -153,6 +149,9 @@ impl Raw {
 
     /// Notes that the guard is leaked on purpose.
     pub(super) fn note_leak(&self, ticket: &Ticket) {
+        if fork::is_child() {
+            return;
+        }
         let list = &ticket.group().listed;
         let record = holders::out_of_owned_slot(self.record, list);
         holders::note_leak(record, list);
@@ -191,11 +190,14 @@ impl Raw {
 
     /// Releases an owned guard.
     #[inline]
-    pub(super) fn end_owned(&mut self, ticket: &Ticket) {
+    pub(super) fn end_owned(&mut self, ticket: &Ticket, work: Work) {
+        if fork::is_child() {
+            return;
+        }
         if self.extra.is_none() && ticket.leave_as_owned() {
             return holders::forget(self.record, &ticket.group().listed);
         }
-        std::mem::replace(self, Self::EMPTY).end_slow(ticket);
+        std::mem::replace(self, Self::EMPTY).end_slow(ticket, work);
     }
 
     #[inline(never)]
@@ -203,35 +205,49 @@ impl Raw {
         if self.record.is_plain_slot() && ticket.leave_fast(Word(self.at)) {
             return holders::forget_slot(self.record);
         }
-        self.end_slow(ticket);
+        self.end_slow(ticket, Work::Here);
     }
 
     #[cold]
     #[inline(never)]
-    fn end_slow(mut self, ticket: &Ticket) {
+    fn end_slow(mut self, ticket: &Ticket, work: Work) {
+        if fork::is_child() {
+            // What it has besides is the parent's, too: it is not dropped.
+            return;
+        }
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
             ticket.stay_no_more();
         }
-        let hooked = self
-            .extra
-            .as_ref()
-            .is_some_and(|extra| extra.hook.is_some());
         let manager = ticket.manager();
+        let hook = self.take_hook();
+        let finishes = hook.is_some() || manager.finishes_each();
+        if finishes {
+            // What went wrong is in an event.
+            drop(finish(ticket, hook, work));
+            if fork::is_child() {
+                // The hook has forked.
+                return;
+            }
+        }
         let may_be_quiet = ticket.group().custom || manager.is_watched();
-        if may_be_quiet && !hooked && manager.leave_quietly(ticket) {
+        if may_be_quiet && manager.leave_quietly(ticket) {
             drop(self.extra.take());
             holders::forget(self.record, &ticket.group().listed);
             return;
         }
-        // What went wrong is in an event.
-        drop(self.finish(ticket));
+        if !finishes {
+            drop(finish(ticket, None, work));
+        }
         self.leave(ticket);
     }
 
     /// Releases and tells.
-    pub(super) fn release(mut self, ticket: &Ticket) -> Released {
+    pub(super) fn release(mut self, ticket: &Ticket, work: Work) -> Released {
+        if fork::is_child() {
+            return forked(ticket);
+        }
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
@@ -239,7 +255,11 @@ impl Raw {
         }
         let manager = ticket.manager();
         let before = manager.applied();
-        let error = self.finish(ticket);
+        let error = finish(ticket, self.take_hook(), work);
+        if fork::is_child() {
+            // The hook has forked.
+            return forked(ticket);
+        }
         let failed = self.leave(ticket);
         let limit = manager.applied();
         let error = error.or_else(|| failed.map(|failed| *failed));
@@ -261,6 +281,10 @@ impl Raw {
         stays(self.record)
     }
 
+    fn take_hook(&mut self) -> Option<Hook> {
+        self.extra.as_mut().and_then(|extra| extra.hook.take())
+    }
+
     fn take_resized(&mut self) -> Option<Ticket> {
         self.extra.as_mut().and_then(|extra| extra.resized.take())
     }
@@ -271,9 +295,9 @@ impl Raw {
         ticket: &Ticket,
         bytes: u64,
         wait: Wait,
-        waits: bool,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
+        fork::check()?;
         if bytes == self.held(ticket).bytes() {
             return Ok(());
         }
@@ -282,9 +306,9 @@ impl Raw {
         let from = self.held(ticket);
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
-        let wait = wait.started(&*manager.clock);
+        let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
-        let resized = manager.resize(from, &to, &Patience { waits, wait }, place);
+        let resized = manager.resize(from, &to, &patience, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
@@ -304,32 +328,14 @@ impl Raw {
         drop(extra);
         failed
     }
+}
 
-    /// Finishes the work if the release may lower the limit, with the demand still counted.
-    fn finish(&mut self, ticket: &Ticket) -> Option<Error> {
-        let manager = ticket.manager();
-        let hook = self.extra.as_mut().and_then(|extra| extra.hook.take());
-        let may_lower = ticket.may_lower(ticket.flags());
-        let result = user_code::catch(|| match hook {
-            // Dropped here, too: its destructor is the user's.
-            hook if !may_lower => {
-                drop(hook);
-                Ok(())
-            }
-            Some(hook) => hook().map_err(|error| error.to_string()),
-            None if manager.synchronizes_now() => {
-                manager.synchronize().map_err(|error| error.to_string())
-            }
-            None => Ok(()),
-        });
-        let reason = match result {
-            Ok(Ok(())) => return None,
-            Ok(Err(reason)) => reason,
-            Err(message) => format!("panicked: {message}"),
-        };
-        let kind = EventKind::ReleaseFailed(reason.clone());
-        manager.emit(&mut manager.lock(), kind, Some(ticket), |_| {});
-        Some(Error::Release { reason })
+/// What a release does in a forked child.
+fn forked(ticket: &Ticket) -> Released {
+    Released {
+        limit: ticket.manager().applied(),
+        lowered: false,
+        error: Some(Error::Forked),
     }
 }
 

@@ -23,6 +23,7 @@ fn level(kind: &EventKind) -> Option<Level> {
         | EventKind::ForeignLimit { .. }
         | EventKind::PolicyPanicked(_)
         | EventKind::ReleaseFailed(_)
+        | EventKind::SynchronizationSkipped
         | EventKind::WireModeUnrecognised(_)
         | EventKind::ModelNearCeiling { .. }
         | EventKind::LiveAboveCeiling { .. }
@@ -128,6 +129,13 @@ fn report(event: &Event) {
                 "what runs before a release failed"
             );
         }
+        EventKind::SynchronizationSkipped => {
+            limit_event!(
+                Level::WARN,
+                event,
+                "a release does not synchronise: no error handler that returns"
+            );
+        }
         EventKind::WireModeUnrecognised(value) => {
             let value = &*printed(value);
             limit_event!(
@@ -195,7 +203,7 @@ macro_rules! ticket_span {
             target: "mlx_wired",
             $name,
             ticket = $ticket.id(),
-            label = $ticket.name().map(printed).as_deref(),
+            label = $ticket.get_label().map(printed).as_deref(),
             policy = &*printed($ticket.policy_label()),
             size = $ticket.bytes(),
             kind = ?$ticket.kind(),

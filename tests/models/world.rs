@@ -199,8 +199,8 @@ impl Demand {
         let group = Some(self.claim.group);
         waiting
             .iter()
-            .filter(|waiter| together || waiter.ticket.name() == group)
-            .map(|waiter| waiter.ticket.id())
+            .filter(|waiter| together || waiter.label.as_deref() == group)
+            .map(|waiter| waiter.ticket)
             .collect()
     }
 

@@ -75,7 +75,7 @@ fn r25_one_queue_serves_all_groups_in_turn() -> Result<(), Error> {
     let holder = tickets[0].acquire_owned()?;
     let order = [1, 3, 2, 0, 4, 2, 1, 0, 3];
     let queue = order.map(|index: usize| queued(manager, &tickets[index], Wait::new()));
-    let places: Vec<u64> = manager.waiting().iter().map(|w| w.ticket.id()).collect();
+    let places: Vec<u64> = manager.waiting().iter().map(|w| w.ticket).collect();
     assert_eq!(places, order.map(|index| tickets[index].id()));
     served(&rig, queue.into(), holder)?;
     rig.finish()

@@ -30,7 +30,7 @@ fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
     let other = ticket(40).acquire_owned()?;
     let waiting = queued(&rig.manager, &ticket(30), Wait::new());
     let grown = growing(&rig, growing_one, 80, Wait::new());
-    let first = rig.manager.waiting()[0].ticket.bytes();
+    let first = rig.manager.waiting()[0].bytes;
     assert_eq!(first, 80, "it is the first in line");
     drop(other);
     let (result, guard) = grown.result();

@@ -411,9 +411,12 @@ fn r15_waiting_tells_who_waits_in_order() -> Result<(), Error> {
         queued(&rig.manager, &second, Wait::new()),
     );
     let told = rig.manager.waiting();
-    let names: Vec<_> = told.iter().map(|w| w.ticket.name().unwrap_or("")).collect();
+    let names: Vec<_> = told
+        .iter()
+        .map(|w| w.label.as_deref().unwrap_or(""))
+        .collect();
     assert_eq!(names, ["first", "second"]);
-    assert_eq!(told[1].ticket.kind(), Kind::Resident);
+    assert_eq!(told[1].kind, Kind::Resident);
     assert!(told.iter().all(|w| w.since == since));
     assert!(told.iter().all(|w| w.place.file().ends_with("support.rs")));
     assert_ne!(told[0].thread, told[1].thread);

@@ -91,6 +91,7 @@ fn longest(name: &str) -> Vec<Error> {
         },
         Error::Reentrant,
         Error::Closed,
+        Error::Forked,
         Error::BackendInUse { resource: constant },
         Error::SharedExists,
         Error::Busy { field: constant },
@@ -158,10 +159,11 @@ fn number(error: &Error) -> usize {
         Error::Busy { .. } => 12,
         Error::InvalidConfig { .. } => 13,
         Error::Release { .. } => 14,
+        Error::Forked => 15,
     }
 }
 
-const VARIANTS: usize = 15;
+const VARIANTS: usize = 16;
 
 #[test]
 fn r37_every_error_is_a_line_of_160_bytes_at_most_whatever_is_in_it() {
