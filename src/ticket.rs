@@ -271,6 +271,7 @@ impl Ticket {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
+        fork::check()?;
         let place = Location::caller();
         match self.enter_unrecorded() {
             Fast::Admitted(word) => Ok(self.owned_guard(word, place)),

@@ -157,7 +157,6 @@ impl ManagerBuilder {
             quiet,
             figures,
         });
-        inner.lock().resolve_again();
         let inner = Owner::new(&inner);
         Ok(Manager(Arc::new(Handle { inner })))
     }
@@ -238,7 +237,7 @@ impl Built {
     /// The state of a manager that has done nothing yet.
     pub(super) fn core(&self, device: &Device) -> Core {
         let Self { config, settings } = self;
-        Core {
+        let core = Core {
             mode: settings.mode,
             supported: device.support.is_supported(),
             ceiling: settings.ceiling,
@@ -277,7 +276,9 @@ impl Built {
             told_of_skipping: false,
             tell_computed: false,
             holds: 0,
-        }
+        };
+        core.figures.publish(&core);
+        core
     }
 }
 
