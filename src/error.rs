@@ -101,6 +101,8 @@ pub enum Error {
     BackendInUse {
         /// The resource that both would own.
         resource: &'static str,
+        /// Where the manager that owns it was built.
+        built_at: &'static Location<'static>,
     },
     /// The shared manager exists already.
     SharedExists,
@@ -291,9 +293,9 @@ impl fmt::Display for Error {
                  decide from the arguments instead",
             ),
             Self::Closed => f.write_str("the manager was closed"),
-            Self::BackendInUse { resource } => write!(
+            Self::BackendInUse { resource, built_at } => write!(
                 f,
-                "another manager already owns the {resource}; use Manager::shared, or drop the other first"
+                "another manager, built at {built_at}, already owns the {resource}; use that one, or drop it first"
             ),
             Self::SharedExists => f.write_str(
                 "the shared manager exists already; call init_shared before the first use of Manager::shared",

@@ -171,7 +171,7 @@ fn r14_no_wire_mode_never_calls_the_setter_where_it_would_wire() -> Result<(), E
     let never = eager().mode(WireMode::Never).linger(support::SECOND);
     work(&manager(SaidToWire, never)?)?;
     assert_eq!(calls(), 0, "not even with 0");
-    let off = manager(SaidToWire, eager().mode(WireMode::Off))?;
+    let off = manager(SaidToWire, eager().mode(WireMode::Uncoordinated))?;
     drop(off.ticket(&SumPolicy::new(), 100 * GIB).acquire()?);
     drop(off);
     assert_eq!(calls(), 0);

@@ -4,6 +4,7 @@ use super::config::{Config, WireMode};
 use super::group::{Group, GroupKey, GroupState};
 use super::judge::Demand;
 use super::owed::Owed;
+use super::settings::Measurement;
 use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
 pub(crate) struct Core {
     pub(crate) config: Config,
-    /// Counts the changes of the settings.
+    /// Counts the changes of the settings, and of the device's budget.
     pub(crate) settings: u64,
     /// The configured mode, with the environment's say.
     pub(crate) mode: WireMode,
@@ -33,6 +34,10 @@ pub(crate) struct Core {
     pub(crate) maximum: u64,
     /// What a policy capped by the device may hold.
     pub(crate) budget: Option<u64>,
+    /// What the device can hold, before margin and reserve, as it was measured last.
+    pub(crate) measured: Measurement,
+    /// How many measurements have begun.
+    pub(crate) measurements: u64,
     pub(crate) groups: Vec<Option<GroupState>>,
     /// By id and form: policies of different forms never share a group.
     pub(crate) by_id: HashMap<GroupKey, usize>,

@@ -2,36 +2,42 @@
 
 use super::core::Core;
 use super::owed::Owed;
+use super::settings::{self, Measurement, Settings};
 use super::wait_times::WaitRecord;
-use super::{Config, Handle, Inner, Manager, Owner, Stats, WireMode, config};
+use super::{Config, Handle, Inner, Manager, Owner, Stats, user_code};
 use crate::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Bus, Journal};
-use crate::ffi::{self, Backend, Device};
-use crate::snapshot::{Ceiling, CeilingSource};
+use crate::ffi::{self, Backend, Budget};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
 use crate::trace::Kept;
+use std::panic::Location;
 use std::sync::OnceLock;
 
-/// The environment variable that switches wiring off: `never`; `auto` is the default.
+/// The environment variable that switches wiring off: `never`; `auto` is the default, and what an empty one means.
 const WIRED_VARIABLE: &str = "MLX_WIRED";
 
 static SHARED: OnceLock<Manager> = OnceLock::new();
 
-/// The backends' resources that live managers own.
-static OWNED: unmodelled::Mutex<Vec<&'static str>> = unmodelled::Mutex::new(Vec::new());
+/// The backends' resources that live managers own, and where each of these managers was built.
+static OWNED: unmodelled::Mutex<Vec<(&'static str, &'static Location<'static>)>> =
+    unmodelled::Mutex::new(Vec::new());
 
-pub(super) fn claim(resource: &'static str) -> Result<(), Error> {
+pub(super) fn claim(
+    resource: &'static str,
+    built_at: &'static Location<'static>,
+) -> Result<(), Error> {
     let mut owned = OWNED.lock();
-    if owned.contains(&resource) {
-        return Err(Error::BackendInUse { resource });
+    let owner = owned.iter().find(|(other, _)| *other == resource);
+    if let Some((resource, built_at)) = owner.copied() {
+        return Err(Error::BackendInUse { resource, built_at });
     }
-    owned.push(resource);
+    owned.push((resource, built_at));
     Ok(())
 }
 
 pub(super) fn disclaim(resource: &'static str) {
-    OWNED.lock().retain(|owned| *owned != resource);
+    OWNED.lock().retain(|(owned, _)| *owned != resource);
 }
 
 /// Builds a [`Manager`].
@@ -83,14 +89,15 @@ impl ManagerBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] for a value out of range, [`Error::BackendInUse`] if another manager owns the
-    /// backend's resource.
+    /// backend's resource; that one says where the other was built.
+    #[track_caller]
     pub fn build(self) -> Result<Manager, Error> {
-        let manager = self.build_unclaimed()?;
+        let manager = self.build_unclaimed(Location::caller())?;
         manager.0.inner.claim()?;
         Ok(manager)
     }
 
-    fn build_unclaimed(self) -> Result<Manager, Error> {
+    fn build_unclaimed(self, built_at: &'static Location<'static>) -> Result<Manager, Error> {
         let config = self.config.validate()?;
         let backend = self.backend.unwrap_or_else(ffi::default_backend);
         let device = backend.device();
@@ -98,9 +105,14 @@ impl ManagerBuilder {
         // The environment speaks for the process's own limit, not for tests' recording backends.
         let environment = exclusive.and_then(|_| std::env::var_os(WIRED_VARIABLE));
         let environment = environment
-            .filter(|value| value != "auto")
+            .filter(|value| value != "auto" && !value.is_empty())
             .map(|value| value.to_string_lossy().into_owned());
-        let settings = Settings::new(&config, &device, environment.as_deref())?;
+        settings::check(&config, &device)?;
+        let measured = Measurement {
+            number: 0,
+            budget: user_code::catch(|| backend.budget(0)).unwrap_or_else(|_| Budget::of(&device)),
+        };
+        let settings = Settings::of(&config, &device, measured.budget, environment.as_deref());
         let overruled = settings.mode != config.mode;
         let unrecognised = environment
             .clone()
@@ -113,6 +125,8 @@ impl ManagerBuilder {
                 ceiling: settings.ceiling,
                 maximum: device.max_wired_limit(),
                 budget: settings.budget,
+                measured,
+                measurements: 0,
                 config,
                 settings: 0,
                 groups: Vec::new(),
@@ -154,6 +168,7 @@ impl ManagerBuilder {
             owners: unmodelled::AtomicU64::new(0),
             unrecognised_mode: Mutex::new(unrecognised),
             environment,
+            built_at,
         });
         let inner = Owner::new(&inner);
         Ok(Manager(Arc::new(Handle { inner })))
@@ -177,10 +192,12 @@ impl Manager {
     /// If another manager owns MLX's limit, acquiring from this one is [`Error::BackendInUse`]
     /// until that one is gone.
     #[must_use]
+    #[track_caller]
     pub fn shared() -> &'static Self {
+        let caller = Location::caller();
         SHARED.get_or_init(|| {
             let manager = Self::shared_builder(Config::default())
-                .build_unclaimed()
+                .build_unclaimed(caller)
                 .expect("the default settings are valid");
             // An acquire tries again and reports it.
             let _owned_by_another = manager.0.inner.claim();
@@ -193,8 +210,9 @@ impl Manager {
     /// # Errors
     ///
     /// [`Error::SharedExists`] if it exists already; else as [`ManagerBuilder::build`].
+    #[track_caller]
     pub fn init_shared(config: Config) -> Result<&'static Self, Error> {
-        let manager = Self::shared_builder(config).build_unclaimed()?;
+        let manager = Self::shared_builder(config).build_unclaimed(Location::caller())?;
         if SHARED.get().is_some() {
             return Err(Error::SharedExists);
         }
@@ -208,101 +226,11 @@ impl Manager {
     }
 }
 
-/// What follows from the settings, the device and the environment.
-pub(super) struct Settings {
-    pub(super) mode: WireMode,
-    pub(super) ceiling: u64,
-    pub(super) budget: Option<u64>,
-}
-
-impl Settings {
-    pub(super) fn new(
-        config: &Config,
-        device: &Device,
-        environment: Option<&str>,
-    ) -> Result<Self, Error> {
-        let mode = match (config.mode, environment) {
-            // Whatever else it says.
-            (WireMode::Auto, Some(_)) => WireMode::Never,
-            (mode, _) => mode,
-        };
-        let supported = device.support.is_supported();
-        let ceiling = if supported {
-            ceiling(config, device).bytes
-        } else {
-            u64::MAX
-        };
-        if let Some(bytes) = config.baseline_override
-            && bytes > ceiling
-        {
-            let reason = format!(
-                "{} is above the ceiling of {}",
-                crate::error::Bytes(bytes),
-                crate::error::Bytes(ceiling)
-            );
-            return Err(config::invalid("baseline_override", reason));
-        }
-        let budget = if supported {
-            Some(ceiling)
-        } else {
-            device.budget
-        };
-        Ok(Self {
-            mode,
-            ceiling,
-            budget,
-        })
-    }
-}
-
-/// min(recommended x (1 - margin), memory size - reserve), always below the memory size.
-pub(super) fn ceiling(config: &Config, device: &Device) -> Ceiling {
-    let recommended = device.max_recommended_working_set_size.unwrap_or(u64::MAX);
-    let memory_size = device.memory_size.unwrap_or(u64::MAX);
-    let (margin, reserve) = ((recommended as f64 * config.margin) as u64, config.reserve);
-    let by_recommended = recommended.saturating_sub(margin);
-    let by_memory = memory_size
-        .saturating_sub(reserve)
-        .min(device.max_wired_limit());
-    if by_recommended <= by_memory {
-        Ceiling {
-            bytes: by_recommended,
-            source: CeilingSource::Recommended {
-                recommended,
-                margin,
-            },
-        }
-    } else {
-        Ceiling {
-            bytes: by_memory,
-            source: CeilingSource::Memory {
-                memory_size,
-                reserve,
-            },
-        }
-    }
-}
-
-/// The first field that differs and can change only while idle.
-pub(super) fn idle_only_change(old: &Config, new: &Config) -> Option<&'static str> {
-    [
-        ("mode", old.mode != new.mode),
-        (
-            "baseline_override",
-            old.baseline_override != new.baseline_override,
-        ),
-        ("margin", old.margin != new.margin),
-        ("reserve", old.reserve != new.reserve),
-        ("budget", old.budget != new.budget),
-    ]
-    .into_iter()
-    .find_map(|(field, changed)| changed.then_some(field))
-}
-
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use crate::ffi::RecordingBackend;
     use crate::{Error, Manager, SumPolicy};
+    use std::panic::Location;
 
     #[test]
     fn a_manager_that_owns_nothing_lets_nobody_in() -> Result<(), Error> {
@@ -310,18 +238,24 @@ mod tests {
             let backend = RecordingBackend::metal().exclusive("taken by the first");
             Manager::builder().backend(backend.build())
         };
-        let owner = builder().build()?;
+        let (owner, line) = (builder().build()?, line!());
         // As the shared one is made.
-        let other = builder().build_unclaimed()?;
+        let other = builder().build_unclaimed(Location::caller())?;
         let ticket = other.ticket(&SumPolicy::uncapped(), 1);
         let in_use = || ticket.acquire().err();
-        let expected = Error::BackendInUse {
-            resource: "taken by the first",
+        let is_told = || {
+            in_use().is_some_and(|error| match error {
+                Error::BackendInUse { resource, built_at } => {
+                    resource == "taken by the first"
+                        && (built_at.file(), built_at.line()) == (file!(), line)
+                }
+                _ => false,
+            })
         };
         other.maintain();
-        assert_eq!(in_use(), Some(expected.clone()));
+        assert!(is_told(), "{:?}", in_use());
         other.poke()?;
-        assert_eq!(in_use(), Some(expected));
+        assert!(is_told(), "{:?}", in_use());
         drop(owner);
         drop(ticket.acquire()?);
         Ok(())

@@ -3,7 +3,7 @@
 use super::core::{Core, Cover, Uncovered};
 use super::queue::Waiter;
 use super::waiting::arrival;
-use super::{Inner, Manager, shared};
+use super::{Inner, Manager, settings};
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot};
 use crate::sync::{Arc, Ordering};
 use crate::ticket::Ticket;
@@ -86,6 +86,10 @@ impl Inner {
         let snapshot = Snapshot {
             time: now,
             mode: core.mode,
+            environment: self
+                .environment
+                .clone()
+                .filter(|_| core.mode != core.config.mode),
             support: self.device.support,
             closed: core.closed,
             epoch: core.epoch.open.then_some(core.epoch.number),
@@ -96,7 +100,7 @@ impl Inner {
                 (None, _) => BaselineSource::Assumed,
             },
             ceiling: (core.ceiling != u64::MAX)
-                .then(|| shared::ceiling(&core.config, &self.device)),
+                .then(|| settings::ceiling(&core.config, &self.device)),
             device_budget: core.budget,
             budget: core.config.budget,
             desired: desired(core, &groups),
@@ -186,6 +190,14 @@ impl Inner {
             contention.name(self.in_the_way(ticket));
         }
         error
+    }
+
+    /// [`explained`](Self::explained), of a wait that another thread has ended; one that gave up has named them itself.
+    pub(super) fn explained_late(&self, error: Error, ticket: &Ticket) -> Error {
+        match error {
+            Error::NeverAdmissible { .. } => self.explained(error, ticket),
+            other => other,
+        }
     }
 
     /// The live guards in `ticket`'s way, the largest first: of its group, or with a budget of all groups.

@@ -258,7 +258,7 @@ fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
 
 #[test]
 fn r25_mode_off_knows_no_budget() -> Result<(), Error> {
-    let rig = Rig::new(quiet().mode(WireMode::Off).budget(10))?;
+    let rig = Rig::new(quiet().mode(WireMode::Uncoordinated).budget(10))?;
     let policies = [SumPolicy::uncapped(), SumPolicy::capped(5)];
     let tickets = policies.map(|policy| rig.manager.ticket(&policy, 40));
     let custom = rig.manager.ticket(&Custom::capped(5), 40);

@@ -123,7 +123,7 @@ fn r14_a_switch_to_wiring_counts_with_mlxs_answer() -> Result<(), Error> {
 
 #[test]
 fn r14_off_admits_everything_at_once() -> Result<(), Error> {
-    let rig = Rig::new(quiet().mode(WireMode::Off))?;
+    let rig = Rig::new(quiet().mode(WireMode::Uncoordinated))?;
     rig.backend.forbid_calls();
     let refusing = crate::support::Custom::new().admits(|_, _, _| false);
     let tickets = [
@@ -186,9 +186,9 @@ fn r14_the_environment_says_never() -> Result<(), Error> {
     // What the program asks for by itself counts.
     let off: Manager = Manager::builder()
         .backend(metal().build())
-        .config(quiet().mode(WireMode::Off))
+        .config(quiet().mode(WireMode::Uncoordinated))
         .build()?;
-    assert_eq!(off.mode(), WireMode::Off);
+    assert_eq!(off.mode(), WireMode::Uncoordinated);
     Ok(())
 }
 

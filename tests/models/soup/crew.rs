@@ -321,7 +321,7 @@ impl Crew {
         let manager = &self.world.manager;
         let config = manager.configure(|config| tuning.of(config));
         config.expect("they may change at any time");
-        if self.plan.budget.is_none() && self.plan.mode != WireMode::Off && chance(30) {
+        if self.plan.budget.is_none() && self.plan.mode != WireMode::Uncoordinated && chance(30) {
             let budget = 8 * self.plan.unit;
             // Refused while anybody holds or waits.
             if manager.configure(|config| config.budget(budget)).is_ok() {
