@@ -96,7 +96,10 @@ impl Inner {
         };
         let bound = core.bound();
         if step == Step::Keep && may.lower && core.applied > bound {
-            // The ceiling was lowered: neither thresholds nor the cooldown hold that back (R33).
+            // The ceiling was lowered: neither thresholds nor the cooldown hold that back (R33). What they hold back below
+            // it is begun anew.
+            core.owed.shrink_at = None;
+            core.owed.shrink_since = None;
             return Step::Lower {
                 limit: bound,
                 wanted,

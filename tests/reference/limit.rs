@@ -203,7 +203,7 @@ impl Model {
             return Step::Raise { limit, clamped };
         }
         self.epoch.as_mut().expect("begun").ready = true;
-        let step = self.shrink(desired, limit, applied);
+        let step = self.next_shrink(desired, limit, applied);
         if step == Step::Nothing && applied > self.bound() {
             // R33: a lower ceiling is applied at once.
             self.held_back = HeldBack::default();
@@ -215,7 +215,7 @@ impl Model {
     }
 
     /// R7.
-    fn shrink(&mut self, desired: u64, limit: u64, applied: u64) -> Step {
+    fn next_shrink(&mut self, desired: u64, limit: u64, applied: u64) -> Step {
         let cooldown = self.settings.cooldown;
         self.held_back.until = None;
         if applied - limit < self.smallest_drop(applied) {

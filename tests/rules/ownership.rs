@@ -158,6 +158,20 @@ fn r23_some_settings_change_only_while_idle() -> Result<(), Error> {
 }
 
 #[test]
+fn r36_a_backend_in_use_says_where_its_owner_was_built() -> Result<(), Error> {
+    let build = || {
+        let backend = RecordingBackend::metal().exclusive("r36").build();
+        Manager::builder().backend(backend)
+    };
+    let (_owner, line) = (build().build()?, line!());
+    let Err(Error::BackendInUse { built_at, .. }) = build().build() else {
+        panic!("it has an owner");
+    };
+    assert_eq!((built_at.file(), built_at.line()), (file!(), line));
+    Ok(())
+}
+
+#[test]
 fn r23_a_zero_size_guard_is_not_idle() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 0);
