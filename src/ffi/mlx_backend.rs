@@ -39,9 +39,7 @@ impl MlxBackend {
 
 impl Backend for MlxBackend {
     fn device(&self) -> Device {
-        let device = calls::device().clone();
-        let budget = calls::budget(0).map(|budget| budget.bytes);
-        Device { budget, ..device }
+        calls::device().clone()
     }
 
     /// On the CPU it reads what [`NoMlx`] does; on CUDA it asks the driver.
