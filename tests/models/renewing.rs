@@ -77,6 +77,27 @@ fn a_budget_comes_and_goes_beside_a_guard() {
     });
 }
 
+/// A budget comes while another thread calls the setter: it holds at once, not when that call is over.
+#[test]
+fn a_budget_during_a_raise() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let demand = world.active("a", Form::Sum, 4);
+        let stays = demand.acquire_owned().unwrap();
+        world.open();
+        let raises = world.active("b", Form::Peak, 7);
+        let raising = spawn(move || drop(raises.acquire().unwrap()));
+        let budget = |config: Config| config.budget(7);
+        world.manager.configure(budget).unwrap();
+        assert!(demand.try_acquire().is_err(), "8 of 7");
+        let none = |config: Config| config.budget(None);
+        world.manager.configure(none).unwrap();
+        raising.join();
+        drop(stays);
+        world.finish();
+    });
+}
+
 /// The one line of all groups becomes a line for each.
 #[test]
 fn a_budget_goes_while_waiters_wait() {
