@@ -4,6 +4,7 @@
 //! groups version 1 or 2 where groups can be made.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stderr, reason = "whether a test ran must be seen")]
 
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::{Error, Manager, SumPolicy};
@@ -156,5 +157,33 @@ fn r41_work_that_uses_what_it_was_granted_is_not_killed() -> Result<(), Error> {
         );
         assert!(ended.success());
     }
+    Ok(())
+}
+
+#[test]
+fn r41_without_proc_the_kernel_is_asked() -> Result<(), Error> {
+    const WITHOUT: &str = "MLX_WIRED_WITHOUT_PROC";
+    const SKIPPED: i32 = 77;
+    if std::env::var_os(WITHOUT).is_none() {
+        let binary = std::env::current_exe().expect("this binary has a path");
+        let script = format!(
+            "mount -t tmpfs none /proc || exit {SKIPPED}; exec \"$0\" --exact \
+             r41_without_proc_the_kernel_is_asked --nocapture"
+        );
+        let mut child = Command::new("unshare");
+        let child = child.args(["--mount", "sh", "-c", &script]).arg(binary);
+        match child.env(WITHOUT, "1").status().map(|ended| ended.code()) {
+            Ok(Some(0)) => eprintln!("ran"),
+            // `unshare` itself says 1, a test that fails 101.
+            Ok(Some(1 | SKIPPED)) | Err(_) => eprintln!("skipped: /proc cannot be hidden here"),
+            Ok(code) => panic!("it ended with {code:?}"),
+        }
+        return Ok(());
+    }
+    assert!(!Path::new("/proc/meminfo").exists());
+    let manager = manager()?;
+    let memory = manager.device().memory_size.expect("the kernel tells");
+    let budget = manager.budget().expect("never without a cap");
+    assert!(0 < budget && budget < memory, "{budget} of {memory}");
     Ok(())
 }

@@ -44,6 +44,7 @@ fn by_sysinfo() -> Option<u64> {
     let mut info: libc::sysinfo = unsafe { std::mem::zeroed() };
     // SAFETY: `info` may be written to; the call keeps no pointer.
     let code = unsafe { libc::sysinfo(&raw mut info) };
+    #[allow(clippy::useless_conversion, reason = "32 bits on a system of 32 bits")]
     let (total, unit) = (u64::from(info.totalram), u64::from(info.mem_unit));
     let bytes = total.checked_mul(unit.max(1))?;
     (code == 0 && bytes > 0).then_some(bytes)

@@ -9,7 +9,7 @@ use super::held::{AnyGuard, Held, shortly};
 use super::plan::Plan;
 use super::world::World;
 use fastrand::Rng;
-use mlx_wired::{CancelToken, Error, Guard, OwnedGuard, PolicyId, SumPolicy, Wait};
+use mlx_wired::{CancelToken, Guard, OwnedGuard, PolicyId, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
