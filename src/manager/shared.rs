@@ -108,10 +108,13 @@ impl ManagerBuilder {
             .filter(|value| value != "auto" && !value.is_empty())
             .map(|value| value.to_string_lossy().into_owned());
         settings::check(&config, &device)?;
-        let measured = Measurement {
-            number: 0,
-            budget: user_code::catch(|| backend.budget(0)).unwrap_or_else(|_| Budget::of(&device)),
+        let described = Budget::of(&device);
+        let budget = if device.support.is_supported() {
+            described
+        } else {
+            user_code::catch(|| backend.budget(0)).unwrap_or(described)
         };
+        let measured = Measurement { number: 0, budget };
         let settings = Settings::of(&config, &device, measured.budget, environment.as_deref());
         let overruled = settings.mode != config.mode;
         let unrecognised = environment
