@@ -112,12 +112,14 @@ pub(super) fn ceiling(config: &Config, device: &Device) -> Ceiling {
 }
 
 /// The same of a device without wired memory: min(measured x (1 - margin), memory - reserve). The memory is what the budget
-/// was measured of: a container's limit, where there is one.
+/// was measured of: a container's limit, where there is one. Without a reserve the backend's word counts alone.
 fn budget(config: &Config, device: &Device, measured: Budget) -> u64 {
     let memory = device.memory_size.into_iter().chain(measured.memory).min();
-    let by_memory = memory.map_or(u64::MAX, |memory| memory.saturating_sub(config.reserve));
+    let by_reserve = memory
+        .filter(|_| config.reserve > 0)
+        .map_or(u64::MAX, |memory| memory.saturating_sub(config.reserve));
     let margin = margin(config, measured.bytes);
-    measured.bytes.saturating_sub(margin).min(by_memory)
+    measured.bytes.saturating_sub(margin).min(by_reserve)
 }
 
 fn margin(config: &Config, bytes: u64) -> u64 {
