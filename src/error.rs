@@ -155,6 +155,8 @@ pub enum Error {
     BackendInUse {
         /// The resource that both would own.
         resource: &'static str,
+        /// Where the manager that owns it was built.
+        built_at: &'static Location<'static>,
     },
     /// The shared manager exists already.
     SharedExists,

@@ -116,6 +116,14 @@ pub enum EventKind {
         /// The ceiling.
         ceiling: u64,
     },
+    /// What a policy capped by the device may hold has changed, by new settings or by a new measurement of a device without
+    /// wired memory; see [`Manager::budget`](crate::Manager::budget).
+    BudgetChanged {
+        /// What it was; `None` if nothing was known.
+        from: Option<u64>,
+        /// What it is.
+        to: Option<u64>,
+    },
     /// Somebody else changed the limit: MLX reported another previous value than the one set last.
     ForeignLimit {
         /// The value set last.

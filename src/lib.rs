@@ -177,6 +177,7 @@ pub mod recorder;
 mod serialize;
 pub mod snapshot;
 mod sync;
+mod system;
 mod ticket;
 mod trace;
 

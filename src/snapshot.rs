@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub time: Instant,
     /// Whether the manager sets MLX's limit.
     pub mode: WireMode,
+    /// What `MLX_WIRED` in the environment says, if that made the mode another one than is configured.
+    pub environment: Option<String>,
     /// Whether a limit has an effect on the device.
     pub support: Support,
     /// Whether the manager was closed.

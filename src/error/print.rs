@@ -197,11 +197,14 @@ impl fmt::Display for Error {
             Self::Forked => f.write_str(
                 "in a forked child there is no manager: use it in the parent, exec, or fork before building one",
             ),
-            Self::BackendInUse { resource } => write!(
-                f,
-                "another manager already owns the {}; use Manager::shared, or drop the other first",
-                Name::cut(resource, most(40))
-            ),
+            Self::BackendInUse { resource, built_at } => {
+                let resource = Name::cut(resource, most(40));
+                write!(f, "another manager already owns the {resource}")?;
+                if all {
+                    write!(f, ": it was built at {}", Place(built_at))?;
+                }
+                f.write_str("; use that one, or drop it first")
+            }
             Self::SharedExists => f.write_str(
                 "the shared manager exists already; call init_shared before the first use of Manager::shared",
             ),

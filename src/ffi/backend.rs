@@ -68,8 +68,25 @@ use std::sync::Arc;
 /// needs. A panic in any method but `device` and `exclusive`, which only describe it, is caught and treated as a
 /// failure of the call. `exclusive` is asked again when the last handle and ticket of the manager have gone.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
-    /// Describes the device. Called once, when the manager is built.
+    /// Describes the device. Called when the manager is built, and by [`budget`](Self::budget) unless that is overridden.
     fn device(&self) -> Device;
+
+    /// Measures what a policy capped by the device may hold now; `None` if nothing is known, and then such a policy has no
+    /// cap.
+    ///
+    /// Called when the manager is built, and at each [`poke`](crate::Manager::poke),
+    /// [`maintain`](crate::Manager::maintain) and [`configure`](crate::Manager::configure), several threads' calls at once.
+    /// Never called for a device whose [`Support`] is [`Supported`](Support::Supported): there the ceiling is the budget.
+    /// After a panic the last budget stays in force.
+    ///
+    /// `admitted` is what the manager's live guards hold, in bytes. A backend that measures what the process uses cannot tell
+    /// otherwise which of that is the work that was admitted, and what the process uses beside it.
+    ///
+    /// The default is what [`device`](Self::device) says, asked again.
+    fn budget(&self, admitted: u64) -> Option<Budget> {
+        let _ = admitted;
+        Budget::of(&self.device())
+    }
 
     /// Sets the process-wide wired limit in bytes and returns the limit that was in force before.
     ///
@@ -118,6 +135,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
         (**self).device()
     }
 
+    fn budget(&self, admitted: u64) -> Option<Budget> {
+        (**self).budget(admitted)
+    }
+
     fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
         (**self).set_wired_limit(bytes)
     }
@@ -164,10 +185,46 @@ pub struct Device {
     pub memory_size: Option<u64>,
     /// Memory not in use when it was read (CUDA).
     pub free_memory: Option<u64>,
-    /// The most that a policy capped by the device admits: on Metal the recommended working set,
-    /// on CUDA MLX's memory limit, on the CPU the smaller of MLX's memory limit and the container's.
-    /// `None` if nothing is known; such a policy then has no cap.
+    /// The most that a policy capped by the device admits, as it was when the device was described: on Metal the
+    /// recommended working set, elsewhere what [`Backend::budget`] measures. `None` if nothing is known; such a policy then
+    /// has no cap.
     pub budget: Option<u64>,
+}
+
+/// What a device can hold, as [`Backend::budget`] measures it. Sizes in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// The most that a policy capped by the device may hold, before the manager's margin and reserve.
+    pub bytes: u64,
+    /// The memory that it is a part of: the machine's, the card's, or what the container allows now. The reserve is kept
+    /// free of it. `None` if it is unknown.
+    pub memory: Option<u64>,
+}
+
+impl Budget {
+    /// A budget of `bytes`, of a memory of unknown size.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            memory: None,
+        }
+    }
+
+    /// What a device's description says.
+    #[must_use]
+    pub fn of(device: &Device) -> Option<Self> {
+        let memory = device.memory_size;
+        device.budget.map(|bytes| Self { bytes, memory })
+    }
+
+    /// Says how much memory it is a part of.
+    #[must_use]
+    pub fn of_memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
 }
 
 impl Device {

@@ -138,7 +138,8 @@ impl Inner {
                     self.revisit(&mut core);
                 }
                 drop(core);
-                let word = match self.wait(&place, patience)? {
+                let waited = self.wait(&place, patience);
+                let word = match waited.map_err(|error| self.explained_late(error, ticket))? {
                     Granted::Covered(admission) => return Ok(admission),
                     Granted::Added(word) => word,
                 };
@@ -206,13 +207,18 @@ impl Inner {
         let group = ticket.group();
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
         group.set_flag();
-        // A growing guard does not wait behind those who may be waiting for it.
-        let grows = demand.from.is_some() && !self.somebody_grows(core, group.index);
-        let first = grows || self.is_line_empty(core, group.index);
+        let settings = core.settings;
+        let first = self.is_first(core, demand);
         let verdict = if first {
             self.judge(core, demand)
         } else {
             Ok(Verdict::Wait)
+        };
+        let verdict = if core.settings != settings && !self.is_first(core, demand) {
+            // Without the lock, while a policy was asked, the lines of several groups may have become one.
+            verdict.map(|_| Verdict::Wait)
+        } else {
+            verdict
         };
         // Without the lock, while a policy was asked, the manager may have been closed.
         let verdict = if core.closed {
@@ -239,6 +245,14 @@ impl Inner {
             core.revisit_later(group);
         }
         entered
+    }
+
+    /// Whether nobody is in line before a new demand. A growing guard does not wait behind those who may be waiting for
+    /// it.
+    fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
+        let index = demand.ticket.group().index;
+        let grows = demand.from.is_some() && !self.somebody_grows(core, index);
+        grows || self.is_line_empty(core, index)
     }
 
     /// Counts an admitted demand and tells of it.

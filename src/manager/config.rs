@@ -14,8 +14,15 @@ pub enum WireMode {
     Auto,
     /// Never touches the setter, not even with 0; admission, sizing and events work.
     Never,
-    /// Admits everything at once and never touches the setter.
-    Off,
+    /// Coordinates nothing: admits everything at once, and never touches the setter.
+    Uncoordinated,
+}
+
+impl WireMode {
+    /// The former name of [`Uncoordinated`](Self::Uncoordinated).
+    #[deprecated(note = "use `WireMode::Uncoordinated`")]
+    #[allow(non_upper_case_globals)]
+    pub const Off: Self = Self::Uncoordinated;
 }
 
 /// What an acquire does when MLX refuses the limit it needs.
@@ -44,7 +51,7 @@ pub enum OnApplyFailure {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum SyncOnRelease {
-    /// On CUDA each release, since bytes are free there only when the work on them is done; not in [`WireMode::Off`],
+    /// On CUDA each release, since bytes are free there only when the work on them is done; not in [`WireMode::Uncoordinated`],
     /// where nobody waits for them. Elsewhere those that may lower a wired limit.
     #[default]
     Auto,
@@ -63,24 +70,41 @@ pub enum SyncOnRelease {
 /// let config = Config::default()
 ///     .margin(0.1)
 ///     .linger(Duration::from_secs(5));
+/// assert_eq!(config.margin, 0.1);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
-    pub(crate) mode: WireMode,
-    pub(crate) baseline_override: Option<u64>,
-    pub(crate) margin: f64,
-    pub(crate) reserve: u64,
-    pub(crate) shrink_threshold_ratio: f64,
-    pub(crate) shrink_threshold_bytes: Option<u64>,
-    pub(crate) shrink_cooldown: Duration,
-    pub(crate) linger: Duration,
-    pub(crate) on_apply_failure: OnApplyFailure,
-    pub(crate) budget: Option<u64>,
-    pub(crate) overtaking: u64,
-    pub(crate) housekeeping: bool,
-    pub(crate) stall_after: Option<Duration>,
-    pub(crate) quiet: bool,
-    pub(crate) sync_on_release: SyncOnRelease,
+    /// Whether MLX's limit is set.
+    pub mode: WireMode,
+    /// The baseline in place of MLX's own answer, in bytes.
+    pub baseline_override: Option<u64>,
+    /// The fraction of what the device recommends, or of its budget, that is kept free.
+    pub margin: f64,
+    /// How many bytes of the memory are kept free at least.
+    pub reserve: u64,
+    /// The fraction of the limit that a drop must have while guards live.
+    pub shrink_threshold_ratio: f64,
+    /// The drop, in bytes, that suffices whatever the fraction.
+    pub shrink_threshold_bytes: Option<u64>,
+    /// How long after its last change the limit may be lowered while guards live.
+    pub shrink_cooldown: Duration,
+    /// How long after the last driving guard the baseline is set back.
+    pub linger: Duration,
+    /// What an acquire does when MLX refuses the limit.
+    pub on_apply_failure: OnApplyFailure,
+    /// The cap on the sum of the live sizes over all groups, in bytes.
+    pub budget: Option<u64>,
+    /// How many later acquires may be admitted before a waiting one.
+    pub overtaking: u64,
+    /// Whether a thread may be started that does what is owed when it is due.
+    pub housekeeping: bool,
+    /// After how long a line that admits no waiter is told of.
+    pub stall_after: Option<Duration>,
+    /// Whether nothing is ever printed.
+    pub quiet: bool,
+    /// Whether the release of an active or resident guard first waits for the work of its thread.
+    pub sync_on_release: SyncOnRelease,
 }
 
 impl Default for Config {
@@ -122,14 +146,17 @@ impl Config {
         self
     }
 
-    /// Keeps the ceiling this fraction below what MLX recommends, from 0 to 1. Default: 0.
+    /// Keeps the ceiling this fraction below what MLX recommends, from 0 to 1; without wired memory, the
+    /// [budget of the device](crate::Manager::budget) this fraction below what was measured. Default: 0.
     #[must_use]
     pub fn margin(mut self, fraction: f64) -> Self {
         self.margin = fraction;
         self
     }
 
-    /// Keeps the ceiling at least this many bytes below the memory size. Default: 0.
+    /// Keeps the ceiling at least this many bytes below the memory size; without wired memory, the
+    /// [budget of the device](crate::Manager::budget) below the memory, or below what the container allows. A reserve of all
+    /// the memory is refused. Default: 0.
     #[must_use]
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.reserve = bytes;
@@ -173,7 +200,7 @@ impl Config {
     }
 
     /// Caps the sum of the live sizes over all groups, in bytes, beside each policy. Then all groups wait in one
-    /// line, and every acquire and release takes a lock. Default: none.
+    /// line, and every acquire and release takes a lock. A budget above the memory is refused. Default: none.
     #[must_use]
     pub fn budget(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.budget = bytes.into();

@@ -6,6 +6,7 @@ use super::group::{Group, GroupState};
 use super::groups::Groups;
 use super::judge::Demand;
 use super::owed::Owed;
+use super::settings::Measurement;
 use super::stalls::Standstill;
 use super::wait_times::WaitRecord;
 use super::word::Word;
@@ -24,7 +25,7 @@ use std::time::Instant;
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
 pub(crate) struct Core {
     pub(crate) config: Config,
-    /// Counts the changes of the settings.
+    /// Counts the changes of the settings, and of the device's budget.
     pub(crate) settings: u64,
     /// The configured mode, with the environment's say.
     pub(crate) mode: WireMode,
@@ -38,6 +39,10 @@ pub(crate) struct Core {
     pub(crate) budget: Option<u64>,
     /// What is told of the state without the lock.
     pub(crate) figures: Arc<Figures>,
+    /// What the device can hold, before margin and reserve, as it was measured last.
+    pub(crate) measured: Measurement,
+    /// How many measurements have begun.
+    pub(crate) measurements: u64,
     pub(crate) groups: Groups,
     /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
     /// again after each call.

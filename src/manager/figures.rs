@@ -52,7 +52,7 @@ impl Figures {
         store(&self.baseline, core.admission_baseline());
         store(&self.device, core.budget.unwrap_or(NONE));
         store(&self.budget, core.config.budget.unwrap_or(NONE));
-        let admits_all = core.mode == WireMode::Off;
+        let admits_all = core.mode == WireMode::Uncoordinated;
         self.admits_all.store(admits_all, Ordering::Relaxed);
     }
 

@@ -13,7 +13,7 @@ pub(super) fn finishes_each(config: &Config, mode: WireMode, device: &Device) ->
     match config.sync_on_release {
         SyncOnRelease::Always => true,
         // With `Never` for the sake of the hooks.
-        SyncOnRelease::Auto | SyncOnRelease::Never => is_card && mode != WireMode::Off,
+        SyncOnRelease::Auto | SyncOnRelease::Never => is_card && mode != WireMode::Uncoordinated,
     }
 }
 

@@ -29,6 +29,14 @@ impl Inner {
         error
     }
 
+    /// [`explained`](Self::explained), of a wait that another thread has ended; one that gave up has named them itself.
+    pub(super) fn explained_late(&self, error: Error, ticket: &Ticket) -> Error {
+        match error {
+            Error::NeverAdmissible { .. } => self.explained(error, ticket),
+            other => other,
+        }
+    }
+
     /// The largest of the live guards in `ticket`'s way that are looked at, the largest first: of its group, or with a
     /// budget of all groups. As many as an error names.
     pub(super) fn in_the_way(&self, ticket: &Ticket) -> Vec<Holder> {

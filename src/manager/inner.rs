@@ -1,6 +1,6 @@
 //! What the handles, tickets and guards of one manager share.
 
-use super::config::Config;
+use super::config::WireMode;
 use super::core::Core;
 use super::figures::Figures;
 use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
@@ -12,11 +12,12 @@ use crate::clock::Clock;
 use crate::event::{Bus, Event, EventKind};
 use crate::ffi::{Backend, Device};
 use crate::fork;
-use crate::policy::formula::Basis;
+use crate::policy::formula::{Basis, Cap};
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
 use crate::ticket::Ticket;
 use crate::trace;
+use std::panic::Location;
 
 /// What tickets, guards and handles share.
 pub(crate) struct Inner {
@@ -42,6 +43,8 @@ pub(crate) struct Inner {
     /// Whether the environment wants nothing printed. Read once.
     pub(super) quiet: bool,
     pub(super) figures: Arc<Figures>,
+    /// Where it was built.
+    pub(super) built_at: &'static Location<'static>,
     /// What it said that nobody understands, until the first subscriber is told.
     pub(super) unrecognised_mode: Mutex<Option<String>>,
 }
@@ -103,7 +106,7 @@ impl Inner {
         };
         let _one_at_a_time = self.core.lock();
         if !self.owns_backend() {
-            shared::claim(resource)?;
+            shared::claim(resource, self.built_at)?;
             self.claimed.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -226,7 +229,15 @@ impl Inner {
             Basis::Sum => sum,
             Basis::Largest => state.largest().max(ticket.bytes()),
         };
-        state.resolved.limit(core.baseline(), basis)
+        let limit = state.resolved.limit(core.baseline(), basis);
+        match state.formula {
+            // The device's cap may have fallen since; the sum was within the one at the admission.
+            Formula::Sum {
+                base,
+                cap: Cap::Device,
+            } if core.mode != WireMode::Uncoordinated => limit.max(base.saturating_add(sum)),
+            _ => limit,
+        }
     }
 
     pub(crate) fn clamp(&self, limit: u64) -> u64 {
@@ -234,7 +245,8 @@ impl Inner {
     }
 
     /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
-    /// its admission: that much, or what the group calls for now if others have gone, or the bound.
+    /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of 0
+    /// nothing is wired for anybody.
     pub(crate) fn has_wired(&self, ticket: &Ticket, wanted: u64) -> bool {
         if fork::is_child() {
             return false;
@@ -247,7 +259,8 @@ impl Inner {
         } else {
             state.limit(state.shared.load(), baseline)
         };
-        core.is_wired() && core.epoch.open && core.applied >= wanted.min(now).min(core.bound())
+        let sets = core.is_wired() && core.ceiling > 0;
+        sets && core.epoch.open && core.applied >= wanted.min(now).min(core.bound())
     }
 
     pub(crate) fn applied(&self) -> u64 {
@@ -256,26 +269,6 @@ impl Inner {
 
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn poke(&self) -> Result<(), Error> {
-        fork::check()?;
-        if user_code::is_inside(self.address()) {
-            return Err(Error::Reentrant);
-        }
-        let mut core = self.lock();
-        let groups: Vec<Arc<Group>> = core
-            .live_groups()
-            .map(|state| state.shared.clone())
-            .collect();
-        for group in groups {
-            core.group_mut(group.index).version += 1;
-            self.pump(&mut core, group.index);
-        }
-        self.break_circles(&mut core);
-        self.settle(&mut core);
-        self.revisit(&mut core);
-        Ok(())
     }
 
     pub(super) fn close(&self) {
@@ -295,61 +288,5 @@ impl Inner {
             self.clear_flag(&mut core, index);
         }
         self.settle(&mut core);
-    }
-
-    pub(super) fn configure(&self, config: Config) -> Result<(), Error> {
-        if user_code::is_inside(self.address()) {
-            return Err(Error::Reentrant);
-        }
-        let settings = shared::Settings::new(&config, &self.device, self.environment.as_deref())?;
-        let mut core = self.lock();
-        if let Some(field) = shared::idle_only_change(&core.config, &config) {
-            let lingers = core.epoch.open && core.live() == 0 && core.waiters() == 0 && !core.busy;
-            if lingers {
-                // A lingering epoch ends under the settings it began with.
-                core.owed.lingered = true;
-                self.settle(&mut core);
-            }
-            // Nobody gets in from here on without the lock; whoever added before is in the words.
-            core.close_routes();
-            let idle = core
-                .live_groups()
-                .all(|state| state.queue.is_empty() && !state.is_live(state.shared.read()));
-            if !idle || core.busy || core.epoch.open {
-                // An end that failed just now is not tried again: until it is, all routes stay closed.
-                if !lingers || core.owed.retry_at.is_none() {
-                    self.settle(&mut core);
-                }
-                return Err(Error::Busy { field });
-            }
-            if settings.mode != core.mode {
-                // What was set under the old mode says nothing under the new one.
-                core.known = false;
-                core.applied = 0;
-            }
-        }
-        if config.sync_on_release != core.config.sync_on_release {
-            // From here on a release looks under the lock, until a session has published what the new choice says.
-            core.close_routes();
-        }
-        core.config = config;
-        core.settings += 1;
-        self.finishes_each
-            .store(settings.finishes_each, Ordering::Relaxed);
-        core.mode = settings.mode;
-        core.ceiling = settings.ceiling;
-        core.budget = settings.budget;
-        core.resolve_again();
-        let groups: Vec<Arc<Group>> = core
-            .live_groups()
-            .map(|state| state.shared.clone())
-            .collect();
-        for group in groups {
-            self.pump(&mut core, group.index);
-        }
-        self.break_circles(&mut core);
-        self.settle(&mut core);
-        self.revisit(&mut core);
-        Ok(())
     }
 }

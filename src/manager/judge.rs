@@ -122,7 +122,7 @@ impl Inner {
         let ticket = demand.ticket;
         let index = ticket.group().index;
         core.group_mut(index).foreseen = None;
-        if core.mode == WireMode::Off {
+        if core.mode == WireMode::Uncoordinated {
             return Ok(Verdict::Admit);
         }
         if !self.fits_budget(core, demand) {
@@ -192,7 +192,7 @@ impl Inner {
         live: &mut Live,
         total_live: u64,
     ) -> Result<bool, Error> {
-        if core.mode == WireMode::Off {
+        if core.mode == WireMode::Uncoordinated {
             return Ok(false);
         }
         if !ticket.group().custom {
@@ -232,7 +232,7 @@ impl Inner {
     /// Whether a built-in policy lets its group hold `sum`.
     pub(super) fn holds(&self, core: &Locked<'_>, ticket: &Ticket, sum: u64) -> bool {
         let formula = ticket.formula().resolve(core.budget);
-        core.mode == WireMode::Off
+        core.mode == WireMode::Uncoordinated
             || !formula.can_refuse()
             || sum < formula.admitted(core.admission_baseline())
     }
@@ -290,7 +290,7 @@ impl Inner {
 
     /// Whether a demand could ever be admitted; if not, the error.
     pub(super) fn check_ever(&self, core: &mut Locked<'_>, ticket: &Ticket) -> Result<(), Error> {
-        if core.mode == WireMode::Off {
+        if core.mode == WireMode::Uncoordinated {
             return Ok(());
         }
         let baseline = core.admission_baseline();

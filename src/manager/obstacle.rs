@@ -5,10 +5,10 @@ use super::config::Config;
 use super::core::Core;
 use super::judge::{Demand, Usage};
 use super::locked::Locked;
-use super::shared::{ceiling, device_budget};
+use super::settings::{Settings, ceiling};
 use super::waiting::is_of_new;
 use crate::error::Obstacle;
-use crate::ffi::{Device, DeviceKind};
+use crate::ffi::{Budget, Device, DeviceKind};
 use crate::policy::formula::{Cap, Formula};
 use crate::ticket::Ticket;
 
@@ -57,7 +57,13 @@ impl Inner {
                 cap: Cap::Device,
             } => {
                 let before = core.admission_baseline().saturating_add(base);
-                device(&core.config, &self.device, before.saturating_add(sum))
+                let measured = core.measured.budget;
+                device(
+                    &core.config,
+                    &self.device,
+                    measured,
+                    before.saturating_add(sum),
+                )
             }
             Formula::Sum {
                 cap: Cap::Bytes(_), ..
@@ -69,14 +75,15 @@ impl Inner {
 }
 
 /// Why a policy capped by the device may not hold `bytes`: what would have to change, or the least of what bounds.
-fn device(config: &Config, device: &Device, bytes: u64) -> Obstacle {
+fn device(config: &Config, device: &Device, measured: Option<Budget>, bytes: u64) -> Obstacle {
     let budget = |margin, reserve| {
         let config = Config {
             margin,
             reserve,
             ..config.clone()
         };
-        device_budget(&config, device).unwrap_or(u64::MAX)
+        let settings = Settings::of(&config, device, measured, None);
+        settings.budget.unwrap_or(u64::MAX)
     };
     let (margin, reserve) = (config.margin, config.reserve);
     let fits = |margin, reserve| bytes <= budget(margin, reserve);
@@ -139,7 +146,7 @@ mod tests {
             let config = Config::default()
                 .margin(margin)
                 .reserve((64 - by_reserve) * GIB);
-            device(&config, &mac(), asked * GIB)
+            device(&config, &mac(), None, asked * GIB)
         };
         let raised = |gib: u32| Obstacle::Device {
             wired_limit_mb: Some(gib * 1024),
@@ -182,7 +189,7 @@ mod tests {
                     let config = Config::default().margin(margin).reserve(reserve);
                     let unknown = Device::new(DeviceKind::Cpu, Support::NoMlx);
                     for of in [mac(), unknown] {
-                        let obstacle = device(&config, &of, bytes);
+                        let obstacle = device(&config, &of, None, bytes);
                         if let Obstacle::Device {
                             wired_limit_mb: Some(mib),
                         } = obstacle

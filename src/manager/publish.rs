@@ -60,7 +60,7 @@ impl Inner {
                 .filter(|_| published.holder == index)
                 .map(|to| formula.covered(baseline, to));
             let admit = match (core.mode, core.config.budget) {
-                (WireMode::Off, _) => u64::MAX,
+                (WireMode::Uncoordinated, _) => u64::MAX,
                 // The budget is of all groups together: only the lock knows.
                 (_, Some(_)) => 0,
                 (_, None) => formula.admitted(admission_baseline),

@@ -3,7 +3,7 @@
 use super::core::{Core, Cover, Uncovered};
 use super::queue::Waiter;
 use super::waiting::arrival;
-use super::{Inner, Manager, shared};
+use super::{Inner, Manager, settings};
 use crate::fork;
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot, WaitReason};
 use crate::sync::{Arc, Ordering};
@@ -92,6 +92,10 @@ impl Inner {
         let snapshot = Snapshot {
             time: now,
             mode: core.mode,
+            environment: self
+                .environment
+                .clone()
+                .filter(|_| core.mode != core.config.mode),
             support: self.device.support,
             closed: core.closed,
             epoch: core.epoch.open.then_some(core.epoch.number),
@@ -102,7 +106,7 @@ impl Inner {
                 (None, _) => BaselineSource::Assumed,
             },
             ceiling: (core.ceiling != u64::MAX)
-                .then(|| shared::ceiling(&core.config, &self.device)),
+                .then(|| settings::ceiling(&core.config, &self.device)),
             device_budget: core.budget,
             budget: core.config.budget,
             desired: desired(core, &groups),

@@ -343,11 +343,19 @@ impl Inner {
                 continue;
             }
             let demand = waiter.demand();
+            let settings = core.settings;
             let verdict = match self.check_countable(core, demand) {
                 Ok(()) => self.judge(core, demand),
                 // It may fit once others have left.
                 Err(_) => Ok(Verdict::Wait),
             };
+            if core.settings != settings {
+                // A policy was asked without the lock, and what was one line may be many by now, or the other way round: the
+                // first in line may be another.
+                passed.clear();
+                after = None;
+                continue;
+            }
             // Without the lock it may have left.
             if !core.group(group.index).queue.contains_key(&key) {
                 continue;

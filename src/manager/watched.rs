@@ -34,7 +34,7 @@ impl Inner {
         let mut core = self.lock();
         let index = ticket.group().index;
         let admits_here =
-            core.mode != WireMode::Off && core.config.budget.is_none() && !core.closed;
+            core.mode != WireMode::Uncoordinated && core.config.budget.is_none() && !core.closed;
         let owes = core.owed.due().is_some() || !core.revisit.is_empty();
         if core.standing.is_none() || core.busy || owes || !admits_here {
             return None;

@@ -48,14 +48,20 @@ impl Snapshot {
         let mode = match self.mode {
             WireMode::Auto => "the limit is set where it has an effect",
             WireMode::Never => "the limit is never set",
-            WireMode::Off => "everything is admitted, the limit is never set",
+            WireMode::Uncoordinated => {
+                "nothing is coordinated: everything is admitted, the limit is never set"
+            }
         };
         let closed = if self.closed { "; closed" } else { "" };
-        writeln!(
-            f,
-            "mode      {mode}; wired memory is {}{closed}",
-            self.support
-        )?;
+        write!(f, "mode      {mode}")?;
+        if let Some(value) = &self.environment {
+            write!(
+                f,
+                ", since the environment has MLX_WIRED={}",
+                Name::new(value)
+            )?;
+        }
+        writeln!(f, "; wired memory is {}{closed}", self.support)?;
         let setting = if self.setting { ", being decided" } else { "" };
         writeln!(
             f,

@@ -392,8 +392,13 @@ mod tests {
     use crate::{Config, Error, Manager, MaxPolicy, SumPolicy, Wait};
 
     /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
-    /// while `held` bytes are in use.
-    fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64) -> Option<Error> {
+    /// while `held` bytes are in use, since before the change or since after it.
+    fn late(
+        change: impl Fn(Config) -> Config,
+        held: u64,
+        bytes: u64,
+        before: bool,
+    ) -> Option<Error> {
         let manager = Manager::builder()
             .backend(RecordingBackend::metal().build())
             .build()
@@ -402,9 +407,11 @@ mod tests {
         let ticket = manager.ticket(&SumPolicy::new(), bytes);
         drop((ticket.acquire(), held.acquire()));
         let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
-        manager.configure(change).expect("idle");
+        let hold = || (manager.wire_max(0), held.acquire().expect("it fits"));
+        let held_before = before.then(hold);
+        manager.configure(change).expect("it changes at any time");
         // Whatever is admitted is covered.
-        let _held = (manager.wire_max(0), held.acquire().expect("it fits"));
+        let _held = held_before.unwrap_or_else(hold);
         let entered = ticket.enter_below(admit);
         assert!(matches!(entered, Fast::Added(_)), "over what may be held");
         let place = Location::caller();
@@ -413,14 +420,18 @@ mod tests {
 
     #[test]
     fn a_stale_admit_does_not_pass_a_lower_cap() {
-        let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30);
-        assert!(refused.is_some_and(|error| error.is_would_block()));
+        for before in [false, true] {
+            let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30, before);
+            assert!(refused.is_some_and(|error| error.is_would_block()));
+        }
     }
 
     #[test]
     fn a_stale_admit_does_not_pass_a_budget() {
-        let refused = late(|config| config.budget(15), 10, 10);
-        assert!(refused.is_some_and(|error| error.is_would_block()));
+        for before in [false, true] {
+            let refused = late(|config| config.budget(15), 10, 10, before);
+            assert!(refused.is_some_and(|error| error.is_would_block()));
+        }
     }
 
     /// A guard that is the last of its size leaves while another of that size does not fit, and counts for a moment.

@@ -15,9 +15,10 @@ use tracing::{Level, Span};
 fn level(kind: &EventKind) -> Option<Level> {
     Some(match kind {
         EventKind::LimitComputed => Level::TRACE,
-        EventKind::BaselineCaptured | EventKind::LimitApplied | EventKind::BaselineRestored => {
-            Level::DEBUG
-        }
+        EventKind::BaselineCaptured
+        | EventKind::LimitApplied
+        | EventKind::BaselineRestored
+        | EventKind::BudgetChanged { .. } => Level::DEBUG,
         EventKind::LimitApplyFailed(_)
         | EventKind::LimitClamped { .. }
         | EventKind::ForeignLimit { .. }
@@ -100,6 +101,9 @@ fn report(event: &Event) {
         EventKind::BaselineCaptured => limit_event!(Level::DEBUG, event, "baseline captured"),
         EventKind::LimitApplied => limit_event!(Level::DEBUG, event, "limit applied"),
         EventKind::BaselineRestored => limit_event!(Level::DEBUG, event, "baseline restored"),
+        EventKind::BudgetChanged { from, to } => {
+            limit_event!(Level::DEBUG, event, from, to, "the budget changed");
+        }
         EventKind::LimitApplyFailed(error) => {
             let error = &*Name::whole(error).text();
             limit_event!(Level::WARN, event, error, "the limit could not be set");

@@ -142,7 +142,7 @@ impl Plan {
         rng.shuffle(&mut lent);
         lent.truncate(rng.usize(1..=4));
         let mode = match rng.u8(..8) {
-            0 => WireMode::Off,
+            0 => WireMode::Uncoordinated,
             1 => WireMode::Never,
             _ => WireMode::Auto,
         };

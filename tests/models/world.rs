@@ -161,15 +161,15 @@ impl Demand {
     }
 
     pub(crate) fn acquire(&self) -> Result<Held<Guard<'_>>, Error> {
-        self.ticket.acquire().map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire())
     }
 
     pub(crate) fn try_acquire(&self) -> Result<Held<Guard<'_>>, Error> {
-        self.ticket.try_acquire().map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.try_acquire())
     }
 
     pub(crate) fn acquire_with(&self, wait: Wait) -> Result<Held<Guard<'_>>, Error> {
-        self.ticket.acquire_with(wait).map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire_with(wait))
     }
 
     /// Acquires, and tells the oracle whom that has passed: those who waited before and wait still. Nobody
@@ -184,11 +184,15 @@ impl Demand {
         allowed: u64,
         acquire: impl FnOnce(&'a Self) -> Result<Held<G>, Error>,
     ) -> Result<Held<G>, Error> {
-        let before = self.line();
+        let oracle = &self.world.oracle;
+        let (since, before) = (oracle.budgets(), self.line());
         let guard = acquire(self)?;
         let after = self.line();
         let passed = before.iter().filter(|waiter| after.contains(waiter));
-        self.world.oracle.passed(passed.copied(), allowed);
+        // What was one line may have become many.
+        if oracle.budgets() == since {
+            oracle.passed(passed.copied(), allowed);
+        }
         Ok(guard)
     }
 
@@ -205,21 +209,23 @@ impl Demand {
     }
 
     pub(crate) fn acquire_owned(&self) -> Result<Held<OwnedGuard>, Error> {
-        self.ticket.acquire_owned().map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire_owned())
     }
 
     pub(crate) fn acquire_owned_with(&self, wait: Wait) -> Result<Held<OwnedGuard>, Error> {
-        let guard = self.ticket.acquire_owned_with(wait);
-        guard.map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire_owned_with(wait))
     }
 
-    fn hold<G>(&self, guard: G) -> Held<G> {
-        Held {
-            key: self.world.oracle.began(self.claim),
+    fn hold<G>(&self, acquire: impl FnOnce() -> Result<G, Error>) -> Result<Held<G>, Error> {
+        let oracle = &self.world.oracle;
+        let since = oracle.budgets();
+        let guard = acquire()?;
+        Ok(Held {
+            key: oracle.began(self.claim, since),
             guard: Some(guard),
             claim: self.claim,
-            oracle: self.world.oracle.clone(),
-        }
+            oracle: oracle.clone(),
+        })
     }
 }
 
@@ -250,8 +256,9 @@ macro_rules! resize {
                     bytes,
                     ..self.claim
                 };
+                let since = self.oracle.budgets();
                 if !grows {
-                    self.oracle.resized(self.key, to);
+                    self.oracle.resized(self.key, to, since);
                 }
                 let guard = self.guard.as_mut().expect("it lives");
                 if let Err(error) = resize(guard) {
@@ -260,7 +267,7 @@ macro_rules! resize {
                 }
                 self.claim = to;
                 if grows {
-                    self.oracle.resized(self.key, to);
+                    self.oracle.resized(self.key, to, since);
                 }
                 Ok(())
             }

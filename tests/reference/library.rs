@@ -8,7 +8,7 @@ pub(crate) fn config(settings: &Settings) -> Config {
     let mode = match settings.mode {
         Mode::Wired | Mode::Unsupported => WireMode::Auto,
         Mode::Never => WireMode::Never,
-        Mode::Off => WireMode::Off,
+        Mode::Off => WireMode::Uncoordinated,
     };
     let on_failure = if settings.proceed {
         OnApplyFailure::Proceed

@@ -203,6 +203,19 @@ impl Model {
             return Step::Raise { limit, clamped };
         }
         self.epoch.as_mut().expect("begun").ready = true;
+        let step = self.next_shrink(desired, limit, applied);
+        if step == Step::Nothing && applied > self.bound() {
+            // R33: a lower ceiling is applied at once.
+            self.held_back = HeldBack::default();
+            let limit = self.bound();
+            let clamped = desired > limit;
+            return Step::Lower { limit, clamped };
+        }
+        step
+    }
+
+    /// R7.
+    fn next_shrink(&mut self, desired: u64, limit: u64, applied: u64) -> Step {
         let cooldown = self.settings.cooldown;
         self.held_back.until = None;
         if applied - limit < self.smallest_drop(applied) {
@@ -218,6 +231,7 @@ impl Model {
             return Step::Nothing;
         }
         self.held_back.since = None;
+        let clamped = desired > limit;
         Step::Lower { limit, clamped }
     }
 
@@ -241,7 +255,7 @@ impl Model {
             return Step::Forget;
         }
         let since = *epoch.undriven_since.get_or_insert(self.now);
-        let lingers = !self.closed && !epoch.ends_now;
+        let lingers = !self.closed && !epoch.ends_now && self.applied <= Some(self.bound());
         let over = self.now >= since + self.settings.linger;
         // A restore that fails does not linger again.
         epoch.ends_now |= over || !lingers;

@@ -174,7 +174,7 @@ impl Model {
         self.settle_all();
     }
 
-    /// R23. Whether the settings were taken.
+    /// R23 and R33. Whether the settings were taken.
     pub(crate) fn configure(&mut self, to: Settings) -> bool {
         if self.settings.may_change_only_while_idle(&to) {
             let idle = self.live.is_empty() && self.line.is_empty();
@@ -195,6 +195,7 @@ impl Model {
         }
         self.was_unwired |= to.mode != Mode::Wired;
         self.settings = to;
+        self.refuse_what_never_fits();
         self.examine_all();
         self.break_circles();
         self.settle_all();

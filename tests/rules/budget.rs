@@ -228,36 +228,6 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
 }
 
 #[test]
-fn r25_the_budget_changes_only_while_idle() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let set = |budget: Option<u64>| rig.manager.configure(|config| config.budget(budget));
-    let busy = Err(Error::Busy { field: "budget" });
-    for guard in [
-        ticket.acquire_owned()?,
-        ticket.clone().reservation().acquire_owned()?,
-        rig.manager
-            .ticket(&SumPolicy::uncapped(), 0)
-            .acquire_owned()?,
-    ] {
-        assert_eq!(set(Some(100)), busy);
-        assert_eq!(rig.manager.config(), quiet());
-        drop(guard);
-    }
-    set(Some(15))?;
-    let guard = ticket.acquire()?;
-    assert_eq!((set(None), set(Some(20))), (busy.clone(), busy.clone()));
-    set(Some(15))?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
-    assert_eq!(set(None), busy);
-    drop(guard);
-    drop(waiting.result()?);
-    set(None)?;
-    drop((ticket.try_acquire()?, ticket.try_acquire()?));
-    rig.finish()
-}
-
-#[test]
 fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let one = rig.manager.ticket(&SumPolicy::uncapped(), 10);
@@ -274,7 +244,7 @@ fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
 
 #[test]
 fn r25_mode_off_knows_no_budget() -> Result<(), Error> {
-    let rig = Rig::new(quiet().mode(WireMode::Off).budget(10))?;
+    let rig = Rig::new(quiet().mode(WireMode::Uncoordinated).budget(10))?;
     let policies = [SumPolicy::uncapped(), SumPolicy::capped(5)];
     let tickets = policies.map(|policy| rig.manager.ticket(&policy, 40));
     let custom = rig.manager.ticket(&Custom::capped(5), 40);

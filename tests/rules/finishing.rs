@@ -230,7 +230,7 @@ fn r35_always_synchronises_on_every_device() -> Result<(), Error> {
         RecordingBackend::metal(),
         RecordingBackend::cpu(),
     ] {
-        for mode in [WireMode::Auto, WireMode::Never, WireMode::Off] {
+        for mode in [WireMode::Auto, WireMode::Never, WireMode::Uncoordinated] {
             let config = quiet().sync_on_release(SyncOnRelease::Always).mode(mode);
             let rig = Rig::on(device.clone(), config)?;
             let ticket = rig.manager.ticket(&FixedPolicy::new(5), GIB);
@@ -252,7 +252,7 @@ fn r35_always_synchronises_on_every_device() -> Result<(), Error> {
 #[test]
 fn r35_auto_leaves_other_devices_as_they_are() -> Result<(), Error> {
     let policy_only = quiet().mode(WireMode::Never);
-    let off = quiet().mode(WireMode::Off);
+    let off = quiet().mode(WireMode::Uncoordinated);
     for (device, config) in [
         (RecordingBackend::cpu(), quiet()),
         (RecordingBackend::metal(), policy_only),

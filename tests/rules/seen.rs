@@ -390,7 +390,7 @@ fn r39_what_is_left_follows_the_settings() -> Result<(), Error> {
     rig.manager.configure(|config| config.budget(10))?;
     assert_eq!(ticket.available(), Some(10));
     rig.manager
-        .configure(|config| config.budget(None).mode(WireMode::Off))?;
+        .configure(|config| config.budget(None).mode(WireMode::Uncoordinated))?;
     assert_eq!((ticket.available(), rig.manager.available()), (None, None));
     rig.finish()
 }

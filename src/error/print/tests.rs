@@ -92,7 +92,10 @@ fn longest(name: &str) -> Vec<Error> {
         Error::Reentrant,
         Error::Closed,
         Error::Forked,
-        Error::BackendInUse { resource: constant },
+        Error::BackendInUse {
+            resource: constant,
+            built_at: Location::caller(),
+        },
         Error::SharedExists,
         Error::Busy { field: constant },
         Error::InvalidConfig {
