@@ -1,17 +1,60 @@
 //! The one error type.
 
+mod cure;
+mod obstacle;
+mod print;
+
+pub use obstacle::Obstacle;
+pub(crate) use print::Bytes;
+
 use crate::ffi::BackendError;
 use crate::snapshot::Contention;
 use crate::sync::Arc;
 use crate::ticket::Kind;
-use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
 /// Why a guard was not given, or a setting not taken.
 ///
-/// Every variant says what happened, how much was asked and what can be done. Sizes are bytes in the
-/// fields and written for people in the message.
+/// The fields are for programs, with sizes in bytes. The text is for people, and says what happened and what to do:
+///
+/// * `{}` is one line of at most 160 bytes.
+/// * `{:#}` is everything: who holds what and where, who waits, and the whole message of MLX, a policy or a hook.
+///
+/// Names that the program gave (labels, policies, threads) and messages are printed escaped, and names are cut: a line
+/// break in a label is no line break in a log.
+///
+/// # What a server answers
+///
+/// | error | answer | why |
+/// | --- | --- | --- |
+/// | [`is_never`](Self::is_never) | 413 Content Too Large | the same demand is refused each time |
+/// | [`is_cancelled`](Self::is_cancelled) | 499 (client closed request) | nobody waits for the answer |
+/// | [`is_timeout`](Self::is_timeout) | 504 Gateway Timeout | the deadline came first; the same may succeed later |
+/// | [`is_retryable`](Self::is_retryable) | 503 Service Unavailable, with `Retry-After` | the same may succeed in a moment |
+/// | any other | 500 Internal Server Error | the program or a policy has to be changed |
+///
+/// ```
+/// use mlx_wired::{Error, Manager, SumPolicy};
+///
+/// fn status(error: &Error) -> u16 {
+///     match error {
+///         error if error.is_never() => 413,
+///         error if error.is_cancelled() => 499,
+///         error if error.is_timeout() => 504, // it is retryable, too
+///         error if error.is_retryable() => 503,
+///         _ => 500,
+///     }
+/// }
+///
+/// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+/// let policy = SumPolicy::capped(1 << 30);
+/// let _held = manager.ticket(&policy, 1 << 30).acquire_owned()?;
+/// let answer = |bytes| manager.ticket(&policy, bytes).try_acquire().err().map(|error| status(&error));
+/// assert_eq!(answer(1), Some(503));
+/// assert_eq!(answer(2 << 30), Some(413));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,6 +70,8 @@ pub enum Error {
         waited: Duration,
         /// How many waited in the same line when it gave up, itself not counted.
         waiting: usize,
+        /// What was in the way.
+        obstacle: Obstacle,
         /// Who was in the way.
         contention: Box<Contention>,
     },
@@ -47,6 +92,8 @@ pub enum Error {
         capacity: Option<u64>,
         /// How many wait in the same line.
         waiting: usize,
+        /// What is in the way.
+        obstacle: Obstacle,
     },
     /// The policy would refuse this demand even if nothing else were live.
     NeverAdmissible {
@@ -54,12 +101,16 @@ pub enum Error {
         size: u64,
         /// What may be held at most, where the policy or the budget over all groups tells.
         capacity: Option<u64>,
+        /// What refuses it.
+        obstacle: Obstacle,
         /// Who holds and waits at present. They do not matter: it would be refused without them too.
         contention: Box<Contention>,
     },
     /// The wait would never end: threads that wait hold what is waited for, this one among them.
     ///
-    /// Acquire before entering the pool, or run the inner parallelism in a pool of its own.
+    /// In a pool: acquire before the work is split, on the thread that hands it to the pool; or, with a guard held,
+    /// hand the inner work over with `spawn` and block on a channel until it is done. The crate's page says
+    /// [why](crate#deadlocks).
     WouldDeadlock {
         /// What was asked for.
         requested: u64,
@@ -121,10 +172,15 @@ pub enum Error {
     Reentrant,
     /// The manager was closed.
     Closed,
+    /// This process was forked from one that had built a manager, which is that process's own. A child may `exec`; or
+    /// fork before the first manager is built.
+    Forked,
     /// Another manager owns this backend.
     BackendInUse {
         /// The resource that both would own.
         resource: &'static str,
+        /// Where the manager that owns it was built.
+        built_at: &'static Location<'static>,
     },
     /// The shared manager exists already.
     SharedExists,
@@ -176,6 +232,41 @@ pub enum GroupLimit {
 }
 
 impl Error {
+    /// Whether the same call may succeed later, with nothing changed in the program: [`Timeout`](Self::Timeout),
+    /// [`WouldBlock`](Self::WouldBlock), [`NoRoom`](Self::NoRoom), [`QueueFull`](Self::QueueFull) and
+    /// [`SetLimit`](Self::SetLimit).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::WouldBlock { .. }
+                | Self::NoRoom { .. }
+                | Self::QueueFull { .. }
+                | Self::SetLimit { .. }
+        )
+    }
+
+    /// Whether the demand is too large to be admitted ever: [`NeverAdmissible`](Self::NeverAdmissible), and
+    /// [`GroupFull`](Self::GroupFull) of bytes.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        matches!(
+            self,
+            Self::NeverAdmissible { .. }
+                | Self::GroupFull {
+                    what: GroupLimit::Bytes,
+                    ..
+                }
+        )
+    }
+
+    /// Whether this is [`Error::Cancelled`].
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled { .. })
+    }
+
     /// Whether this is [`Error::Timeout`].
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -187,188 +278,15 @@ impl Error {
     pub fn is_would_block(&self) -> bool {
         matches!(self, Self::WouldBlock { .. })
     }
-}
 
-/// Bytes for people: in the largest unit that leaves at least 1, rounded to two digits.
-pub(crate) struct Bytes(pub(crate) u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-        if self.0 < 1024 {
-            return write!(f, "{} B", self.0);
-        }
-        let mut value = self.0 as f64 / 1024.0;
-        let mut unit = 0;
-        while value >= 1024.0 && unit + 1 < UNITS.len() {
-            value /= 1024.0;
-            unit += 1;
-        }
-        let digits = if value.fract() == 0.0 { 0 } else { 2 };
-        write!(f, "{value:.digits$} {}", UNITS[unit])
-    }
-}
-
-/// "of C capacity", if it is known.
-struct Capacity(Option<u64>);
-
-impl fmt::Display for Capacity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(bytes) => write!(f, " of {}", Bytes(bytes)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Who is in the way, behind the rest of a message; nothing if nobody is.
-struct After<'a>(&'a Contention);
-
-impl fmt::Display for After<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.holders.is_empty() && self.0.queue.is_empty() {
-            return Ok(());
-        }
-        write!(f, ". {}", self.0)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What is in the way, where the error is about a demand that something else keeps out.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Obstacle> {
         match self {
-            Self::Timeout {
-                requested,
-                in_use,
-                capacity,
-                waited,
-                waiting,
-                contention,
-            } => write!(
-                f,
-                "{} not admitted within {waited:.1?}: {}{} in use, {waiting} more waiting; wait longer, \
-                 ask for less, or release guards that are no longer needed{}",
-                Bytes(*requested),
-                Bytes(*in_use),
-                Capacity(*capacity),
-                After(contention),
-            ),
-            Self::Cancelled { requested, waited } => write!(
-                f,
-                "the wait for {} was cancelled after {waited:.1?}",
-                Bytes(*requested)
-            ),
-            Self::WouldBlock {
-                requested,
-                in_use,
-                capacity,
-                waiting,
-            } => write!(
-                f,
-                "{} not available now: {}{} in use, {waiting} waiting; use acquire to wait",
-                Bytes(*requested),
-                Bytes(*in_use),
-                Capacity(*capacity),
-            ),
-            Self::NeverAdmissible {
-                size,
-                capacity,
-                contention,
-            } => {
-                write!(f, "{} can never be admitted", Bytes(*size))?;
-                if let Some(capacity) = capacity {
-                    write!(f, ": at most {} can be held", Bytes(*capacity))?;
-                }
-                write!(
-                    f,
-                    "; split the work into smaller tickets or raise the cap{}",
-                    After(contention)
-                )
-            }
-            Self::WouldDeadlock {
-                requested,
-                held,
-                held_at,
-                threads,
-                contention,
-            } => {
-                write!(f, "waiting for {} would never end: ", Bytes(*requested))?;
-                match threads {
-                    1 => f.write_str("this thread holds what it waits for")?,
-                    _ => write!(f, "{threads} waiting threads hold what they wait for")?,
-                }
-                write!(
-                    f,
-                    ", among it {} acquired at {held_at}; acquire before entering the pool, or run the inner \
-                     parallelism in a pool of its own{}",
-                    Bytes(*held),
-                    After(contention),
-                )
-            }
-            Self::NoRoom {
-                size,
-                capacity,
-                held,
-                holder,
-                others,
-            } => write!(
-                f,
-                "{} do not fit beside {}{} that stays held ({} {} at {}, and {others} more); give the hold room_for a step, \
-                 make it evictable, or wait with for_holds",
-                Bytes(*size),
-                Bytes(*held),
-                Capacity(*capacity),
-                Bytes(holder.bytes),
-                holder.label.as_ref().unwrap_or(&holder.policy),
-                holder.place,
-            ),
-            Self::QueueFull { waiting } => write!(
-                f,
-                "{waiting} acquires wait already, the most that Config::max_waiting allows; try again later, or raise it"
-            ),
-            Self::GroupFull {
-                what: GroupLimit::Bytes,
-                requested,
-                maximum,
-            } => write!(
-                f,
-                "{} would take the group's sum over the {} that a group can count; \
-                 check the size, or use a policy with another id",
-                Bytes(*requested),
-                Bytes(*maximum),
-            ),
-            Self::GroupFull { maximum, .. } => write!(
-                f,
-                "the group has {maximum} driving guards, the most it can count; \
-                 share one guard between threads, or use a policy with another id"
-            ),
-            Self::SetLimit { limit, source } => write!(
-                f,
-                "the wired limit could not be set to {}: {source}; the demand was withdrawn",
-                Bytes(*limit)
-            ),
-            Self::PolicyPanicked { policy, message } => {
-                write!(f, "policy {policy} panicked: {message}; the demand was withdrawn")
-            }
-            Self::Reentrant => f.write_str(
-                "called from inside a policy or backend of the same manager, where waiting would deadlock; \
-                 decide from the arguments instead",
-            ),
-            Self::Closed => f.write_str("the manager was closed"),
-            Self::BackendInUse { resource } => write!(
-                f,
-                "another manager already owns the {resource}; use Manager::shared, or drop the other first"
-            ),
-            Self::SharedExists => f.write_str(
-                "the shared manager exists already; call init_shared before the first use of Manager::shared",
-            ),
-            Self::Busy { field } => write!(
-                f,
-                "{field} can change only while no guard lives and nobody waits"
-            ),
-            Self::InvalidConfig { field, reason } => write!(f, "{field}: {reason}"),
-            Self::Release { reason } => {
-                write!(f, "before the release: {reason}; the guard was released all the same")
-            }
+            Self::Timeout { obstacle, .. }
+            | Self::WouldBlock { obstacle, .. }
+            | Self::NeverAdmissible { obstacle, .. } => Some(*obstacle),
+            _ => None,
         }
     }
 }
@@ -384,65 +302,4 @@ impl std::error::Error for Error {
 
 // It travels through every acquire's result.
 static_assertions::const_assert!(size_of::<Error>() <= 88);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_written_for_people() {
-        let cases = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1 KiB"),
-            (3 << 30, "3 GiB"),
-            (1_500_000, "1.43 MiB"),
-            (u64::MAX, "16384 PiB"),
-        ];
-        for (bytes, text) in cases {
-            assert_eq!(Bytes(bytes).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn a_circle_of_one_is_not_written_as_several() {
-        let circle = |threads| {
-            let error = Error::WouldDeadlock {
-                requested: 1 << 20,
-                held: 2 << 20,
-                held_at: Location::caller(),
-                threads,
-                contention: Box::default(),
-            };
-            error.to_string()
-        };
-        let one = circle(1);
-        assert!(
-            one.contains("this thread holds what it waits for, among it 2 MiB"),
-            "{one}"
-        );
-        let two = circle(2);
-        assert!(
-            two.contains("2 waiting threads hold what they wait for"),
-            "{two}"
-        );
-    }
-
-    #[test]
-    fn r18_the_refusal_names_the_capacity_only_where_it_is_known() {
-        let refused = |capacity| {
-            let error = Error::NeverAdmissible {
-                size: 3 << 30,
-                capacity,
-                contention: Box::default(),
-            };
-            error.to_string()
-        };
-        assert_eq!(
-            refused(Some(2 << 30)),
-            "3 GiB can never be admitted: at most 2 GiB can be held; split the work into smaller tickets or \
-             raise the cap"
-        );
-        assert!(refused(None).starts_with("3 GiB can never be admitted; split"));
-    }
-}
+static_assertions::const_assert!(size_of::<Obstacle>() <= 8);

@@ -8,7 +8,8 @@ pub(crate) use bus::Bus;
 pub(crate) use journal::{Journal, Moment};
 pub use subscriber::Subscriber;
 
-use crate::Snapshot;
+use crate::Holder;
+use crate::snapshot::WaitReason;
 use crate::sync::ThreadId;
 use std::panic::Location;
 use std::sync::Arc;
@@ -73,13 +74,21 @@ pub enum EventKind {
     /// A waiting acquire ended with another error, since the manager was closed, a policy panicked or a circle of waits
     /// had to be broken; carries the error's message.
     AdmissionFailed(String),
-    /// An acquire has waited for longer than [`Config::stall_after`](crate::Config::stall_after). Once for each wait.
+    /// A line has admitted no waiter for longer than [`Config::stall_after`](crate::Config::stall_after), or than twice that
+    /// time, four times, and so on. The event is the line's first waiter's: it says what waits, where, and on which thread.
     WaitStalled {
-        /// How long it has waited.
+        /// How long that waiter has waited.
         #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
         waited: Duration,
-        /// The whole state then: who holds what it waits for.
-        snapshot: Arc<Snapshot>,
+        /// How long the line has admitted no waiter.
+        #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
+        stood: Duration,
+        /// How many wait behind it.
+        behind: u64,
+        /// Why it waits.
+        why: WaitReason,
+        /// The largest guard in its way, of those that were looked at: in its group, or under a budget in all groups.
+        largest: Option<Arc<Holder>>,
     },
     /// A [reclaimer](crate::Manager::on_shortage) panicked; carries its message.
     ReclaimerPanicked(String),
@@ -115,6 +124,14 @@ pub enum EventKind {
         /// The ceiling.
         ceiling: u64,
     },
+    /// What a policy capped by the device may hold has changed, by new settings or by a new measurement of a device without
+    /// wired memory; see [`Manager::budget`](crate::Manager::budget).
+    BudgetChanged {
+        /// What it was; `None` if nothing was known.
+        from: Option<u64>,
+        /// What it is.
+        to: Option<u64>,
+    },
     /// Somebody else changed the limit: MLX reported another previous value than the one set last.
     ForeignLimit {
         /// The value set last.
@@ -126,9 +143,21 @@ pub enum EventKind {
     PolicyPanicked(String),
     /// A synchronisation or hook before a release failed; carries the reason.
     ReleaseFailed(String),
+    /// A release should have synchronised first and did not, since no error handler that returns is known to be in place
+    /// ([`Backend::synchronizes`](crate::ffi::Backend::synchronizes)). Once for each manager, to those who listen then.
+    SynchronizationSkipped,
     /// `MLX_WIRED` in the environment is neither `auto` nor `never`; it acts as `never`.
     WireModeUnrecognised(String),
-    /// A model given to [`Manager::wire_max`](crate::Manager::wire_max) needs more than 90 % of the ceiling.
+    /// The live bytes of all groups together have passed the ceiling: not all of them can be wired. Told once, and again
+    /// only after they fell to the ceiling or below.
+    LiveAboveCeiling {
+        /// The live bytes.
+        bytes: u64,
+        /// The ceiling.
+        ceiling: u64,
+    },
+    /// A resident guard, or a model given to [`Manager::wire_max`](crate::Manager::wire_max), needs more than 90 % of the
+    /// ceiling: told at its admission, and as it grows to that.
     ModelNearCeiling {
         /// The model's bytes.
         model: u64,

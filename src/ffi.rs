@@ -41,7 +41,7 @@
 //! | --- | --- | --- |
 //! | `mlx_set_wired_limit` | Metal: above `max_recommended_working_set_size` | never called with more than [`Device::max_wired_limit`], nor where wiring is not [supported](Support) |
 //! | `mlx_synchronize_default` | if work on the stream failed, for example a Metal command buffer that ran out of memory | not called before a handler that returns was stated, except by [`synchronize`] |
-//! | `mlx_device_info_get` | Metal: if no device or no Metal library can be loaded | asked once; the program's first GPU operation would fail for the same reason |
+//! | `mlx_device_info_get` | Metal: if no device or no Metal library can be loaded | on Metal asked once; the program's first GPU operation would fail for the same reason |
 //! | `mlx_device_info_has_key`, `_get_size`, `_get_string` | for an empty object only; a missing key or another type is code 2, without an exception | the object was filled; `has_key` is asked first, and code 2 counts as missing |
 //! | `mlx_get_memory_limit`, `_active_memory`, `_peak_memory`, `_cache_memory`, `mlx_reset_peak_memory`, `mlx_set_memory_limit`, `mlx_set_cache_limit`, `mlx_clear_cache` | the first one makes the allocator: Metal as above; CUDA: if the driver has no card | CUDA counts as present only if a card is; otherwise the program's first array would fail for the same reason |
 //! | `mlx_metal_is_available`, `mlx_cuda_is_available`, `mlx_device_is_available`, `mlx_device_new_type`, `mlx_device_free`, `mlx_device_info_new`, `mlx_device_info_free` | never (memory for the object itself apart) | |
@@ -51,8 +51,6 @@
 mod apple;
 mod backend;
 mod calls;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod container;
 #[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
 mod error_handler;
 #[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
@@ -60,12 +58,11 @@ mod linked;
 mod mlx_backend;
 mod no_mlx;
 mod recording;
-mod system;
 #[cfg(not(any(target_vendor = "apple", with_mlx, feature = "mlx")))]
 mod unlinked;
 
 pub use backend::{
-    Backend, BackendError, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support,
+    Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support,
 };
 pub use calls::{
     LINKED, clear_cache, device, device_error, error_handler_returns, install_error_handler,

@@ -1,12 +1,27 @@
 //! Who holds what, where and on which thread: always known, at the cost of a few plain stores.
 //!
-//! Each thread that acquires borrowed guards has a [`Slab`] of 63 slots of its own. Only that thread writes
-//! it; others read it at any time. A slot holds the ticket's number and the place; the number is 0
-//! while the slot is free. Slabs are never freed: the slab of a thread that has ended is given to a new
-//! thread, once no guard of the old one lives in it any more.
+//! A guard is recorded in one of three homes:
 //!
-//! What does not fit (more than 63 guards on one thread, guards taken while a thread's locals are being
-//! destroyed, owned guards, which may be released elsewhere) is listed under a lock instead.
+//! * *A slot for a borrowed guard.* Each thread has a [`Slab`] with 63 of them. Only that thread writes them; others read
+//!   them at any time. A slot holds the ticket's number and the place; the number is 0 while the slot is free.
+//! * *A slot for an owned guard.* A thread that acquires owned guards has a [`Block`] with 32 of them. Only that thread takes
+//!   them. When all are in use it has their guards listed and takes another block: guards that come and go have slots.
+//! * *The list of its group* ([`Listed`]): guards beyond those slots, guards taken while a thread's locals are being
+//!   destroyed, and owned guards of which there is more to tell (since when, that they grow, that they were leaked). It
+//!   is a few maps, each behind a lock of its own; a thread keeps to one of them.
+//!
+//! So what a guard's record costs does not depend on how many others live, and no two threads meet there unless one
+//! releases what the other acquired. A slab goes with its thread, or with the last borrowed guard in it. A map gives its
+//! memory back when it is far emptier than it was.
+//!
+//! # Looking
+//!
+//! Everything that a manager's guards hold is in the slots of all threads and in the lists of its groups: [`all`]. An
+//! error looks at a bounded number ([`some`] for the slots): what another manager's guards, or very many threads, have
+//! in the slots that it reads, it passes over, and it may miss a guard in those that it does not read.
+//!
+//! A reader that holds the registry's lock meanwhile knows a forgotten guard from one that is just being released: see
+//! [`Registry`](crate::manager::registry::Registry).
 //!
 //! # Orderings
 //!
@@ -19,127 +34,83 @@
 //! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
 //! by the lock is counted first.
 
+mod block;
 mod listed;
+mod numbers;
 mod record;
 mod since;
+mod slab;
 
-pub(crate) use listed::list_owned;
+pub(crate) use listed::Listed;
+pub(crate) use numbers::{ByNumber, shrink};
 pub(crate) use record::Record;
+pub(crate) use slab::{all, borrowed_tickets, some};
 
-use crate::sync::unmodelled::Mutex;
+use crate::fork;
+use crate::manager::registry::About;
 use crate::sync::{Thread, current_thread, thread_local};
-use since::{decode, encode};
-use std::cell::Cell;
+use block::Block;
+use listed::Entry;
+use record::Home;
+use slab::{ALL_FREE, CLOSED, SLOTS, Slab};
+use std::cell::{Cell, OnceCell};
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 type Place = &'static Location<'static>;
 
-const SLOTS: usize = 64;
-/// The mask of free slots of a thread that has no guard. The last slot is never used.
-const ALL_FREE: u64 = CLOSED - 1;
-/// Set in the mask of a thread that ends: what becomes free stays so.
-const CLOSED: u64 = 1 << (SLOTS - 1);
-
-/// One recorded guard.
-#[derive(Debug)]
-struct Slot {
-    /// The ticket's number; 0 if free.
-    ticket: AtomicU64,
-    place: AtomicPtr<Location<'static>>,
-}
-
-/// The slots of one thread. Two threads never write to one cache line, nor does anybody read next to what a thread
-/// writes for each guard: the alignment is that of `CachePadded` where lines are fetched in pairs.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Slab {
-    slots: [Slot; SLOTS],
-    owner: Mutex<Option<Thread>>,
-    /// When the slots' guards were acquired, where that is known: see [`encode`].
-    since: [AtomicU64; SLOTS],
-    /// The slots of guards that were leaked on purpose.
-    leaked: AtomicU64,
-    /// The owner has ended, with guards still recorded.
-    ended: AtomicBool,
-}
-
-impl Slab {
-    const fn new() -> Self {
-        Self {
-            slots: [const {
-                Slot {
-                    ticket: AtomicU64::new(0),
-                    place: AtomicPtr::new(std::ptr::null_mut()),
-                }
-            }; SLOTS],
-            owner: Mutex::new(None),
-            since: [const { AtomicU64::new(0) }; SLOTS],
-            leaked: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether a guard lives in it. Exact on the owner's thread, and where that records no more.
-    fn is_used(&self) -> bool {
-        // Acquire: whoever takes the slab over writes after its last owner.
-        self.slots
-            .iter()
-            .any(|slot| slot.ticket.load(Ordering::Acquire) != 0)
-    }
-}
-
 /// Stands in for a slab in threads that have none. Never written: no slot of it is free.
-static NO_SLAB: Slab = Slab::new();
-
-/// Every slab there is, those that no thread owns, and those whose guards have outlived their thread's destructor.
-static SLABS: Mutex<Slabs> = Mutex::new(Slabs {
-    all: Vec::new(),
-    free: Vec::new(),
-    departed: Vec::new(),
-});
-
-struct Slabs {
-    all: Vec<&'static Slab>,
-    free: Vec<&'static Slab>,
-    departed: Vec<&'static Slab>,
-}
-
-impl Slabs {
-    /// A slab for a thread that has none.
-    fn take(&mut self) -> &'static Slab {
-        if let Some(slab) = self.free.pop() {
-            return slab;
-        }
-        // Its last guard has been released by another local's destructor.
-        if let Some(index) = self.departed.iter().position(|slab| !slab.is_used()) {
-            let slab = self.departed.swap_remove(index);
-            slab.ended.store(false, Ordering::Relaxed);
-            return slab;
-        }
-        let slab: &'static Slab = Box::leak(Box::new(Slab::new()));
-        self.all.push(slab);
-        slab
-    }
-}
+static NO_SLAB: Slab = Slab::new(0, None);
 
 struct Local {
-    slab: Cell<&'static Slab>,
+    /// [`NO_SLAB`], or one that is not freed before the thread has ended and no guard is in it.
+    slab: Cell<*const Slab>,
     /// The free slots.
     free: Cell<u64>,
-    /// How many borrowed guards of this thread are in the list.
+    /// The thread's block, if it has one.
+    block: Cell<*const Block>,
+    /// The free slots of the block, but for what other threads have freed.
+    block_free: Cell<u64>,
+    /// How many borrowed guards of this thread are listed.
     listed: Cell<u64>,
+}
+
+impl Local {
+    /// The thread's slab. The caller has taken one of its slots, or has a guard in it.
+    #[inline]
+    fn slab(&self) -> &Slab {
+        // SAFETY: a slab stays while its thread lives. After that it stays while a guard is in it, and no slot of it is taken
+        // any more, since the masks of free slots are closed.
+        unsafe { &*self.slab.get() }
+    }
+
+    /// The thread's block. The caller has taken one of its slots, or has a guard in it.
+    #[inline]
+    fn block(&self) -> &Block {
+        // SAFETY: the slab has it until another takes its place here, or until the thread ends and closes the mask.
+        unsafe { &*self.block.get() }
+    }
+
+    fn has_slab(&self) -> bool {
+        !std::ptr::eq(self.slab.get(), &NO_SLAB)
+    }
 }
 
 thread_local! {
     // Without a destructor, so that reaching it costs no check and it works until the thread is gone.
     static LOCAL: Local = const {
-        Local { slab: Cell::new(&NO_SLAB), free: Cell::new(0), listed: Cell::new(0) }
+        Local {
+            slab: Cell::new(&raw const NO_SLAB),
+            free: Cell::new(0),
+            block: Cell::new(std::ptr::null()),
+            block_free: Cell::new(0),
+            listed: Cell::new(0),
+        }
     };
 
-    static GIVE_BACK: GiveBack = const { GiveBack(Cell::new(None)) };
+    static GIVE_BACK: GiveBack = const { GiveBack { slab: Cell::new(None), ended: OnceCell::new() } };
 }
 
 /// The calling thread's name. Told of once for each thread; none while its locals are being destroyed.
@@ -150,45 +121,46 @@ pub(crate) fn thread_name() -> Option<Arc<str>> {
     NAME.try_with(Clone::clone).ok().flatten()
 }
 
+/// Closes the slab of a forked child's only thread, so that it records nothing more.
+#[cfg(all(unix, not(any(loom, shuttle))))]
+pub(crate) fn close_slab() {
+    LOCAL.with(|local| {
+        local.free.set(local.free.get() | CLOSED);
+        local.block_free.set(CLOSED);
+    });
+}
+
 /// Gives the thread's slab back when the thread ends.
-struct GiveBack(Cell<Option<&'static Slab>>);
+struct GiveBack {
+    slab: Cell<Option<Arc<Slab>>>,
+    /// Set when the thread ends, if borrowed guards of it were listed.
+    ended: OnceCell<Arc<AtomicBool>>,
+}
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
-        let Some(slab) = self.0.take() else { return };
-        // In a model the local may be gone.
-        if LOCAL
-            .try_with(|local| local.listed.get() > 0)
-            .unwrap_or(false)
-        {
-            listed::note_end(&slab.owner);
-        }
-        // A guard that still lives keeps the slab: it may yet be released by another local's destructor.
-        if slab.is_used() {
-            // Told to people: it orders nothing.
-            slab.ended.store(true, Ordering::Relaxed);
-            // From here on the thread only frees slots. In a model the local may be gone.
-            let closed = LOCAL.try_with(|local| local.free.set(local.free.get() | CLOSED));
-            if closed.is_ok() {
-                SLABS.lock().departed.push(slab);
-            }
+        if fork::is_child() {
+            // Its locks may be held for ever, and its slab is the parent's.
+            std::mem::forget(self.slab.take());
             return;
         }
-        // In a model the local may be gone; then nobody reaches the slab by it.
-        let _reset = LOCAL.try_with(|local| {
-            local.slab.set(&NO_SLAB);
-            local.free.set(0);
+        if let Some(ended) = self.ended.get() {
+            // Told to people: it orders nothing.
+            ended.store(true, Ordering::Relaxed);
+        }
+        let Some(slab) = self.slab.take() else { return };
+        // From here on the thread only frees slots: a guard that still lives may yet be released by another local's
+        // destructor. In a model the local may be gone; then nobody reaches the slab by it.
+        let _closed = LOCAL.try_with(|local| {
+            local.free.set(local.free.get() | CLOSED);
+            local.block.set(std::ptr::null());
+            local.block_free.set(CLOSED);
         });
-        SLABS.lock().free.push(slab);
+        slab::end(&slab);
     }
 }
 
-/// Records a guard of the calling thread.
-pub(crate) fn record(ticket: u64, place: Place) -> Record {
-    record_in_slot(ticket, place).unwrap_or_else(|| record_slow(ticket, place))
-}
-
-/// [`record`], if the thread has a slab with a free slot.
+/// Records a borrowed guard of the calling thread, if it has a slab with a free slot.
 #[inline]
 pub(crate) fn record_in_slot(ticket: u64, place: Place) -> Option<Record> {
     LOCAL.with(|local| {
@@ -199,131 +171,246 @@ pub(crate) fn record_in_slot(ticket: u64, place: Place) -> Option<Record> {
         }
         let index = free.trailing_zeros();
         local.free.set(free & !(1 << index));
-        let slot = &local.slab.get().slots[index as usize % SLOTS];
-        slot.place
-            .store(std::ptr::from_ref(place).cast_mut(), Ordering::Release);
-        slot.ticket.store(ticket, Ordering::Release);
-        Some(Record(u64::from(index)))
+        local.slab().slots[index as usize % SLOTS].take(ticket, place);
+        Some(Record::in_slot(index))
     })
+}
+
+/// The same for an owned guard of the group that has this list.
+#[inline]
+pub(crate) fn record_owned_in_slot(ticket: u64, list: &Listed, place: Place) -> Option<Record> {
+    LOCAL.with(|local| {
+        let mut free = local.block_free.get();
+        if free.cast_signed() <= 0 {
+            free = find_owned_slots(local)?;
+        }
+        let index = free.trailing_zeros();
+        local.block_free.set(free & !(1 << index));
+        local.block().take(index, ticket, list, place);
+        Some(Record::in_owned_slot(local.block.get(), index))
+    })
+}
+
+/// Free slots for owned guards: those that others have freed, or a new block's. `None` where there can be none.
+#[cold]
+#[inline(never)]
+fn find_owned_slots(local: &Local) -> Option<u64> {
+    // A thread that ends takes no more.
+    if local.block_free.get() != 0 || !(local.has_slab() || make_slab(local)) {
+        return None;
+    }
+    if !local.block.get().is_null() {
+        let free = local.block().free_slots();
+        if free != 0 {
+            return Some(free);
+        }
+    }
+    let block = Arc::new(Block::new(current_thread()));
+    if !Record::has_room_for(Arc::as_ptr(&block)) {
+        return None;
+    }
+    local.block.set(Arc::as_ptr(&block));
+    let mut owned = local.slab().owned.lock();
+    if let Some(full) = &*owned {
+        block::retire(full);
+    }
+    *owned = Some(block);
+    Some(block::ALL_FREE)
+}
+
+/// Records a borrowed guard of the calling thread.
+pub(crate) fn record(ticket: u64, about: &Arc<About>, list: &Listed, place: Place) -> Record {
+    record_in_slot(ticket, place).unwrap_or_else(|| record_slow(ticket, about, list, place))
 }
 
 #[cold]
 #[inline(never)]
-fn record_slow(ticket: u64, place: Place) -> Record {
-    let has_slab = LOCAL.with(|local| !std::ptr::eq(local.slab.get(), &NO_SLAB));
-    // The thread is ending if its destructor has run; then the list must do.
-    if has_slab || GIVE_BACK.try_with(|_| ()).is_err() {
-        LOCAL.with(|local| local.listed.set(local.listed.get() + 1));
-        return listed::list(ticket, place);
+fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, place: Place) -> Record {
+    let made = LOCAL.with(|local| !local.has_slab() && make_slab(local));
+    if made && let Some(record) = record_in_slot(ticket, place) {
+        return record;
     }
-    let slab = SLABS.lock().take();
-    *slab.owner.lock() = Some(current_thread());
-    GIVE_BACK.with(|give_back| give_back.0.set(Some(slab)));
-    LOCAL.with(|local| {
-        local.slab.set(slab);
-        local.free.set(ALL_FREE);
+    LOCAL.with(|local| local.listed.set(local.listed.get() + 1));
+    let ended = |give_back: &GiveBack| Arc::clone(give_back.ended.get_or_init(Arc::default));
+    list.add(Entry {
+        kept: Some(Arc::clone(about)),
+        // None while the thread's locals are being destroyed.
+        ended: GIVE_BACK.try_with(ended).ok(),
+        owned: false,
+        ..Entry::owned(ticket, place, current_thread())
+    })
+}
+
+/// Records an owned guard in its group's list, with when it was acquired if that is known.
+pub(crate) fn list_owned(
+    ticket: u64,
+    list: &Listed,
+    place: Place,
+    since: Option<Instant>,
+) -> Record {
+    list.add(Entry {
+        since,
+        ..Entry::owned(ticket, place, current_thread())
+    })
+}
+
+/// Gives the calling thread a slab. Returns false if the thread is ending.
+#[cold]
+#[inline(never)]
+fn make_slab(local: &Local) -> bool {
+    let made = GIVE_BACK.try_with(|give_back| {
+        let slab = slab::add(current_thread());
+        local.slab.set(Arc::as_ptr(&slab));
+        give_back.slab.set(Some(slab));
     });
-    record(ticket, place)
+    if made.is_ok() {
+        local.free.set(ALL_FREE);
+    }
+    made.is_ok()
 }
 
 /// Forgets a guard in a [plain slot](Record::is_plain_slot), on its own thread.
 #[inline]
 pub(crate) fn forget_slot(record: Record) {
-    free((record.0 % SLOTS as u64) as usize);
+    free(record.plain_slot());
+}
+
+/// [`forget_slot`], out of the callers' way.
+#[cold]
+#[inline(never)]
+pub(crate) fn forget_refused(record: Record) {
+    forget_slot(record);
 }
 
 #[inline]
 fn free(index: usize) {
     LOCAL.with(|local| {
-        let slot = &local.slab.get().slots[index % SLOTS];
-        slot.ticket.store(0, Ordering::Release);
+        local.slab().slots[index % SLOTS].free();
         local.free.set(local.free.get() | 1 << index);
     });
 }
 
-/// Adds to a guard's record when it was acquired; for one in a slot, on its own thread. Returns what it is recorded as
-/// from now on.
+/// Forgets a guard wherever it is recorded; a borrowed one on its own thread.
+pub(crate) fn forget(record: Record, list: &Listed) {
+    match record.home() {
+        Home::Slot(index) => {
+            LOCAL.with(|local| local.slab().forget_since(index));
+            free(index);
+        }
+        Home::Owned(block, index) => {
+            let own = LOCAL.try_with(|local| {
+                let own = std::ptr::eq(local.block.get(), block);
+                if own {
+                    local.block().free(index);
+                    local.block_free.set(local.block_free.get() | 1 << index);
+                }
+                own
+            });
+            // In a model the local may be gone.
+            if !own.is_ok_and(|own| own) {
+                // SAFETY: the caller has the guard, and forgets it once.
+                unsafe { block::forget(block, index, list) };
+            }
+        }
+        Home::Listed(listing) => {
+            if record.is_bound() {
+                LOCAL.with(|local| local.listed.set(local.listed.get() - 1));
+            }
+            drop(list.remove(listing));
+        }
+    }
+}
+
+/// Adds to a borrowed guard's record when it was acquired; on its own thread. Returns what it is recorded as from now on.
 #[must_use]
-pub(crate) fn note_since(record: Record, at: Instant) -> Record {
-    let Some(index) = record.slot() else {
-        listed::change(record, |listed| listed.since = Some(at));
+pub(crate) fn note_since(record: Record, list: &Listed, at: Instant) -> Record {
+    match record.home() {
+        Home::Slot(index) => {
+            LOCAL.with(|local| local.slab().note_since(index, at));
+            record.marked()
+        }
+        Home::Owned(..) => record,
+        Home::Listed(listing) => {
+            list.change(listing, |entry| entry.since = Some(at));
+            record
+        }
+    }
+}
+
+/// The record of a guard of which there is more to tell than an owned guard's slot has room for: if it was in one, it is
+/// listed from now on.
+#[must_use]
+pub(crate) fn out_of_owned_slot(record: Record, list: &Listed) -> Record {
+    let Home::Owned(block, index) = record.home() else {
         return record;
     };
-    // A reader that misses it says that the time is unknown. Release: one that sees it sees whose it is.
-    LOCAL.with(|local| local.slab.get().since[index].store(encode(at), Ordering::Release));
-    record.marked()
+    // SAFETY: the caller has the guard, whose record is another from now on.
+    unsafe { block::relist(block, index, list) }.unwrap_or(Record::NONE)
 }
 
-/// Notes that a guard was leaked on purpose; one in a slot, on its own thread.
-pub(crate) fn note_leak(record: Record) {
-    let Some(index) = record.slot() else {
-        return listed::change(record, |listed| listed.leaked = true);
-    };
-    LOCAL.with(|local| {
-        // The slot is never free again, so the mark never has to go.
-        let slab = local.slab.get();
-        slab.leaked.fetch_or(1 << index, Ordering::Relaxed);
-    });
-}
-
-/// Where a guard was acquired; one in a slot, on its own thread.
-pub(crate) fn place_of(record: Record) -> Option<Place> {
-    let Some(index) = record.slot() else {
-        return listed::place_of(record);
-    };
-    LOCAL.with(|local| {
-        let place = local.slab.get().slots[index].place.load(Ordering::Relaxed);
-        // SAFETY: the thread stored it with its guard that is in this slot: it comes from a `&'static Location<'static>`.
-        unsafe { place.as_ref() }
-    })
-}
-
-/// Forgets a guard wherever it is recorded; one in a slot, on its own thread.
-pub(crate) fn forget(record: Record) {
-    if let Some(index) = record.slot() {
-        // Relaxed: the number, which the next guard stores with Release, comes after it.
-        LOCAL.with(|local| local.slab.get().since[index].store(0, Ordering::Relaxed));
-        return free(index);
+/// Where a guard was acquired; a borrowed one on its own thread, an owned one out of its slot.
+pub(crate) fn place_of(record: Record, list: &Listed) -> Option<Place> {
+    match record.home() {
+        Home::Slot(index) => LOCAL.with(|local| {
+            let told = local.slab().slots[index % SLOTS].read(|| ())?;
+            Some(told.1)
+        }),
+        Home::Owned(..) => None,
+        Home::Listed(listing) => {
+            let mut place = None;
+            list.change(listing, |entry| place = Some(entry.place));
+            place
+        }
     }
-    if record.is_bound() {
-        LOCAL.with(|local| local.listed.set(local.listed.get() - 1));
+}
+
+/// Notes that a guard was leaked on purpose; a borrowed one on its own thread, an owned one out of its slot.
+pub(crate) fn note_leak(record: Record, list: &Listed) {
+    match record.home() {
+        Home::Slot(index) => LOCAL.with(|local| local.slab().note_leak(index)),
+        Home::Owned(..) => {}
+        Home::Listed(listing) => list.change(listing, |entry| entry.leaked = true),
     }
-    listed::remove(record);
 }
 
-/// Records that a guard has another ticket from now on; one in a slot, on its own thread.
-pub(crate) fn rename(record: Record, ticket: u64) {
-    let Some(index) = record.slot() else {
-        return listed::change(record, |listed| listed.ticket = ticket);
-    };
-    LOCAL.with(|local| {
-        let slot = &local.slab.get().slots[index];
-        slot.ticket.store(ticket, Ordering::Release);
-    });
+/// Records that a guard has another ticket from now on, which it keeps itself; a borrowed one on its own thread, an owned
+/// one out of its slot.
+pub(crate) fn rename(record: Record, list: &Listed, ticket: u64) {
+    match record.home() {
+        Home::Slot(index) => LOCAL.with(|local| local.slab().slots[index].rename(ticket)),
+        Home::Owned(..) => {}
+        Home::Listed(listing) => list.change(listing, |entry| {
+            entry.ticket = ticket;
+            entry.kept = None;
+        }),
+    }
 }
 
-/// Notes whether the calling thread is growing an owned guard: until that is over nobody else can release it.
-pub(crate) fn note_growing(record: Record, growing: bool) {
-    listed::change(record, |listed| {
-        listed.grower = growing.then(current_thread)
-    });
+/// Notes whether the calling thread is growing a listed owned guard: until that is over nobody else can release it.
+pub(crate) fn note_growing(record: Record, list: &Listed, growing: bool) {
+    if let Home::Listed(listing) = record.home() {
+        list.change(listing, |entry| {
+            entry.grower = growing.then(current_thread);
+        });
+    }
 }
 
 /// Whether the calling thread has a borrowed guard, of any manager.
 pub(crate) fn thread_holds() -> bool {
     LOCAL.with(|local| {
-        let has_slab = !std::ptr::eq(local.slab.get(), &NO_SLAB);
-        (has_slab && local.free.get() & ALL_FREE != ALL_FREE) || local.listed.get() > 0
+        (local.has_slab() && local.free.get() & ALL_FREE != ALL_FREE) || local.listed.get() > 0
     })
 }
 
 /// A recorded guard, as others see it.
-#[derive(Debug, Clone)]
-pub(crate) struct Seen {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
     pub(crate) ticket: u64,
+    /// What the ticket is, where the record tells.
+    pub(crate) kept: Option<&'a Arc<About>>,
     pub(crate) place: Place,
     /// Who acquired it, or who grows it now.
-    pub(crate) thread: Thread,
+    pub(crate) thread: &'a Thread,
     /// It belongs to its thread: only that thread can release it.
     pub(crate) bound: bool,
     /// When it was acquired, if that was recorded.
@@ -332,44 +419,6 @@ pub(crate) struct Seen {
     pub(crate) leaked: bool,
     /// Its thread has ended, so a bound one can no longer be released.
     pub(crate) ended: bool,
-}
-
-/// Every recorded guard of the process.
-pub(crate) fn all() -> Vec<Seen> {
-    let mut seen = Vec::new();
-    // No lock is held while another is taken.
-    let slabs = SLABS.lock().all.clone();
-    for slab in slabs {
-        let owner = slab.owner.lock().clone();
-        let Some(thread) = owner else { continue };
-        seen.extend((0..SLOTS).filter_map(|index| slab.read(index, &thread)));
-    }
-    seen.extend(listed::all());
-    seen
-}
-
-impl Slab {
-    fn read(&self, index: usize, thread: &Thread) -> Option<Seen> {
-        let slot = &self.slots[index];
-        let ticket = slot.ticket.load(Ordering::Acquire);
-        let place = slot.place.load(Ordering::Acquire);
-        let since = self.since[index].load(Ordering::Acquire);
-        if ticket == 0 || slot.ticket.load(Ordering::Acquire) != ticket {
-            return None;
-        }
-        // SAFETY: `place` was stored before the ticket's number that was loaded with Acquire, or later; every value
-        // stored there comes from a `&'static Location<'static>`.
-        let place: Place = unsafe { &*place };
-        Some(Seen {
-            ticket,
-            place,
-            thread: thread.clone(),
-            bound: true,
-            since: decode(since),
-            leaked: self.leaked.load(Ordering::Relaxed) & (1 << index) != 0,
-            ended: self.ended.load(Ordering::Relaxed),
-        })
-    }
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -385,21 +434,41 @@ mod tests {
 
     /// The local that was used first is destroyed last.
     #[test]
-    fn slabs_are_used_again_whose_guards_outlived_their_threads_locals() -> Result<(), Error> {
+    fn slabs_go_whose_guards_outlived_their_threads_locals() -> Result<(), Error> {
         const THREADS: usize = 200;
         let manager = Manager::builder()
             .backend(crate::ffi::NoMlx::new())
             .build()?;
         let ticket = Box::leak(Box::new(manager.ticket(&SumPolicy::uncapped(), 1)));
-        let slabs = || SLABS.lock().all.len();
-        let before = slabs();
+        let before = slab::count();
         for _ in 0..THREADS {
             let acquires = || HELD.with(|held| *held.borrow_mut() = ticket.acquire().ok());
             thread::scope(|scope| scope.spawn(acquires).join().expect("it ends well"));
             assert_eq!(manager.snapshot().live, 0, "released as the thread ended");
         }
         // Other tests have threads, too.
-        assert!(slabs() - before < THREADS / 2, "{}", slabs());
+        let now = slab::count();
+        assert!(now < before + THREADS / 2, "{now} slabs, {before} before");
+        Ok(())
+    }
+
+    #[test]
+    fn r40_a_slab_goes_with_its_thread_though_owned_guards_of_it_live() -> Result<(), Error> {
+        const THREADS: usize = 200;
+        let manager = Manager::builder()
+            .backend(crate::ffi::NoMlx::new())
+            .build()?;
+        let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
+        let before = slab::count();
+        let acquires = || ticket.acquire_owned();
+        let guards = (0..THREADS)
+            .map(|_| thread::scope(|scope| scope.spawn(acquires).join().expect("it ends well")));
+        let guards = guards.collect::<Result<Vec<_>, _>>()?;
+        let now = slab::count();
+        assert!(now < before + THREADS / 2, "{now} slabs, {before} before");
+        assert_eq!(manager.holders().len(), THREADS);
+        drop(guards);
+        assert!(manager.holders().is_empty());
         Ok(())
     }
 }

@@ -68,8 +68,64 @@
 //! # Deadlocks
 //!
 //! A thread that holds a guard and waits for another may wait for what it holds itself. The wait that closes a
-//! circle of threads fails at once with [`Error::WouldDeadlock`]. In a pool, acquire before work is split: a
-//! worker that waits inside a join may have stolen the job that should release.
+//! circle of threads fails at once with [`Error::WouldDeadlock`].
+//!
+//! In a pool a circle may close half outside. A rayon worker that waits for jobs (`join`, `scope`, a parallel iterator,
+//! a call into another pool) takes other jobs of its pool meanwhile, on top of its stack. If it holds a guard, the job
+//! that it takes may split, and another worker may wait for that guard with half of it. Then one waits in the manager,
+//! the other in the pool, neither sees the other's wait, and both hang. So a worker that holds a guard waits for no
+//! job. Two ways lead there:
+//!
+//! * *Acquire before the work is split*, on the thread that hands it to the pool. The job takes its guard along and may
+//!   split as it likes, since no worker waits for a guard:
+//!
+//!   ```
+//!   use mlx_wired::{Error, Manager, SumPolicy};
+//!   use rayon::prelude::*;
+//!
+//!   # let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+//!   # let policy = SumPolicy::capped(64 << 20);
+//!   let step = manager.ticket(&policy, 48 << 20);
+//!   rayon::in_place_scope(|scope| {
+//!       for batch in 0..8_u64 {
+//!           let guard = step.acquire_owned()?;         // here, not in a worker
+//!           scope.spawn(move |_| {
+//!               let _sum: u64 = (0..1000).into_par_iter().map(|row| row * batch).sum();
+//!               drop(guard);
+//!           });
+//!       }
+//!       Ok::<(), Error>(())
+//!   })?;
+//!   # Ok::<(), Error>(())
+//!   ```
+//! * With a guard held, hand the inner work over with `spawn` and *block on a channel* until it is done: a worker that
+//!   blocks takes no other job. `spawn` must be that of other threads, since all workers of a pool may block so at
+//!   once:
+//!
+//!   ```
+//!   use mlx_wired::{Error, Manager, SumPolicy};
+//!   use rayon::prelude::*;
+//!   use std::sync::mpsc;
+//!
+//!   # let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+//!   # let policy = SumPolicy::capped(64 << 20);
+//!   let step = manager.ticket(&policy, 48 << 20);
+//!   let inner = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads start");
+//!   let totals: Vec<u64> = (0..8_u64)
+//!       .into_par_iter()
+//!       .map(|batch| {
+//!           let _guard = step.acquire()?;
+//!           let (done, result) = mpsc::channel();
+//!           inner.spawn(move || {
+//!               let sum: u64 = (0..1000).into_par_iter().map(|row| row * batch).sum();
+//!               done.send(sum).expect("the worker waits");
+//!           });
+//!           Ok(result.recv().expect("the inner work does not panic"))
+//!       })
+//!       .collect::<Result<_, Error>>()?;
+//!   # assert_eq!(totals[1], 499_500);
+//!   # Ok::<(), Error>(())
+//!   ```
 //!
 //! An [`OwnedGuard`] is held by no thread, since any thread may release it, so it never counts as part of a
 //! circle. A wait that an owned guard blocks, such as a reservation kept for the whole program, never ends by
@@ -77,12 +133,33 @@
 //! step together, and bound waits with [`Ticket::admit_timeout`]. Nor is a wait for something else seen, such as a
 //! lock or a join.
 //!
+//! # Ending a program
+//!
+//! MLX keeps something for each thread that has used it. On Linux (the CPU and the CUDA build) a program may crash
+//! inside MLX, after all its work is done, if such threads end while the process exits. A rayon pool that is dropped at
+//! the end of `main` does that, since its threads end some time later. So let the threads that use MLX end before
+//! `main` returns, or keep them until the process is gone:
+//!
+//! * `std::thread::scope`, or `join` on each thread; of rayon's pools that of
+//!   [`build_scoped`](https://docs.rs/rayon/1/rayon/struct.ThreadPoolBuilder.html#method.build_scoped) waits for its
+//!   threads;
+//! * or the global pool, a pool in a `static`, or `std::mem::forget(pool)`: their threads never end by themselves.
+//!
+//! A thread for each job is no way to use MLX on CUDA at any time: a thread that ends while others evaluate may abort
+//! the program. A pool of workers that last is.
+//!
+//! # Forks
+//!
+//! A manager is its process's own. In a child that was forked after the first one was built, every call that can fail is
+//! [`Error::Forked`] at once, all others answer as a closed manager without guards would, dropping guards and managers
+//! does nothing, and nothing waits, whatever other threads were doing. To `exec` there is fine; so is to fork first.
+//!
 //! # Features
 //!
 //! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always). On Linux
 //!   it needs `scripts/with-mlx` or an MLX of your own: see [`ffi::LINKED`].
 //! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process
-//!   ([`ffi`] says from when on); releases that lower the limit then synchronise first.
+//!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first.
 //! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.
 //! * `timeline`: a [recording](recorder) writes a page with charts, a trace that Perfetto opens, and CSV; implies `serde`.
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber
@@ -95,9 +172,9 @@ pub mod docs;
 mod error;
 mod event;
 pub mod ffi;
+mod fork;
 mod holders;
 mod manager;
-#[allow(dead_code, reason = "used from the next change on")]
 mod names;
 pub mod policy;
 pub mod recorder;
@@ -105,19 +182,20 @@ pub mod recorder;
 mod serialize;
 pub mod snapshot;
 mod sync;
+mod system;
 mod ticket;
 mod trace;
 
-pub use error::{Error, GroupLimit, StayingGuard};
+pub use error::{Error, GroupLimit, Obstacle, StayingGuard};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{
     CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Reclaimer,
-    Shortage, Stats, Waiting, WireMode,
+    Shortage, Stats, SyncOnRelease, WireMode,
 };
 pub use policy::{
     BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,
 };
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Waiter};
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
 
 // The programs of the documents, which must compile, or must not.

@@ -1,28 +1,51 @@
 //! Names that programs give (labels, policies, paths), as they may be printed for people: escaped, and cut.
 //!
-//! A server names its tickets after what a request says. A line break in such a name forges a line of the log, an escape
-//! sequence commands the terminal, a megabyte makes each message a megabyte long.
+//! A server names its tickets after what a request says. A line break in such a name forges a line of the log, an
+//! escape sequence commands the terminal, a megabyte makes each message a megabyte long.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::panic::Location;
 
-/// How many characters of a name are printed where there is room.
+/// How many bytes of a name are printed where there is room.
 const LONG: usize = 80;
+/// How many bytes of a path.
+const LONG_PATH: usize = 120;
 
-/// A name that a program gave, safe to print: control and format characters are escaped, and what is over its length is cut.
+/// A name that a program gave, safe to print: control and format characters are escaped, and what is over its length is
+/// cut.
 pub(crate) struct Name<'a> {
     text: &'a str,
     most: usize,
 }
 
 impl<'a> Name<'a> {
-    /// At most 80 characters of it.
+    /// At most 80 bytes of it.
     pub(crate) fn new(text: &'a str) -> Self {
         Self { text, most: LONG }
     }
 
-    /// At most so many characters of it.
+    /// At most so many bytes of it as printed, and `…` for the rest.
     pub(crate) fn cut(text: &'a str, most: usize) -> Self {
         Self { text, most }
+    }
+
+    /// All of it, escaped: for messages that are told whole.
+    pub(crate) fn whole(text: &'a str) -> Self {
+        Self::cut(text, usize::MAX)
+    }
+
+    /// As text, which is copied only if it is not printed as it is.
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "timeline")),
+        allow(dead_code, reason = "only what is recorded or traced is kept as text")
+    )]
+    pub(crate) fn text(&self) -> Cow<'a, str> {
+        if self.text.len() <= self.most && !self.text.chars().any(is_unprintable) {
+            Cow::Borrowed(self.text)
+        } else {
+            Cow::Owned(self.to_string())
+        }
     }
 }
 
@@ -31,7 +54,9 @@ impl fmt::Display for Name<'_> {
         let mut left = self.most;
         for c in self.text.chars() {
             let escaped = is_unprintable(c).then(|| c.escape_default());
-            let width = escaped.as_ref().map_or(1, ExactSizeIterator::len);
+            let width = escaped
+                .as_ref()
+                .map_or(c.len_utf8(), ExactSizeIterator::len);
             if width > left {
                 return f.write_char('…');
             }
@@ -45,8 +70,29 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Whether a character does something other than stand in its line: control characters, line and paragraph separators, and
-/// those that change the direction or are not seen.
+/// A place in the program, safe to print: of a long path the end is told.
+pub(crate) struct Place<'a>(pub(crate) &'a Location<'a>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cut, end) = end_of(self.0.file(), LONG_PATH);
+        // Escaping makes it longer.
+        let end = Name::cut(end, 2 * LONG_PATH);
+        write!(f, "{cut}{end}:{}:{}", self.0.line(), self.0.column())
+    }
+}
+
+/// The last bytes of a path, at most so many, and a mark before them if there is more.
+fn end_of(path: &str, most: usize) -> (&'static str, &str) {
+    let mut begin = path.len().saturating_sub(most);
+    while !path.is_char_boundary(begin) {
+        begin += 1;
+    }
+    (if begin > 0 { "…" } else { "" }, &path[begin..])
+}
+
+/// Whether a character does something other than stand in its line: control characters, line and paragraph separators,
+/// and those that change the direction or are not seen.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -78,9 +124,27 @@ mod tests {
         assert_eq!(Name::cut("abcdef", 6).to_string(), "abcdef");
         assert_eq!(Name::cut("abcdefg", 6).to_string(), "abcdef…");
         assert_eq!(Name::cut("abcd\n\n", 5).to_string(), "abcd…");
-        assert_eq!(
-            Name::new(&"x".repeat(1 << 20)).to_string().chars().count(),
-            81
-        );
+        assert_eq!(Name::cut("模型x", 6).to_string(), "模型…");
+        let long = "x".repeat(1 << 20);
+        assert_eq!(Name::new(&long).to_string().chars().count(), 81);
+        assert_eq!(Name::whole(&long).to_string(), long);
+    }
+
+    #[test]
+    fn r42_text_is_copied_only_where_it_is_not_printed_as_it_is() {
+        assert_eq!(Name::new("größe").text(), Cow::Borrowed("größe"));
+        for name in ["a\nb", &"x".repeat(81)] {
+            let name = Name::new(name);
+            assert!(matches!(name.text(), Cow::Owned(text) if text == name.to_string()));
+        }
+    }
+
+    #[test]
+    fn r42_a_place_is_told_as_the_standard_library_does_unless_it_is_long() {
+        let here = Location::caller();
+        assert_eq!(Place(here).to_string(), here.to_string());
+        assert_eq!(end_of("src/lib.rs", 10), ("", "src/lib.rs"));
+        assert_eq!(end_of("src/lib.rs", 6), ("…", "lib.rs"));
+        assert_eq!(end_of("模/lib.rs", 9), ("…", "/lib.rs"));
     }
 }

@@ -5,8 +5,7 @@ pub(crate) mod formula;
 mod id;
 
 pub use builtin::{BudgetPolicy, FixedPolicy, MaxPolicy, PeakPolicy, SumPolicy};
-#[doc(hidden)]
-pub use formula::{Cap, Formula};
+pub(crate) use formula::{Cap, Formula, Sealed};
 pub use id::PolicyId;
 
 use crate::Error;
@@ -155,15 +154,16 @@ pub trait Policy: Send + Sync + 'static {
         false
     }
 
-    /// A name for messages and events. Default: the type's name.
+    /// A name for messages and events, printed escaped and cut. Default: the type's name.
     fn label(&self) -> String {
         let path = std::any::type_name::<Self>();
         path.rsplit("::").next().unwrap_or(path).to_owned()
     }
 
-    /// The closed form of a built-in policy.
+    /// The closed form of a built-in policy. No other crate can name the argument's type: so no policy of a program's
+    /// own has one, and nobody calls it.
     #[doc(hidden)]
-    fn formula(&self) -> Formula {
+    fn formula(&self, _: Sealed) -> Formula {
         Formula::Custom
     }
 
@@ -218,7 +218,7 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn label(&self) -> String {
         (**self).label()
     }
-    fn formula(&self) -> Formula {
-        (**self).formula()
+    fn formula(&self, sealed: Sealed) -> Formula {
+        (**self).formula(sealed)
     }
 }

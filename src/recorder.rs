@@ -48,6 +48,7 @@ pub use totals::SourceTotal;
 pub use write::Written;
 
 use crate::ffi::{Backend, Device};
+use crate::fork;
 use crate::manager::{Inner, user_code};
 use crate::{Event, Manager, Snapshot, Subscriber};
 use samples::Samples;
@@ -113,6 +114,9 @@ impl Recorder {
     /// Takes the events that have come, and a sample of memory. To be called often enough that not more than 16,384 events
     /// come in between; [`in_background`](Self::in_background) does it by itself.
     pub fn poll(&mut self) {
+        if fork::is_child() {
+            return;
+        }
         // Whatever had come before this call; who goes on meanwhile must not keep it from returning.
         for event in self.subscriber.drain().take(2 * Self::BETWEEN_POLLS) {
             if event.time < self.start.time {
@@ -139,16 +143,33 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// If no thread could be started.
+    /// If no thread could be started, or in a forked child ([`Error::Forked`](crate::Error::Forked)).
     pub fn in_background(self, every: Duration) -> std::io::Result<BackgroundRecorder> {
         BackgroundRecorder::start(self, every)
     }
 
-    /// Ends the recording.
+    /// What is recorded if nothing was seen but the start.
+    fn unseen(&self) -> Recording {
+        Recording {
+            device: self.device.clone(),
+            at_start: self.start.clone(),
+            at_end: None,
+            end: self.start.time,
+            events: Vec::new(),
+            samples: Vec::new(),
+            lost: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Ends the recording. In a forked child it is what was taken before the fork.
     #[must_use]
     pub fn finish(mut self) -> Recording {
         // Before the last poll, so that what it shows as gone has been told.
-        self.end = self.manager.upgrade().map(|inner| inner.snapshot());
+        let manager = (!fork::is_child())
+            .then(|| self.manager.upgrade())
+            .flatten();
+        self.end = manager.map(|inner| inner.snapshot());
         self.poll();
         if let Some(end) = &self.end {
             while self

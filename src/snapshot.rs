@@ -1,14 +1,17 @@
 //! The whole state of a manager at a moment, as [`Manager::snapshot`](crate::Manager::snapshot) tells it.
 
 mod print;
+mod reason;
 
 pub(crate) use print::ThreadLabel;
 #[cfg(feature = "serde")]
 pub(crate) use print::thread_number;
 
+pub use reason::WaitReason;
+
 use crate::ffi::Support;
 use crate::sync::ThreadId;
-use crate::{Holder, Stats, WireMode};
+use crate::{Holder, Kind, Stats, WireMode};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +38,8 @@ pub struct Snapshot {
     pub time: Instant,
     /// Whether the manager sets MLX's limit.
     pub mode: WireMode,
+    /// What `MLX_WIRED` in the environment says, if that made the mode another one than is configured.
+    pub environment: Option<String>,
     /// Whether a limit has an effect on the device.
     pub support: Support,
     /// Whether the manager was closed.
@@ -164,6 +169,8 @@ pub struct Group {
     pub number: usize,
     /// The label of the policy that speaks for it.
     pub policy: Arc<str>,
+    /// The name in its policies' id, if that is [named](crate::PolicyId::named).
+    pub name: Option<Arc<str>>,
     /// Its live guards of every kind.
     pub guards: u64,
     /// Those among them that count without holding the limit up.
@@ -178,7 +185,7 @@ pub struct Group {
     pub waiting: usize,
 }
 
-/// One demand that waits for admission.
+/// One demand that waits for admission, as snapshots, errors and [`Manager::waiting`](crate::Manager::waiting) tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -189,6 +196,8 @@ pub struct Waiter {
     pub bytes: u64,
     /// What a guard that grows holds meanwhile.
     pub held: Option<u64>,
+    /// Its ticket's kind.
+    pub kind: Kind,
     /// Its policy's label.
     pub policy: Arc<str>,
     /// Its ticket's name.
@@ -203,11 +212,21 @@ pub struct Waiter {
     pub thread: ThreadId,
     /// That thread's name.
     pub thread_name: Option<Arc<str>>,
+    /// Since when, on the manager's clock.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::instant"))]
+    pub since: Instant,
     /// How long it has waited.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
     pub waited: Duration,
     /// How many that came after it were admitted before it.
     pub overtaken: u64,
+    /// How many are before it in its line: that of its group, or under a budget the one of all groups. Guards that grow
+    /// come first. Of one that is set aside: how many that are set aside came before it.
+    pub position: usize,
+    /// It waits for guards that no work gives back: it is in no line, and delays no thread that works.
+    pub set_aside: bool,
+    /// Why it waits.
+    pub why: WaitReason,
 }
 
 /// How long acquires have waited, from a histogram with a resolution of a microsecond and 1 %.
@@ -242,14 +261,17 @@ pub struct WaitTimes {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Contention {
-    /// The largest live guards that are in the way, the largest first; at most [`Contention::LISTED`].
+    /// Live guards that are in the way, the largest first; at most [`Contention::LISTED`]. They are the largest of at most
+    /// 64 that were looked at, however many there are: those of very many threads, or of other managers, may hide one.
     pub holders: Vec<Holder>,
-    /// How many live guards there are.
+    /// How many live guards are in the way, listed or not.
     pub guards: usize,
     /// The first in the queue; at most [`Contention::LISTED`].
     pub queue: Vec<Waiter>,
     /// How long the queue is.
     pub waiting: usize,
+    /// The label of the policy that was asked.
+    pub policy: Arc<str>,
 }
 
 impl Contention {
@@ -258,8 +280,10 @@ impl Contention {
 
     /// Lists the first of `holders`, which are sorted.
     pub(crate) fn name(&mut self, mut holders: Vec<Holder>) {
-        self.guards = holders.len();
+        // They were seen at another moment than the guards were counted.
+        self.guards = self.guards.max(holders.len());
         holders.truncate(Self::LISTED);
+        holders.shrink_to_fit();
         self.holders = holders;
     }
 }

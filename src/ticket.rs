@@ -1,9 +1,13 @@
 //! Tickets: reusable descriptions of a demand, and how to acquire them.
 
 mod fast;
+mod finish;
 mod guard;
+mod info;
 mod kind;
 mod locked;
+mod owned;
+mod owned_forms;
 mod raw;
 mod wait;
 
@@ -12,15 +16,17 @@ pub use kind::Kind;
 pub use wait::Wait;
 
 use crate::Error;
+use crate::fork;
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::group::{Group, SizeCount};
 use crate::manager::holds::Room;
 use crate::manager::registry::About;
 use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
 use crate::manager::{Inner, Owner};
-use crate::policy::{Formula, Policy};
-use crate::sync::{Arc, Ordering, unmodelled};
+use crate::policy::{Formula, Policy, Sealed};
+use crate::sync::Arc;
 use fast::{Fast, Route};
+use info::{GroupOf, Info};
 use raw::Raw;
 use std::fmt;
 use std::panic::Location;
@@ -46,7 +52,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub struct Ticket {
     // What the fast path reads stands here, one pointer nearer than the rest.
-    group: Arc<Group>,
+    group: GroupOf,
     size_count: Option<Arc<SizeCount>>,
     /// What one guard adds to the group's word.
     demand: u64,
@@ -57,56 +63,34 @@ pub struct Ticket {
     info: Arc<Info>,
 }
 
-/// What only the slow path and people read.
-#[derive(Clone)]
-struct Info {
-    manager: Owner,
-    policy: Arc<dyn Policy>,
-    can_refuse: bool,
-    wants_sizes: bool,
-    formula: Formula,
-    /// What a hold leaves for active demands of its policy.
-    room: u64,
-    /// A hold that its program gives back when it is asked.
-    evictable: bool,
-    about: Arc<About>,
-}
-
 impl Ticket {
     pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Policy>, bytes: u64) -> Self {
-        let formula = policy.formula();
+        let formula = policy.formula(Sealed::KEY);
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
-        let can_refuse = policy.can_refuse();
-        let wants_sizes = policy.wants_sizes();
-        let info = Info {
-            can_refuse,
-            wants_sizes,
-            policy,
-            formula,
+        let about = About {
+            bytes,
+            group: group.index,
+            kind: Kind::Active,
+            policy: policy_label,
+            label: None,
             room: 0,
             evictable: false,
-            manager: Owner::new(manager),
-            about: Arc::new(About {
-                bytes,
-                group: group.index,
-                kind: Kind::Active,
-                policy: policy_label,
-                label: None,
-                origin: None,
-            }),
+            origin: None,
         };
-        Self {
-            group,
+        let info = Info::new(group, Owner::new(manager), policy, formula, about);
+        let mut ticket = Self {
+            group: GroupOf::new(&info),
             size_count,
             demand: 0,
             bytes,
             route: Route::Locked,
             kind: Kind::Active,
-            id: 0,
-            info: Arc::new(info),
-        }
-        .of_kind(Kind::Active)
+            id: info.id,
+            info,
+        };
+        ticket.find_route();
+        ticket
     }
 
     /// Makes it a [`Kind::Reservation`].
@@ -143,8 +127,7 @@ impl Ticket {
     /// ```
     #[must_use]
     pub fn room_for(mut self, bytes: u64) -> Self {
-        Arc::make_mut(&mut self.info).room = bytes;
-        self.describe(|_| {});
+        self.describe(|about| about.room = bytes);
         self
     }
 
@@ -153,12 +136,11 @@ impl Ticket {
     /// For reservations and residents; it has no effect on an active ticket.
     #[must_use]
     pub fn evictable(mut self) -> Self {
-        Arc::make_mut(&mut self.info).evictable = true;
-        self.describe(|_| {});
+        self.describe(|about| about.evictable = true);
         self
     }
 
-    /// Names it, for messages and events.
+    /// Names it, for messages and events. It is printed escaped, and cut after 80 bytes; as data it stays whole.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.describe(|about| about.label = Some(label.into()));
@@ -168,15 +150,10 @@ impl Ticket {
     /// Changes what people are told of it. It is another ticket from then on: clones and forgotten guards are still what
     /// they were, and so are events that nobody has been handed yet.
     fn describe(&mut self, change: impl FnOnce(&mut About)) {
-        self.id = next_id();
-        let mut about = (*self.info.about).clone();
+        let mut about = About::clone(&self.info.about);
         change(&mut about);
-        let info = Arc::make_mut(&mut self.info);
-        info.about = Arc::new(about);
-        info.manager
-            .tickets
-            .lock()
-            .register(self.id, info.about.clone());
+        self.info = self.info.with(about);
+        self.id = self.info.id;
     }
 
     fn of_kind(mut self, kind: Kind) -> Self {
@@ -213,9 +190,9 @@ impl Ticket {
         self.kind
     }
 
-    /// Its name, if it has one.
+    /// Its [label](Self::label), if it has one.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
+    pub fn get_label(&self) -> Option<&str> {
         self.info.about.label.as_deref()
     }
 
@@ -231,7 +208,7 @@ impl Ticket {
     /// # Errors
     ///
     /// [`Error::NeverAdmissible`], [`Error::WouldDeadlock`], [`Error::GroupFull`], [`Error::SetLimit`],
-    /// [`Error::PolicyPanicked`], [`Error::Reentrant`], [`Error::Closed`] and
+    /// [`Error::PolicyPanicked`], [`Error::Reentrant`], [`Error::Closed`], [`Error::Forked`] and
     /// [`Error::BackendInUse`]. Nothing is held after an error.
     ///
     /// # Blocking
@@ -250,7 +227,7 @@ impl Ticket {
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new(), true)?,
+            Err(entered) => self.enter_slow(entered, Wait::new())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -269,7 +246,7 @@ impl Ticket {
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new(), false)?,
+            Err(entered) => self.enter_slow(entered, Wait::none())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -303,11 +280,11 @@ impl Ticket {
         self.acquire_with(Wait::new().deadline(deadline))
     }
 
-    /// Acquires with a deadline and a [cancel token](crate::CancelToken) together.
+    /// Acquires with a deadline and a [cancel token](crate::CancelToken) together, or with [no wait](Wait::none).
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`acquire`](Self::acquire).
+    /// [`Error::Timeout`], [`Error::Cancelled`] and [`Error::WouldBlock`]; else as [`acquire`](Self::acquire).
     ///
     /// # Blocking
     ///
@@ -316,7 +293,7 @@ impl Ticket {
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
         let raw = match self.enter(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, wait, true)?,
+            Err(entered) => self.enter_slow(entered, wait)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -332,10 +309,15 @@ impl Ticket {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
-        self.acquire_owned_with(Wait::new())
+        fork::check()?;
+        let place = Location::caller();
+        match self.enter_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
+            entered => self.enter_owned_slow(entered, Wait::new(), place),
+        }
     }
 
-    /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token.
+    /// [`acquire_owned`](Self::acquire_owned) with a deadline and a cancel token, or with [no wait](Wait::none).
     ///
     /// # Errors
     ///
@@ -346,16 +328,12 @@ impl Ticket {
     /// As [`acquire_with`](Self::acquire_with).
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
+        fork::check()?;
         let place = Location::caller();
-        let (word, admission) = match self.enter_unrecorded() {
-            Fast::Admitted(word) => (word, None),
-            entered => {
-                let admission = self.enter_locked(entered, wait, true, place)?;
-                (admission.word, Some(admission))
-            }
-        };
-        let raw = Raw::owned(word, admission, self, place);
-        Ok(OwnedGuard::new(self.clone(), raw))
+        match self.enter_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
+            entered => self.enter_owned_slow(entered, wait, place),
+        }
     }
 
     /// Acquires, calls `f`, releases: mlx-swift's `withWiredLimit`.
@@ -378,14 +356,15 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn enter_slow(&self, entered: Fast, wait: Wait, waits: bool) -> Result<Raw, Error> {
+    fn enter_slow(&self, entered: Fast, wait: Wait) -> Result<Raw, Error> {
+        fork::check()?;
         let place = Location::caller();
         if let Fast::Closed = entered
             && let Some((word, since)) = self.info.manager.enter_watched(self, place)
         {
-            return Ok(Raw::watched(word, since, self.id, place));
+            return Ok(Raw::watched(word, since, self, place));
         }
-        let admission = self.enter_locked(entered, wait, waits, place)?;
+        let admission = self.enter_locked(entered, wait, place)?;
         Ok(Raw::slow(admission, self, place))
     }
 
@@ -393,12 +372,10 @@ impl Ticket {
         &self,
         entered: Fast,
         wait: Wait,
-        waits: bool,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
-        let wait = wait.started(&*manager.clock);
-        let patience = Patience { waits, wait };
+        let patience = Patience::from(wait.started(&*manager.clock));
         match entered {
             Fast::Added(word) => manager.cover_added(self, word, &patience, place),
             Fast::Closed | Fast::Admitted(_) => manager.acquire_slow(self, &patience, place),
@@ -410,10 +387,9 @@ impl Ticket {
         let mut ticket = self.clone();
         ticket.bytes = bytes;
         if ticket.size_count.is_some() {
-            ticket.size_count = Some(self.info.manager.size_count(&self.group, bytes));
+            ticket.size_count = Some(self.info.manager.size_count(&self.info.group, bytes));
         }
-        let own = &self.info.about;
-        let origin = own.origin.clone().unwrap_or_else(|| Arc::downgrade(own));
+        let origin = self.info.about.origin.unwrap_or(self.id);
         ticket.describe(|about| {
             about.bytes = bytes;
             about.origin = Some(origin);
@@ -431,7 +407,7 @@ impl Ticket {
     }
 
     pub(crate) fn group(&self) -> &Arc<Group> {
-        &self.group
+        &self.info.group
     }
 
     pub(crate) fn demand(&self) -> u64 {
@@ -449,7 +425,11 @@ impl Ticket {
 
     /// What its guards leave for active demands.
     pub(crate) fn room(&self) -> Room {
-        let bytes = if self.is_hold() { self.info.room } else { 0 };
+        let bytes = if self.is_hold() {
+            self.info.about.room
+        } else {
+            0
+        };
         Room {
             formula: self.info.formula,
             bytes,
@@ -457,7 +437,7 @@ impl Ticket {
     }
 
     pub(crate) fn is_evictable(&self) -> bool {
-        self.is_hold() && self.info.evictable
+        self.is_hold() && self.info.about.evictable
     }
 
     pub(crate) fn formula(&self) -> Formula {
@@ -479,12 +459,6 @@ impl Ticket {
     pub(crate) fn can_refuse(&self) -> bool {
         self.info.can_refuse
     }
-}
-
-fn next_id() -> u64 {
-    static NEXT: unmodelled::AtomicU64 = unmodelled::AtomicU64::new(1);
-    // Only uniqueness matters.
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl fmt::Debug for Ticket {

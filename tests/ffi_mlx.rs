@@ -172,6 +172,28 @@ fn the_limits_return_the_ones_before() {
 }
 
 #[test]
+fn r41_what_mlx_uses_is_not_taken_off_the_budget() {
+    const BYTES: i32 = 256 << 20;
+    let _alone = alone();
+    if ffi::device().kind != DeviceKind::Cpu {
+        return;
+    }
+    // Else MLX's limit may be less than what the machine has beside this process.
+    let old = ffi::set_memory_limit(1 << 50).unwrap();
+    let budget = || MlxBackend::new().budget(0).expect("it is known").bytes;
+    let before = budget();
+    let array = Ones::new(BYTES);
+    let with_array = budget();
+    let vector = vec![1_u8; BYTES as usize];
+    let with_both = budget();
+    drop((array, vector));
+    ffi::set_memory_limit(old).unwrap();
+    let half = BYTES as u64 / 2;
+    assert!(with_array + half > before, "{with_array} of {before}");
+    assert!(with_both + half < before, "{with_both} of {before}");
+}
+
+#[test]
 fn synchronizing_waits_on_any_thread() {
     let backend = ffi::default_backend();
     assert_eq!(backend.synchronize(), Ok(()));

@@ -150,13 +150,35 @@ fn r14_mlx_without_wired_memory_admits_and_never_sees_the_setter() -> Result<(),
         let manager = manager(MlxBackend::new(), eager().mode(mode))?;
         assert_eq!(manager.support(), Support::NoWiredMemory);
         assert_eq!(manager.ceiling(), None);
-        assert_eq!(manager.budget(), ffi::device().budget);
+        let (budget, memory) = (manager.budget(), manager.device().memory_size);
+        assert!(
+            budget.is_some() && budget < memory,
+            "{budget:?} of {memory:?}"
+        );
         let events = manager.subscribe(1000);
         work(&manager)?;
         assert_eq!(manager.stats().setter_calls, 0);
         assert!(kinds(&events).contains(&EventKind::AdmissionWait));
         assert_eq!(calls(), 0);
     }
+    Ok(())
+}
+
+#[test]
+fn r41_the_budget_follows_mlx_memory_limit() -> Result<(), Error> {
+    let _alone = alone();
+    let set = |limit| ffi::set_memory_limit(limit).expect("MLX takes any");
+    let first = manager(MlxBackend::new(), eager())?;
+    let before = first.budget().expect("each device has a budget");
+    let limit = before / 2;
+    let old = set(limit);
+    assert_eq!(first.budget(), Some(before), "nobody has asked");
+    first.poke()?;
+    let followed = first.budget();
+    drop(first);
+    let next = manager(MlxBackend::new(), eager())?.budget();
+    set(old);
+    assert_eq!((followed, next), (Some(limit), Some(limit)));
     Ok(())
 }
 
@@ -171,7 +193,7 @@ fn r14_no_wire_mode_never_calls_the_setter_where_it_would_wire() -> Result<(), E
     let never = eager().mode(WireMode::Never).linger(support::SECOND);
     work(&manager(SaidToWire, never)?)?;
     assert_eq!(calls(), 0, "not even with 0");
-    let off = manager(SaidToWire, eager().mode(WireMode::Off))?;
+    let off = manager(SaidToWire, eager().mode(WireMode::Uncoordinated))?;
     drop(off.ticket(&SumPolicy::new(), 100 * GIB).acquire()?);
     drop(off);
     assert_eq!(calls(), 0);
@@ -214,11 +236,8 @@ fn r12_a_release_synchronises_the_threads_own_stream_and_reports_its_failure() -
     start_work_that_fails();
     let released = guard.release();
     assert_eq!((released.limit, released.lowered), (0, true));
-    let error = released
-        .error
-        .expect("MLX hands the failure out once")
-        .to_string();
-    assert!(error.contains("Inverse"), "{error}");
+    let error = released.error.expect("MLX hands the failure out once");
+    assert!(format!("{error:#}").contains("Inverse"), "{error:#}");
 
     // Work of other threads is not this thread's to wait for.
     let guard = ticket.acquire()?;

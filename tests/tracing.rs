@@ -3,7 +3,7 @@
 
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Error, Manager, SumPolicy};
+use mlx_wired::{Config, Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,7 +154,7 @@ fn r24_a_guard_is_a_span_and_the_limit_is_told_in_events() -> Result<(), Error> 
 }
 
 #[test]
-fn r24_a_wait_is_an_entered_span_and_a_stall_a_warning() -> Result<(), Error> {
+fn r30_a_wait_is_an_entered_span_and_a_stall_a_warning() -> Result<(), Error> {
     let stall = Duration::from_secs(3);
     let (manager, clock) = manager(Config::default().stall_after(stall))?;
     let (keeper, told) = Keeper::new(Level::DEBUG, || {});
@@ -196,12 +196,68 @@ fn r24_a_wait_is_an_entered_span_and_a_stall_a_warning() -> Result<(), Error> {
     let position = |wanted: Told| told.iter().position(|told| *told == wanted);
     let (entered, closed) = (position(Told::Entered(id)), position(Told::Closed(id)));
     let warned = told.iter().position(
-        |told| matches!(told, Told::Event(Level::WARN, fields) if fields["snapshot"].contains("step")),
+        |told| matches!(told, Told::Event(Level::WARN, fields) if fields["largest"].contains("10 B step at tests/tracing.rs")),
     );
     assert!(
         entered.is_some() && entered < warned && warned < closed,
         "{told:?}"
     );
+    Ok(())
+}
+
+/// Runs this test again in a process of its own, with a subscriber of that level for all its threads. Returns what it
+/// wrote to stderr.
+fn stderr_with(level: &str) -> String {
+    let binary = std::env::current_exe().expect("this binary has a path");
+    let output = std::process::Command::new(binary)
+        .args(["--exact", "--nocapture"])
+        .arg("r30_stderr_is_silent_where_a_subscriber_takes_warnings")
+        .env(LEVEL, level)
+        .env_remove("MLX_WIRED_QUIET")
+        .output()
+        .expect("this binary runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+const LEVEL: &str = "MLX_WIRED_TEST_LEVEL";
+
+#[test]
+fn r30_stderr_is_silent_where_a_subscriber_takes_warnings() -> Result<(), Error> {
+    let Some(level) = std::env::var_os(LEVEL) else {
+        assert_eq!(stderr_with("warn"), "");
+        let told = stderr_with("error");
+        assert!(
+            told.starts_with("mlx-wired: step has waited 30.0s for 10 B"),
+            "{told}"
+        );
+        return Ok(());
+    };
+    let level = if level == "warn" {
+        Level::WARN
+    } else {
+        Level::ERROR
+    };
+    let (keeper, told) = Keeper::new(level, || {});
+    tracing::subscriber::set_global_default(keeper).expect("the process is new");
+    let (manager, clock) = manager(Config::default())?;
+    let ticket = manager.ticket(&SumPolicy::capped(10), 10).label("step");
+    let guard = ticket.acquire_owned()?;
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| ticket.acquire().map(drop));
+        while manager.waiters() == 0 {
+            thread::yield_now();
+        }
+        clock.advance(Duration::from_secs(30));
+        while manager.stats().stalls == 0 {
+            thread::yield_now();
+        }
+        drop(guard);
+        waiting.join().expect("the waiter ends well")
+    })?;
+    let told = told.lock().expect("nobody panics with it");
+    assert_eq!(told.len(), usize::from(level == Level::WARN), "{told:?}");
     Ok(())
 }
 
@@ -267,5 +323,52 @@ fn r24_each_limit_that_a_subscriber_is_told_of_is_traced() -> Result<(), Error> 
     assert_eq!(traced.collect::<Vec<Option<u64>>>(), computed);
     let expected = [1000, 1017, 1007, 1017, 1007].map(Some);
     assert_eq!(computed, expected);
+    Ok(())
+}
+
+#[test]
+fn r42_names_and_messages_are_traced_in_one_line_and_cut() -> Result<(), Error> {
+    /// Panics with its label.
+    #[derive(Clone)]
+    struct Named(String);
+
+    impl Policy for Named {
+        fn id(&self) -> PolicyId {
+            PolicyId::named("one group")
+        }
+        fn limit(&self, _: &Context, _: &Sizes<'_>) -> u64 {
+            panic!("{}", self.0)
+        }
+        fn label(&self) -> String {
+            self.0.clone()
+        }
+    }
+
+    for name in ["qwen\n\u{1b}[2J\u{202e}".to_owned(), "x".repeat(1 << 16)] {
+        let (manager, _) = manager(Config::default())?;
+        let (keeper, told) = Keeper::new(Level::TRACE, || {});
+        tracing::subscriber::with_default(keeper, || {
+            let ticket = manager.ticket(&Named(name.clone()), 10).label(&*name);
+            ticket.acquire_owned().map(drop)
+        })?;
+        let told = told.lock().expect("nobody panics with it");
+        let fields = told.iter().filter_map(|told| match told {
+            Told::Opened(_, _, fields) | Told::Event(_, fields) => Some(fields),
+            _ => None,
+        });
+        let mut seen = Vec::new();
+        for (field, value) in fields.flatten() {
+            if matches!(*field, "label" | "policy" | "panic") && value != "None" {
+                seen.push(*field);
+                // As the visitor has it, once more escaped by Debug.
+                let escaped = value.contains("qwen\\\\n\\\\u{1b}[2J\\\\u{202e}");
+                let cut = value.starts_with("\"xx") && (*field == "panic" || value.len() < 100);
+                assert!(escaped || cut, "{field}: {value}");
+            }
+        }
+        for field in ["label", "policy", "panic"] {
+            assert!(seen.contains(&field), "{seen:?}");
+        }
+    }
     Ok(())
 }

@@ -15,8 +15,10 @@
 //! | `method.rs`, `crew.rs`, `pinning.rs` | interleaved timing; threads that work at the same time; and where |
 //! | `prepared.rs`, `peers.rs`, `counting.rs` | what is timed, what it is compared with, what is counted |
 //! | `pairs.rs`, `live.rs` | acquire + drop without a limit change |
+//! | `owned.rs`, `beside.rs` | the same with owned guards; calls that take the lock, beside crowds |
 //! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
 //! | `watched.rs` | the same while a recorder is at work |
+//! | `card.rs` | the same where each release synchronises |
 //! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
 //! | `training.rs` | a ticket around a real training step |
 //! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
@@ -26,7 +28,9 @@
     reason = "a program for the terminal"
 )]
 
+mod beside;
 mod burst;
+mod card;
 mod counting;
 mod crew;
 mod fairness;
@@ -36,6 +40,7 @@ mod machine;
 mod method;
 mod nothing;
 mod options;
+mod owned;
 mod pairs;
 mod peers;
 mod pinning;
@@ -94,9 +99,12 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     let json = options.json.map(create).transpose()?;
     let mut report = Report::new(options.filters, options.quick);
     pairs::run(&mut report);
+    owned::run(&mut report);
     live::run(&mut report);
+    beside::run(&mut report);
     nothing::run(&mut report);
     watched::run(&mut report);
+    card::run(&mut report);
     burst::run(&mut report);
     handoff::run(&mut report);
     wakeups::run(&mut report);

@@ -110,6 +110,16 @@ impl Prepared {
             drop(guard);
         }
     }
+
+    /// [`pairs`](Self::pairs) of owned guards.
+    pub(crate) fn owned_pairs(&self, pairs: u64) {
+        let ticket = black_box(&self.ticket);
+        for _ in 0..pairs {
+            let guard = ticket.acquire_owned().expect("nothing is in the way");
+            black_box(());
+            drop(guard);
+        }
+    }
 }
 
 fn guards(ticket: &Ticket, count: usize) -> Vec<OwnedGuard> {

@@ -124,6 +124,8 @@ pub(crate) fn run(
     // The bridge hands the jobs out one by one, in order: halving the list would not.
     let trained: Result<Vec<Trained>, Failure> =
         pool.install(|| jobs.into_iter().par_bridge().map(train).collect());
+    // MLX may crash in a program that exits while threads end that have used it. These never do.
+    std::mem::forget(pool);
     let mut trained = trained?;
     trained.sort_unstable_by_key(|trained| (trained.network, trained.fold));
 

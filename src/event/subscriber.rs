@@ -1,7 +1,8 @@
 //! The receiving end of a manager's events.
 
-use super::Event;
 use super::journal::Batch;
+use super::{Bus, Event};
+use crate::fork::{self, Inherited};
 use crate::manager::Inner;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
@@ -12,11 +13,11 @@ use std::time::{Duration, Instant};
 /// Receives a manager's events.
 ///
 /// The channel is bounded: when it is full, events are lost to this subscriber and counted. Threads that share a
-/// subscriber share the events: each event goes to one of them.
+/// subscriber share the events: each event goes to one of them. In a forked child it receives nothing more.
 /// Dropping the subscriber ends the subscription.
 #[derive(Debug)]
 pub struct Subscriber {
-    receiver: Receiver<Message>,
+    receiver: Inherited<Receiver<Message>>,
     tally: Arc<Tally>,
     /// Those of the last message that were not taken yet.
     pending: Mutex<VecDeque<Event>>,
@@ -65,7 +66,7 @@ impl Subscriber {
         manager: Weak<Inner>,
     ) -> Self {
         Self {
-            receiver,
+            receiver: Inherited::new(receiver),
             tally,
             pending: Mutex::default(),
             left: channel::bounded(1),
@@ -73,9 +74,17 @@ impl Subscriber {
         }
     }
 
+    /// One that receives nothing, for a forked child: the bus is its parent's.
+    pub(crate) fn deaf(capacity: usize) -> Self {
+        Bus::default().subscribe(capacity, Weak::new())
+    }
+
     /// Takes the next event if one is there.
     #[must_use]
     pub fn try_recv(&self) -> Option<Event> {
+        if fork::is_child() {
+            return None;
+        }
         self.next_received().ok().or_else(|| {
             // What happened last may not have been handed over.
             self.manager.upgrade()?.hand_over();
@@ -86,6 +95,9 @@ impl Subscriber {
     /// Waits for the next event; `None` once the manager is gone or the time is over.
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Option<Event> {
+        if fork::is_child() {
+            return None;
+        }
         let deadline = Instant::now().checked_add(timeout);
         // Relaxed: set before the manager's lock is taken to hand over; who adds a record after that sees it.
         self.tally.all.waiting.fetch_add(1, Ordering::Relaxed);
@@ -96,7 +108,7 @@ impl Subscriber {
 
     fn wait(&self, deadline: Option<Instant>) -> Option<Event> {
         let mut select = Select::new();
-        select.recv(&self.receiver);
+        select.recv(&*self.receiver);
         select.recv(&self.left.1);
         loop {
             // Before it looks: who leaves something after that puts another there.

@@ -1,26 +1,15 @@
-//! What has to be asked of Apple's systems themselves.
+//! Whether Apple's systems have residency sets, which MLX does not tell.
 //!
 //! The few C functions are declared here, so that no Apple-only crate is needed and the file can be
 //! type-checked elsewhere: `RUSTFLAGS='--cfg check_apple' cargo check`.
 
 #![cfg_attr(not(target_vendor = "apple"), allow(dead_code))]
 
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr::{self, NonNull};
+use std::ffi::{c_char, c_void};
+use std::ptr::NonNull;
 
 use super::Support;
-use super::system::at_least;
-
-// libSystem, which every program links.
-unsafe extern "C" {
-    fn sysctlbyname(
-        name: *const c_char,
-        old: *mut c_void,
-        old_len: *mut usize,
-        new: *mut c_void,
-        new_len: usize,
-    ) -> c_int;
-}
+use crate::system::{at_least, sysctl_text};
 
 #[cfg_attr(target_vendor = "apple", link(name = "objc", kind = "dylib"))]
 unsafe extern "C" {
@@ -54,13 +43,6 @@ pub(super) fn residency_sets() -> Support {
     }
 }
 
-/// Physical memory in bytes.
-pub(super) fn physical_memory() -> Option<u64> {
-    let mut bytes = [0; 8];
-    let len = sysctl(c"hw.memsize", &mut bytes)?;
-    (len == bytes.len()).then(|| u64::from_ne_bytes(bytes))
-}
-
 /// The first version with residency sets.
 const NEEDED: u32 = if cfg!(any(target_os = "macos", target_abi = "macabi")) {
     15
@@ -83,32 +65,6 @@ fn system_version() -> Option<String> {
         }
     }
     sysctl_text(c"kern.osproductversion")
-}
-
-/// A text that the system has and that is not empty.
-fn sysctl_text(name: &CStr) -> Option<String> {
-    let mut buffer = [0; 64];
-    let len = sysctl(name, &mut buffer)?;
-    let text = CStr::from_bytes_until_nul(&buffer[..len]).ok()?;
-    let text = text.to_str().ok()?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// Reads into `buffer` and returns how many bytes were written.
-fn sysctl(name: &CStr, buffer: &mut [u8]) -> Option<usize> {
-    let mut len = buffer.len();
-    // SAFETY: the name is a C string; the system writes at most `len` bytes into the buffer, and sets
-    // `len` to how many; nothing is set.
-    let code = unsafe {
-        sysctlbyname(
-            name.as_ptr(),
-            buffer.as_mut_ptr().cast(),
-            &raw mut len,
-            ptr::null_mut(),
-            0,
-        )
-    };
-    (code == 0 && len <= buffer.len()).then_some(len)
 }
 
 /// Whether the GPU is of the Metal 3 family, if there is one to ask.
@@ -140,7 +96,7 @@ impl Drop for Owned {
     }
 }
 
-/// Frees what the system's functions leave behind; a thread of Rust's has no pool of its own.
+/// Frees what the system's functions leave behind; a thread of Rust's has no such pool.
 struct Pool(*mut c_void);
 
 impl Pool {
@@ -163,7 +119,6 @@ mod tests {
 
     #[test]
     fn this_system_answers() {
-        assert!(physical_memory().is_some_and(|bytes| bytes > 1 << 30));
         let version = system_version().expect("the system has a version");
         assert!(at_least(&version, 1), "{version}");
         assert_ne!(residency_sets(), Support::Unknown);

@@ -1,5 +1,6 @@
 //! What the coordinator needs from MLX, as a trait.
 
+use crate::names::Name;
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,8 +68,25 @@ use std::sync::Arc;
 /// needs. A panic in any method but `device` and `exclusive`, which only describe it, is caught and treated as a
 /// failure of the call. `exclusive` is asked again when the last handle and ticket of the manager have gone.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
-    /// Describes the device. Called once, when the manager is built.
+    /// Describes the device. Called when the manager is built, and by [`budget`](Self::budget) unless that is overridden.
     fn device(&self) -> Device;
+
+    /// Measures what a policy capped by the device may hold now; `None` if nothing is known, and then such a policy has no
+    /// cap.
+    ///
+    /// Called when the manager is built, and at each [`poke`](crate::Manager::poke),
+    /// [`maintain`](crate::Manager::maintain) and [`configure`](crate::Manager::configure), several threads' calls at once.
+    /// Never called for a device whose [`Support`] is [`Supported`](Support::Supported): there the ceiling is the budget.
+    /// After a panic the last budget stays in force.
+    ///
+    /// `admitted` is what the manager's live guards hold, in bytes. A backend that measures what the process uses cannot tell
+    /// otherwise which of that is the work that was admitted, and what the process uses beside it.
+    ///
+    /// The default is what [`device`](Self::device) says, asked again.
+    fn budget(&self, admitted: u64) -> Option<Budget> {
+        let _ = admitted;
+        Budget::of(&self.device())
+    }
 
     /// Sets the process-wide wired limit in bytes and returns the limit that was in force before.
     ///
@@ -101,7 +119,8 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
         None
     }
 
-    /// Whether a release that may lower the limit first calls [`synchronize`](Self::synchronize).
+    /// Whether a release that should finish its work first ([`SyncOnRelease`](crate::SyncOnRelease)) may call
+    /// [`synchronize`](Self::synchronize) for that.
     ///
     /// For the MLX backend this is false until an error handler that returns is known to be in
     /// place: without one, a failing synchronisation would end the process. Default: true.
@@ -114,6 +133,10 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 impl<B: Backend + ?Sized> Backend for Arc<B> {
     fn device(&self) -> Device {
         (**self).device()
+    }
+
+    fn budget(&self, admitted: u64) -> Option<Budget> {
+        (**self).budget(admitted)
     }
 
     fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
@@ -162,10 +185,46 @@ pub struct Device {
     pub memory_size: Option<u64>,
     /// Memory not in use when it was read (CUDA).
     pub free_memory: Option<u64>,
-    /// The most that a policy capped by the device admits: on Metal the recommended working set,
-    /// on CUDA MLX's memory limit, on the CPU the smaller of MLX's memory limit and the container's.
-    /// `None` if nothing is known; such a policy then has no cap.
+    /// The most that a policy capped by the device admits, as it was when the device was described: on Metal the
+    /// recommended working set, elsewhere what [`Backend::budget`] measures. `None` if nothing is known; such a policy then
+    /// has no cap.
     pub budget: Option<u64>,
+}
+
+/// What a device can hold, as [`Backend::budget`] measures it. Sizes in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// The most that a policy capped by the device may hold, before the manager's margin and reserve.
+    pub bytes: u64,
+    /// The memory that it is a part of: the machine's, the card's, or what the container allows now. The reserve is kept
+    /// free of it. `None` if it is unknown.
+    pub memory: Option<u64>,
+}
+
+impl Budget {
+    /// A budget of `bytes`, of a memory of unknown size.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            memory: None,
+        }
+    }
+
+    /// What a device's description says.
+    #[must_use]
+    pub fn of(device: &Device) -> Option<Self> {
+        let memory = device.memory_size;
+        device.budget.map(|bytes| Self { bytes, memory })
+    }
+
+    /// Says how much memory it is a part of.
+    #[must_use]
+    pub fn of_memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
 }
 
 impl Device {
@@ -328,12 +387,12 @@ impl BackendError {
 
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.call)?;
+        write!(f, "{} failed", Name::whole(&self.call))?;
         if let Some(code) = self.code {
             write!(f, " with code {code}")?;
         }
         if let Some(message) = &self.message {
-            write!(f, ": {message}")?;
+            write!(f, ": {}", Name::whole(message))?;
         }
         Ok(())
     }

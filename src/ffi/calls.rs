@@ -1,6 +1,6 @@
 //! Safe functions over MLX's process-wide memory calls.
 
-use super::{BackendError, Device, MemoryCounters};
+use super::{BackendError, Budget, Device, MemoryCounters};
 
 #[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
 use super::linked as mlx;
@@ -47,14 +47,19 @@ pub fn set_wired_limit(bytes: u64) -> Result<u64, BackendError> {
 /// Describes the device that MLX computes on, asked once for the process.
 ///
 /// It is the GPU if this MLX has one, whatever the calling thread's default device is: wired memory is
-/// a property of the machine. Of several CUDA devices it is the first. [`Device::free_memory`] is as
-/// it was then.
+/// a property of the machine. Of several CUDA devices it is the first. [`Device::free_memory`] and
+/// [`Device::budget`] are as they were then; a [`Manager`](crate::Manager) measures its budget anew.
 ///
 /// If MLX could not be asked, the support is [`Unknown`](super::Support::Unknown) and
 /// [`device_error`] says why.
 #[must_use]
 pub fn device() -> &'static Device {
     mlx::device()
+}
+
+/// Measures what the device can hold now, for [`MlxBackend`](super::MlxBackend).
+pub(super) fn budget(admitted: u64) -> Option<Budget> {
+    mlx::budget(admitted)
 }
 
 /// Why [`device`] knows nothing, if MLX could not be asked.
@@ -86,7 +91,8 @@ pub fn reset_peak_memory() -> Result<(), BackendError> {
 
 /// Sets MLX's process-wide memory limit in bytes and returns the one before.
 ///
-/// It does not refuse memory: above it, evaluation waits for running work, and the cache is emptied.
+/// It does not refuse memory: above it, evaluation waits for running work, and the cache is emptied. A manager on a device
+/// without wired memory goes by it from its next [`poke`](crate::Manager::poke) on.
 ///
 /// # Errors
 ///

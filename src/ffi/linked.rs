@@ -3,7 +3,7 @@
 mod device;
 
 use super::error_handler::{self, check};
-use super::{BackendError, Device, MemoryCounters};
+use super::{BackendError, Budget, Device, MemoryCounters};
 
 pub(super) use error_handler::{
     install as install_error_handler, returns as error_handler_returns,
@@ -12,6 +12,10 @@ pub(super) use error_handler::{
 
 pub(super) fn device() -> &'static Device {
     &device::probed().0
+}
+
+pub(super) fn budget(admitted: u64) -> Option<Budget> {
+    device::budget(admitted)
 }
 
 pub(super) fn device_error() -> Option<&'static BackendError> {

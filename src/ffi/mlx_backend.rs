@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Backend, BackendError, Device, LINKED, MLX_WIRED_LIMIT, MemoryCounters, NoMlx, calls};
+use super::{
+    Backend, BackendError, Budget, Device, LINKED, MLX_WIRED_LIMIT, MemoryCounters, NoMlx, calls,
+};
 
 /// MLX, through `mlx-sys`: the process-wide wired limit that a [`Manager`](crate::Manager) owns.
 ///
@@ -13,6 +15,13 @@ use super::{Backend, BackendError, Device, LINKED, MLX_WIRED_LIMIT, MemoryCounte
 /// [`synchronizes`](Backend::synchronizes) is true once an error handler that returns has been stated,
 /// by [`install_error_handler`](super::install_error_handler) or by the feature `mlx-rs`; the
 /// [module's documentation](super#error-handlers) says why.
+///
+/// Its budget, on devices without wired memory, is the least of MLX's memory limit as it is now and
+///
+/// * on the CPU, the machine's memory or what the container allows, less what the process uses beside MLX and a reserve, as
+///   of [`NoMlx`]; what MLX uses (live arrays and cache) is not taken off;
+/// * on CUDA, the card's free memory and what MLX has of it. MLX 0.32 asks the driver's management library for the free
+///   memory at each call, so other programs' use counts; where that library is missing, the CUDA runtime.
 ///
 /// Where [no MLX is linked](LINKED), it behaves as [`NoMlx`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +40,11 @@ impl MlxBackend {
 impl Backend for MlxBackend {
     fn device(&self) -> Device {
         calls::device().clone()
+    }
+
+    /// On the CPU it reads what [`NoMlx`] does; on CUDA it asks the driver.
+    fn budget(&self, admitted: u64) -> Option<Budget> {
+        calls::budget(admitted)
     }
 
     fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {

@@ -48,6 +48,7 @@ pub struct RecordingBackend {
     config: RecordingBuilder,
     record: Mutex<Record>,
     cost: Mutex<Duration>,
+    budget: Mutex<Option<u64>>,
     gate: Mutex<Option<Arc<gate::Shared>>>,
     synchronize_gate: Mutex<Option<Arc<gate::Shared>>>,
 }
@@ -76,6 +77,7 @@ impl RecordingBackend {
         Self {
             record: Mutex::new(Record::new(config.initial_limit, config.memory)),
             cost: Mutex::new(config.cost),
+            budget: Mutex::new(config.device.budget),
             gate: Mutex::new(None),
             synchronize_gate: Mutex::new(None),
             config,
@@ -214,6 +216,12 @@ impl RecordingBackend {
         *lock(&self.cost) = cost;
     }
 
+    /// Changes the budget of a device without wired memory, as a container's limit changes: a manager goes by it from its
+    /// next [`poke`](crate::Manager::poke) on.
+    pub fn set_budget(&self, bytes: u64) {
+        *lock(&self.budget) = Some(bytes);
+    }
+
     /// Switches on or off that every call of the setter fails.
     pub fn set_failing(&self, failing: bool) {
         lock(&self.record).faults.failing = failing;
@@ -255,7 +263,11 @@ impl RecordingBackend {
 
 impl Backend for RecordingBackend {
     fn device(&self) -> Device {
-        self.config.device.clone()
+        let budget = *lock(&self.budget);
+        Device {
+            budget,
+            ..self.config.device.clone()
+        }
     }
 
     fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {

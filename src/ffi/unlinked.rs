@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use super::{Backend, BackendError, Device, MemoryCounters, NoMlx, Support};
+use super::{Backend, BackendError, Budget, Device, MemoryCounters, NoMlx, Support};
+
+static MACHINE: NoMlx = NoMlx::new();
 
 fn no_mlx<T>(call: impl Into<String>) -> Result<T, BackendError> {
     Err(BackendError::new(call).with_message(Support::NoMlx.to_string()))
@@ -10,7 +12,11 @@ fn no_mlx<T>(call: impl Into<String>) -> Result<T, BackendError> {
 
 pub(super) fn device() -> &'static Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
-    DEVICE.get_or_init(|| NoMlx::new().device())
+    DEVICE.get_or_init(|| MACHINE.device())
+}
+
+pub(super) fn budget(admitted: u64) -> Option<Budget> {
+    MACHINE.budget(admitted)
 }
 
 pub(super) fn device_error() -> Option<&'static BackendError> {

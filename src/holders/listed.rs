@@ -1,99 +1,154 @@
-//! The guards that are in no slab, under a lock.
+//! The guards of one group that are in no slot.
 
-use super::record::OWNED;
-use super::{Place, Record, SLOTS, Seen};
+use super::numbers::{ByNumber, Numbers, shrink};
+use super::record::{Listing, SHARDS};
+use super::{About, Place, Record, Seen};
 use crate::sync::unmodelled::Mutex;
-use crate::sync::{Thread, current_thread};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Thread, ThreadId, thread_id};
+use crossbeam::utils::CachePadded;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-static LISTED: Mutex<Option<HashMap<u64, Listed>>> = Mutex::new(None);
-static NEXT_LISTED: AtomicU64 = AtomicU64::new(SLOTS as u64);
+/// In shards, so that threads seldom meet. A shard is made when a thread of its own first lists a guard.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    shards: [OnceLock<Box<CachePadded<Mutex<Shard>>>>; SHARDS],
+}
 
-pub(super) struct Listed {
+#[derive(Debug, Default)]
+struct Shard {
+    guards: ByNumber<Entry>,
+    last: u64,
+}
+
+impl Shard {
+    /// Lists a guard, in the shard of this index.
+    fn add(&mut self, index: usize, entry: Entry) -> Record {
+        self.last += 1;
+        let (shard, number, owned) = (index, self.last, entry.owned);
+        self.guards.insert(number, entry);
+        Record::listed(owned, Listing { shard, number })
+    }
+}
+
+/// One guard.
+#[derive(Debug)]
+pub(super) struct Entry {
     pub(super) ticket: u64,
-    place: Place,
-    thread: Thread,
+    /// Of a borrowed guard, which may be forgotten and then outlives its ticket.
+    pub(super) kept: Option<Arc<About>>,
+    pub(super) place: Place,
+    pub(super) thread: Thread,
+    /// Of a borrowed guard: whether its thread has ended, so that no other can release it.
+    pub(super) ended: Option<Arc<AtomicBool>>,
     /// Released wherever it is dropped: no thread holds it.
-    owned: bool,
+    pub(super) owned: bool,
     /// The thread that grows it, and holds it meanwhile.
     pub(super) grower: Option<Thread>,
     pub(super) since: Option<Instant>,
     pub(super) leaked: bool,
-    /// Its thread has ended, and no other can release it.
-    ended: bool,
 }
 
-/// Records a borrowed guard that no slot has room for.
-pub(super) fn list(ticket: u64, place: Place) -> Record {
-    list_as(ticket, place, false)
-}
+impl Entry {
+    /// An owned guard.
+    pub(super) fn owned(ticket: u64, place: Place, thread: Thread) -> Self {
+        Self {
+            ticket,
+            kept: None,
+            place,
+            thread,
+            ended: None,
+            owned: true,
+            grower: None,
+            since: None,
+            leaked: false,
+        }
+    }
 
-/// Records an owned guard.
-pub(crate) fn list_owned(ticket: u64, place: Place) -> Record {
-    list_as(ticket, place, true)
-}
-
-#[cold]
-fn list_as(ticket: u64, place: Place, owned: bool) -> Record {
-    // Only uniqueness matters.
-    let number = NEXT_LISTED.fetch_add(1, Ordering::Relaxed);
-    let key = if owned { number | OWNED } else { number };
-    let listed = Listed {
-        ticket,
-        place,
-        thread: current_thread(),
-        owned,
-        grower: None,
-        since: None,
-        leaked: false,
-        ended: false,
-    };
-    LISTED.lock().get_or_insert_default().insert(key, listed);
-    Record(key)
-}
-
-pub(super) fn change(record: Record, change: impl FnOnce(&mut Listed)) {
-    let mut all = LISTED.lock();
-    if let Some(listed) = all.as_mut().and_then(|all| all.get_mut(&record.key())) {
-        change(listed);
+    fn seen(&self) -> Seen<'_> {
+        let has_ended = |ended: &Arc<AtomicBool>| ended.load(Ordering::Relaxed);
+        Seen {
+            ticket: self.ticket,
+            kept: self.kept.as_ref(),
+            place: self.place,
+            thread: self.grower.as_ref().unwrap_or(&self.thread),
+            bound: !self.owned || self.grower.is_some(),
+            since: self.since,
+            leaked: self.leaked,
+            ended: self.ended.as_ref().is_some_and(has_ended),
+        }
     }
 }
 
-pub(super) fn place_of(record: Record) -> Option<Place> {
-    let all = LISTED.lock();
-    let listed = all.as_ref()?.get(&record.key())?;
-    Some(listed.place)
+/// A thread's shard. Threads that are started one after another have different ones.
+pub(super) fn shard_of(thread: ThreadId) -> usize {
+    let mut number = Numbers::default();
+    thread.hash(&mut number);
+    number.finish() as usize % SHARDS
 }
 
-pub(super) fn remove(record: Record) {
-    if let Some(listed) = &mut *LISTED.lock() {
-        listed.remove(&record.key());
+impl Listed {
+    fn shard(&self, index: usize) -> &Mutex<Shard> {
+        self.shards[index].get_or_init(Box::default)
     }
-}
 
-/// Notes that a thread has ended.
-pub(super) fn note_end(thread: &Mutex<Option<Thread>>) {
-    let ended = thread.lock().as_ref().map(Thread::id);
-    let mut all = LISTED.lock();
-    for listed in all.iter_mut().flat_map(HashMap::values_mut) {
-        listed.ended |= !listed.owned && Some(listed.thread.id()) == ended;
+    /// Lists a guard of the calling thread.
+    #[cold]
+    pub(super) fn add(&self, entry: Entry) -> Record {
+        let index = shard_of(thread_id());
+        self.shard(index).lock().add(index, entry)
     }
-}
 
-pub(super) fn all() -> Vec<Seen> {
-    let all = LISTED.lock();
-    let listed = all.iter().flat_map(HashMap::values);
-    listed
-        .map(|listed| Seen {
-            ticket: listed.ticket,
-            place: listed.place,
-            thread: listed.grower.as_ref().unwrap_or(&listed.thread).clone(),
-            bound: !listed.owned || listed.grower.is_some(),
-            since: listed.since,
-            leaked: listed.leaked,
-            ended: listed.ended,
-        })
-        .collect()
+    /// Lists a guard that was in a slot.
+    pub(super) fn insert(&self, listing: Listing, entry: Entry) {
+        let mut shard = self.shard(listing.shard).lock();
+        shard.guards.insert(listing.number, entry);
+    }
+
+    pub(super) fn change(&self, listing: Listing, change: impl FnOnce(&mut Entry)) {
+        let Some(shard) = self.shards[listing.shard].get() else {
+            return;
+        };
+        if let Some(entry) = shard.lock().guards.get_mut(&listing.number) {
+            change(entry);
+        }
+    }
+
+    pub(super) fn remove(&self, listing: Listing) -> Option<Entry> {
+        let mut shard = self.shards[listing.shard].get()?.lock();
+        let entry = shard.guards.remove(&listing.number);
+        shrink(&mut shard.guards);
+        entry
+    }
+
+    /// Gives an owned guard that was listed as of a slot a number of its own. Returns its record.
+    pub(super) fn renumber(&self, listing: Listing) -> Option<Record> {
+        let Listing {
+            shard: index,
+            number,
+        } = listing;
+        let mut shard = self.shards[index].get()?.lock();
+        let entry = shard.guards.remove(&number)?;
+        Some(shard.add(index, entry))
+    }
+
+    /// Whether a guard was ever listed.
+    pub(crate) fn is_made(&self) -> bool {
+        self.shards.iter().any(|shard| shard.get().is_some())
+    }
+
+    /// At most `most` of them, in no order. Returns how many.
+    pub(crate) fn each(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) -> usize {
+        let mut left = most;
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
+            let shard = shard.lock();
+            for entry in shard.guards.values().take(left) {
+                see(entry.seen());
+                left -= 1;
+            }
+        }
+        most - left
+    }
 }

@@ -1,31 +1,106 @@
 //! Where a guard is recorded, and how it is released.
 
-use super::SLOTS;
+use super::block::Block;
+use super::slab::SLOTS;
 
-/// Set in the keys of owned guards.
-pub(super) const OWNED: u64 = 1 << 63;
+/// Set in the records of owned guards.
+const OWNED: u64 = 1 << 63;
 /// Set in the records of guards in a slot whose release is not the fast one.
 const MARKED: u64 = 1 << 62;
 /// Set in the records of borrowed guards that were admitted under the lock.
 const STAYS: u64 = 1 << 61;
+/// Set in the records of guards that their group lists.
+const LISTED: u64 = 1 << 60;
+/// Below it the number in a shard, above it the shard.
+const SHARD: u32 = 57;
+/// Set in the numbers of guards that were in a slot before they were listed.
+const OF_SLOT: u64 = 1 << (SHARD - 1);
+/// How many shards a group's list may have.
+pub(super) const SHARDS: usize = 1 << (LISTED.trailing_zeros() - SHARD);
 
-/// Where a guard is recorded: a slot of its thread's slab, or from 64 on a place in the list.
+/// Where a guard is recorded.
+///
+/// | bits | slot of a borrowed guard | slot of an owned guard | list of the group |
+/// | --- | --- | --- | --- |
+/// | 0..57 | 0..6: its index | its block's address, with its index in the bits that are 0 there | its number in its shard |
+/// | 57..60 | 0 | 0 | its shard |
+/// | 60 | 0 | 0 | 1 |
+/// | 61, 62 | [`STAYS`], [`MARKED`] | likewise | likewise |
+/// | 63 | 0 | 1 | whether it is owned |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Record(pub(super) u64);
+pub(crate) struct Record(u64);
+
+/// [`Record`], decoded.
+pub(super) enum Home {
+    /// A slot of its own thread.
+    Slot(usize),
+    /// A slot of the thread that acquired it, at first.
+    Owned(*const Block, usize),
+    /// The list of its group.
+    Listed(Listing),
+}
+
+/// A place in the list of a group.
+#[derive(Clone, Copy)]
+pub(super) struct Listing {
+    pub(super) shard: usize,
+    pub(super) number: u64,
+}
+
+impl Listing {
+    /// That of a guard that was in a slot of a block.
+    pub(super) fn of_slot(shard: usize, block: *const Block, index: usize) -> Self {
+        let number = OF_SLOT | (block.addr() | index) as u64;
+        Self { shard, number }
+    }
+}
 
 impl Record {
     /// Recorded nowhere.
     pub(crate) const NONE: Self = Self(u64::MAX);
+
+    /// In a slot of the calling thread.
+    #[inline]
+    pub(super) fn in_slot(index: u32) -> Self {
+        Self(u64::from(index))
+    }
+
+    /// In a slot for owned guards, of a block whose address [fits](Self::has_room_for).
+    pub(super) fn in_owned_slot(block: *const Block, index: u32) -> Self {
+        Self(OWNED | block.expose_provenance() as u64 | u64::from(index))
+    }
+
+    /// Whether a record has room for the address of a block.
+    pub(super) fn has_room_for(block: *const Block) -> bool {
+        (block.addr() as u64) < OF_SLOT
+    }
+
+    pub(super) fn listed(owned: bool, listing: Listing) -> Self {
+        let Listing { shard, number } = listing;
+        let kind = if owned { OWNED | LISTED } else { LISTED };
+        Self(kind | (shard as u64) << SHARD | number)
+    }
 
     /// Whether it is of a borrowed guard, which belongs to its thread.
     pub(crate) fn is_bound(self) -> bool {
         self.0 & OWNED == 0
     }
 
-    /// Whether [`forget_slot`] will do.
+    /// Whether it is in the list of its group.
+    pub(crate) fn is_listed(self) -> bool {
+        self.0 & LISTED != 0
+    }
+
+    /// Whether [`forget_slot`](super::forget_slot) will do.
     #[inline]
     pub(crate) fn is_plain_slot(self) -> bool {
         self.0 < SLOTS as u64
+    }
+
+    /// The slot of a [plain](Self::is_plain_slot) one.
+    #[inline]
+    pub(super) fn plain_slot(self) -> usize {
+        (self.0 % SLOTS as u64) as usize
     }
 
     /// The same record, no longer plain.
@@ -34,7 +109,7 @@ impl Record {
         Self(self.0 | MARKED)
     }
 
-    /// The same record, of a guard that was admitted under the lock.
+    /// The same record, of a borrowed guard that was admitted under the lock.
     #[must_use]
     pub(crate) fn staying(self) -> Self {
         Self(self.0 | MARKED | STAYS)
@@ -45,14 +120,17 @@ impl Record {
         self.is_bound() && self.0 & STAYS != 0
     }
 
-    /// Its key in the list, if it has no slot.
-    pub(super) fn key(self) -> u64 {
-        self.0 & !(MARKED | STAYS)
-    }
-
-    /// Its slot, if it has one.
-    pub(super) fn slot(self) -> Option<usize> {
-        let index = self.key();
-        (index < SLOTS as u64).then_some(index as usize)
+    pub(super) fn home(self) -> Home {
+        let number = self.0 & ((1 << SHARD) - 1);
+        if self.is_listed() {
+            let shard = (self.0 >> SHARD) as usize % SHARDS;
+            return Home::Listed(Listing { shard, number });
+        }
+        let index = self.plain_slot();
+        if self.is_bound() {
+            return Home::Slot(index);
+        }
+        let address = number as usize - index;
+        Home::Owned(std::ptr::with_exposed_provenance(address), index)
     }
 }

@@ -21,9 +21,18 @@ use std::time::{Duration, Instant};
 /// How an acquire may wait.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
-    /// False for `try_acquire`: neither for admission nor for another's setter call.
+    /// False for `try_` forms and [`Wait::none`]: neither for admission nor for another's setter call.
     pub(crate) waits: bool,
     pub(crate) wait: Wait,
+}
+
+impl From<Wait> for Patience {
+    fn from(wait: Wait) -> Self {
+        Self {
+            waits: !wait.is_none(),
+            wait,
+        }
+    }
 }
 
 /// An admitted and covered demand.
@@ -139,7 +148,8 @@ impl Inner {
                     self.revisit(&mut core);
                 }
                 drop(core);
-                let word = match self.wait(&place, patience)? {
+                let waited = self.wait(&place, patience);
+                let word = match waited.map_err(|error| self.explained_late(error, ticket))? {
                     Granted::Covered(admission) => return Ok(admission),
                     Granted::Added(word) => word,
                 };
@@ -207,16 +217,18 @@ impl Inner {
         let group = ticket.group();
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
         group.set_flag();
-        // A growing guard does not wait behind those who may be waiting for it.
-        let grows = demand.from.is_some() && !self.somebody_grows(core, group.index);
-        let behind = ticket.is_hold()
-            && demand.from.is_none()
-            && self.is_set_aside_before(core, group.index);
-        let first = grows || (!behind && self.is_line_empty(core, group.index));
+        let settings = core.settings;
+        let first = self.is_first(core, demand);
         let verdict = if first {
             self.judge(core, demand)
         } else {
             Ok(Verdict::Wait)
+        };
+        let verdict = if core.settings != settings && !self.is_first(core, demand) {
+            // Without the lock, while a policy was asked, the lines of several groups may have become one.
+            verdict.map(|_| Verdict::Wait)
+        } else {
+            verdict
         };
         // Without the lock, while a policy was asked, the manager may have been closed.
         let verdict = if core.closed {
@@ -247,6 +259,18 @@ impl Inner {
             core.revisit_later(group);
         }
         entered
+    }
+
+    /// Whether nobody is in line before a new demand. A growing guard does not wait behind those who may be waiting for
+    /// it.
+    fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
+        let index = demand.ticket.group().index;
+        let grows = demand.from.is_some() && !self.somebody_grows(core, index);
+        // A demand for a hold stays behind those that are set aside.
+        let behind = demand.ticket.is_hold()
+            && demand.from.is_none()
+            && self.is_set_aside_before(core, index);
+        grows || (!behind && self.is_line_empty(core, index))
     }
 
     /// Counts an admitted demand and tells of it.
@@ -306,6 +330,7 @@ impl Inner {
             let word = core.replace(from, ticket);
             let kind = resized(from);
             self.emit(core, kind, Some(ticket), who);
+            self.note_resident(core, ticket, Some(from));
             return word;
         }
         if ticket.kind().is_driving() && self.is_watched() {
@@ -314,6 +339,7 @@ impl Inner {
         self.emit(core, EventKind::AdmissionGranted, Some(ticket), who);
         let word = core.add(ticket);
         self.emit(core, EventKind::TicketStarted, Some(ticket), who);
+        self.note_resident(core, ticket, None);
         word
     }
 

@@ -51,8 +51,7 @@ impl Inner {
     /// Whether a waiter is set aside.
     pub(super) fn is_set_aside(&self, waiter: &Waiter) -> bool {
         let core = self.lock();
-        let state = core.group(waiter.ticket.group().index);
-        state.aside.contains_key(&waiter.number)
+        core.is_aside(waiter)
     }
 
     /// Whether the waiters of a line are to be judged again.
@@ -109,7 +108,7 @@ impl Inner {
         let is_aside = state.aside.contains_key(&waiter.number);
         match beside {
             Err(error) => {
-                state.take_waiter(waiter);
+                core.take_waiter(waiter);
                 self.clear_flag(core, index);
                 self.resolve(core, waiter, Err(error));
                 false
@@ -117,21 +116,22 @@ impl Inner {
             Ok(Beside::Work) if !is_aside => false,
             Ok(Beside::Work) if held_back && waiter.is_new_hold() => true,
             Ok(Beside::Work) => {
-                state.aside.remove(&waiter.number);
+                let was_marked = state.rejudge;
+                core.take_waiter(waiter);
                 let key = next_key() | (waiter.key() & NEW);
                 // Relaxed: under the manager's lock.
                 waiter.key.store(key, Ordering::Relaxed);
-                state.queue.insert(key, Arc::clone(waiter));
+                core.enqueue(Arc::clone(waiter), self.clock.now());
                 // Without the lock, a demand for a hold may have been set aside behind it, which this round does not see.
-                state.rejudge |= disturbed;
+                core.group_mut(index).rejudge = was_marked || disturbed;
                 group.set_flag();
                 core.returned.push(Arc::clone(waiter));
                 false
             }
             Ok(Beside::Holds) => {
                 if !is_aside {
-                    state.queue.remove(&waiter.key());
-                    state.aside.insert(waiter.number, Arc::clone(waiter));
+                    core.take_waiter(waiter);
+                    core.set_aside(Arc::clone(waiter), self.clock.now());
                     self.clear_flag(core, index);
                 }
                 true

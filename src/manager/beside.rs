@@ -88,7 +88,7 @@ impl Inner {
     pub(super) fn missing(&self, core: &Locked<'_>, demand: Demand<'_>) -> u64 {
         let ticket = demand.ticket;
         let holds = &core.group(ticket.group().index).holds;
-        let own = demand.own_hold(holds, false);
+        let own = demand.own_hold(holds, Which::All).unwrap_or(0);
         let wanted = ticket.bytes().saturating_add(ticket.room().bytes);
         let over = |held: u64, capacity: Option<u64>| {
             let with = held.saturating_sub(own).saturating_add(wanted);

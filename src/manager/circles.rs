@@ -126,7 +126,7 @@ impl Inner {
                 Ok(None) => return,
                 Ok(Some(_)) if !self.stands(core, &waits, None) => None,
                 Ok(Some(stuck)) => {
-                    core.group_mut(group.index).take_waiter(returned);
+                    core.take_waiter(returned);
                     let error = self.would_deadlock(core, returned, waits, &stuck);
                     self.resolve(core, returned, Err(error));
                     Some(group.clone())
@@ -219,7 +219,7 @@ impl Inner {
                 },
                 Ok(Some((waiter, stuck))) => {
                     let group = waiter.ticket.group().clone();
-                    core.group_mut(group.index).take_waiter(&waiter);
+                    core.take_waiter(&waiter);
                     let error = self.would_deadlock(core, &waiter, waits, &stuck);
                     self.resolve(core, &waiter, Err(error));
                     Some(group)
@@ -236,9 +236,7 @@ impl Inner {
     fn refuse(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
         let Panicked(waiter, error) = panicked;
         let group = waiter.ticket.group();
-        if !core.group_mut(group.index).take_waiter(&waiter) {
-            return None;
-        }
+        core.take_waiter(&waiter)?;
         self.resolve(core, &waiter, Err(error));
         Some(group.clone())
     }
@@ -283,7 +281,7 @@ impl Inner {
         rows.extend(newcomer);
         rows.sort_by_key(Row::order);
         core.keep(rows.iter().map(|row| &row.waiter));
-        let mut holders = self.holders();
+        let mut holders = self.holders_of(&core.listing_groups());
         holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
         Waits {
             overtaken: overtaken(&rows),
@@ -397,6 +395,8 @@ impl Inner {
         });
         let (held, held_at) = culprit.map_or((0, waiter.place), |it| (it.bytes, it.place));
         let mut contention = self.contention(core, group, None);
+        contention.policy = waiter.ticket.policy_label().clone();
+        contention.guards = holders.len();
         contention.name(holders);
         Error::WouldDeadlock {
             requested: waiter.ticket.bytes(),

@@ -14,8 +14,15 @@ pub enum WireMode {
     Auto,
     /// Never touches the setter, not even with 0; admission, sizing and events work.
     Never,
-    /// Admits everything at once and never touches the setter.
-    Off,
+    /// Coordinates nothing: admits everything at once, and never touches the setter.
+    Uncoordinated,
+}
+
+impl WireMode {
+    /// The former name of [`Uncoordinated`](Self::Uncoordinated).
+    #[deprecated(note = "use `WireMode::Uncoordinated`")]
+    #[allow(non_upper_case_globals)]
+    pub const Off: Self = Self::Uncoordinated;
 }
 
 /// What an acquire does when MLX refuses the limit it needs.
@@ -29,6 +36,31 @@ pub enum OnApplyFailure {
     Proceed,
 }
 
+/// Whether the release of an active or resident guard first waits for the work of its thread.
+///
+/// Wherever it waits, it waits for the releasing thread's own default stream ([`Backend::synchronize`]), with the demand
+/// still counted; a guard's [`before_release`](crate::Guard::before_release) hook runs in place of that, whatever is
+/// chosen here. Where the limit is wired, a release that may lower it waits in any case but [`Never`](Self::Never).
+///
+/// An owned guard that is released on another thread than the one that took it waits for nothing: the work is on another
+/// stream, and on a thread without one MLX would make one. A hook or
+/// [`release_after`](crate::OwnedGuard::release_after) is the way there.
+///
+/// [`Backend::synchronize`]: crate::ffi::Backend::synchronize
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum SyncOnRelease {
+    /// On CUDA each release, since bytes are free there only when the work on them is done; not in [`WireMode::Uncoordinated`],
+    /// where nobody waits for them. Elsewhere those that may lower a wired limit.
+    #[default]
+    Auto,
+    /// None: for programs that release what is evaluated. Hooks run as with [`Auto`](Self::Auto).
+    Never,
+    /// Each, on every device.
+    Always,
+}
+
 /// A manager's settings. `Config::default()` is valid.
 ///
 /// ```
@@ -38,24 +70,45 @@ pub enum OnApplyFailure {
 /// let config = Config::default()
 ///     .margin(0.1)
 ///     .linger(Duration::from_secs(5));
+/// assert_eq!(config.margin, 0.1);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
-    pub(crate) mode: WireMode,
-    pub(crate) baseline_override: Option<u64>,
-    pub(crate) margin: f64,
-    pub(crate) reserve: u64,
-    pub(crate) shrink_threshold_ratio: f64,
-    pub(crate) shrink_threshold_bytes: Option<u64>,
-    pub(crate) shrink_cooldown: Duration,
-    pub(crate) linger: Duration,
-    pub(crate) on_apply_failure: OnApplyFailure,
-    pub(crate) budget: Option<u64>,
-    pub(crate) overtaking: u64,
-    pub(crate) housekeeping: bool,
-    pub(crate) stall_after: Option<Duration>,
-    pub(crate) growth_step: Option<u64>,
-    pub(crate) max_waiting: Option<usize>,
+    /// Whether MLX's limit is set.
+    pub mode: WireMode,
+    /// The baseline in place of MLX's own answer, in bytes.
+    pub baseline_override: Option<u64>,
+    /// The fraction of what the device recommends, or of its budget, that is kept free.
+    pub margin: f64,
+    /// How many bytes of the memory are kept free at least.
+    pub reserve: u64,
+    /// The fraction of the limit that a drop must have while guards live.
+    pub shrink_threshold_ratio: f64,
+    /// The drop, in bytes, that suffices whatever the fraction.
+    pub shrink_threshold_bytes: Option<u64>,
+    /// How long after its last change the limit may be lowered while guards live.
+    pub shrink_cooldown: Duration,
+    /// How long after the last driving guard the baseline is set back.
+    pub linger: Duration,
+    /// What an acquire does when MLX refuses the limit.
+    pub on_apply_failure: OnApplyFailure,
+    /// The cap on the sum of the live sizes over all groups, in bytes.
+    pub budget: Option<u64>,
+    /// How many later acquires may be admitted before a waiting one.
+    pub overtaking: u64,
+    /// Whether a thread may be started that does what is owed when it is due.
+    pub housekeeping: bool,
+    /// After how long a line that admits no waiter is told of.
+    pub stall_after: Option<Duration>,
+    /// Whether nothing is ever printed.
+    pub quiet: bool,
+    /// Whether the release of an active or resident guard first waits for the work of its thread.
+    pub sync_on_release: SyncOnRelease,
+    /// What the limit is rounded to while a guard that was grown lives, in bytes.
+    pub growth_step: Option<u64>,
+    /// How many acquires may wait in the manager.
+    pub max_waiting: Option<usize>,
 }
 
 impl Default for Config {
@@ -74,7 +127,9 @@ impl Default for Config {
             budget: None,
             overtaking: 0,
             housekeeping: true,
-            stall_after: None,
+            stall_after: Some(Duration::from_secs(30)),
+            quiet: false,
+            sync_on_release: SyncOnRelease::Auto,
             growth_step: None,
             max_waiting: None,
         }
@@ -97,14 +152,17 @@ impl Config {
         self
     }
 
-    /// Keeps the ceiling this fraction below what MLX recommends, from 0 to 1. Default: 0.
+    /// Keeps the ceiling this fraction below what MLX recommends, from 0 to 1; without wired memory, the
+    /// [budget of the device](crate::Manager::budget) this fraction below what was measured. Default: 0.
     #[must_use]
     pub fn margin(mut self, fraction: f64) -> Self {
         self.margin = fraction;
         self
     }
 
-    /// Keeps the ceiling at least this many bytes below the memory size. Default: 0.
+    /// Keeps the ceiling at least this many bytes below the memory size; without wired memory, the
+    /// [budget of the device](crate::Manager::budget) below the memory, or below what the container allows. A reserve of all
+    /// the memory is refused. Default: 0.
     #[must_use]
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.reserve = bytes;
@@ -148,7 +206,7 @@ impl Config {
     }
 
     /// Caps the sum of the live sizes over all groups, in bytes, beside each policy. Then all groups wait in one
-    /// line, and every acquire and release takes a lock. Default: none.
+    /// line, and every acquire and release takes a lock. A budget above the memory is refused. Default: none.
     #[must_use]
     pub fn budget(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.budget = bytes.into();
@@ -172,9 +230,12 @@ impl Config {
         self
     }
 
-    /// After how long a wait for admission counts as stalled: then
-    /// [`EventKind::WaitStalled`](crate::EventKind::WaitStalled) tells of it once, with a snapshot. The waiting thread wakes
-    /// for that; no other is started. It counts for waits that begin later. Default: never.
+    /// After how long a line that admits no waiter is told of, by its first waiter:
+    /// [`EventKind::WaitStalled`](crate::EventKind::WaitStalled) says what waits, for how long and why. It is told of again
+    /// after twice that time, then four times, and so on, until the line admits a waiter.
+    ///
+    /// A line is a group's queue; with a [`budget`](Self::budget) all groups have one. The waiting threads wake for this;
+    /// no other is started. A change counts for waits that begin later. Less than 100 µs counts as that. Default: 30 s.
     #[must_use]
     pub fn stall_after(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.stall_after = time.into();
@@ -198,6 +259,24 @@ impl Config {
     #[must_use]
     pub fn max_waiting(mut self, waiters: impl Into<Option<usize>>) -> Self {
         self.max_waiting = waiters.into();
+        self
+    }
+
+    /// Whether nothing is ever printed. Else a line that [stalls](Self::stall_after) is told of by one line on stderr
+    /// where the program would not learn of it otherwise: without a [subscriber](crate::Manager::subscribe) of events,
+    /// and without one of `tracing` that takes warnings. Nothing else is ever printed. `MLX_WIRED_QUIET=1` in the environment
+    /// does the same; empty or `0` is as if it were not set. It is read when a manager is built. Default: false.
+    #[must_use]
+    pub fn quiet(mut self, on: bool) -> Self {
+        self.quiet = on;
+        self
+    }
+
+    /// Whether the release of an active or resident guard first waits for the work of its thread. It may change at any
+    /// time, and counts for releases that begin later. Default: [`SyncOnRelease::Auto`].
+    #[must_use]
+    pub fn sync_on_release(mut self, choice: SyncOnRelease) -> Self {
+        self.sync_on_release = choice;
         self
     }
 

@@ -1,12 +1,15 @@
 //! The state under the manager's lock.
 
 use super::config::{Config, WireMode};
+use super::figures::Figures;
 use super::group::{Group, GroupState};
 use super::groups::Groups;
 use super::holds::HoldKey;
 use super::judge::Demand;
 use super::owed::Owed;
 use super::queue::Waiter;
+use super::settings::Measurement;
+use super::stalls::Standstill;
 use super::wait_times::WaitRecord;
 use super::word::Word;
 use super::{Inner, Stats};
@@ -20,12 +23,12 @@ use crate::ticket::Ticket;
 use crate::trace::Kept;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
 pub(crate) struct Core {
     pub(crate) config: Config,
-    /// Counts the changes of the settings.
+    /// Counts the changes of the settings, and of the device's budget.
     pub(crate) settings: u64,
     /// The configured mode, with the environment's say.
     pub(crate) mode: WireMode,
@@ -37,6 +40,12 @@ pub(crate) struct Core {
     pub(crate) maximum: u64,
     /// What a policy capped by the device may hold.
     pub(crate) budget: Option<u64>,
+    /// What is told of the state without the lock.
+    pub(crate) figures: Arc<Figures>,
+    /// What the device can hold, before margin and reserve, as it was measured last.
+    pub(crate) measured: Measurement,
+    /// How many measurements have begun.
+    pub(crate) measurements: u64,
     pub(crate) groups: Groups,
     /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
     /// again after each call.
@@ -59,6 +68,14 @@ pub(crate) struct Core {
     pub(crate) last_change: Option<Instant>,
     /// Admitted demands that the limit does not cover yet.
     pub(crate) uncovered: BTreeMap<u64, Uncovered>,
+    /// How many waiters all queues have.
+    pub(super) waiting: u64,
+    /// How many waiters are set aside in all groups.
+    pub(super) aside: u64,
+    /// Since when no waiter of any group was admitted.
+    pub(super) standstill: Option<Standstill>,
+    /// The live bytes of all groups were above the ceiling when they were last looked at.
+    pub(super) above_ceiling: bool,
     /// Threads that sleep until the running session has called the setter.
     pub(crate) sleepers: usize,
     pub(crate) closed: bool,
@@ -87,6 +104,8 @@ pub(crate) struct Core {
     pub(crate) traced: Kept,
     /// What subscribers have yet to be handed.
     pub(crate) journal: Journal,
+    /// See [`EventKind::SynchronizationSkipped`](crate::EventKind::SynchronizationSkipped).
+    pub(crate) told_of_skipping: bool,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
     /// Counts the holds of the lock, for [`Locked::was_disturbed`].
@@ -152,12 +171,6 @@ pub(crate) struct Failure {
 }
 
 impl Core {
-    /// Notes a wait that ended with a guard.
-    pub(crate) fn note_wait(&mut self, waited: Duration) {
-        self.stats.note_wait(waited);
-        self.wait_times.record(waited);
-    }
-
     pub(crate) fn group(&self, index: usize) -> &GroupState {
         self.groups.get(index)
     }
@@ -169,13 +182,19 @@ impl Core {
     /// Adds a group, after forgetting those that no ticket uses any more.
     pub(crate) fn make_group(&mut self, state: GroupState) -> usize {
         let (index, forgotten) = self.groups.add(state);
-        self.replaced.extend(forgotten);
+        for unused in forgotten {
+            self.figures.forget(&unused.key);
+            self.replaced.push(unused.policy);
+        }
+        let state = self.groups.get(index);
+        self.figures.know(&state.key, &state.shared);
         index
     }
 
     /// Looks up the device's cap again, after the settings have changed.
     pub(crate) fn resolve_again(&mut self) {
         let budget = self.budget;
+        self.figures.publish(self);
         for state in self.groups.all_mut() {
             state.resolved = state.formula.resolve(budget);
             state.version += 1;
@@ -211,12 +230,6 @@ impl Core {
     pub(crate) fn live(&self) -> u64 {
         self.live_groups()
             .map(|group| group.shared.load().driving() + group.reservations)
-            .sum()
-    }
-
-    pub(crate) fn waiters(&self) -> u64 {
-        self.live_groups()
-            .map(|group| (group.queue.len() + group.aside.len()) as u64)
             .sum()
     }
 

@@ -10,6 +10,7 @@ use super::standing::is_left_shut;
 use super::waiting::next_key;
 use super::word::Word;
 use crate::Error;
+use crate::error::Obstacle;
 use crate::sync::Ordering;
 use crate::ticket::Ticket;
 use std::time::Duration;
@@ -146,7 +147,7 @@ impl Inner {
             core.uncovered.remove(&key);
         }
         self.take_back(core, demand, |_| {});
-        let error = self.would_block(core, ticket);
+        let error = self.would_block(core, demand, Some(Obstacle::Setter));
         self.after_release(core, ticket);
         error
     }

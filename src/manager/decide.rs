@@ -87,12 +87,25 @@ impl Inner {
             };
         }
         core.epoch.ready = true;
-        if core.applied - limit < core.shrink_step() || !may.lower {
+        let step = if core.applied - limit < core.shrink_step() || !may.lower {
             core.owed.shrink_at = None;
             self.forget_stale_shrink(core, now);
-            return Step::Keep;
+            Step::Keep
+        } else {
+            self.decide_shrink(core, limit, wanted, now)
+        };
+        let bound = core.bound();
+        if step == Step::Keep && may.lower && core.applied > bound {
+            // The ceiling was lowered: neither thresholds nor the cooldown hold that back (R33). What they hold back below
+            // it is begun anew.
+            core.owed.shrink_at = None;
+            core.owed.shrink_since = None;
+            return Step::Lower {
+                limit: bound,
+                wanted,
+            };
         }
-        self.decide_shrink(core, limit, wanted, now)
+        step
     }
 
     /// The limit that everything counted calls for, driving or not.
@@ -147,7 +160,9 @@ impl Inner {
         if core.applied == limit || !core.known {
             return Step::Close;
         }
-        let lingers = !core.closed && !core.abandoned && !core.owed.lingered;
+        // Nor does an epoch linger above a ceiling that was lowered.
+        let may_linger = !core.closed && !core.abandoned && core.applied <= core.bound();
+        let lingers = may_linger && !core.owed.lingered;
         if lingers && core.config.linger > Duration::ZERO {
             let since = *core.owed.lingers_since.get_or_insert(now);
             // Computed each time: the setting may change meanwhile.

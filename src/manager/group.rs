@@ -2,10 +2,12 @@
 
 use super::holds::Holds;
 use super::queue::Waiter;
+use super::stalls::Standstill;
 use super::word::Word;
+use crate::holders::Listed;
 use crate::policy::formula::{Basis, Resolved};
 use crate::policy::{Formula, Policy, PolicyId};
-use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, unmodelled};
 use crate::ticket::Ticket;
 use crossbeam::utils::CachePadded;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,6 +33,10 @@ pub(crate) struct Group {
     /// Whether the policies of this group are the user's own. Then everything is done under `judge` and the
     /// manager's lock.
     pub(crate) custom: bool,
+    /// How many waiters its queue has. Written under the lock, read by people.
+    pub(crate) waiting: unmodelled::AtomicU64,
+    /// Its guards that are in no thread's slots.
+    pub(crate) listed: Listed,
 }
 
 /// What sessions publish for the fast path.
@@ -42,8 +48,10 @@ pub(crate) struct Reads {
     /// group's sum, or for Max and Peak the guard's own size.
     pub(crate) cover: AtomicU64,
     /// The word below which what a release leaves may allow a shrink. `u64::MAX` where each release must look further:
-    /// under the lock, or at its own size.
+    /// under the lock, at its own size, or since it finishes its work first.
     pub(crate) floor: AtomicU64,
+    /// The same for releases that are past that look: not raised for those that finish their work.
+    pub(crate) shrink_floor: AtomicU64,
     /// For Max and Peak: from which size on the last guard of its size may allow a shrink when it is released.
     pub(crate) size_floor: AtomicU64,
     /// [`Reads::ALWAYS`] and the others.
@@ -57,6 +65,8 @@ impl Reads {
     pub(crate) const ANCHORED_ELSEWHERE: u32 = 2;
     /// A release that may lower the limit finishes its work first.
     pub(crate) const ASKS: u32 = 4;
+    /// Each release finishes its work first, on its way out of the fast path. Goes with a `floor` of `u64::MAX`.
+    pub(crate) const FINISHES: u32 = 8;
 }
 
 impl Reads {
@@ -70,6 +80,7 @@ impl Reads {
     /// Sends every release to the lock.
     pub(crate) fn send_to_lock(&self, asks: u32) {
         self.floor.store(u64::MAX, Ordering::Release);
+        self.shrink_floor.store(u64::MAX, Ordering::Release);
         self.flags.store(Self::ALWAYS | asks, Ordering::Release);
     }
 }
@@ -82,6 +93,7 @@ impl Group {
                 admit: AtomicU64::new(0),
                 cover: AtomicU64::new(0),
                 floor: AtomicU64::new(u64::MAX),
+                shrink_floor: AtomicU64::new(u64::MAX),
                 size_floor: AtomicU64::new(0),
                 flags: AtomicU32::new(Reads::ALWAYS),
             }),
@@ -89,6 +101,8 @@ impl Group {
             index,
             judge: Mutex::new(()),
             custom,
+            waiting: unmodelled::AtomicU64::new(0),
+            listed: Listed::default(),
         }
     }
 
@@ -175,10 +189,13 @@ pub(crate) struct GroupState {
     pub(crate) mixed: bool,
     /// The policy reads the single sizes.
     pub(crate) wants_sizes: bool,
-    /// Those in line, by their keys: growing guards first, then the order of coming into line.
+    /// Those in line, by their keys: growing guards first, then the order of coming into line. Changed by
+    /// [`Core::enqueue`](super::core::Core::enqueue) and its like alone.
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
-    /// Those set aside, by their numbers: the order of arrival.
+    /// Those set aside, by their numbers: the order of arrival. Changed likewise.
     pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
+    /// Since when no waiter of its line was admitted.
+    pub(crate) standstill: Option<Standstill>,
     /// What is held has changed, or what may be held: those in line and aside are to be judged again.
     pub(crate) rejudge: bool,
     pub(crate) holds: Holds,
@@ -236,20 +253,14 @@ impl GroupState {
         self.queue.values().chain(self.aside.values())
     }
 
-    /// Takes a waiter out of the line, or from those set aside. Tells whether it was there.
-    pub(crate) fn take_waiter(&mut self, waiter: &Waiter) -> bool {
-        if self.queue.remove(&waiter.key()).is_some() {
-            return true;
-        }
-        let was_aside = self.aside.remove(&waiter.number).is_some();
-        // Demands for holds may have been set aside behind it.
-        self.rejudge |= was_aside;
-        was_aside
-    }
-
     /// Whether a waiter waits, in line or set aside.
     pub(crate) fn has_waiter(&self, waiter: &Waiter) -> bool {
         self.queue.contains_key(&waiter.key()) || self.aside.contains_key(&waiter.number)
+    }
+
+    /// How many guards of every kind live in it.
+    pub(crate) fn guards(&self) -> u64 {
+        self.shared.load().driving() + self.reservations
     }
 
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.

@@ -12,7 +12,6 @@
 //! never pays for this, and beside many that are idle a transition soon looks at those in use alone.
 
 use super::group::{Group, GroupKey, GroupState};
-use crate::policy::Policy;
 use crate::sync::Arc;
 use std::collections::HashMap;
 
@@ -113,8 +112,8 @@ impl Groups {
         self.strike_at = (self.listed.len() * 2).max(FEW);
     }
 
-    /// Adds a group. Returns where it is, and the policies of groups that were forgotten.
-    pub(crate) fn add(&mut self, mut state: GroupState) -> (usize, Vec<Arc<dyn Policy>>) {
+    /// Adds a group. Returns where it is, and the groups that were forgotten.
+    pub(crate) fn add(&mut self, mut state: GroupState) -> (usize, Vec<GroupState>) {
         let mut forgotten = Vec::new();
         if self.by_id.len() >= self.forget_at {
             self.forget_unused(&mut forgotten);
@@ -130,7 +129,7 @@ impl Groups {
     }
 
     /// Forgets the groups that no ticket refers to any more and nothing lives in.
-    fn forget_unused(&mut self, forgotten: &mut Vec<Arc<dyn Policy>>) {
+    fn forget_unused(&mut self, forgotten: &mut Vec<GroupState>) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(unused) = slot.take_if(|state| state.is_unused()) {
                 self.by_id.remove(&unused.key);
@@ -138,7 +137,7 @@ impl Groups {
                 if let Ok(place) = self.listed.binary_search(&index) {
                     self.listed.remove(place);
                 }
-                forgotten.push(unused.policy);
+                forgotten.push(unused);
             }
         }
         // The lowest is used first.

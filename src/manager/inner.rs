@@ -1,20 +1,24 @@
 //! What the handles, tickets and guards of one manager share.
 
-use super::config::Config;
+use super::config::WireMode;
 use super::core::Core;
+use super::figures::Figures;
 use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
 use super::locked::Locked;
+use super::shared::Built;
 use super::shortage::Reclaimers;
 use super::{registry, shared, user_code};
 use crate::Error;
 use crate::clock::Clock;
 use crate::event::{Bus, Event, EventKind};
-use crate::ffi::{Backend, BackendError, Device};
-use crate::policy::formula::Basis;
+use crate::ffi::{Backend, Device};
+use crate::fork;
+use crate::policy::formula::{Basis, Cap};
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
 use crate::ticket::Ticket;
 use crate::trace;
+use std::panic::Location;
 
 /// What tickets, guards and handles share.
 pub(crate) struct Inner {
@@ -25,16 +29,24 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
+    pub(super) built: Built,
     pub(super) events: Bus,
     pub(super) reclaimers: Reclaimers,
     pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
     pub(super) epoch: AtomicU64,
+    /// See [`finishing`](super::finishing). Written under the lock.
+    pub(super) finishes_each: unmodelled::AtomicBool,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     pub(super) claimed: AtomicBool,
     /// How many have the manager: see [`Owner`](super::Owner).
     pub(super) owners: unmodelled::AtomicU64,
     /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
     pub(super) environment: Option<String>,
+    /// Whether the environment wants nothing printed. Read once.
+    pub(super) quiet: bool,
+    pub(super) figures: Arc<Figures>,
+    /// Where it was built.
+    pub(super) built_at: &'static Location<'static>,
     /// What it said that nobody understands, until the first subscriber is told.
     pub(super) unrecognised_mode: Mutex<Option<String>>,
 }
@@ -66,6 +78,16 @@ impl Inner {
         Locked::new(self)
     }
 
+    /// Looks at the state under the lock; in a forked child, at that of a closed manager without guards.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
+        if !fork::is_child() {
+            return f(&self.lock());
+        }
+        let mut core = self.built.core(&self.device);
+        core.closed = true;
+        f(&core)
+    }
+
     /// Tells this manager from others, for [`user_code`].
     pub(crate) fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
@@ -86,7 +108,7 @@ impl Inner {
         };
         let _one_at_a_time = self.core.lock();
         if !self.owns_backend() {
-            shared::claim(resource)?;
+            shared::claim(resource, self.built_at)?;
             self.claimed.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -101,6 +123,10 @@ impl Inner {
         label: &Arc<str>,
         bytes: u64,
     ) -> (Arc<Group>, Option<Arc<SizeCount>>) {
+        if fork::is_child() {
+            // Nobody gets in.
+            return (Arc::new(Group::new(0, false)), None);
+        }
         let key = (policy.id(), std::mem::discriminant(&formula));
         let mut core = self.lock();
         let resolved = formula.resolve(core.budget);
@@ -120,6 +146,7 @@ impl Inner {
                 aside: Default::default(),
                 rejudge: false,
                 holds: Default::default(),
+                standstill: None,
                 entering: Default::default(),
                 reservations: 0,
                 asked_for: false,
@@ -195,35 +222,40 @@ impl Inner {
         self.events.hand_over(&mut self.lock().journal);
     }
 
-    /// Whether a release that may lower the limit synchronises.
-    pub(crate) fn synchronizes_now(&self) -> bool {
-        let wired = self.lock().is_wired();
-        wired && user_code::catch(|| self.backend.synchronizes()).unwrap_or(false)
-    }
-
-    pub(crate) fn synchronize(&self) -> Result<(), BackendError> {
-        self.backend.synchronize()
-    }
-
     /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
     /// record of it without the lock: then what it calls for now, at least for this guard.
     pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
+        if fork::is_child() {
+            return 0;
+        }
         let core = self.lock();
         let state = core.group(ticket.group().index);
         let basis = match state.resolved.basis() {
             Basis::Sum => sum,
             Basis::Largest => state.largest().max(ticket.bytes()),
         };
-        state.resolved.limit(core.baseline(), basis)
+        let limit = state.resolved.limit(core.baseline(), basis);
+        match state.formula {
+            // The device's cap may have fallen since; the sum was within the one at the admission.
+            Formula::Sum {
+                base,
+                cap: Cap::Device,
+            } if core.mode != WireMode::Uncoordinated => limit.max(base.saturating_add(sum)),
+            _ => limit,
+        }
     }
 
     pub(crate) fn clamp(&self, limit: u64) -> u64 {
-        limit.min(self.lock().bound())
+        limit.min(self.look(Core::bound))
     }
 
     /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
-    /// its admission: that much, or what the group calls for now if others have gone, or the bound.
+    /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of 0
+    /// nothing is wired for anybody.
     pub(crate) fn has_wired(&self, ticket: &Ticket, wanted: u64) -> bool {
+        if fork::is_child() {
+            return false;
+        }
         let core = self.lock();
         let state = core.group(ticket.group().index);
         let baseline = core.epoch.baseline;
@@ -232,104 +264,34 @@ impl Inner {
         } else {
             state.limit(state.shared.load(), baseline)
         };
-        core.is_wired() && core.epoch.open && core.applied >= wanted.min(now).min(core.bound())
+        let sets = core.is_wired() && core.ceiling > 0;
+        sets && core.epoch.open && core.applied >= wanted.min(now).min(core.bound())
     }
 
     pub(crate) fn applied(&self) -> u64 {
-        self.lock().in_force()
+        self.look(Core::in_force)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    pub(super) fn poke(&self) -> Result<(), Error> {
-        if user_code::is_inside(self.address()) {
-            return Err(Error::Reentrant);
-        }
-        let mut core = self.lock();
-        let groups: Vec<Arc<Group>> = core
-            .live_groups()
-            .map(|state| state.shared.clone())
-            .collect();
-        core.judge_all_again();
-        for group in groups {
-            core.group_mut(group.index).version += 1;
-            self.pump(&mut core, group.index);
-        }
-        self.break_circles(&mut core);
-        self.settle(&mut core);
-        self.revisit(&mut core);
-        Ok(())
-    }
-
     pub(super) fn close(&self) {
+        if fork::is_child() {
+            return;
+        }
         let mut core = self.lock();
         core.closed = true;
         core.close_routes();
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
-            let state = core.group_mut(index);
-            let aside = std::mem::take(&mut state.aside);
-            let queue = std::mem::take(&mut state.queue);
-            core.keep(queue.values().chain(aside.values()));
-            for waiter in queue.into_values().chain(aside.into_values()) {
+            let waiters = core.take_waiters(index);
+            core.keep(&waiters);
+            for waiter in waiters {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }
             self.clear_flag(&mut core, index);
         }
         self.settle(&mut core);
-    }
-
-    pub(super) fn configure(&self, config: Config) -> Result<(), Error> {
-        if user_code::is_inside(self.address()) {
-            return Err(Error::Reentrant);
-        }
-        let settings = shared::Settings::new(&config, &self.device, self.environment.as_deref())?;
-        let mut core = self.lock();
-        if let Some(field) = shared::idle_only_change(&core.config, &config) {
-            let lingers = core.epoch.open && core.live() == 0 && core.waiters() == 0 && !core.busy;
-            if lingers {
-                // A lingering epoch ends under the settings it began with.
-                core.owed.lingered = true;
-                self.settle(&mut core);
-            }
-            // Nobody gets in from here on without the lock; whoever added before is in the words.
-            core.close_routes();
-            let idle = core.live_groups().all(|state| {
-                let awaited = !state.queue.is_empty() || !state.aside.is_empty();
-                !awaited && !state.is_live(state.shared.read())
-            });
-            if !idle || core.busy || core.epoch.open {
-                // An end that failed just now is not tried again: until it is, all routes stay closed.
-                if !lingers || core.owed.retry_at.is_none() {
-                    self.settle(&mut core);
-                }
-                return Err(Error::Busy { field });
-            }
-            if settings.mode != core.mode {
-                // What was set under the old mode says nothing under the new one.
-                core.known = false;
-                core.applied = 0;
-            }
-        }
-        core.config = config;
-        core.settings += 1;
-        core.mode = settings.mode;
-        core.ceiling = settings.ceiling;
-        core.budget = settings.budget;
-        core.resolve_again();
-        core.judge_all_again();
-        let groups: Vec<Arc<Group>> = core
-            .live_groups()
-            .map(|state| state.shared.clone())
-            .collect();
-        for group in groups {
-            self.pump(&mut core, group.index);
-        }
-        self.break_circles(&mut core);
-        self.settle(&mut core);
-        self.revisit(&mut core);
-        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::queue::Waiter;
 use super::word::{MAX_DRIVING, MAX_SUM};
 use super::{Inner, user_code};
 use crate::Error;
-use crate::error::GroupLimit;
+use crate::error::{GroupLimit, Obstacle};
 use crate::event::EventKind;
 use crate::policy::formula::Resolved;
 use crate::policy::{Context, Sizes};
@@ -49,7 +49,7 @@ impl<'a> From<&'a Ticket> for Demand<'a> {
 }
 
 impl Demand<'_> {
-    fn held(&self) -> u64 {
+    pub(super) fn held(&self) -> u64 {
         self.from.map_or(0, Ticket::bytes)
     }
 }
@@ -129,7 +129,7 @@ impl Inner {
         let ticket = demand.ticket;
         let index = ticket.group().index;
         core.group_mut(index).foreseen = None;
-        if core.mode == WireMode::Off {
+        if core.mode == WireMode::Uncoordinated {
             return Ok(Verdict::Admit);
         }
         if !self.fits_budget(core, demand) {
@@ -197,7 +197,7 @@ impl Inner {
     }
 
     /// Whether the budget over all groups has room for a demand.
-    fn fits_budget(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
+    pub(super) fn fits_budget(&self, core: &Core, demand: Demand<'_>) -> bool {
         core.config.budget.is_none_or(|budget| {
             let others = core.total_live().saturating_sub(demand.held());
             others.saturating_add(demand.ticket.bytes()) <= budget
@@ -213,7 +213,7 @@ impl Inner {
         live: &mut Live,
         total_live: u64,
     ) -> Result<bool, Error> {
-        if core.mode == WireMode::Off {
+        if core.mode == WireMode::Uncoordinated {
             return Ok(false);
         }
         if !ticket.group().custom {
@@ -266,7 +266,7 @@ impl Inner {
     /// Whether a built-in policy lets its group hold `sum`.
     pub(super) fn holds(&self, core: &Locked<'_>, ticket: &Ticket, sum: u64) -> bool {
         let formula = ticket.formula().resolve(core.budget);
-        core.mode == WireMode::Off
+        core.mode == WireMode::Uncoordinated
             || !formula.can_refuse()
             || sum < formula.admitted(core.admission_baseline())
     }
@@ -330,14 +330,12 @@ impl Inner {
         demand: Demand<'_>,
     ) -> Result<(), Error> {
         let ticket = demand.ticket;
-        if core.mode == WireMode::Off {
+        if core.mode == WireMode::Uncoordinated {
             return Ok(());
         }
         let baseline = core.admission_baseline();
-        let capacity = [self.capacity(core, ticket), core.config.budget]
-            .into_iter()
-            .flatten()
-            .min();
+        let of_policy = self.capacity(core, ticket);
+        let capacity = of_policy.into_iter().chain(core.config.budget).min();
         let over_budget = core
             .config
             .budget
@@ -358,10 +356,24 @@ impl Inner {
             formula.can_refuse() && ticket.bytes() >= formula.admitted(baseline)
         };
         if never || (ticket.is_hold() && !self.leaves_own_room_alone(core, demand)?) {
+            let budget_is_less = of_policy.is_none_or(|bytes| Some(bytes) >= core.config.budget);
+            let wanted = ticket.bytes().saturating_add(ticket.room().bytes);
+            let over_budget = core.config.budget.is_some_and(|budget| wanted > budget);
+            let obstacle = if over_budget && budget_is_less {
+                Obstacle::Budget
+            } else if ticket.group().custom {
+                // Whatever the pressure is.
+                Obstacle::Policy
+            } else {
+                self.by_policy(core, ticket, wanted)
+            };
+            let mut contention = self.contention(core, ticket.group().index, None);
+            contention.policy = ticket.policy_label().clone();
             return Err(Error::NeverAdmissible {
                 size: ticket.bytes(),
                 capacity,
-                contention: self.contention(core, ticket.group().index, None),
+                obstacle,
+                contention,
             });
         }
         Ok(())
@@ -385,6 +397,7 @@ impl Inner {
             in_use: state.shared.load().sum(),
             capacity: self.capacity(core, ticket),
             waiting: state.queue.len(),
+            of_all: false,
         };
         let Some(budget) = core.config.budget else {
             return of_group;
@@ -392,7 +405,8 @@ impl Inner {
         let of_all = Usage {
             in_use: core.total_live(),
             capacity: Some(budget),
-            waiting: core.live_groups().map(|state| state.queue.len()).sum(),
+            waiting: core.in_line() as usize,
+            of_all: true,
         };
         if of_group.room() < of_all.room() {
             // The line is that of all groups either way.
@@ -417,6 +431,8 @@ pub(super) struct Usage {
     pub(super) in_use: u64,
     pub(super) capacity: Option<u64>,
     pub(super) waiting: usize,
+    /// Whether it is that of all groups, which the budget caps.
+    pub(super) of_all: bool,
 }
 
 impl Usage {

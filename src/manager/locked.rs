@@ -5,6 +5,7 @@ use super::queue::Waiter;
 use super::{Inner, user_code};
 use crate::Error;
 use crate::clock::Waker;
+use crate::fork;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use std::ops::{Deref, DerefMut};
 
@@ -24,6 +25,7 @@ pub(crate) struct Locked<'a> {
 
 impl<'a> Locked<'a> {
     pub(crate) fn new(inner: &'a Inner) -> Self {
+        debug_assert!(!fork::is_child(), "a dead thread may hold it");
         let mut core = inner.core.lock();
         core.holds += 1;
         Self {

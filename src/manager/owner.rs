@@ -1,18 +1,19 @@
 //! Who has a manager: handles and tickets, and with them guards.
 
 use super::{Inner, shared};
+use crate::fork::{self, Inherited};
 use crate::sync::{Arc, Ordering};
 use std::ops::Deref;
 
 /// A reference by which somebody has a manager. Housekeeping, subscribers and recorders, which look at one for a moment,
 /// have plain ones: the backend's resource is free for the next manager though they still look.
-pub(crate) struct Owner(Arc<Inner>);
+pub(crate) struct Owner(Inherited<Arc<Inner>>);
 
 impl Owner {
     pub(crate) fn new(inner: &Arc<Inner>) -> Self {
         // Relaxed: whoever makes another has one already.
         inner.owners.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(inner))
+        Self(Inherited::new(Arc::clone(inner)))
     }
 }
 
@@ -32,6 +33,10 @@ impl Deref for Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        if fork::is_child() {
+            // Its reference stays, so that the manager does, too.
+            return;
+        }
         // AcqRel: the last one goes after all that the others did.
         if self.0.owners.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;

@@ -1,7 +1,7 @@
 //! What a session leaves for the fast path to decide by itself.
 
 use super::Inner;
-use super::config::WireMode;
+use super::config::{SyncOnRelease, WireMode};
 use super::core::Published;
 use super::decide::{May, Step, View};
 use super::group::Reads;
@@ -37,6 +37,9 @@ impl Inner {
         let admission_baseline = core.admission_baseline();
         let covers_all = limit.is_some_and(|limit| limit >= core.bound());
         let asks = if core.is_wired() { Reads::ASKS } else { 0 };
+        // Without synchronising there are only hooks, whose guards are none of the fast path's.
+        let never = core.config.sync_on_release == SyncOnRelease::Never;
+        let finishes = self.finishes_each() && !never;
         for state in core.live_groups() {
             let reads = &state.shared.reads;
             let index = Some(state.shared.index);
@@ -57,7 +60,7 @@ impl Inner {
                 .filter(|_| published.holder == index)
                 .map(|to| formula.covered(baseline, to));
             let admit = match (core.mode, core.config.budget) {
-                (WireMode::Off, _) => u64::MAX,
+                (WireMode::Uncoordinated, _) => u64::MAX,
                 // The budget is of all groups together: only the lock knows.
                 (_, Some(_)) => 0,
                 (_, None) => formula.admitted(admission_baseline),
@@ -81,9 +84,16 @@ impl Inner {
                     Basis::Sum => (Word::least(shrink_below.unwrap_or(0)), u64::MAX),
                     Basis::Largest => (u64::MAX, shrink_below.unwrap_or(u64::MAX)),
                 };
+                reads.shrink_floor.store(floor, Ordering::Release);
+                let (floor, finishes) = if finishes {
+                    (u64::MAX, Reads::FINISHES)
+                } else {
+                    (floor, 0)
+                };
                 reads.floor.store(floor, Ordering::Release);
                 reads.size_floor.store(size_floor, Ordering::Release);
-                reads.flags.store(elsewhere | asks, Ordering::Release);
+                let flags = elsewhere | asks | finishes;
+                reads.flags.store(flags, Ordering::Release);
             }
             reads.cover.store(cover, Ordering::Release);
         }

@@ -1,16 +1,21 @@
 //! Waiters, and the tokens that cancel them.
 
 use super::admission::Admission;
+use super::core::Core;
+use super::group::GroupState;
 use super::holds::HoldKey;
 use super::judge::Demand;
+use super::stalls::Standstill;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Waker;
 use crate::event::Event;
+use crate::fork;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
 use crate::ticket::Ticket;
+use std::collections::BTreeMap;
 use std::panic::Location;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One acquire that waits for admission.
 #[derive(Debug)]
@@ -27,14 +32,16 @@ pub(crate) struct Waiter {
     pub(crate) place: &'static Location<'static>,
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
+    /// Since when it is set aside, if it is, and how often that was told. Written under the manager's lock.
+    pub(crate) aside_since: Mutex<Option<Standstill>>,
     /// As what it will be, or is, among the holds.
     pub(crate) hold: Option<HoldKey>,
     /// It waits for holds rather than being refused beside them.
     pub(crate) for_holds: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
-    /// When it counts as stalled.
-    pub(crate) stalls_at: Option<Instant>,
+    /// How long its line may admit no waiter before that is told of, if ever.
+    pub(crate) stall_after: Option<Duration>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
@@ -86,28 +93,82 @@ impl Waiter {
     }
 }
 
-/// One acquire that waits for admission, as [`Manager::waiting`](crate::Manager::waiting) tells it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Waiting {
-    /// What it waits with.
-    pub ticket: Ticket,
-    /// Where it was called.
-    pub place: &'static Location<'static>,
-    /// The waiting thread.
-    pub thread: ThreadId,
-    /// Since when, on the manager's clock.
-    pub since: Instant,
+/// How waiters come and go: with their numbers, and since when their lines stand still.
+impl Core {
+    /// Puts a waiter in line, at its key.
+    pub(super) fn enqueue(&mut self, waiter: Arc<Waiter>, now: Instant) {
+        let begun = Some(Standstill::begin(now));
+        if self.waiting == 0 {
+            self.standstill = begun;
+        }
+        self.waiting += 1;
+        let state = self.group_mut(waiter.ticket.group().index);
+        if state.queue.is_empty() {
+            state.standstill = begun;
+        }
+        state.queue.insert(waiter.key(), waiter);
+        state.tell_waiting();
+    }
+
+    /// Sets a waiter aside that is in no line.
+    pub(super) fn set_aside(&mut self, waiter: Arc<Waiter>, now: Instant) {
+        self.aside += 1;
+        *waiter.aside_since.lock() = Some(Standstill::begin(now));
+        let state = self.group_mut(waiter.ticket.group().index);
+        state.aside.insert(waiter.number, waiter);
+        state.tell_waiting();
+    }
+
+    /// Whether a waiter is set aside.
+    pub(super) fn is_aside(&self, waiter: &Waiter) -> bool {
+        let state = self.group(waiter.ticket.group().index);
+        state.aside.contains_key(&waiter.number)
+    }
+
+    /// Takes a waiter out of the line, or from those set aside, if it is there.
+    pub(super) fn take_waiter(&mut self, waiter: &Waiter) -> Option<Arc<Waiter>> {
+        let state = self.group_mut(waiter.ticket.group().index);
+        if let Some(taken) = state.queue.remove(&waiter.key()) {
+            state.tell_waiting();
+            self.waiting -= 1;
+            return Some(taken);
+        }
+        let taken = state.aside.remove(&waiter.number)?;
+        // Demands for holds may have been set aside behind it.
+        state.rejudge = true;
+        state.tell_waiting();
+        self.aside -= 1;
+        Some(taken)
+    }
+
+    /// Takes all waiters of a group.
+    pub(super) fn take_waiters(&mut self, index: usize) -> Vec<Arc<Waiter>> {
+        let state = self.group_mut(index);
+        let queue = std::mem::take(&mut state.queue);
+        let aside = std::mem::take(&mut state.aside);
+        state.tell_waiting();
+        self.waiting -= queue.len() as u64;
+        self.aside -= aside.len() as u64;
+        queue.into_values().chain(aside.into_values()).collect()
+    }
+
+    /// How many are in line in all groups.
+    pub(crate) fn in_line(&self) -> u64 {
+        self.waiting
+    }
+
+    /// How many wait in all groups, in line or set aside.
+    pub(crate) fn waiters(&self) -> u64 {
+        self.waiting + self.aside
+    }
 }
 
-impl From<&Waiter> for Waiting {
-    fn from(waiter: &Waiter) -> Self {
-        Self {
-            ticket: waiter.ticket.clone(),
-            place: waiter.place,
-            thread: waiter.thread,
-            since: waiter.since,
-        }
+impl GroupState {
+    fn tell_waiting(&self) {
+        // Relaxed: a figure for people.
+        let waiting = &self.shared.waiting;
+        let count = (self.queue.len() + self.aside.len()) as u64;
+        waiting.store(count, Ordering::Relaxed);
     }
 }
 
@@ -135,7 +196,8 @@ pub struct CancelToken(Arc<Cancel>);
 #[derive(Debug, Default)]
 struct Cancel {
     cancelled: AtomicBool,
-    waiting: Mutex<Vec<(u64, Waker)>>,
+    /// By the numbers of the waits.
+    waiting: Mutex<BTreeMap<u64, Waker>>,
 }
 
 impl CancelToken {
@@ -150,10 +212,12 @@ impl CancelToken {
     pub fn cancel(&self) {
         // Release: a waiter that sees the flag sees what the canceller did before.
         self.0.cancelled.store(true, Ordering::Release);
-        let waiting = std::mem::take(&mut *self.0.waiting.lock());
-        for (_, waker) in waiting {
-            waker.wake();
+        if fork::is_child() {
+            // Nobody waits here.
+            return;
         }
+        let waiting = std::mem::take(&mut *self.0.waiting.lock());
+        waiting.values().for_each(Waker::wake);
     }
 
     /// Whether it was cancelled.
@@ -164,12 +228,12 @@ impl CancelToken {
 
     /// Wakes `waker` on cancellation, until [`unregister`](Self::unregister).
     pub(crate) fn register(&self, key: u64, waker: Waker) {
-        self.0.waiting.lock().push((key, waker));
+        self.0.waiting.lock().insert(key, waker);
         // The list's lock orders this: either `cancel` takes the waker, or its flag is seen by the caller, who
         // looks after registering.
     }
 
     pub(crate) fn unregister(&self, key: u64) {
-        self.0.waiting.lock().retain(|(other, _)| *other != key);
+        self.0.waiting.lock().remove(&key);
     }
 }

@@ -1,12 +1,26 @@
 //! The tickets of a manager, so that what is recorded of a guard (the ticket's number) can be told to people.
+//!
+//! A ticket is registered while it lives. One that is gone may still be needed: a borrowed guard that was forgotten holds its
+//! demand for ever, and its ticket's number is all that its slot has. (An owned guard owns its ticket, and one in a list
+//! has its own reference.) So tickets that are gone are collected, and a *sweep* looks for them among the borrowed guards
+//! in slots. It waits until there are a quarter as many as the slots that it reads, so that on average a ticket pays for
+//! the reading of four slots, however many guards and tickets there are.
+//!
+//! # Forgotten, or being released
+//!
+//! The registry's lock is held while records are read and while it is asked whether their tickets are gone. A guard's
+//! record goes before its ticket does, and the ticket's going takes the lock: so a ticket that is gone, of which a borrowed
+//! guard is seen, has forgotten it.
 
 use super::Inner;
-use crate::holders::{self, Seen};
-use crate::sync::{Arc, Ordering, ThreadId, Weak};
+use super::core::Core;
+use super::group::Group;
+use crate::fork;
+use crate::holders::{self, ByNumber, Seen};
+use crate::sync::{Arc, ThreadId};
 use crate::ticket::Kind;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::Location;
-use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
 /// What people want to know of a ticket.
@@ -18,49 +32,75 @@ pub(crate) struct About {
     pub(crate) kind: Kind,
     pub(crate) policy: Arc<str>,
     pub(crate) label: Option<Arc<str>>,
+    /// What a hold leaves for active demands.
+    pub(crate) room: u64,
+    /// A hold that its program gives back when it is asked.
+    pub(crate) evictable: bool,
     /// Of a resized guard: the ticket that it was acquired with. A guard keeps what it was resized to itself.
-    pub(crate) origin: Option<Weak<About>>,
+    pub(crate) origin: Option<u64>,
 }
 
-impl About {
-    /// Whether only the registry has it, or the ticket that its guard was acquired with.
-    fn is_gone(self: &Arc<Self>) -> bool {
-        match &self.origin {
-            Some(origin) => origin.strong_count() <= 1,
-            None => Arc::strong_count(self) == 1,
-        }
-    }
-}
-
-/// The tickets by number. A ticket that is gone stays until the next sweep, since a forgotten guard may still
-/// hold its demand.
+/// The tickets by number.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    tickets: HashMap<u64, Arc<About>>,
+    tickets: ByNumber<Known>,
+    /// Those that are gone and were not looked for since.
+    gone: Vec<u64>,
+    /// How many may be gone before they are looked for.
     sweep_at: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    about: Arc<About>,
+    gone: bool,
 }
 
 impl Registry {
     pub(crate) fn register(&mut self, id: u64, about: Arc<About>) {
-        if self.tickets.len() >= self.sweep_at {
-            self.sweep();
-        }
-        self.tickets.insert(id, about);
+        self.tickets.insert(id, Known { about, gone: false });
     }
 
-    /// Forgets tickets that are gone and hold nothing. Each sweep waits until the number has doubled, so that
-    /// registering costs a constant on average.
-    fn sweep(&mut self) {
-        let gone = |about: &Arc<About>| Arc::strong_count(about) == 1;
-        let gone = self.tickets.iter().filter(|(_, about)| gone(about));
-        let mut gone: HashSet<u64> = gone.map(|(id, _)| *id).collect();
-        // A guard that was forgotten was recorded before its ticket went: it is seen from here on.
-        fence(Ordering::Acquire);
-        for seen in holders::all() {
-            gone.remove(&seen.ticket);
+    /// Notes that a ticket and all its clones are gone.
+    pub(crate) fn note_gone(&mut self, id: u64) {
+        let Some(known) = self.tickets.get_mut(&id) else {
+            return;
+        };
+        known.gone = true;
+        self.gone.push(id);
+        if self.gone.len() > self.sweep_at {
+            self.sweep();
         }
-        self.tickets.retain(|id, _| !gone.contains(id));
-        self.sweep_at = (self.tickets.len() * 2).max(64);
+    }
+
+    /// Forgets tickets that are gone and of which no guard was forgotten. The others stay for good.
+    fn sweep(&mut self) {
+        let mut held = HashSet::new();
+        let slots = holders::borrowed_tickets(|ticket| {
+            if self.tickets.get(&ticket).is_some_and(|known| known.gone) {
+                held.insert(ticket);
+            }
+        });
+        for id in self.gone.drain(..) {
+            if !held.contains(&id) {
+                self.tickets.remove(&id);
+            }
+        }
+        self.sweep_at = (slots / 4).max(64);
+        self.gone.shrink_to(self.sweep_at);
+        holders::shrink(&mut self.tickets);
+    }
+
+    /// What the ticket of a guard is; `None` if it is another manager's.
+    pub(super) fn about<'a>(&'a self, seen: &Seen<'a>) -> Option<&'a Arc<About>> {
+        let known = || self.tickets.get(&seen.ticket).map(|known| &known.about);
+        seen.kept.or_else(known)
+    }
+
+    /// Whether the ticket that a guard was acquired with is gone.
+    fn has_lost(&self, seen: &Seen<'_>, about: &About) -> bool {
+        let ticket = about.origin.unwrap_or(seen.ticket);
+        self.tickets.get(&ticket).is_none_or(|known| known.gone)
     }
 }
 
@@ -117,36 +157,48 @@ pub enum HolderState {
 impl Inner {
     /// Who holds what, the largest first. What others do meanwhile may be missing or already gone.
     pub(crate) fn holders(&self) -> Vec<Holder> {
+        if fork::is_child() {
+            return Vec::new();
+        }
+        let groups = self.lock().listing_groups();
+        self.holders_of(&groups)
+    }
+
+    /// [`holders`](Self::holders), with the groups that have lists.
+    pub(super) fn holders_of(&self, groups: &[Arc<Group>]) -> Vec<Holder> {
         let now = self.clock.now();
-        let mut holders: Vec<Holder> = {
-            let seen = holders::all();
+        let mut holders = Vec::new();
+        {
             let registry = self.tickets.lock();
-            seen.into_iter()
-                .filter_map(|seen| {
-                    let about = registry.tickets.get(&seen.ticket)?;
-                    Some(Holder::new(&seen, about, now))
-                })
-                .collect()
-        };
-        let is_forgotten = |holder: &Holder| holder.state == HolderState::Forgotten;
-        if holders.iter().any(is_forgotten) {
-            // Who releases a guard and then drops its ticket is not to be blamed: what is no longer recorded has been
-            // released meanwhile.
-            fence(Ordering::Acquire);
-            let still = holders::all();
-            holders.retain(|holder| {
-                !is_forgotten(holder) || still.iter().any(|seen| holder.is_of(seen))
-            });
+            let mut see = |seen: Seen<'_>| {
+                let about = registry.about(&seen);
+                holders.extend(about.map(|about| Holder::new(&seen, about, &registry, now)));
+            };
+            holders::all(&mut see);
+            for group in groups {
+                group.listed.each(usize::MAX, &mut see);
+            }
         }
         holders.sort_by_key(|holder| std::cmp::Reverse(holder.bytes));
         holders
     }
 }
 
+impl Core {
+    /// The groups that list guards, or did.
+    pub(super) fn listing_groups(&self) -> Vec<Arc<Group>> {
+        let groups = self.live_groups().map(|state| &state.shared);
+        groups
+            .filter(|group| group.listed.is_made())
+            .cloned()
+            .collect()
+    }
+}
+
 impl Holder {
-    fn new(seen: &Seen, about: &Arc<About>, now: Instant) -> Self {
+    pub(super) fn new(seen: &Seen<'_>, about: &About, registry: &Registry, now: Instant) -> Self {
         // A borrowed guard keeps its ticket borrowed, on a thread that lives.
-        let ownerless = seen.bound && (about.is_gone() || seen.ended);
+        let ownerless = seen.bound && (seen.ended || registry.has_lost(seen, about));
         Self {
             ticket: seen.ticket,
             bytes: about.bytes,
@@ -165,9 +217,5 @@ impl Holder {
                 (false, false) => HolderState::Held,
             },
         }
-    }
-
-    fn is_of(&self, seen: &Seen) -> bool {
-        (self.ticket, self.thread) == (seen.ticket, seen.thread.id()) && self.place == seen.place
     }
 }

@@ -21,6 +21,10 @@ impl Inner {
             if self.begins_unasked(core) {
                 continue;
             }
+            if self.tells_of_scarcity() {
+                let bytes = view.iter().map(|(_, word)| word.sum());
+                self.note_live_bytes(core, bytes.fold(0, u64::saturating_add));
+            }
             let now = self.clock.now();
             match self.decide(core, &view, may, now) {
                 Step::Keep => {

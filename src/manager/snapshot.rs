@@ -1,13 +1,12 @@
 //! Taking snapshots: what is under the lock in one hold of it, the single guards right after.
 
 use super::core::{Core, Cover, Uncovered};
-use super::group::GroupState;
 use super::queue::Waiter;
-use super::{Inner, Manager, shared};
-use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot};
+use super::{Inner, Manager, settings};
+use crate::fork;
+use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot, WaitReason};
 use crate::sync::{Arc, Ordering};
 use crate::ticket::Ticket;
-use crate::{Error, Holder};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -50,9 +49,10 @@ impl Inner {
         let mut tries = 0;
         loop {
             let (mut snapshot, waits, uncovered) = {
-                let core = self.lock();
-                let (state, uncovered) = self.describe(&core);
-                (state, core.wait_times.clone(), uncovered)
+                self.look(|core| {
+                    let (state, uncovered) = self.describe(core);
+                    (state, core.wait_times.clone(), uncovered)
+                })
             };
             snapshot.wait_times = waits.summary();
             snapshot.guards = self.holders();
@@ -67,7 +67,12 @@ impl Inner {
     /// What the lock protects, and each group's word. By group, too, the admitted demands that no listed
     /// guard has yet.
     fn describe(&self, core: &Core) -> (Snapshot, Tally) {
-        let now = self.clock.now();
+        // A clock may have a lock.
+        let now = if fork::is_child() {
+            Instant::now()
+        } else {
+            self.clock.now()
+        };
         let in_how_long = |at: Instant| at.saturating_duration_since(now);
         let groups = self.groups(core);
         let mut uncovered = Tally::new();
@@ -86,6 +91,10 @@ impl Inner {
         let snapshot = Snapshot {
             time: now,
             mode: core.mode,
+            environment: self
+                .environment
+                .clone()
+                .filter(|_| core.mode != core.config.mode),
             support: self.device.support,
             closed: core.closed,
             epoch: core.epoch.open.then_some(core.epoch.number),
@@ -96,7 +105,7 @@ impl Inner {
                 (None, _) => BaselineSource::Assumed,
             },
             ceiling: (core.ceiling != u64::MAX)
-                .then(|| shared::ceiling(&core.config, &self.device)),
+                .then(|| settings::ceiling(&core.config, &self.device)),
             device_budget: core.budget,
             budget: core.config.budget,
             desired: desired(core, &groups),
@@ -111,7 +120,7 @@ impl Inner {
             live: groups.iter().map(|group| group.guards).sum(),
             live_bytes: groups.iter().map(|group| group.bytes).sum(),
             uncovered: demands().count(),
-            waiters: self.queues(core, now),
+            waiters: self.queues(core, now, |waiter| waiter.number),
             groups,
             guards: Vec::new(),
             guards_add_up: false,
@@ -129,7 +138,8 @@ impl Inner {
             .map(|(state, word)| snapshot::Group {
                 number: state.shared.index,
                 policy: state.label.clone(),
-                guards: word.driving() + state.reservations,
+                name: state.key.0.name().cloned(),
+                guards: state.guards(),
                 reservations: state.reservations,
                 bytes: word.sum(),
                 capacity: self.capacity_of(core, state.resolved),
@@ -139,18 +149,49 @@ impl Inner {
             .collect()
     }
 
-    /// Every waiter, in the order of arrival.
-    fn queues(&self, core: &Core, now: Instant) -> Vec<snapshot::Waiter> {
-        let mut waiters: Vec<_> = core.live_groups().flat_map(GroupState::waiters).collect();
-        waiters.sort_by_key(|waiter| waiter.number);
-        waiters
-            .into_iter()
-            .map(|waiter| describe_waiter(waiter, now))
-            .collect()
+    /// Every waiter: growing guards first, then the order of arrival.
+    pub(super) fn waiting(&self) -> Vec<snapshot::Waiter> {
+        if fork::is_child() {
+            return Vec::new();
+        }
+        self.queues(&self.lock(), self.clock.now(), Waiter::order)
     }
 
-    /// Who waits in line with a demand of the group, the waiter of key `own` apart. The holders are
-    /// [named](Self::in_the_way) without the lock.
+    /// Every waiter, in such an order.
+    fn queues<O: Ord>(
+        &self,
+        core: &Core,
+        now: Instant,
+        order: impl Fn(&Waiter) -> O,
+    ) -> Vec<snapshot::Waiter> {
+        let together = core.config.budget.is_some();
+        let mut rows: Vec<_> = core
+            .live_groups()
+            .flat_map(|state| {
+                let in_line = state.queue.values().map(|waiter| (false, waiter));
+                in_line.chain(state.aside.values().map(|waiter| (true, waiter)))
+            })
+            .collect();
+        rows.sort_by_key(|(aside, waiter)| {
+            let place = if *aside { waiter.number } else { waiter.key() };
+            (*aside, place)
+        });
+        let mut lengths = BTreeMap::<_, usize>::new();
+        let mut waiters: Vec<_> = rows
+            .into_iter()
+            .map(|(aside, waiter)| {
+                let line = (!together).then_some(waiter.ticket.group().index);
+                let length = lengths.entry((aside, line)).or_default();
+                let position = std::mem::replace(length, *length + 1);
+                (order(waiter), self.describe_waiter(core, waiter, position, now))
+            })
+            .collect();
+        waiters.sort_by(|(a, _), (b, _)| a.cmp(b));
+        waiters.into_iter().map(|(_, waiter)| waiter).collect()
+    }
+
+    /// Who waits in line with a demand of the group, the waiter of key `own` apart, and how many guards are in its way.
+    /// The holders are [named](Self::in_the_way) without the lock.
     pub(super) fn contention(
         &self,
         core: &Core,
@@ -158,43 +199,61 @@ impl Inner {
         own: Option<u64>,
     ) -> Box<Contention> {
         let now = self.clock.now();
+        let mut contention = Contention::default();
+        let mut first = Vec::new();
         let together = core.config.budget.is_some();
-        let mut queue: Vec<_> = core
-            .live_groups()
-            .filter(|state| together || state.shared.index == group)
-            .flat_map(|state| &state.queue)
-            .filter(|(key, _)| Some(**key) != own)
-            .collect();
-        queue.sort_by_key(|(key, _)| **key);
-        Box::new(Contention {
-            holders: Vec::new(),
-            guards: 0,
-            waiting: queue.len(),
-            queue: queue
-                .into_iter()
-                .take(Contention::LISTED)
-                .map(|(_, waiter)| describe_waiter(waiter, now))
-                .collect(),
-        })
-    }
-
-    /// The same error with the largest holders. Elsewhere than under the lock, since there may be many.
-    pub(super) fn explained(&self, mut error: Error, ticket: &Ticket) -> Error {
-        if let Error::Timeout { contention, .. } | Error::NeverAdmissible { contention, .. } =
-            &mut error
-        {
-            contention.name(self.in_the_way(ticket));
+        let one = (!together).then(|| core.group(group));
+        let all = together.then(|| core.live_groups());
+        for state in one.into_iter().chain(all.into_iter().flatten()) {
+            let is_own = own.is_some_and(|own| state.queue.contains_key(&own));
+            contention.guards += state.guards() as usize;
+            contention.waiting += state.queue.len() - usize::from(is_own);
+            let others = state.queue.iter().filter(|(key, _)| Some(**key) != own);
+            first.extend(others.take(Contention::LISTED));
         }
-        error
+        first.sort_by_key(|(key, _)| **key);
+        let first = first.into_iter().take(Contention::LISTED).enumerate();
+        contention.queue = first
+            .map(|(before, (key, waiter))| {
+                let own_is_before = own.is_some_and(|own| own < *key);
+                self.describe_waiter(core, waiter, before + usize::from(own_is_before), now)
+            })
+            .collect();
+        Box::new(contention)
     }
 
-    /// The live guards in `ticket`'s way, the largest first: of its group, or with a budget of all groups.
-    pub(super) fn in_the_way(&self, ticket: &Ticket) -> Vec<Holder> {
-        let together = self.lock().config.budget.is_some();
-        let group = ticket.group().index;
-        let mut holders = self.holders();
-        holders.retain(|holder| together || holder.group == group);
-        holders
+    /// What is told of a waiter that has so many before it in its line.
+    fn describe_waiter(
+        &self,
+        core: &Core,
+        waiter: &Waiter,
+        position: usize,
+        now: Instant,
+    ) -> snapshot::Waiter {
+        let ticket = &waiter.ticket;
+        let set_aside = core.is_aside(waiter);
+        snapshot::Waiter {
+            ticket: ticket.id(),
+            bytes: ticket.bytes(),
+            held: waiter.from.as_ref().map(|from| from.bytes()),
+            kind: ticket.kind(),
+            policy: ticket.policy_label().clone(),
+            label: ticket.label_text(),
+            group: ticket.group().index,
+            place: waiter.place,
+            thread: waiter.thread,
+            thread_name: waiter.thread_name.clone(),
+            since: waiter.since,
+            waited: now.saturating_duration_since(waiter.since),
+            overtaken: waiter.overtaken.load(Ordering::Relaxed),
+            position,
+            set_aside,
+            why: match position {
+                0 => self.wait_reason(core, waiter.demand()),
+                _ if set_aside => self.wait_reason(core, waiter.demand()),
+                _ => WaitReason::Line,
+            },
+        }
     }
 }
 
@@ -219,21 +278,4 @@ fn add_up(snapshot: &Snapshot, uncovered: Tally) -> bool {
     counted
         .map(|group| (group.number, (group.guards, group.bytes)))
         .eq(tally)
-}
-
-fn describe_waiter(waiter: &Waiter, now: Instant) -> snapshot::Waiter {
-    let ticket = &waiter.ticket;
-    snapshot::Waiter {
-        ticket: ticket.id(),
-        bytes: ticket.bytes(),
-        held: waiter.from.as_ref().map(|from| from.bytes()),
-        policy: ticket.policy_label().clone(),
-        label: ticket.label_text(),
-        group: ticket.group().index,
-        place: waiter.place,
-        thread: waiter.thread,
-        thread_name: waiter.thread_name.clone(),
-        waited: now.saturating_duration_since(waiter.since),
-        overtaken: waiter.overtaken.load(Ordering::Relaxed),
-    }
 }

@@ -1,5 +1,6 @@
 //! How long acquires have waited for admission, as a histogram.
 
+use super::core::Core;
 use crate::snapshot::WaitTimes;
 use hdrhistogram::Histogram;
 use std::fmt;
@@ -44,6 +45,14 @@ impl WaitRecord {
                 })
                 .collect(),
         }
+    }
+}
+
+impl Core {
+    /// Notes a wait that ended with a guard.
+    pub(super) fn note_wait(&mut self, waited: Duration) {
+        self.stats.note_wait(waited);
+        self.wait_times.record(waited);
     }
 }
 

@@ -9,6 +9,10 @@
 //! A growing guard comes before everybody else, since they may be waiting for what it holds.
 //!
 //! A demand that waits for holds is not in line but [set aside](super::aside).
+//!
+//! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled; and it wakes by itself now and
+//! then to look whether its line stands still ([`stalls`](super::stalls)), or to ask for memory
+//! ([`shortage`](super::shortage)).
 
 use super::Inner;
 use super::admission::Patience;
@@ -19,12 +23,13 @@ use super::judge::{Demand, Verdict};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
 use super::shortage;
+use super::stalls::next_look;
 use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
+use crate::error::Obstacle;
 use crate::event::EventKind;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, current_thread, unmodelled};
-use crate::ticket::Ticket;
 use crate::trace::WaitSpan;
 use std::panic::Location;
 use std::time::Instant;
@@ -33,6 +38,8 @@ use std::time::Instant;
 pub(super) struct Place {
     pub(super) waiter: Arc<Waiter>,
     sleeper: Sleeper,
+    /// When it is to look at its line.
+    look_at: Option<Instant>,
 }
 
 /// Set in the keys of new guards, so that growing ones come first.
@@ -48,8 +55,13 @@ pub(super) fn next_key() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Whether a key in the queue is that of a new guard, not of one that grows.
+pub(super) fn is_of_new(key: u64) -> bool {
+    key & NEW != 0
+}
+
 /// The earlier of two times, either of which may never come.
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
 
@@ -69,9 +81,9 @@ impl Inner {
         let index = ticket.group().index;
         let since = self.clock.now();
         if !patience.waits {
-            return Err(self.would_block(core, ticket));
+            return Err(self.would_block(core, demand, None));
         }
-        if let Some(error) = self.given_up(core, ticket, patience, since, None) {
+        if let Some(error) = self.given_up(core, demand, patience, since, None) {
             return Err(error);
         }
         let sleeper = Sleeper::new();
@@ -94,10 +106,8 @@ impl Inner {
             thread: current_thread().id(),
             thread_name: crate::holders::thread_name(),
             may_give_up: patience.wait.may_give_up(),
-            stalls_at: core
-                .config
-                .stall_after
-                .and_then(|after| since.checked_add(after)),
+            aside_since: Mutex::new(None),
+            stall_after: core.config.stall_after,
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });
@@ -139,26 +149,35 @@ impl Inner {
         });
         // Waiters may have been set aside meanwhile.
         let aside = aside || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
-        let disturbed = core.was_disturbed();
-        let state = core.group_mut(index);
         // Without the lock, while a policy was asked, holds may have come or gone.
-        state.rejudge |= disturbed;
+        let disturbed = core.was_disturbed();
+        core.group_mut(index).rejudge |= disturbed;
         if aside {
-            state.aside.insert(number, waiter.clone());
+            core.set_aside(waiter.clone(), since);
         } else {
-            state.queue.insert(key, waiter.clone());
+            core.enqueue(waiter.clone(), since);
         }
-        Ok(Place { waiter, sleeper })
+        Ok(Place {
+            look_at: next_look(core, &waiter, since),
+            waiter,
+            sleeper,
+        })
     }
 
-    /// The error of a demand that would have to wait and may not.
-    pub(super) fn would_block(&self, core: &Locked<'_>, ticket: &Ticket) -> Error {
-        let usage = self.usage(core, ticket);
+    /// The error of a demand that would have to wait and may not: for admission, unless `obstacle` is something else.
+    pub(super) fn would_block(
+        &self,
+        core: &Locked<'_>,
+        demand: Demand<'_>,
+        obstacle: Option<Obstacle>,
+    ) -> Error {
+        let usage = self.usage(core, demand.ticket);
         Error::WouldBlock {
-            requested: ticket.bytes(),
+            requested: demand.ticket.bytes(),
             in_use: usage.in_use,
             capacity: usage.capacity,
             waiting: usage.waiting,
+            obstacle: obstacle.unwrap_or_else(|| self.obstacle(core, demand, &usage, None)),
         }
     }
 
@@ -166,11 +185,12 @@ impl Inner {
     fn given_up(
         &self,
         core: &Locked<'_>,
-        ticket: &Ticket,
+        demand: Demand<'_>,
         patience: &Patience,
         since: Instant,
         own: Option<u64>,
     ) -> Option<Error> {
+        let ticket = demand.ticket;
         let now = self.clock.now();
         let waited = now.saturating_duration_since(since);
         if patience.wait.is_cancelled() {
@@ -181,20 +201,23 @@ impl Inner {
         }
         if patience
             .wait
-            .deadline_at()
+            .get_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
             let usage = self.usage(core, ticket);
             // One that is set aside is not in the line.
             let queue = &core.group(ticket.group().index).queue;
             let own = own.filter(|key| queue.contains_key(key));
+            let mut contention = self.contention(core, ticket.group().index, own);
+            contention.policy = ticket.policy_label().clone();
             return Some(Error::Timeout {
                 requested: ticket.bytes(),
                 in_use: usage.in_use,
                 capacity: usage.capacity,
                 waited,
                 waiting: usage.waiting - usize::from(own.is_some()),
-                contention: self.contention(core, ticket.group().index, own),
+                obstacle: self.obstacle(core, demand, &usage, own),
+                contention,
             });
         }
         None
@@ -203,27 +226,27 @@ impl Inner {
     /// Sleeps until admitted.
     pub(super) fn wait(&self, place: &Place, patience: &Patience) -> Result<Granted, Error> {
         let waiter = &place.waiter;
-        let token = patience.wait.token();
+        let token = patience.wait.get_cancel();
         if let Some(token) = token {
             token.register(waiter.number, waiter.waker.clone());
         }
         let _span = WaitSpan::enter(waiter);
-        let mut stalls_at = waiter.stalls_at;
+        let mut look_at = place.look_at;
         let mut asks_at = None;
         let outcome = loop {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
             }
-            let deadline = patience.wait.deadline_at();
+            let deadline = patience.wait.get_deadline();
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
+            let next = earlier(deadline, look_at);
+            if next == look_at && has_come(next) {
+                look_at = self.look_at_line(place);
+                continue;
+            }
             let over = patience.wait.is_cancelled() || has_come(deadline);
             if over && let Some(outcome) = self.leave_queue(place, patience) {
                 break outcome;
-            }
-            if has_come(stalls_at) {
-                stalls_at = None;
-                self.tell_stall(waiter);
-                continue;
             }
             let may_ask = self.has_reclaimers() && self.is_set_aside(waiter);
             if may_ask && asks_at.is_none_or(|at| has_come(Some(at))) {
@@ -231,35 +254,13 @@ impl Inner {
                 asks_at = self.clock.now().checked_add(shortage::AGAIN);
                 continue;
             }
-            let asks_at = asks_at.filter(|_| may_ask);
-            let wakes_at = earlier(earlier(deadline, stalls_at), asks_at);
-            self.clock.park(&place.sleeper, wakes_at);
+            let next = earlier(next, asks_at.filter(|_| may_ask));
+            self.clock.park(&place.sleeper, next);
         };
         if let Some(token) = token {
             token.unregister(waiter.number);
         }
         outcome
-    }
-
-    /// Tells of a wait that goes on for too long, with the state that it waits in.
-    fn tell_stall(&self, waiter: &Waiter) {
-        {
-            let mut core = self.lock();
-            // An outcome that came meanwhile has left its wake-up.
-            if waiter.outcome.lock().is_some() {
-                return;
-            }
-            core.stats.stalls += 1;
-        }
-        let waited = self.clock.now().saturating_duration_since(waiter.since);
-        let kind = EventKind::WaitStalled {
-            waited,
-            snapshot: Arc::new(self.snapshot()),
-        };
-        let mut core = self.lock();
-        self.emit(&mut core, kind, Some(&waiter.ticket), |event| {
-            event.place = Some(waiter.place);
-        });
     }
 
     /// Takes a waiter that gives up out of the queue, unless it was admitted first.
@@ -273,8 +274,10 @@ impl Inner {
         if let Some(outcome) = waiter.outcome.lock().take() {
             return Some(outcome);
         }
-        let mut error = self.given_up(&core, ticket, patience, waiter.since, Some(waiter.key()))?;
-        core.group_mut(ticket.group().index).take_waiter(waiter);
+        let demand = waiter.demand();
+        let own = Some(waiter.key());
+        let mut error = self.given_up(&core, demand, patience, waiter.since, own)?;
+        core.take_waiter(waiter);
         if let (Error::Timeout { contention, .. }, Some(holders)) = (&mut error, holders) {
             contention.name(holders);
         }
@@ -301,7 +304,7 @@ impl Inner {
     }
 
     /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
-    fn next_in_line(
+    pub(super) fn next_in_line(
         &self,
         core: &Locked<'_>,
         index: usize,
@@ -322,6 +325,11 @@ impl Inner {
             .min_by_key(|(key, _)| *key)
     }
 
+    /// The key of the first in line.
+    pub(super) fn first_in_line(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
+        self.next_in_line(core, index, None).map(|(key, _)| key)
+    }
+
     /// Whether nobody is in line before a new demand of this group.
     pub(super) fn is_line_empty(&self, core: &Locked<'_>, index: usize) -> bool {
         let together = core.config.budget.is_some();
@@ -340,9 +348,9 @@ impl Inner {
 
     /// Whether a growing guard waits in line already, or is about to.
     pub(super) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
-        let first = self.next_in_line(core, index, None).map(|(key, _)| key);
+        let first = self.first_in_line(core, index);
         let entering = self.first_to_enter(core, index);
-        first.into_iter().chain(entering).any(|key| key & NEW == 0)
+        first.into_iter().chain(entering).any(|key| !is_of_new(key))
     }
 
     /// Admits from the head of the line while it may be admitted, and tells whether it admitted anybody. The caller
@@ -386,6 +394,7 @@ impl Inner {
                 continue;
             }
             let demand = waiter.demand();
+            let settings = core.settings;
             let verdict = match self.check_countable(core, demand) {
                 // A demand for a hold overtakes nobody.
                 Ok(()) if waiter.ticket.is_hold() && !passed.is_empty() => Ok(Verdict::Wait),
@@ -393,6 +402,13 @@ impl Inner {
                 // It may fit once others have left.
                 Err(_) => Ok(Verdict::Wait),
             };
+            if core.settings != settings {
+                // A policy was asked without the lock, and what was one line may be many by now, or the other way round: the
+                // first in line may be another.
+                passed.clear();
+                after = None;
+                continue;
+            }
             // Without the lock it may have left.
             if !core.group(group.index).queue.contains_key(&key) {
                 continue;
@@ -409,7 +425,7 @@ impl Inner {
                 after = Some(key);
                 continue;
             }
-            core.group_mut(group.index).queue.remove(&key);
+            core.take_waiter(&waiter);
             let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
@@ -441,13 +457,14 @@ impl Inner {
     /// What a waiter gets whose demand was counted just now.
     fn grant(&self, core: &mut Locked<'_>, waiter: &Waiter, word: Word) -> Granted {
         let ticket = &waiter.ticket;
+        let waited = self.waited(waiter);
+        core.note_progress(ticket.group().index, waited.until);
         if !self.is_covered(core, ticket) {
             // From now on: a call that fails before it wakes fails it too.
             core.await_cover(waiter.number, waiter.demand());
             return Granted::Added(word);
         }
         // All that is left to do: when it wakes it needs the lock no more.
-        let waited = self.waited(waiter);
         core.stats.admissions += 1;
         core.note_wait(waited.time);
         Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))

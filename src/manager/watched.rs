@@ -34,7 +34,7 @@ impl Inner {
         let mut core = self.lock();
         let index = ticket.group().index;
         let admits_here =
-            core.mode != WireMode::Off && core.config.budget.is_none() && !core.closed;
+            core.mode != WireMode::Uncoordinated && core.config.budget.is_none() && !core.closed;
         let owes = core.owed.due().is_some() || !core.revisit.is_empty();
         if core.standing.is_none() || core.busy || owes || !admits_here {
             return None;
@@ -58,6 +58,7 @@ impl Inner {
         }
         core.stats.admissions += 1;
         let time = self.note_in_journal(&mut core, ticket, Some(place));
+        self.note_resident(&mut core, ticket, None);
         // The subscriber may have gone since; the demand is counted all the same.
         Some((word, time.unwrap_or_else(|| self.clock.now())))
     }
@@ -69,10 +70,11 @@ impl Inner {
             return;
         }
         self.emit(core, EventKind::TicketEnded, Some(ticket), |_| {});
-        let desired = called_for_now(core);
+        let totals = Totals::of(core);
         self.emit(core, EventKind::LimitComputed, None, |event| {
-            event.desired = Some(desired)
+            event.desired = Some(totals.desired)
         });
+        self.note_live_bytes(core, totals.bytes);
     }
 
     /// Adds a record of an acquire or release to the journal if somebody watches. Returns its time.
@@ -86,16 +88,18 @@ impl Inner {
             return None;
         }
         let time = self.clock.now();
+        let totals = Totals::of(core);
         let moment = Moment {
             sequence: self.events.number(if acquired.is_some() { 3 } else { 2 }),
             time,
             baseline: core.epoch.baseline,
-            desired: called_for_now(core),
-            live: core.live(),
+            desired: totals.desired,
+            live: totals.live,
             // In other groups.
             waiters: core.waiters(),
         };
         core.journal.add(ticket, acquired, moment);
+        self.note_live_bytes(core, totals.bytes);
         if self.events.is_due(&core.journal) {
             self.events.hand_over(&mut core.journal);
         }
@@ -103,12 +107,31 @@ impl Inner {
     }
 }
 
-/// What the live guards call for, as the words are.
-fn called_for_now(core: &Core) -> u64 {
-    let baseline = core.epoch.baseline;
-    let limits = core.live_groups().filter_map(|state| {
-        let word = state.shared.load();
-        state.is_live(word).then(|| state.limit(word, baseline))
-    });
-    limits.max().unwrap_or(baseline)
+/// All groups together, as their words are.
+struct Totals {
+    /// What the live guards call for.
+    desired: u64,
+    /// How many there are.
+    live: u64,
+    bytes: u64,
+}
+
+impl Totals {
+    fn of(core: &Core) -> Self {
+        let baseline = core.epoch.baseline;
+        let (mut most, mut live, mut bytes) = (None, 0, 0_u64);
+        for state in core.live_groups() {
+            let word = state.shared.load();
+            if state.is_live(word) {
+                most = most.max(Some(state.limit(word, baseline)));
+                live += word.driving() + state.reservations;
+                bytes = bytes.saturating_add(word.sum());
+            }
+        }
+        Self {
+            desired: most.unwrap_or(baseline),
+            live,
+            bytes,
+        }
+    }
 }

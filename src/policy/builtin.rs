@@ -1,7 +1,7 @@
 //! The built-in policies.
 
 use super::formula::{Basis, Resolved};
-use super::{Cap, Context, Formula, Policy, PolicyId, Sizes};
+use super::{Cap, Context, Formula, Policy, PolicyId, Sealed, Sizes};
 
 /// baseline + the sum of the live sizes, at most a cap; waits while a demand would go over it.
 ///
@@ -151,25 +151,25 @@ macro_rules! by_formula {
                 $id
             }
 
-            fn formula(&self) -> Formula {
+            fn formula(&self, _: Sealed) -> Formula {
                 let $self = self;
                 $formula
             }
 
             fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-                let formula = self.formula().resolve(context.budget);
+                let formula = self.formula(Sealed::KEY).resolve(context.budget);
                 formula.limit(context.baseline, basis(formula, live))
             }
 
             fn can_admit(&self, context: &Context, live: &Sizes<'_>, new: u64) -> bool {
-                let formula = self.formula().resolve(context.budget);
+                let formula = self.formula(Sealed::KEY).resolve(context.budget);
                 !self.can_refuse()
                     || live.sum.saturating_add(new) < formula.admitted(context.baseline)
             }
 
             fn can_refuse(&self) -> bool {
                 !matches!(
-                    self.formula(),
+                    self.formula(Sealed::KEY),
                     Formula::Max
                         | Formula::Peak
                         | Formula::Fixed(_)

@@ -1,7 +1,39 @@
 //! The closed forms of the built-in policies, which the fast path can decide without calling them.
 
+/// The argument of [`Policy::formula`](super::Policy::formula), which only this crate can give.
+///
+/// ```compile_fail,E0061
+/// use mlx_wired::{Policy, SumPolicy};
+/// let _formula = SumPolicy::new().formula();
+/// ```
+///
+/// ```compile_fail,E0603
+/// use mlx_wired::policy::Sealed;
+/// ```
+///
+/// ```compile_fail,E0053
+/// use mlx_wired::{Context, Policy, PolicyId, Sizes};
+///
+/// struct Mine;
+///
+/// impl Policy for Mine {
+///     fn id(&self) -> PolicyId {
+///         PolicyId::named("mine")
+///     }
+///     fn limit(&self, _: &Context, _: &Sizes<'_>) -> u64 {
+///         0
+///     }
+///     fn formula(&self, _: ()) {}
+/// }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Sealed(());
+
+impl Sealed {
+    pub(crate) const KEY: Self = Self(());
+}
+
 /// How the limit of a group follows from its live guards.
-#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Formula {
     /// Only the policy's own methods know.
@@ -17,7 +49,6 @@ pub enum Formula {
 }
 
 /// The cap of a [`Formula::Sum`].
-#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cap {
     /// Never refuses.

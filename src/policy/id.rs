@@ -38,6 +38,14 @@ impl PolicyId {
         Self(Repr::Named(name.into()))
     }
 
+    /// Its name, if it is [named](Self::named).
+    pub(crate) fn name(&self) -> Option<&Arc<str>> {
+        match &self.0 {
+            Repr::Named(name) => Some(name),
+            Repr::Value(..) | Repr::Unique(_) => None,
+        }
+    }
+
     /// An id that no other call returns. Keep it: a policy must give the same id each time.
     #[must_use]
     pub fn unique() -> Self {

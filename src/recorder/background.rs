@@ -1,6 +1,7 @@
 //! A recorder with a thread of its own.
 
 use super::{Recorder, Recording};
+use crate::fork;
 use crossbeam::channel::{self, RecvTimeoutError, Sender};
 use std::io;
 use std::thread::JoinHandle;
@@ -12,10 +13,14 @@ pub struct BackgroundRecorder {
     /// Dropped to stop the thread.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<Recorder>>,
+    /// All that a forked child has: the thread is its parent's.
+    unseen: Recording,
 }
 
 impl BackgroundRecorder {
     pub(super) fn start(mut recorder: Recorder, every: Duration) -> io::Result<Self> {
+        fork::check().map_err(io::Error::other)?;
+        let unseen = recorder.unseen();
         // Without a pause it would spin.
         let every = every.max(Duration::from_millis(1));
         let (stop, stopped) = channel::bounded::<()>(0);
@@ -30,21 +35,31 @@ impl BackgroundRecorder {
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+            unseen,
         })
     }
 
-    /// Stops the thread and ends the recording.
+    /// Stops the thread and ends the recording. In a forked child, which has no such thread, nothing but the state at the
+    /// start is in it.
     ///
     /// # Panics
     ///
     /// If the thread has panicked, which it does not.
     #[must_use]
     pub fn finish(mut self) -> Recording {
+        if fork::is_child() {
+            return self.unseen.clone();
+        }
         let recorder = self.stop();
         recorder.expect("the recorder's thread ends well").finish()
     }
 
     fn stop(&mut self) -> Option<Recorder> {
+        if fork::is_child() {
+            // Neither can be touched: the thread is not there to be joined, and may have been amid looking whether to stop.
+            std::mem::forget((self.stop.take(), self.thread.take()));
+            return None;
+        }
         drop(self.stop.take());
         self.thread.take()?.join().ok()
     }

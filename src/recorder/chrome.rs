@@ -5,6 +5,7 @@
 
 use super::series::Demand;
 use super::{Interval, Recording, What};
+use crate::names::{Name, Place};
 use crate::snapshot::ThreadLabel;
 use crate::{Event, EventKind};
 use serde::Serialize;
@@ -108,12 +109,15 @@ impl Recording {
             timed.push(counter("limit", at, args));
         }
         let demand = Demand::new(intervals);
+        let names: Vec<_> = demand.names.iter().map(|it| Name::new(it).text()).collect();
         for (at, values) in &demand.changes {
-            let held = demand.names.iter().zip(values);
-            let args: Map<String, Value> = held
-                .map(|(name, bytes)| (name.clone(), json!(bytes)))
-                .collect();
-            timed.push(counter("demand", *at, Value::Object(args)));
+            // Names that are alike as far as they are printed have one counter.
+            let mut held: BTreeMap<&str, u64> = BTreeMap::new();
+            for (name, bytes) in names.iter().zip(values) {
+                let sum = held.entry(name).or_default();
+                *sum = sum.saturating_add(*bytes);
+            }
+            timed.push(counter("demand", *at, json!(held)));
         }
         for sample in self.samples.iter().filter(|it| it.time >= self.begin()) {
             let Some(memory) = sample.memory else {
@@ -131,20 +135,38 @@ impl Recording {
 
     /// What happened to the limit, and what went wrong.
     fn instant(&self, event: &Event) -> Option<Entry> {
+        let whole = |message| Name::whole(message).text();
         let (name, args) = match &event.kind {
             EventKind::BaselineCaptured => ("baseline captured", json!({})),
             EventKind::BaselineRestored => ("baseline restored", json!({})),
-            EventKind::LimitApplyFailed(error) => ("limit refused", json!({ "error": error })),
+            EventKind::LimitApplyFailed(error) => {
+                ("limit refused", json!({ "error": whole(error) }))
+            }
             EventKind::LimitClamped { .. } => ("limit clamped", json!({})),
             EventKind::ForeignLimit { expected, found } => (
                 "limit changed by somebody else",
                 json!({ "expected": expected, "found": found }),
             ),
-            EventKind::PolicyPanicked(panic) => ("policy panicked", json!({ "panic": panic })),
-            EventKind::ReleaseFailed(reason) => ("release failed", json!({ "reason": reason })),
+            EventKind::PolicyPanicked(panic) => {
+                ("policy panicked", json!({ "panic": whole(panic) }))
+            }
+            EventKind::ReleaseFailed(reason) => {
+                ("release failed", json!({ "reason": whole(reason) }))
+            }
+            EventKind::SynchronizationSkipped => ("release not synchronised", json!({})),
             EventKind::ModelNearCeiling { .. } => ("model near the ceiling", json!({})),
-            EventKind::WaitStalled { snapshot, .. } => {
-                ("wait stalled", json!({ "state": snapshot.to_string() }))
+            EventKind::LiveAboveCeiling { bytes, .. } => {
+                ("more live than the ceiling", json!({ "bytes": bytes }))
+            }
+            EventKind::WaitStalled {
+                behind,
+                why,
+                largest,
+                ..
+            } => {
+                let largest = largest.as_ref().map(ToString::to_string);
+                let args = json!({ "behind": behind, "why": why.to_string(), "largest": largest });
+                ("wait stalled", args)
             }
             _ => return None,
         };
@@ -230,8 +252,8 @@ fn nest(lane: &[&Interval], tid: usize, timed: &mut Vec<Entry>) {
 
 fn title(interval: &Interval) -> String {
     match interval.what {
-        What::Guard => interval.name().to_owned(),
-        What::Wait => format!("wait for {}", interval.name()),
+        What::Guard => Name::new(interval.name()).to_string(),
+        What::Wait => format!("wait for {}", Name::new(interval.name())),
     }
 }
 
@@ -239,11 +261,11 @@ fn begin(interval: &Interval, tid: usize) -> Entry {
     let mut entry = Entry::new("B", title(interval), tid, interval.from).with(json!({
         "bytes": interval.bytes,
         "ticket": interval.ticket,
-        "policy": &*interval.policy,
+        "policy": Name::new(&interval.policy).text(),
         "end": interval.end,
     }));
     if let Some(place) = interval.place {
-        let place = place.to_string();
+        let place = Place(place).to_string();
         entry.args.insert("place".to_owned(), place.into());
     }
     if !interval.begin_known {

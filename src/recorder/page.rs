@@ -7,6 +7,7 @@ mod threads;
 use super::series::Demand;
 use super::{Interval, Recording, What};
 use crate::error::Bytes;
+use crate::names::Name;
 use charts::{Failure, Layout};
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -113,7 +114,7 @@ impl<W: Write> Page<'_, W> {
             "<h1>Memory over {:.1?}</h1>\n<p>{} ({}); wired memory is {}.</p>",
             recording.duration(),
             Escaped(device.kind),
-            Escaped(name),
+            Escaped(Name::new(name)),
             Escaped(device.support),
         )?;
         if recording.missing() > 0 {
@@ -199,7 +200,7 @@ impl<W: Write> Page<'_, W> {
     fn names(&self) -> Vec<Key> {
         let names = self.demand.names.iter().enumerate();
         names
-            .map(|(index, name)| Key::filled(name, &format!("--s{index}")))
+            .map(|(index, name)| Key::filled(&Name::new(name).text(), &format!("--s{index}")))
             .collect()
     }
 

@@ -2,7 +2,9 @@
 
 use super::{Interval, Recording};
 use crate::EventKind;
+use crate::names::{Name, Place};
 use crate::snapshot::ThreadLabel;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::Location;
 use std::time::Duration;
@@ -17,8 +19,24 @@ fn optional(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
+/// A text that is not ours. A spreadsheet would take what begins so for a formula; a tab or a line break is escaped
+/// already.
+fn text(text: impl Display) -> String {
+    let text = text.to_string();
+    if text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+/// The same of a name, or nothing.
+fn name(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| text(Name::new(name)))
+}
+
 fn place(place: Option<&Location<'_>>) -> String {
-    optional(place)
+    place.map_or_else(String::new, |place| text(Place(place)))
 }
 
 impl Recording {
@@ -42,16 +60,16 @@ impl Recording {
                 kind,
                 optional(event.ticket),
                 optional(event.size),
-                optional(event.policy.as_deref()),
-                optional(event.label.as_deref()),
+                name(event.policy.as_deref()),
+                name(event.label.as_deref()),
                 place(event.place),
-                thread.to_string(),
+                text(thread),
                 event.baseline.to_string(),
                 optional(event.desired),
                 optional(event.applied),
                 event.live.to_string(),
                 event.waiters.to_string(),
-                detail,
+                text(detail),
             ])?;
         }
         table.flush()
@@ -123,7 +141,7 @@ impl Recording {
         ])?;
         for total in self.totals_of(intervals) {
             table.write_record([
-                total.name.to_string(),
+                name(Some(&total.name)),
                 place(total.place),
                 total.guards.to_string(),
                 total.largest.to_string(),
@@ -150,13 +168,19 @@ fn kind_and_detail(kind: &EventKind) -> (String, String) {
         | EventKind::LimitApplyFailed(text)
         | EventKind::PolicyPanicked(text)
         | EventKind::ReleaseFailed(text)
-        | EventKind::WireModeUnrecognised(text) => text.clone(),
+        | EventKind::WireModeUnrecognised(text) => Name::whole(text).to_string(),
         EventKind::LimitClamped { ceiling } => format!("ceiling {ceiling}"),
         EventKind::ForeignLimit { expected, found } => {
             format!("expected {expected}, found {found}")
         }
         EventKind::ModelNearCeiling { model, ceiling } => format!("{model} of {ceiling}"),
-        EventKind::WaitStalled { waited, .. } => format!("after {}", seconds(*waited)),
+        EventKind::LiveAboveCeiling { bytes, ceiling } => format!("{bytes} above {ceiling}"),
+        EventKind::WaitStalled {
+            waited,
+            behind,
+            why,
+            ..
+        } => format!("after {}, {behind} behind: {why}", seconds(*waited)),
         _ => String::new(),
     };
     // The variant's name: what `Debug` prints before anything it carries.

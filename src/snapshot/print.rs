@@ -4,6 +4,7 @@ use super::{
     BaselineSource, Ceiling, CeilingSource, Contention, Group, Owed, Snapshot, WaitTimes, Waiter,
 };
 use crate::error::Bytes;
+use crate::names::{Name, Place};
 use crate::sync::ThreadId;
 use crate::{Holder, HolderState, WireMode};
 use std::fmt;
@@ -47,14 +48,20 @@ impl Snapshot {
         let mode = match self.mode {
             WireMode::Auto => "the limit is set where it has an effect",
             WireMode::Never => "the limit is never set",
-            WireMode::Off => "everything is admitted, the limit is never set",
+            WireMode::Uncoordinated => {
+                "nothing is coordinated: everything is admitted, the limit is never set"
+            }
         };
         let closed = if self.closed { "; closed" } else { "" };
-        writeln!(
-            f,
-            "mode      {mode}; wired memory is {}{closed}",
-            self.support
-        )?;
+        write!(f, "mode      {mode}")?;
+        if let Some(value) = &self.environment {
+            write!(
+                f,
+                ", since the environment has MLX_WIRED={}",
+                Name::new(value)
+            )?;
+        }
+        writeln!(f, "; wired memory is {}{closed}", self.support)?;
         let setting = if self.setting { ", being decided" } else { "" };
         writeln!(
             f,
@@ -73,9 +80,16 @@ impl Snapshot {
         };
         write!(f, "baseline  {}, {source}; ", Bytes(self.baseline))?;
         match self.epoch {
-            Some(number) => writeln!(f, "epoch {number}"),
-            None => writeln!(f, "no epoch"),
+            Some(number) => writeln!(f, "epoch {number}")?,
+            None => writeln!(f, "no epoch")?,
         }
+        if let Some(budget) = self.budget {
+            writeln!(f, "budget    {} over all groups", Bytes(budget))?;
+        }
+        if self.pressure > 0.0 {
+            writeln!(f, "pressure  {:.2}", self.pressure)?;
+        }
+        Ok(())
     }
 
     fn group(&self, f: &mut fmt::Formatter<'_>, group: &Group) -> fmt::Result {
@@ -186,7 +200,11 @@ impl fmt::Display for Owed {
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.policy, Bytes(self.bytes))?;
+        write!(f, "{}", Name::new(&self.policy))?;
+        if let Some(name) = &self.name {
+            write!(f, " {}", Name::new(name))?;
+        }
+        write!(f, ": {}", Bytes(self.bytes))?;
         if let Some(capacity) = self.capacity {
             write!(f, " of {}", Bytes(capacity))?;
         }
@@ -208,9 +226,10 @@ impl fmt::Display for Holder {
         let name = self.label.as_ref().unwrap_or(&self.policy);
         write!(
             f,
-            "{} {name} at {} on {}",
+            "{} {} at {} on {}",
             Bytes(self.bytes),
-            self.place,
+            Name::new(name),
+            Place(self.place),
             ThreadLabel(self.thread_name.as_deref(), self.thread)
         )?;
         if let Some(age) = self.age {
@@ -229,16 +248,20 @@ impl fmt::Display for Waiter {
         let name = self.label.as_ref().unwrap_or(&self.policy);
         write!(
             f,
-            "{} {name} at {} on {} since {:.1?}",
+            "{} {} at {} on {} since {:.1?}",
             Bytes(self.bytes),
-            self.place,
+            Name::new(name),
+            Place(self.place),
             ThreadLabel(self.thread_name.as_deref(), self.thread),
             self.waited
         )?;
         if let Some(held) = self.held {
             write!(f, ", holding {}", Bytes(held))?;
         }
-        Ok(())
+        match self.position {
+            0 => write!(f, ", first: {}", self.why),
+            before => write!(f, ", {before} before it"),
+        }
     }
 }
 
@@ -299,7 +322,7 @@ pub(crate) struct ThreadLabel<'a>(pub(crate) Option<&'a str>, pub(crate) ThreadI
 impl fmt::Display for ThreadLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(name) => f.write_str(name),
+            Some(name) => Name::new(name).fmt(f),
             None => write!(f, "thread {}", thread_number(self.1)),
         }
     }

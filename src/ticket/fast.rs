@@ -3,11 +3,11 @@
 use super::Ticket;
 use super::raw::Raw;
 use crate::Error;
-use crate::holders;
 use crate::manager::group::{Reads, SizeCount};
 use crate::manager::holds::HoldKey;
 use crate::manager::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{Ordering, thread_local};
+use crate::{fork, holders};
 use std::cell::Cell;
 use std::panic::Location;
 
@@ -62,7 +62,7 @@ impl Ticket {
         match self.enter_below(admit) {
             Fast::Admitted(word) => Ok(Raw::fast(word, record)),
             other => {
-                holders::forget(record);
+                holders::forget_refused(record);
                 Err(other)
             }
         }
@@ -76,8 +76,9 @@ impl Ticket {
         admit: u64,
         place: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
+        let admit = if fork::is_child() { 0 } else { admit };
         match self.enter_below(admit) {
-            Fast::Admitted(word) => Ok(Raw::fast(word, holders::record(self.id, place))),
+            Fast::Admitted(word) => Ok(Raw::fast(word, self.record(place))),
             other => Err(other),
         }
     }
@@ -200,7 +201,7 @@ impl Ticket {
     pub(super) fn leave_fast(&self, admitted: Word) -> bool {
         let reads = &self.group.reads;
         let flags = reads.flags.load(Ordering::Relaxed);
-        if flags & Reads::ALWAYS != 0 {
+        if flags & (Reads::ALWAYS | Reads::FINISHES) != 0 {
             return false;
         }
         if flags & Reads::ASKS == 0 {
@@ -258,7 +259,7 @@ impl Ticket {
         }
     }
 
-    fn leave_unlocked(&self) {
+    pub(super) fn leave_unlocked(&self) {
         let (word, last) = self.leave_words();
         self.look_after(word, last);
     }
@@ -319,7 +320,7 @@ impl Ticket {
         let reads = &self.group.reads;
         let may_shrink = match &self.size_count {
             Some(_) => last && self.bytes >= reads.size_floor.load(Ordering::Acquire),
-            None => word.0 < reads.floor.load(Ordering::Acquire),
+            None => word.0 < reads.shrink_floor.load(Ordering::Acquire),
         };
         let flags = reads.flags.load(Ordering::Acquire);
         let may_end = Self::may_end(word, 0, flags);
@@ -329,6 +330,9 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     fn left(&self) -> Option<Box<Error>> {
+        if fork::is_child() {
+            return None;
+        }
         let manager = &self.info.manager;
         let mut core = manager.lock();
         manager.after_release(&mut core, self);
@@ -356,12 +360,13 @@ impl Ticket {
 
     fn may_shrink(&self, word: Word) -> bool {
         let reads = &self.group.reads;
+        let left = word.0.saturating_sub(self.demand);
         match &self.size_count {
             Some(count) => {
                 let floor = reads.size_floor.load(Ordering::Relaxed);
                 count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor
             }
-            None => word.0.saturating_sub(self.demand) < reads.floor.load(Ordering::Relaxed),
+            None => left < reads.shrink_floor.load(Ordering::Relaxed),
         }
     }
 
@@ -388,8 +393,13 @@ mod tests {
     use crate::{Config, Error, Manager, MaxPolicy, SumPolicy, Wait};
 
     /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
-    /// while `held` bytes are in use.
-    fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64) -> Option<Error> {
+    /// while `held` bytes are in use, since before the change or since after it.
+    fn late(
+        change: impl Fn(Config) -> Config,
+        held: u64,
+        bytes: u64,
+        before: bool,
+    ) -> Option<Error> {
         let manager = Manager::builder()
             .backend(RecordingBackend::metal().build())
             .build()
@@ -398,27 +408,31 @@ mod tests {
         let ticket = manager.ticket(&SumPolicy::new(), bytes);
         drop((ticket.acquire(), held.acquire()));
         let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
-        manager.configure(change).expect("idle");
+        let hold = || (manager.wire_max(0), held.acquire().expect("it fits"));
+        let held_before = before.then(hold);
+        manager.configure(change).expect("it changes at any time");
         // Whatever is admitted is covered.
-        let _held = (manager.wire_max(0), held.acquire().expect("it fits"));
+        let _held = held_before.unwrap_or_else(hold);
         let entered = ticket.enter_below(admit);
         assert!(matches!(entered, Fast::Added(_)), "over what may be held");
         let place = Location::caller();
-        ticket
-            .enter_locked(entered, Wait::new(), false, place)
-            .err()
+        ticket.enter_locked(entered, Wait::none(), place).err()
     }
 
     #[test]
     fn a_stale_admit_does_not_pass_a_lower_cap() {
-        let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30);
-        assert!(refused.is_some_and(|error| error.is_would_block()));
+        for before in [false, true] {
+            let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30, before);
+            assert!(refused.is_some_and(|error| error.is_would_block()));
+        }
     }
 
     #[test]
     fn a_stale_admit_does_not_pass_a_budget() {
-        let refused = late(|config| config.budget(15), 10, 10);
-        assert!(refused.is_some_and(|error| error.is_would_block()));
+        for before in [false, true] {
+            let refused = late(|config| config.budget(15), 10, 10, before);
+            assert!(refused.is_some_and(|error| error.is_would_block()));
+        }
     }
 
     /// A guard that is the last of its size leaves while another of that size does not fit, and counts for a moment.

@@ -1,8 +1,10 @@
 //! Guards: admitted tickets, released on drop.
 
+use super::finish::Work;
 use super::raw::Raw;
 use super::{Ticket, Wait};
 use crate::Error;
+use crate::sync::{ThreadId, thread_id};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -63,9 +65,7 @@ macro_rules! guard_methods {
         /// [`Error::WouldBlock`] if it would have to wait; else as [`resize`](Self::resize).
         #[track_caller]
         pub fn try_resize(&mut self, bytes: u64) -> Result<(), Error> {
-            let place = Location::caller();
-            let (raw, ticket) = self.parts();
-            raw.resize(ticket, bytes, Wait::new(), false, place)
+            self.resize_with(bytes, Wait::none())
         }
 
         /// [`resize`](Self::resize), waiting for admission at most `timeout`.
@@ -82,11 +82,11 @@ macro_rules! guard_methods {
             self.resize_with(bytes, Wait::new().timeout(timeout))
         }
 
-        /// [`resize`](Self::resize) with a deadline and a cancel token.
+        /// [`resize`](Self::resize) with a deadline and a cancel token, or with [no wait](Wait::none).
         ///
         /// # Errors
         ///
-        /// [`Error::Timeout`] and [`Error::Cancelled`]; else as [`resize`](Self::resize).
+        /// [`Error::Timeout`], [`Error::Cancelled`] and [`Error::WouldBlock`]; else as [`resize`](Self::resize).
         ///
         /// # Blocking
         ///
@@ -95,7 +95,7 @@ macro_rules! guard_methods {
         pub fn resize_with(&mut self, bytes: u64, wait: Wait) -> Result<(), Error> {
             let place = Location::caller();
             let (raw, ticket) = self.parts();
-            raw.resize(ticket, bytes, wait, true, place)
+            raw.resize(ticket, bytes, wait, place)
         }
 
         /// The limit that its group called for at its admission, in bytes.
@@ -138,11 +138,11 @@ macro_rules! guard_methods {
             self.raw.waited()
         }
 
-        /// Runs `hook` before a release that may lower the limit, in place of synchronising
-        /// this thread's default stream.
+        /// Runs `hook` where a release would synchronise the releasing thread's default stream, in place of that: before
+        /// one that may lower the limit, and on CUDA before each ([`SyncOnRelease`](crate::SyncOnRelease)).
         ///
-        /// The demand still counts while it runs. Its error or panic is reported and does not prevent
-        /// the release.
+        /// It runs on whatever thread releases, also where that would not synchronise. The demand still counts while it
+        /// runs. Its error or panic is reported and does not prevent the release.
         pub fn before_release(
             &mut self,
             hook: impl FnOnce() -> Result<(), Box<dyn std::error::Error + Send + Sync>>
@@ -157,17 +157,38 @@ macro_rules! guard_methods {
         ///
         /// # Blocking
         ///
-        /// As long as the setter's call, if one follows.
+        /// As long as the setter's call, if one follows, and before that the work on the releasing thread's default
+        /// stream, if the release [synchronises](crate::SyncOnRelease).
         pub fn release(self) -> Released {
-            self.consume(|raw, ticket| raw.release(ticket))
+            let work = self.work();
+            self.release_as(work)
         }
 
-        /// Calls `finish`, whatever follows from the release, then releases.
+        /// Calls `finish`, whatever follows from the release and whatever thread this is, then releases.
         ///
-        /// If `finish` panics, the guard is released as the panic unwinds.
+        /// `finish` waits for the work, on whatever streams it is, so nothing more is waited for where nothing is
+        /// wired. A release that may lower a wired limit still synchronises this thread's default stream, and a
+        /// [hook](Self::before_release) still runs where it would. If `finish` panics, the guard is released as the panic
+        /// unwinds.
         pub fn release_after(self, finish: impl FnOnce()) -> Released {
             finish();
-            self.release()
+            self.release_as(Work::Finished)
+        }
+
+        /// Releases without synchronising, for work that is known to be evaluated. A [hook](Self::before_release) still
+        /// runs where it would.
+        ///
+        /// If work is in flight all the same, what it uses may be unwired under it, or given to others before it is free.
+        ///
+        /// # Blocking
+        ///
+        /// As long as the setter's call, if one follows.
+        pub fn release_evaluated(self) -> Released {
+            self.release_as(Work::Evaluated)
+        }
+
+        fn release_as(self, work: Work) -> Released {
+            self.consume(|raw, ticket| raw.release(ticket, work))
         }
 
         /// Keeps the demand for the rest of the process's life. It counts among the holds from now on: a demand that does not
@@ -188,7 +209,8 @@ macro_rules! guard_methods {
 /// # Dropping
 ///
 /// Drop it when the work is evaluated: MLX's arrays are lazy, and a lowered limit while work is in
-/// flight unwires what it uses. A release that may lower the limit first waits for the releasing thread's default
+/// flight unwires what it uses. A release that may lower the limit, and on CUDA each
+/// ([`SyncOnRelease`](crate::SyncOnRelease)), first waits for the releasing thread's default
 /// stream where that is safe (see [`Backend::synchronizes`](crate::ffi::Backend::synchronizes));
 /// for work on other streams use [`release_after`](Self::release_after) or
 /// [`before_release`](Self::before_release). Dropping never panics, and blocks as [`release`](Self::release) does.
@@ -227,6 +249,10 @@ pub struct Guard<'a> {
 
 /// An admitted ticket of its own. Releases on drop, in unwinding too; may go to other threads.
 ///
+/// Where each release waits for its thread's work ([`SyncOnRelease`](crate::SyncOnRelease)), that of an owned guard does so
+/// on the thread that took it alone: released elsewhere it needs [`release_after`](Self::release_after) or a
+/// [hook](Self::before_release), unless its work is done.
+///
 /// What is said of [`Guard`] about dropping holds here too, but for this: its ticket may be the last that has a policy of
 /// your own, whose destructor then runs after the release; if that panics, so does dropping the guard.
 #[must_use = "dropping the guard at once releases it: bind it to a name that begins with a letter or `_name`"]
@@ -235,6 +261,8 @@ pub struct OwnedGuard {
     /// Taken by the end.
     ticket: Option<Ticket>,
     raw: Raw,
+    /// The thread that took it.
+    thread: ThreadId,
 }
 
 impl<'a> Guard<'a> {
@@ -257,6 +285,11 @@ impl<'a> Guard<'a> {
         (&mut self.raw, self.ticket)
     }
 
+    /// It belongs to the thread that took it.
+    fn work(&self) -> Work {
+        Work::Here
+    }
+
     /// Ends the guard with `end` in place of its destructor.
     fn consume<R>(self, end: impl FnOnce(Raw, &Ticket) -> R) -> R {
         let mut guard = ManuallyDrop::new(self);
@@ -274,6 +307,7 @@ impl OwnedGuard {
         Self {
             ticket: Some(ticket),
             raw,
+            thread: thread_id(),
         }
     }
 
@@ -286,6 +320,14 @@ impl OwnedGuard {
             &mut self.raw,
             self.ticket.as_ref().expect("only its end takes the ticket"),
         )
+    }
+
+    fn work(&self) -> Work {
+        if self.thread == thread_id() {
+            Work::Here
+        } else {
+            Work::Elsewhere
+        }
     }
 
     /// Ends the guard with `end` in place of its destructor.
@@ -327,8 +369,9 @@ impl Drop for Guard<'_> {
 
 impl Drop for OwnedGuard {
     fn drop(&mut self) {
+        let work = self.work();
         if let Some(ticket) = &self.ticket {
-            self.raw.end(ticket);
+            self.raw.end_owned(ticket, work);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What a guard of either kind is made of.
 
 use super::Ticket;
+use super::finish::{Hook, Work, finish};
 use crate::Error;
-use crate::event::EventKind;
+use crate::fork;
 use crate::holders::{self, Record};
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::holds::HoldKey;
-use crate::manager::user_code;
 use crate::manager::word::Word;
 use crate::ticket::{Released, Wait};
 #[cfg(feature = "tracing")]
@@ -14,10 +14,6 @@ use crate::trace::GuardSpan;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::{Duration, Instant};
-
-/// A hook's own error.
-pub(super) type HookError = Box<dyn std::error::Error + Send + Sync>;
-pub(super) type Hook = Box<dyn FnOnce() -> Result<(), HookError> + Send + Sync>;
 
 /// What a guard remembers of its admission. Released by [`Raw::end`] or [`Raw::release`], once.
 pub(super) struct Raw {
@@ -61,10 +57,11 @@ impl From<Admission> for Extra {
     }
 }
 
-/// The record, with when its guard was acquired if that is known.
-fn dated(record: Record, since: Option<Instant>) -> Record {
+/// Records a borrowed guard, with when it was acquired if that is known.
+fn dated(ticket: &Ticket, place: &'static Location<'static>, since: Option<Instant>) -> Record {
+    let record = ticket.record(place);
     match since {
-        Some(at) => holders::note_since(record, at),
+        Some(at) => holders::note_since(record, &ticket.group().listed, at),
         None => record,
     }
 }
@@ -77,7 +74,7 @@ impl Raw {
         extra: ManuallyDrop::new(None),
     };
 
-    /// A borrowed guard that the fast path gave.
+    /// A guard that the fast path gave.
     #[inline]
     pub(super) fn fast(word: Word, record: Record) -> Self {
         Self {
@@ -91,12 +88,12 @@ impl Raw {
     pub(super) fn watched(
         word: Word,
         since: Instant,
-        ticket: u64,
+        ticket: &Ticket,
         place: &'static Location<'static>,
     ) -> Self {
         Self {
             at: word.0,
-            record: dated(holders::record(ticket, place), Some(since)),
+            record: dated(ticket, place, Some(since)),
             extra: ManuallyDrop::new(None),
         }
     }
@@ -108,7 +105,7 @@ impl Raw {
         place: &'static Location<'static>,
     ) -> Self {
         ticket.stay();
-        let record = dated(holders::record(ticket.id(), place), admission.since);
+        let record = dated(ticket, place, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
         let is_plain = admission.waited.is_zero() && !ticket.is_hold();
@@ -119,19 +116,12 @@ impl Raw {
         }
     }
 
-    /// An owned guard; `admission` is what the slow path gave.
-    pub(super) fn owned(
-        word: Word,
-        admission: Option<Admission>,
-        ticket: &Ticket,
-        place: &'static Location<'static>,
-    ) -> Self {
-        ticket.stay();
-        let since = admission.as_ref().and_then(|admission| admission.since);
+    /// An owned guard that the slow path gave.
+    pub(super) fn owned(admission: Admission, record: Record) -> Self {
         Self {
-            at: word.0,
-            record: dated(holders::list_owned(ticket.id(), place), since),
-            extra: ManuallyDrop::new(admission.map(|admission| Box::new(admission.into()))),
+            at: admission.word.0,
+            record,
+            extra: ManuallyDrop::new(Some(Box::new(admission.into()))),
         }
     }
 
@@ -166,9 +156,14 @@ impl Raw {
 
     /// Notes that the guard is leaked on purpose.
     pub(super) fn note_leak(&self, ticket: &Ticket) {
-        holders::note_leak(self.record);
+        if fork::is_child() {
+            return;
+        }
+        let list = &ticket.group().listed;
+        let record = holders::out_of_owned_slot(self.record, list);
+        holders::note_leak(record, list);
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
-        if let Some(place) = holders::place_of(self.record) {
+        if let Some(place) = holders::place_of(record, list) {
             ticket.manager().leak(self.held(ticket), hold, place);
         }
     }
@@ -204,40 +199,66 @@ impl Raw {
         std::mem::replace(self, Self::EMPTY).end_otherwise(ticket);
     }
 
+    /// Releases an owned guard.
+    #[inline]
+    pub(super) fn end_owned(&mut self, ticket: &Ticket, work: Work) {
+        if fork::is_child() {
+            return;
+        }
+        if self.extra.is_none() && ticket.leave_as_owned() {
+            return holders::forget(self.record, &ticket.group().listed);
+        }
+        std::mem::replace(self, Self::EMPTY).end_slow(ticket, work);
+    }
+
     #[inline(never)]
     fn end_otherwise(self, ticket: &Ticket) {
         if self.record.is_plain_slot() && ticket.leave_fast(Word(self.at)) {
             return holders::forget_slot(self.record);
         }
-        self.end_slow(ticket);
+        self.end_slow(ticket, Work::Here);
     }
 
     #[cold]
     #[inline(never)]
-    fn end_slow(mut self, ticket: &Ticket) {
+    fn end_slow(mut self, ticket: &Ticket, work: Work) {
+        if fork::is_child() {
+            // What it has besides is the parent's, too: it is not dropped.
+            return;
+        }
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
             ticket.stay_no_more();
         }
-        let hooked = self
-            .extra
-            .as_ref()
-            .is_some_and(|extra| extra.hook.is_some() || extra.grown);
         let manager = ticket.manager();
+        let hook = self.take_hook();
+        let finishes = hook.is_some() || manager.finishes_each();
+        if finishes {
+            // What went wrong is in an event.
+            drop(finish(ticket, hook, work));
+            if fork::is_child() {
+                // The hook has forked.
+                return;
+            }
+        }
         let may_be_quiet = ticket.group().custom || manager.is_watched();
-        if may_be_quiet && !hooked && manager.leave_quietly(ticket) {
+        if may_be_quiet && manager.leave_quietly(ticket) {
             drop(self.extra.take());
-            holders::forget(self.record);
+            holders::forget(self.record, &ticket.group().listed);
             return;
         }
-        // What went wrong is in an event.
-        drop(self.finish(ticket));
+        if !finishes {
+            drop(finish(ticket, None, work));
+        }
         self.leave(ticket);
     }
 
     /// Releases and tells.
-    pub(super) fn release(mut self, ticket: &Ticket) -> Released {
+    pub(super) fn release(mut self, ticket: &Ticket, work: Work) -> Released {
+        if fork::is_child() {
+            return forked(ticket);
+        }
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
@@ -245,7 +266,11 @@ impl Raw {
         }
         let manager = ticket.manager();
         let before = manager.applied();
-        let error = self.finish(ticket);
+        let error = finish(ticket, self.take_hook(), work);
+        if fork::is_child() {
+            // The hook has forked.
+            return forked(ticket);
+        }
         let failed = self.leave(ticket);
         let limit = manager.applied();
         let error = error.or_else(|| failed.map(|failed| *failed));
@@ -267,6 +292,10 @@ impl Raw {
         stays(self.record)
     }
 
+    fn take_hook(&mut self) -> Option<Hook> {
+        self.extra.as_mut().and_then(|extra| extra.hook.take())
+    }
+
     fn take_resized(&mut self) -> Option<Ticket> {
         self.extra.as_mut().and_then(|extra| extra.resized.take())
     }
@@ -277,24 +306,26 @@ impl Raw {
         ticket: &Ticket,
         bytes: u64,
         wait: Wait,
-        waits: bool,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
-        let from = self.held(ticket);
-        if bytes == from.bytes() {
+        fork::check()?;
+        if bytes == self.held(ticket).bytes() {
             return Ok(());
         }
+        let list = &ticket.group().listed;
+        self.record = holders::out_of_owned_slot(self.record, list);
+        let from = self.held(ticket);
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
-        let wait = wait.started(&*manager.clock);
         let was_grown = self.extra.as_ref().is_some_and(|extra| extra.grown);
         let grows_first = to.bytes() > from.bytes() && !was_grown;
+        let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
         if grows_first {
             manager.note_grown(&mut manager.lock(), true);
         }
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
-        let resized = manager.resize(from, &to, hold, &Patience { waits, wait }, place);
+        let resized = manager.resize(from, &to, hold, &patience, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
@@ -305,7 +336,7 @@ impl Raw {
             manager.settle(&mut core);
         }
         let admission = resized?;
-        holders::rename(self.record, to.id());
+        holders::rename(self.record, list, to.id());
         let extra = self.extra();
         extra.wanted = Some(admission.wanted);
         extra.grown |= grows_first;
@@ -319,36 +350,18 @@ impl Raw {
             .as_ref()
             .map_or((None, false), |extra| (extra.hold, extra.grown));
         let failed = ticket.leave(hold, grown);
-        holders::forget(self.record);
+        holders::forget(self.record, &ticket.group().listed);
         drop(extra);
         failed
     }
+}
 
-    /// Finishes the work if the release may lower the limit, with the demand still counted.
-    fn finish(&mut self, ticket: &Ticket) -> Option<Error> {
-        let manager = ticket.manager();
-        let hook = self.extra.as_mut().and_then(|extra| extra.hook.take());
-        let may_lower = ticket.may_lower(ticket.flags());
-        let result = user_code::catch(|| match hook {
-            // Dropped here, too: its destructor is the user's.
-            hook if !may_lower => {
-                drop(hook);
-                Ok(())
-            }
-            Some(hook) => hook().map_err(|error| error.to_string()),
-            None if manager.synchronizes_now() => {
-                manager.synchronize().map_err(|error| error.to_string())
-            }
-            None => Ok(()),
-        });
-        let reason = match result {
-            Ok(Ok(())) => return None,
-            Ok(Err(reason)) => reason,
-            Err(message) => format!("panicked: {message}"),
-        };
-        let kind = EventKind::ReleaseFailed(reason.clone());
-        manager.emit(&mut manager.lock(), kind, Some(ticket), |_| {});
-        Some(Error::Release { reason })
+/// What a release does in a forked child.
+fn forked(ticket: &Ticket) -> Released {
+    Released {
+        limit: ticket.manager().applied(),
+        lowered: false,
+        error: Some(Error::Forked),
     }
 }
 
@@ -373,7 +386,7 @@ impl<'a> Resizing<'a> {
         }
         let grows = !record.is_bound() && to.bytes() > from.bytes();
         if grows {
-            holders::note_growing(record, true);
+            holders::note_growing(record, &from.group().listed, true);
         }
         Self {
             held: from,
@@ -386,7 +399,7 @@ impl<'a> Resizing<'a> {
 impl Drop for Resizing<'_> {
     fn drop(&mut self) {
         if self.grows {
-            holders::note_growing(self.record, false);
+            holders::note_growing(self.record, &self.held.group().listed, false);
         }
         if stays(self.record) {
             self.held.stay();

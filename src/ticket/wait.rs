@@ -4,7 +4,7 @@ use crate::CancelToken;
 use crate::clock::Clock;
 use std::time::{Duration, Instant};
 
-/// Bounds of a wait for admission: a deadline, a [`CancelToken`], both or neither.
+/// Bounds of a wait for admission: a deadline, a [`CancelToken`], both or neither; or no wait at all.
 ///
 /// ```
 /// use mlx_wired::{CancelToken, Wait};
@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 ///
 /// let token = CancelToken::new();
 /// let wait = Wait::new().timeout(Duration::from_secs(5)).cancel(&token);
+/// assert_eq!(wait.get_timeout(), Some(Duration::from_secs(5)));
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Wait {
+    never: bool,
     deadline: Option<Instant>,
     timeout: Option<Duration>,
     token: Option<CancelToken>,
@@ -24,8 +26,38 @@ pub struct Wait {
 impl Wait {
     /// No bounds.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            never: false,
+            deadline: None,
+            timeout: None,
+            token: None,
+            for_holds: false,
+        }
+    }
+
+    /// No wait, neither for admission nor for another thread's setter call: what would wait with it is
+    /// [`Error::WouldBlock`](crate::Error::WouldBlock), as in [`Ticket::try_acquire`](crate::Ticket::try_acquire).
+    /// Bounds that are added change nothing.
+    ///
+    /// ```
+    /// use mlx_wired::{Manager, SumPolicy, Wait};
+    ///
+    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+    /// let ticket = manager.ticket(&SumPolicy::capped(100), 60);
+    /// let _first = ticket.acquire()?;
+    /// assert!(ticket.acquire_with(Wait::none()).is_err_and(|error| error.is_would_block()));
+    /// # Ok::<(), mlx_wired::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            never: true,
+            deadline: None,
+            timeout: None,
+            token: None,
+            for_holds: false,
+        }
     }
 
     /// Gives up at `deadline`, on the manager's clock.
@@ -61,6 +93,30 @@ impl Wait {
         self.for_holds
     }
 
+    /// Whether it is no wait at all: [`none`](Self::none).
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.never
+    }
+
+    /// The deadline, if one was set.
+    #[must_use]
+    pub fn get_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The timeout, if one was set.
+    #[must_use]
+    pub fn get_timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The token that cancels it, if one was set.
+    #[must_use]
+    pub fn get_cancel(&self) -> Option<&CancelToken> {
+        self.token.as_ref()
+    }
+
     /// Turns a timeout into a deadline; one beyond the clock's range is none.
     pub(crate) fn started(mut self, clock: &dyn Clock) -> Self {
         if let Some(at) = self.timeout.take().and_then(|t| clock.now().checked_add(t)) {
@@ -69,16 +125,8 @@ impl Wait {
         self
     }
 
-    pub(crate) fn deadline_at(&self) -> Option<Instant> {
-        self.deadline
-    }
-
     pub(crate) fn may_give_up(&self) -> bool {
         self.deadline.is_some() || self.token.is_some()
-    }
-
-    pub(crate) fn token(&self) -> Option<&CancelToken> {
-        self.token.as_ref()
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

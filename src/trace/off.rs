@@ -7,6 +7,10 @@ pub(crate) fn wants(_: &EventKind) -> bool {
     false
 }
 
+pub(crate) fn takes_warnings() -> bool {
+    false
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Kept(());
 

@@ -5,6 +5,8 @@ use crate::Ticket;
 use crate::event::{Event, EventKind};
 use crate::manager::queue::Waiter;
 use crate::manager::user_code;
+use crate::names::{Name, Place};
+use std::borrow::Cow;
 use tracing::level_filters::LevelFilter;
 use tracing::span::EnteredSpan;
 use tracing::{Level, Span};
@@ -13,18 +15,21 @@ use tracing::{Level, Span};
 fn level(kind: &EventKind) -> Option<Level> {
     Some(match kind {
         EventKind::LimitComputed => Level::TRACE,
-        EventKind::BaselineCaptured | EventKind::LimitApplied | EventKind::BaselineRestored => {
-            Level::DEBUG
-        }
+        EventKind::BaselineCaptured
+        | EventKind::LimitApplied
+        | EventKind::BaselineRestored
+        | EventKind::BudgetChanged { .. } => Level::DEBUG,
         EventKind::LimitApplyFailed(_)
         | EventKind::LimitClamped { .. }
         | EventKind::ForeignLimit { .. }
         | EventKind::PolicyPanicked(_)
         | EventKind::ReleaseFailed(_)
+        | EventKind::SynchronizationSkipped
         | EventKind::WireModeUnrecognised(_)
         | EventKind::ModelNearCeiling { .. }
         | EventKind::ReclaimerPanicked(_)
         | EventKind::CircleWithDeadline { .. }
+        | EventKind::LiveAboveCeiling { .. }
         | EventKind::WaitStalled { .. } => Level::WARN,
         EventKind::AdmissionWait
         | EventKind::AdmissionGranted
@@ -41,6 +46,12 @@ fn level(kind: &EventKind) -> Option<Level> {
 pub(crate) fn wants(kind: &EventKind) -> bool {
     let most = LevelFilter::current();
     most != LevelFilter::OFF && level(kind).is_some_and(|level| level <= most)
+}
+
+/// Whether the calling thread's subscriber takes warnings. It is asked: the caller holds no lock.
+pub(crate) fn takes_warnings() -> bool {
+    let asks = || tracing::enabled!(target: "mlx_wired", Level::WARN);
+    LevelFilter::current() >= LevelFilter::WARN && user_code::catch(asks).unwrap_or(false)
 }
 
 /// What happened under the lock and must be reported once it is free.
@@ -61,6 +72,11 @@ impl Kept {
     }
 }
 
+/// A name as text that may be printed.
+fn printed(name: &str) -> Cow<'_, str> {
+    Name::new(name).text()
+}
+
 /// One event with the fields that every kind has, and its own.
 macro_rules! limit_event {
     ($level:expr, $event:expr, $($own:tt)*) => {
@@ -74,8 +90,8 @@ macro_rules! limit_event {
             waiters = $event.waiters,
             ticket = $event.ticket,
             size = $event.size,
-            policy = $event.policy.as_deref(),
-            label = $event.label.as_deref(),
+            policy = $event.policy.as_deref().map(printed).as_deref(),
+            label = $event.label.as_deref().map(printed).as_deref(),
             $($own)*
         )
     };
@@ -87,7 +103,11 @@ fn report(event: &Event) {
         EventKind::BaselineCaptured => limit_event!(Level::DEBUG, event, "baseline captured"),
         EventKind::LimitApplied => limit_event!(Level::DEBUG, event, "limit applied"),
         EventKind::BaselineRestored => limit_event!(Level::DEBUG, event, "baseline restored"),
+        EventKind::BudgetChanged { from, to } => {
+            limit_event!(Level::DEBUG, event, from, to, "the budget changed");
+        }
         EventKind::LimitApplyFailed(error) => {
+            let error = &*Name::whole(error).text();
             limit_event!(Level::WARN, event, error, "the limit could not be set");
         }
         EventKind::LimitClamped { ceiling } => {
@@ -103,9 +123,11 @@ fn report(event: &Event) {
             );
         }
         EventKind::PolicyPanicked(panic) => {
+            let panic = &*Name::whole(panic).text();
             limit_event!(Level::WARN, event, panic, "a policy panicked");
         }
         EventKind::ReleaseFailed(reason) => {
+            let reason = &*Name::whole(reason).text();
             limit_event!(
                 Level::WARN,
                 event,
@@ -113,7 +135,15 @@ fn report(event: &Event) {
                 "what runs before a release failed"
             );
         }
+        EventKind::SynchronizationSkipped => {
+            limit_event!(
+                Level::WARN,
+                event,
+                "a release does not synchronise: no error handler that returns"
+            );
+        }
         EventKind::WireModeUnrecognised(value) => {
+            let value = &*printed(value);
             limit_event!(
                 Level::WARN,
                 event,
@@ -141,8 +171,35 @@ fn report(event: &Event) {
                 "threads wait for each other until a deadline"
             );
         }
-        EventKind::WaitStalled { waited, snapshot } => {
-            limit_event!(Level::WARN, event, ?waited, %snapshot, "a wait for admission stalls");
+        EventKind::LiveAboveCeiling { bytes, ceiling } => {
+            limit_event!(
+                Level::WARN,
+                event,
+                bytes,
+                ceiling,
+                "more is live than the ceiling allows to be wired"
+            );
+        }
+        EventKind::WaitStalled {
+            waited,
+            stood,
+            behind,
+            why,
+            largest,
+        } => {
+            let place = event.place.map(tracing::field::display);
+            let largest = largest.as_ref().map(tracing::field::display);
+            limit_event!(
+                Level::WARN,
+                event,
+                ?waited,
+                ?stood,
+                behind,
+                place,
+                %why,
+                largest,
+                "a line of waits for admission stands still"
+            );
         }
         // Spans tell of these.
         EventKind::AdmissionWait
@@ -163,8 +220,8 @@ macro_rules! ticket_span {
             target: "mlx_wired",
             $name,
             ticket = $ticket.id(),
-            label = $ticket.name(),
-            policy = &**$ticket.policy_label(),
+            label = $ticket.get_label().map(printed).as_deref(),
+            policy = &*printed($ticket.policy_label()),
             size = $ticket.bytes(),
             kind = ?$ticket.kind(),
             $($own)*
@@ -208,7 +265,7 @@ pub(crate) struct WaitSpan(Option<EnteredSpan>);
 impl WaitSpan {
     pub(crate) fn enter(waiter: &Waiter) -> Self {
         let entered = user_code::catch(|| {
-            let span = ticket_span!("wait", waiter.ticket, place = %waiter.place);
+            let span = ticket_span!("wait", waiter.ticket, place = %Place(waiter.place));
             span.entered()
         });
         Self(entered.ok())

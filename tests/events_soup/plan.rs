@@ -24,6 +24,8 @@ pub(crate) enum Group {
 pub(crate) const CAP: u64 = 100;
 const OWN_CAP: u64 = 90;
 const LOW_CEILING: u64 = 150;
+/// After how long a line is told of that admits no waiter, where that is told at all.
+pub(crate) const STALL_AFTER: Duration = Duration::from_micros(200);
 
 /// What one of the tickets asks for. Its label is its place in [`DEMANDS`], which guards keep when they are resized.
 #[derive(Debug)]
@@ -131,7 +133,7 @@ impl Plan {
             config = config.linger(micros(rng, 300));
         }
         if rng.bool() {
-            config = config.stall_after(Duration::from_micros(200));
+            config = config.stall_after(STALL_AFTER);
         }
         if rng.u8(..4) == 0 {
             config = config.on_apply_failure(OnApplyFailure::Proceed);
@@ -140,7 +142,7 @@ impl Plan {
         rng.shuffle(&mut lent);
         lent.truncate(rng.usize(1..=4));
         let mode = match rng.u8(..8) {
-            0 => WireMode::Off,
+            0 => WireMode::Uncoordinated,
             1 => WireMode::Never,
             _ => WireMode::Auto,
         };

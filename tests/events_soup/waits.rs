@@ -1,10 +1,12 @@
 //! Waits: each has a beginning and one end.
 
 use super::Checked;
+use super::plan::STALL_AFTER;
 use super::stream::Span;
 use mlx_wired::{EventKind, Snapshot};
 use std::collections::HashMap;
 use std::thread::ThreadId;
+use std::time::Duration;
 
 /// The tickets that threads wait for: each waits for one at a time.
 type Waits = HashMap<ThreadId, u64>;
@@ -87,21 +89,45 @@ pub(crate) fn waiters_add_up(span: &Span<'_>) -> Checked {
     Ok(())
 }
 
-/// R24: a wait is told to stall once, by the thread that waits. It may end just before that is told.
+/// A notice: how long its waiter has waited, and its line admitted no waiter.
+type Notice = (Duration, Duration);
+
+/// Whether a notice may follow another of the same wait: later, and unless the line has admitted a waiter between them only
+/// after twice the time.
+fn follows((waited, stood): Notice, before: Notice) -> bool {
+    // When the line's time began, as seen from the waiter's.
+    let began =
+        |waited: Duration, stood: Duration| waited.as_nanos().wrapping_sub(stood.as_nanos());
+    let doublings = |stood: Duration| (stood.as_nanos() / STALL_AFTER.as_nanos()).checked_ilog2();
+    let same = began(waited, stood) == began(before.0, before.1);
+    waited > before.0 && (!same || doublings(stood) > doublings(before.1))
+}
+
+/// R30: a line is told of by the thread of its first waiter. That wait may end just before it is told.
 pub(crate) fn stalls_are_of_waits(span: &Span<'_>) -> Checked {
-    // The last wait of each thread, unless it was told to stall already.
-    let mut last = of_snapshot(span.start);
+    // The last wait of each thread, and the last notice of it.
+    let started = of_snapshot(span.start).into_iter();
+    let mut last: HashMap<_, _> = started
+        .map(|(thread, ticket)| (thread, (ticket, None)))
+        .collect();
     for (n, event) in span.events.iter().enumerate() {
         match event.kind {
             EventKind::AdmissionWait => {
-                last.insert(event.thread, event.ticket.unwrap_or_default());
+                last.insert(event.thread, (event.ticket.unwrap_or_default(), None));
             }
-            EventKind::WaitStalled { .. } => {
-                let waited_for = last.remove(&event.thread);
-                // Its wait may have ended before the beginning.
-                let of_wait = waited_for == event.ticket;
-                let known = span.start.is_none() || waited_for.is_some();
-                span.ensure(n, of_wait || !known, "not of its thread's wait")?;
+            EventKind::WaitStalled { waited, stood, .. } => {
+                let notice = (waited, stood);
+                let of_wait = match last.get_mut(&event.thread) {
+                    Some((ticket, before)) => {
+                        let before = before.replace(notice);
+                        event.ticket == Some(*ticket)
+                            && stood >= STALL_AFTER
+                            && before.is_none_or(|before| follows(notice, before))
+                    }
+                    // Its wait may have ended before the beginning.
+                    None => span.start.is_some(),
+                };
+                span.ensure(n, of_wait, "not of its thread's wait, or too soon")?;
             }
             _ => {}
         }

@@ -255,7 +255,7 @@ fn never_against_an_acquire() {
 
 #[test]
 fn off_against_an_acquire() {
-    explore(Size::Two, || wiring_is_switched(WireMode::Off));
+    explore(Size::Two, || wiring_is_switched(WireMode::Uncoordinated));
 }
 
 /// Wiring comes back while somebody acquires.

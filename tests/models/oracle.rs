@@ -38,6 +38,8 @@ struct Ledger {
     forbidden: bool,
     /// What all groups together may hold.
     budget: Option<u64>,
+    /// How often that has changed.
+    budgets: u64,
     /// What a policy counts as the baseline when it admits.
     admission_baseline: u64,
     /// By group, the forms of its policies: any may speak for it.
@@ -174,8 +176,17 @@ impl Oracle {
         self.ledger().panicking.extend(calls);
     }
 
+    /// What all groups together may hold, of those that are acquired from here on. Told before the manager of more, after
+    /// it of less.
     pub(crate) fn set_budget(&self, bytes: Option<u64>) {
-        self.ledger().budget = bytes;
+        let mut ledger = self.ledger();
+        ledger.budget = bytes;
+        ledger.budgets += 1;
+    }
+
+    /// How often the budget has changed.
+    pub(crate) fn budgets(&self) -> u64 {
+        self.ledger().budgets
     }
 
     pub(crate) fn set_ceiling(&self, bytes: u64) {
@@ -224,13 +235,14 @@ impl Oracle {
     }
 
     /// A guard was returned: from here on it is protected.
-    pub(crate) fn began(&self, claim: Claim) -> u64 {
+    /// `since`: how often the budget had changed before it was acquired.
+    pub(crate) fn began(&self, claim: Claim, since: u64) -> u64 {
         let key = {
             let mut ledger = self.ledger();
             let key = ledger.next;
             ledger.next += 1;
             ledger.live.insert(key, claim);
-            ledger.check_admission(claim);
+            ledger.check_admission(claim, since);
             key
         };
         self.look("a guard was returned");
@@ -244,11 +256,11 @@ impl Oracle {
     }
 
     /// A guard is about to shrink, or has grown.
-    pub(crate) fn resized(&self, key: u64, claim: Claim) {
+    pub(crate) fn resized(&self, key: u64, claim: Claim, since: u64) {
         {
             let mut ledger = self.ledger();
             ledger.live.insert(key, claim);
-            ledger.check_admission(claim);
+            ledger.check_admission(claim, since);
         }
         self.look("a guard was resized");
     }
@@ -316,7 +328,7 @@ impl Ledger {
         bounds.reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
     }
 
-    fn check_admission(&mut self, claim: Claim) {
+    fn check_admission(&mut self, claim: Claim, since: u64) {
         let group = self.live.values().filter(|live| live.group == claim.group);
         let sum: u64 = group.map(|live| live.bytes).sum();
         // Whoever came later may have had more room.
@@ -332,7 +344,8 @@ impl Ledger {
             self.violation(format!("{sum} bytes were admitted by {:?}", claim.form));
         }
         let total: u64 = self.live.values().map(|live| live.bytes).sum();
-        if self.budget.is_some_and(|budget| total > budget) {
+        // Nothing is revoked: what came before the budget changed may be more.
+        if since == self.budgets && self.budget.is_some_and(|budget| total > budget) {
             self.violation(format!(
                 "{total} bytes were admitted into {:?}",
                 self.budget

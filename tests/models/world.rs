@@ -14,7 +14,9 @@ use std::time::Duration;
 
 /// The default settings, without the housekeeping thread.
 pub(crate) fn quiet() -> Config {
-    Config::default().housekeeping(false)
+    // Waits with a time to wake at would have other interleavings.
+    let config = Config::default().housekeeping(false).quiet(true);
+    config.stall_after(None)
 }
 
 /// [`quiet`], and every drop of the limit is worth a call at once.
@@ -174,15 +176,15 @@ impl Demand {
     }
 
     pub(crate) fn acquire(&self) -> Result<Held<Guard<'_>>, Error> {
-        self.ticket.acquire().map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire())
     }
 
     pub(crate) fn try_acquire(&self) -> Result<Held<Guard<'_>>, Error> {
-        self.ticket.try_acquire().map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.try_acquire())
     }
 
     pub(crate) fn acquire_with(&self, wait: Wait) -> Result<Held<Guard<'_>>, Error> {
-        self.ticket.acquire_with(wait).map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire_with(wait))
     }
 
     /// Acquires, and tells the oracle whom that has passed: those who waited before and wait still. Nobody
@@ -197,11 +199,15 @@ impl Demand {
         allowed: u64,
         acquire: impl FnOnce(&'a Self) -> Result<Held<G>, Error>,
     ) -> Result<Held<G>, Error> {
-        let before = self.line();
+        let oracle = &self.world.oracle;
+        let (since, before) = (oracle.budgets(), self.line());
         let guard = acquire(self)?;
         let after = self.line();
         let passed = before.iter().filter(|waiter| after.contains(waiter));
-        self.world.oracle.passed(passed.copied(), allowed);
+        // What was one line may have become many.
+        if oracle.budgets() == since {
+            oracle.passed(passed.copied(), allowed);
+        }
         Ok(guard)
     }
 
@@ -212,27 +218,29 @@ impl Demand {
         let group = Some(self.claim.group);
         waiting
             .iter()
-            .filter(|waiter| together || waiter.ticket.name() == group)
-            .map(|waiter| waiter.ticket.id())
+            .filter(|waiter| together || waiter.label.as_deref() == group)
+            .map(|waiter| waiter.ticket)
             .collect()
     }
 
     pub(crate) fn acquire_owned(&self) -> Result<Held<OwnedGuard>, Error> {
-        self.ticket.acquire_owned().map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire_owned())
     }
 
     pub(crate) fn acquire_owned_with(&self, wait: Wait) -> Result<Held<OwnedGuard>, Error> {
-        let guard = self.ticket.acquire_owned_with(wait);
-        guard.map(|guard| self.hold(guard))
+        self.hold(|| self.ticket.acquire_owned_with(wait))
     }
 
-    fn hold<G>(&self, guard: G) -> Held<G> {
-        Held {
-            key: self.world.oracle.began(self.claim),
+    fn hold<G>(&self, acquire: impl FnOnce() -> Result<G, Error>) -> Result<Held<G>, Error> {
+        let oracle = &self.world.oracle;
+        let since = oracle.budgets();
+        let guard = acquire()?;
+        Ok(Held {
+            key: oracle.began(self.claim, since),
             guard: Some(guard),
             claim: self.claim,
-            oracle: self.world.oracle.clone(),
-        }
+            oracle: oracle.clone(),
+        })
     }
 }
 
@@ -263,8 +271,9 @@ macro_rules! resize {
                     bytes,
                     ..self.claim
                 };
+                let since = self.oracle.budgets();
                 if !grows {
-                    self.oracle.resized(self.key, to);
+                    self.oracle.resized(self.key, to, since);
                 }
                 let guard = self.guard.as_mut().expect("it lives");
                 if let Err(error) = resize(guard) {
@@ -273,7 +282,7 @@ macro_rules! resize {
                 }
                 self.claim = to;
                 if grows {
-                    self.oracle.resized(self.key, to);
+                    self.oracle.resized(self.key, to, since);
                 }
                 Ok(())
             }

@@ -80,7 +80,7 @@ impl Play<'_> {
         let waiting: Vec<_> = manager
             .waiting()
             .iter()
-            .map(|w| (w.thread, w.ticket.bytes(), w.since - self.start))
+            .map(|w| (w.thread, w.bytes, w.since - self.start))
             .collect();
         let mut line: Vec<_> = model.waiters().collect();
         line.sort_by_key(|waiter| (!waiter.request.grows, waiter.arrival));

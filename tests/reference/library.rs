@@ -1,14 +1,14 @@
 //! The model's words in the library's, and the other way round.
 
 use crate::words::{Mode, Refusal, Settings};
-use mlx_wired::{Config, Error, OnApplyFailure, WireMode};
+use mlx_wired::{Config, Error, Obstacle, OnApplyFailure, WireMode};
 
 /// The library's configuration of these settings.
 pub(crate) fn config(settings: &Settings) -> Config {
     let mode = match settings.mode {
         Mode::Wired | Mode::Unsupported => WireMode::Auto,
         Mode::Never => WireMode::Never,
-        Mode::Off => WireMode::Off,
+        Mode::Off => WireMode::Uncoordinated,
     };
     let on_failure = if settings.proceed {
         OnApplyFailure::Proceed
@@ -27,10 +27,12 @@ pub(crate) fn config(settings: &Settings) -> Config {
         .budget(settings.budget)
         .overtaking(settings.overtaking)
         .housekeeping(false)
+        .quiet(true)
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
+        assert_tells_true(&error);
         match error {
             Error::Timeout {
                 requested,
@@ -80,5 +82,38 @@ impl From<Error> for Refusal {
             Error::Closed => Self::Closed,
             other => Self::Other(other.to_string()),
         }
+    }
+}
+
+/// What is told to be in the way lacks bytes exactly where bytes are missing.
+fn assert_tells_true(error: &Error) {
+    let (Error::Timeout {
+        requested,
+        in_use,
+        capacity,
+        waiting,
+        obstacle,
+        ..
+    }
+    | Error::WouldBlock {
+        requested,
+        in_use,
+        capacity,
+        waiting,
+        obstacle,
+    }) = error
+    else {
+        return;
+    };
+    let sum = in_use.saturating_add(*requested);
+    let lacks = capacity.is_some_and(|capacity| sum > capacity);
+    match obstacle {
+        Obstacle::Cap | Obstacle::Device { .. } | Obstacle::Margin | Obstacle::Budget => {
+            assert!(lacks, "{error:?}");
+        }
+        // A growing guard asks for less than its new size.
+        Obstacle::Line => assert!(*waiting > 0, "{error:?}"),
+        Obstacle::Policy | Obstacle::Pressure { .. } => {}
+        other => panic!("{other:?} is not staged: {error:?}"),
     }
 }

@@ -203,6 +203,19 @@ impl Model {
             return Step::Raise { limit, clamped };
         }
         self.epoch.as_mut().expect("begun").ready = true;
+        let step = self.next_shrink(desired, limit, applied);
+        if step == Step::Nothing && applied > self.bound() {
+            // R33: a lower ceiling is applied at once.
+            self.held_back = HeldBack::default();
+            let limit = self.bound();
+            let clamped = desired > limit;
+            return Step::Lower { limit, clamped };
+        }
+        step
+    }
+
+    /// R7.
+    fn next_shrink(&mut self, desired: u64, limit: u64, applied: u64) -> Step {
         let cooldown = self.settings.cooldown;
         self.held_back.until = None;
         if applied - limit < self.smallest_drop(applied) {
@@ -218,6 +231,7 @@ impl Model {
             return Step::Nothing;
         }
         self.held_back.since = None;
+        let clamped = desired > limit;
         Step::Lower { limit, clamped }
     }
 
@@ -241,7 +255,7 @@ impl Model {
             return Step::Forget;
         }
         let since = *epoch.undriven_since.get_or_insert(self.now);
-        let lingers = !self.closed && !epoch.ends_now;
+        let lingers = !self.closed && !epoch.ends_now && self.applied <= Some(self.bound());
         let over = self.now >= since + self.settings.linger;
         // A restore that fails does not linger again.
         epoch.ends_now |= over || !lingers;
@@ -330,7 +344,11 @@ impl Model {
     fn fail_uncovered(&mut self, limit: u64) {
         let uncovered = std::mem::take(&mut self.uncovered);
         let stays = |it: &Uncovered| {
-            self.settings.proceed || it.shrinks || it.covered || self.is_covered(it.guard)
+            self.settings.proceed
+                || it.shrinks
+                || it.covered
+                || self.is_covered(it.guard)
+                || self.is_in_force_for(it.guard)
         };
         let (staying, failed): (Vec<_>, Vec<_>) = uncovered.into_iter().partition(stays);
         for uncovered in staying {
@@ -365,6 +383,22 @@ impl Model {
         let needed = self.called_for_by(live.group, &sizes).min(self.bound());
         let was_ready = self.epoch.is_some_and(|epoch| epoch.ready);
         was_ready && needed <= self.applied.unwrap_or(0)
+    }
+
+    /// Whether a call of this epoch that succeeded has covered a guard, though another is still called for: by the baseline,
+    /// or by others. Only where the reservations are covered, too.
+    fn is_in_force_for(&self, guard: u64) -> bool {
+        let captured = self.epoch.is_some_and(|epoch| epoch.captured);
+        let Some(applied) = self.applied.filter(|_| captured) else {
+            return false;
+        };
+        let mut reserved = self.live.values().filter(|live| !live.kind.is_driving());
+        let covers = |group: &str| {
+            self.called_for_by(group, &self.sizes(group))
+                .min(self.bound())
+                <= applied
+        };
+        reserved.all(|live| covers(live.group)) && covers(self.live[&guard].group)
     }
 
     /// A guard is given.

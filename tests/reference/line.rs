@@ -59,6 +59,16 @@ impl Model {
         })
     }
 
+    /// R33: new settings may have made a wait hopeless.
+    pub(crate) fn refuse_what_never_fits(&mut self) {
+        for waiter in std::mem::take(&mut self.line) {
+            match self.never(&waiter.request) {
+                Some(refusal) => self.finish(waiter.request.actor, Err(refusal)),
+                None => self.line.push(waiter),
+            }
+        }
+    }
+
     /// Whether two groups' demands wait in one line: their own, or with a budget the only one.
     pub(crate) fn same_line(&self, a: &str, b: &str) -> bool {
         self.settings.budget.is_some() || a == b

@@ -209,7 +209,7 @@ impl Model {
         self.settle_all();
     }
 
-    /// R23. Whether the settings were taken.
+    /// R23 and R33. Whether the settings were taken.
     pub(crate) fn configure(&mut self, to: Settings) -> bool {
         if self.settings.may_change_only_while_idle(&to) {
             let idle = self.live.is_empty() && self.waiters().next().is_none();
@@ -231,6 +231,7 @@ impl Model {
         self.was_unwired |= to.mode != Mode::Wired;
         self.settings = to;
         self.unjudged.extend(&self.groups);
+        self.refuse_what_never_fits();
         self.examine_all();
         self.break_circles();
         self.settle_all();

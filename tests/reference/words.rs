@@ -47,13 +47,10 @@ impl Settings {
         RECOMMENDED - RECOMMENDED / 4 * self.margin
     }
 
-    /// What a policy capped by the device may hold (R14).
+    /// What a policy capped by the device may hold (R14): without wired memory the device holds as much, and the margin
+    /// counts there too.
     pub(crate) fn device(&self) -> u64 {
-        if self.has_wired_memory() {
-            self.ceiling()
-        } else {
-            RECOMMENDED
-        }
+        self.ceiling()
     }
 
     /// The most that MLX accepts.
@@ -66,14 +63,7 @@ impl Settings {
     }
 
     pub(crate) fn may_change_only_while_idle(&self, to: &Self) -> bool {
-        let of = |settings: &Self| {
-            (
-                settings.mode,
-                settings.baseline_override,
-                settings.margin,
-                settings.budget,
-            )
-        };
+        let of = |settings: &Self| (settings.mode, settings.baseline_override);
         of(self) != of(to)
     }
 }

@@ -1,11 +1,11 @@
 //! R1, R16, R17 and R18: who is admitted, and in which order.
 
-use crate::support::{Acquiring, Custom, GIB, NotingClock, Rig, SECOND, queued, quiet};
+use crate::support::{Acquiring, Custom, GIB, NotingClock, Rig, SECOND, numbers, queued, quiet};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, Manager, MaxPolicy, PeakPolicy,
-    SumPolicy, Ticket, Wait,
+    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, Manager, MaxPolicy, Obstacle,
+    PeakPolicy, SumPolicy, Ticket, Wait,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +27,7 @@ fn r1_sizes_of_all_kinds_count() -> Result<(), Error> {
         in_use: 30,
         capacity: Some(30),
         waiting: 0,
+        obstacle: Obstacle::Cap,
     };
     assert_eq!(refused, Some(expected));
     drop(guards);
@@ -62,8 +63,12 @@ fn r1_mlxs_own_baseline_does_not_refuse_and_an_override_does() -> Result<(), Err
         size: 8 * GIB + 1,
         capacity: Some(8 * GIB),
         contention: Box::default(),
+        // MiB: it leaves the override's 40 GiB and the demand room.
+        obstacle: Obstacle::Device {
+            wired_limit_mb: Some(48 * 1024 + 1),
+        },
     };
-    assert_eq!(error, Some(expected));
+    assert_eq!(error.map(numbers), Some(expected));
     rig.finish()
 }
 
@@ -154,6 +159,7 @@ fn r16_nobody_overtakes_a_waiting_head() -> Result<(), Error> {
         in_use: 1,
         capacity: Some(100),
         waiting: 1,
+        obstacle: Obstacle::Line,
     };
     assert_eq!(refused, Some(expected), "1 would fit, but one waits");
     let behind = queued(&rig.manager, &small, Wait::new());
@@ -276,22 +282,35 @@ fn r18_an_impossible_demand_fails_at_once_in_every_acquiring_call() -> Result<()
     let rig = Rig::new(quiet())?;
     let manager = &rig.manager;
     let cases = [
-        (manager.ticket(&SumPolicy::capped(100), 101), Some(100)),
+        (
+            manager.ticket(&SumPolicy::capped(100), 101),
+            Some(100),
+            Obstacle::Cap,
+        ),
         (
             manager.ticket(&SumPolicy::new(), 48 * GIB + 1),
             Some(48 * GIB),
+            Obstacle::Device {
+                wired_limit_mb: Some(48 * 1024 + 1),
+            },
         ),
         (
             manager.ticket(&BudgetPolicy::new(10).with_cap(100), 91),
             Some(90),
+            Obstacle::Cap,
         ),
-        (manager.ticket(&Custom::capped(100), 101), None),
+        (
+            manager.ticket(&Custom::capped(100), 101),
+            None,
+            Obstacle::Policy,
+        ),
     ];
-    for (ticket, capacity) in cases {
+    for (ticket, capacity, obstacle) in cases {
         let never = Error::NeverAdmissible {
             size: ticket.bytes(),
             capacity,
             contention: Box::default(),
+            obstacle,
         };
         for kind in [
             ticket.clone(),
@@ -299,7 +318,7 @@ fn r18_an_impossible_demand_fails_at_once_in_every_acquiring_call() -> Result<()
             ticket.resident(),
         ] {
             for refused in refusals(&kind) {
-                assert_eq!(refused, Some(never.clone()), "{kind:?}");
+                assert_eq!(refused.map(numbers), Some(never.clone()), "{kind:?}");
             }
         }
     }
@@ -358,7 +377,8 @@ fn r18_a_demand_over_its_cap_is_never_admissible_however_large() -> Result<(), E
         size: u64::MAX,
         capacity: Some(100),
         contention: Box::default(),
+        obstacle: Obstacle::Cap,
     };
-    assert_eq!(ticket.acquire().err(), Some(never));
+    assert_eq!(ticket.acquire().err().map(numbers), Some(never));
     rig.finish()
 }

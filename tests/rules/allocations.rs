@@ -10,17 +10,40 @@ struct Counting;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    /// The bytes of all of them, and of those that this thread has freed: also of other threads'.
+    static BYTES: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// What a call has allocated, and what it has kept of that, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) taken: usize,
+    pub(crate) kept: isize,
+}
+
+/// Calls `f`, and tells what memory this thread has taken meanwhile.
+pub(crate) fn memory_of<R>(f: impl FnOnce() -> R) -> (R, Memory) {
+    let before = BYTES.get();
+    let result = f();
+    let after = BYTES.get();
+    let (taken, freed) = (after.0 - before.0, after.1 - before.1);
+    let kept = taken.cast_signed() - freed.cast_signed();
+    (result, Memory { taken, kept })
 }
 
 // SAFETY: every call goes to `System` unchanged; counting neither allocates nor panics.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
+        let (taken, freed) = BYTES.get();
+        BYTES.set((taken + layout.size(), freed));
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let (taken, freed) = BYTES.get();
+        BYTES.set((taken, freed + layout.size()));
         // SAFETY: the caller's promise is passed on; `pointer` came from `System`.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -62,6 +85,16 @@ fn r15_would_block_allocates_nothing() -> Result<(), Error> {
 }
 
 #[test]
+fn r15_to_say_what_the_device_would_have_to_allow_allocates_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet().margin(0.1).reserve(1 << 30))?;
+    let ticket = rig.manager.ticket(&SumPolicy::new(), 30 << 30);
+    let guard = ticket.acquire_owned()?;
+    assert_refused_without_allocating(&ticket);
+    drop(guard);
+    rig.finish()
+}
+
+#[test]
 fn r15_would_block_behind_a_setter_call_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     for ticket in [
@@ -97,6 +130,21 @@ fn r5_a_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
         assert_eq!(rig.calls(), calls, "{ticket:?}");
         drop(keep.0);
     }
+    rig.finish()
+}
+
+#[test]
+fn r5_an_owned_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet().shrink_threshold_ratio(1.0))?;
+    let ticket = rig.manager.ticket(&SumPolicy::capped(1000), 10);
+    let keep = (ticket.acquire_owned()?, ticket.acquire_owned()?);
+    drop(keep.1);
+    let allocations = COUNT.get();
+    for _ in 0..100 {
+        drop(ticket.acquire_owned()?);
+    }
+    assert_eq!(COUNT.get() - allocations, 0);
+    drop(keep.0);
     rig.finish()
 }
 

@@ -3,8 +3,8 @@
 use crate::support::{Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, OwnedGuard, PolicyId,
-    SumPolicy, Wait, WireMode,
+    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, Obstacle, OwnedGuard,
+    PolicyId, SumPolicy, Wait, WireMode,
 };
 
 #[test]
@@ -19,6 +19,7 @@ fn r25_two_groups_are_not_both_admitted() -> Result<(), Error> {
         in_use: 40 * GIB,
         capacity: Some(48 * GIB),
         waiting: 0,
+        obstacle: Obstacle::Budget,
     };
     assert_eq!(refused, Some(expected));
     let waiting = queued(&rig.manager, &two, Wait::new());
@@ -80,7 +81,7 @@ fn r25_one_queue_serves_all_groups_in_turn() -> Result<(), Error> {
     let holder = tickets[0].acquire_owned()?;
     let order = [1, 3, 2, 0, 4, 2, 1, 0, 3];
     let queue = order.map(|index: usize| queued(manager, &tickets[index], Wait::new()));
-    let places: Vec<u64> = manager.waiting().iter().map(|w| w.ticket.id()).collect();
+    let places: Vec<u64> = manager.waiting().iter().map(|w| w.ticket).collect();
     assert_eq!(places, order.map(|index| tickets[index].id()));
     served(&rig, queue.into(), holder)?;
     rig.finish()
@@ -133,19 +134,33 @@ fn r25_a_head_that_gives_up_lets_other_groups_go_on() -> Result<(), Error> {
 fn r25_what_exceeds_the_budget_never_comes() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(48))?;
     let manager = &rig.manager;
-    for (ticket, capacity) in [
-        (manager.ticket(&SumPolicy::uncapped(), 49), 48),
-        (manager.ticket(&Custom::new(), 49), 48),
-        (manager.ticket(&SumPolicy::capped(50), 49), 48),
-        (manager.ticket(&SumPolicy::capped(40), 41), 40),
+    let budget = Obstacle::Budget;
+    for (ticket, capacity, obstacle) in [
+        (manager.ticket(&SumPolicy::uncapped(), 49), 48, budget),
+        (manager.ticket(&Custom::new(), 49), 48, budget),
+        (manager.ticket(&SumPolicy::capped(50), 49), 48, budget),
+        (
+            manager.ticket(&SumPolicy::capped(40), 41),
+            40,
+            Obstacle::Cap,
+        ),
+        (
+            manager.ticket(&SumPolicy::capped(40), 49),
+            40,
+            Obstacle::Cap,
+        ),
     ] {
         let never = Error::NeverAdmissible {
             size: ticket.bytes(),
             capacity: Some(capacity),
             contention: Box::default(),
+            obstacle,
         };
-        assert_eq!(ticket.acquire().err(), Some(never.clone()));
-        assert_eq!(ticket.try_acquire().err(), Some(never));
+        let refused = [ticket.acquire().err(), ticket.try_acquire().err()];
+        assert_eq!(
+            refused.map(|error| error.map(numbers)),
+            [Some(never.clone()), Some(never)]
+        );
     }
     assert_eq!(rig.calls(), 0);
     rig.finish()
@@ -194,6 +209,7 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
         in_use: 100,
         capacity: Some(100),
         waiting: 0,
+        obstacle: Obstacle::Budget,
     });
     assert_eq!((refused, two.bytes()), (expected, 60));
     assert!(matches!(
@@ -218,36 +234,6 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
 }
 
 #[test]
-fn r25_the_budget_changes_only_while_idle() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let set = |budget: Option<u64>| rig.manager.configure(|config| config.budget(budget));
-    let busy = Err(Error::Busy { field: "budget" });
-    for guard in [
-        ticket.acquire_owned()?,
-        ticket.clone().reservation().acquire_owned()?,
-        rig.manager
-            .ticket(&SumPolicy::uncapped(), 0)
-            .acquire_owned()?,
-    ] {
-        assert_eq!(set(Some(100)), busy);
-        assert_eq!(rig.manager.config(), quiet());
-        drop(guard);
-    }
-    set(Some(15))?;
-    let guard = ticket.acquire()?;
-    assert_eq!((set(None), set(Some(20))), (busy.clone(), busy.clone()));
-    set(Some(15))?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
-    assert_eq!(set(None), busy);
-    drop(guard);
-    drop(waiting.result()?);
-    set(None)?;
-    drop((ticket.try_acquire()?, ticket.try_acquire()?));
-    rig.finish()
-}
-
-#[test]
 fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let one = rig.manager.ticket(&SumPolicy::uncapped(), 10);
@@ -264,7 +250,7 @@ fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
 
 #[test]
 fn r25_mode_off_knows_no_budget() -> Result<(), Error> {
-    let rig = Rig::new(quiet().mode(WireMode::Off).budget(10))?;
+    let rig = Rig::new(quiet().mode(WireMode::Uncoordinated).budget(10))?;
     let policies = [SumPolicy::uncapped(), SumPolicy::capped(5)];
     let tickets = policies.map(|policy| rig.manager.ticket(&policy, 40));
     let custom = rig.manager.ticket(&Custom::capped(5), 40);
@@ -315,6 +301,7 @@ fn r25_the_deadline_tells_what_all_groups_hold() -> Result<(), Error> {
         waited: SECOND,
         waiting: 1,
         contention: Box::default(),
+        obstacle: Obstacle::Budget,
     };
     assert_eq!(waiting.result().err().map(numbers), Some(expected));
     drop(held);
@@ -359,6 +346,7 @@ fn r25_the_line_of_all_groups_is_told_whatever_leaves_less() -> Result<(), Error
         in_use: 45,
         capacity: Some(50),
         waiting: 1,
+        obstacle: Obstacle::Cap,
     };
     assert_eq!(refused, Some(expected));
     drop(held);
@@ -373,17 +361,22 @@ fn r25_an_error_tells_of_whatever_leaves_less() -> Result<(), Error> {
     let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(50), bytes);
     let guard = ticket(45).acquire_owned()?;
     let refused = |bytes| ticket(bytes).try_acquire().map(drop).err();
-    let expected = |in_use, capacity| {
+    let expected = |in_use, capacity, obstacle| {
         Some(Error::WouldBlock {
             requested: 20,
             in_use,
             capacity: Some(capacity),
             waiting: 0,
+            obstacle,
         })
     };
-    assert_eq!(refused(20), expected(45, 50), "5 against 45");
+    assert_eq!(refused(20), expected(45, 50, Obstacle::Cap), "5 against 45");
     let more = rig.manager.ticket(&MaxPolicy::new(), 42).acquire_owned()?;
-    assert_eq!(refused(20), expected(97, 100), "5 against 3");
+    assert_eq!(
+        refused(20),
+        expected(97, 100, Obstacle::Budget),
+        "5 against 3"
+    );
     drop((held, guard, more));
     rig.finish()
 }

@@ -47,11 +47,11 @@ fn r19_the_error_tells_where_the_guard_was_taken_and_what_to_do() -> Result<(), 
         panic!("{error:?}");
     };
     assert_eq!((held_at.file(), held_at.line()), (file!(), line));
-    let text = error.to_string();
+    let text = format!("{error:#}");
     for said in [
         &format!("{}:{line}", file!()),
-        "acquire before entering the pool",
-        "a pool of its own",
+        "acquire before the work is split",
+        "`spawn` and block on a channel",
     ] {
         assert!(text.contains(said), "{text}");
     }

@@ -37,7 +37,7 @@ fn r19_a_timeout_names_the_largest_holders_and_the_queue() -> Result<(), Error> 
     let holder = &contention.holders[0];
     assert_eq!((holder.bytes, holder.place.line()), (8 * GIB, line));
     assert_eq!(holder.thread, thread::current().id());
-    let text = error.to_string();
+    let text = format!("{error:#}");
     let name = thread::current()
         .name()
         .expect("tests are named")
@@ -65,7 +65,7 @@ fn r19_an_error_lists_no_more_than_a_handful() -> Result<(), Error> {
     };
     assert_eq!(contention.holders.len(), Contention::LISTED);
     assert_eq!(contention.guards, 8);
-    assert!(error.to_string().ends_with(" and 3 more"), "{error}");
+    assert!(format!("{error:#}").ends_with(" and 3 more"), "{error:#}");
     drop(guards);
     rig.finish()
 }

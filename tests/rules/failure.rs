@@ -140,7 +140,7 @@ fn r11_a_panicking_setter_is_a_failing_one() -> Result<(), Error> {
     assert!(
         error
             .as_ref()
-            .is_some_and(|e| e.to_string().contains("panicked")),
+            .is_some_and(|e| format!("{e:#}").contains("panicked")),
         "{error:?}"
     );
     let guard = ticket.acquire()?;

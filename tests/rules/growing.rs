@@ -4,7 +4,7 @@ use crate::support::{
     Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, numbers, queued, quiet,
     until,
 };
-use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
+use mlx_wired::{CancelToken, Error, EventKind, Obstacle, OwnedGuard, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -30,7 +30,7 @@ fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
     let other = ticket(40).acquire_owned()?;
     let waiting = queued(&rig.manager, &ticket(30), Wait::new());
     let grown = growing(&rig, growing_one, 80, Wait::new());
-    let first = rig.manager.waiting()[0].ticket.bytes();
+    let first = rig.manager.waiting()[0].bytes;
     assert_eq!(first, 80, "it is the first in line");
     drop(other);
     let (result, guard) = grown.result();
@@ -114,6 +114,7 @@ fn r21_try_resize_does_not_wait_for_anothers_setter_call() -> Result<(), Error> 
         in_use: 20,
         capacity: Some(100),
         waiting: 0,
+        obstacle: Obstacle::Setter,
     });
     assert_eq!((refused, guard.bytes()), (expected, 10));
     let told = kinds(&events);
@@ -151,6 +152,7 @@ fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Erro
         waited: SECOND,
         waiting: 0,
         contention: Box::default(),
+        obstacle: Obstacle::Cap,
     };
     assert_eq!(
         (result.map_err(numbers), guard.bytes()),

@@ -17,7 +17,7 @@ fn r21_a_guard_reports_its_demand_and_the_limit() -> Result<(), Error> {
     let first = ticket.acquire()?;
     let second = ticket.acquire()?;
     assert_eq!((first.bytes(), second.bytes()), (10, 10));
-    assert_eq!(first.ticket().name(), Some("step"));
+    assert_eq!(first.ticket().get_label(), Some("step"));
     assert_eq!(first.ticket().kind(), Kind::Active);
     assert_eq!((first.wanted(), second.wanted()), (110, 120));
     assert_eq!((first.applied(), second.applied()), (120, 120), "now");

@@ -34,7 +34,7 @@ impl Line {
 
     fn sizes_waiting(&self) -> Vec<u64> {
         let waiting = self.rig.manager.waiting();
-        waiting.iter().map(|waiter| waiter.ticket.bytes()).collect()
+        waiting.iter().map(|waiter| waiter.bytes).collect()
     }
 }
 

@@ -123,7 +123,7 @@ fn r14_a_switch_to_wiring_counts_with_mlxs_answer() -> Result<(), Error> {
 
 #[test]
 fn r14_off_admits_everything_at_once() -> Result<(), Error> {
-    let rig = Rig::new(quiet().mode(WireMode::Off))?;
+    let rig = Rig::new(quiet().mode(WireMode::Uncoordinated))?;
     rig.backend.forbid_calls();
     let refusing = crate::support::Custom::new().admits(|_, _, _| false);
     let tickets = [
@@ -172,7 +172,8 @@ fn r14_the_environment_says_never() -> Result<(), Error> {
     let rig = Rig::on(metal(), quiet())?;
     let events = rig.manager.subscribe(100);
     drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
-    let wires = value == "auto";
+    // R43: an empty one is none.
+    let wires = value == "auto" || value.is_empty();
     assert_eq!(rig.calls() > 0, wires);
     let mode = if wires {
         WireMode::Auto
@@ -181,14 +182,17 @@ fn r14_the_environment_says_never() -> Result<(), Error> {
     };
     assert_eq!(rig.manager.mode(), mode);
     let told = kinds(&events).contains(&EventKind::WireModeUnrecognised(value.clone()));
-    assert_eq!(told, value != "auto" && value != "never");
+    assert_eq!(told, value == "sometimes");
+    // R39.
+    let told = rig.manager.snapshot().environment;
+    assert_eq!(told, (!wires).then_some(value));
     rig.finish()?;
     // What the program asks for by itself counts.
     let off: Manager = Manager::builder()
         .backend(metal().build())
-        .config(quiet().mode(WireMode::Off))
+        .config(quiet().mode(WireMode::Uncoordinated))
         .build()?;
-    assert_eq!(off.mode(), WireMode::Off);
+    assert_eq!(off.mode(), WireMode::Uncoordinated);
     Ok(())
 }
 

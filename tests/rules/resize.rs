@@ -5,8 +5,8 @@ use crate::support::{
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, Error, EventKind, FixedPolicy, GroupLimit, MaxPolicy, PeakPolicy, SumPolicy,
-    Ticket, Wait,
+    BudgetPolicy, Error, EventKind, FixedPolicy, GroupLimit, MaxPolicy, Obstacle, PeakPolicy,
+    SumPolicy, Ticket, Wait,
 };
 
 const MAX_SUM: u64 = (1 << 44) - 1;
@@ -155,6 +155,7 @@ fn r21_try_resize_tells_the_numbers_and_changes_nothing() -> Result<(), Error> {
         in_use: 80,
         capacity: Some(100),
         waiting: 0,
+        obstacle: Obstacle::Cap,
     });
     assert_eq!(guard.try_resize(61), expected);
     assert_eq!(owned.try_resize(61), expected);
@@ -219,6 +220,7 @@ fn r21_what_cannot_be_is_refused_at_once() -> Result<(), Error> {
         size: 101,
         capacity: Some(100),
         contention: Box::default(),
+        obstacle: Obstacle::Cap,
     });
     assert_eq!(guard.resize(101).map_err(numbers), never);
     assert_eq!(guard.try_resize(101).map_err(numbers), never);

@@ -1,53 +1,265 @@
-//! The stall watch: a wait that goes on for too long is told of once, with the state that it waits in.
+//! R30: a line that admits no waiter is told of by its first one, with all that it waits for.
 
-use crate::support::{NotingClock, Rig, SECOND, kinds, next, queued, quiet, until};
+use crate::support::{
+    Custom, NotingClock, Pending, Rig, SECOND, kinds, next, queued, quiet, until,
+};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Error, EventKind, Manager, SumPolicy, Wait};
-use std::sync::Arc;
+use mlx_wired::snapshot::WaitReason;
+use mlx_wired::{CancelToken, Error, Event, EventKind, Manager, SumPolicy, Wait};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::{Duration, Instant};
 
 fn is_stall(kind: &EventKind) -> bool {
     matches!(kind, EventKind::WaitStalled { .. })
 }
 
+/// How long the line of a notice has admitted no waiter, how many wait behind its first, and why that waits.
+#[track_caller]
+fn told(event: &Event) -> (Duration, u64, WaitReason) {
+    match &event.kind {
+        EventKind::WaitStalled {
+            stood, behind, why, ..
+        } => (*stood, *behind, *why),
+        _ => panic!("{event:?}"),
+    }
+}
+
+const WORK: WaitReason = WaitReason::Work {
+    in_use: 10,
+    capacity: Some(10),
+};
+
 #[test]
-fn r24_a_stalled_wait_is_told_of_once_with_the_whole_state() -> Result<(), Error> {
+fn r30_a_line_that_admits_no_waiter_is_told_of_by_its_first_alone() -> Result<(), Error> {
     let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
     let events = rig.manager.subscribe(100);
     let policy = SumPolicy::capped(10);
-    let holder = rig.manager.ticket(&policy, 10).label("holder");
-    let waiter = rig.manager.ticket(&policy, 4).label("waiter");
-    let guard = holder.acquire()?;
-    let waiting = queued(&rig.manager, &waiter, Wait::new());
-    rig.clock.advance(10 * SECOND - Duration::from_nanos(1));
-    rig.clock.advance(Duration::from_nanos(1));
+    let small = rig.manager.ticket(&policy, 2).label("small");
+    let holder = rig.manager.ticket(&policy, 8).label("holder");
+    let ticket = rig.manager.ticket(&policy, 4).label("waiter");
+    let (small, guard) = (small.acquire_owned()?, holder.acquire()?);
+    let first = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(SECOND);
+    let second = queued(&rig.manager, &ticket, Wait::new());
+    let thread = rig.manager.waiting()[0].thread;
 
-    let event = next(&events, is_stall);
-    assert_eq!(
-        (event.ticket, event.size, event.label.as_deref()),
-        (Some(waiter.id()), Some(4), Some("waiter"))
-    );
-    let EventKind::WaitStalled { waited, snapshot } = &event.kind else {
-        panic!("{event:?}");
-    };
-    assert_eq!(*waited, 10 * SECOND);
-    assert_eq!(snapshot.guards[0].label.as_deref(), Some("holder"));
-    assert_eq!(snapshot.waiters[0].waited, 10 * SECOND);
-    assert_eq!(event.thread, snapshot.waiters[0].thread);
+    for (later, stood) in [(9, 10), (10, 20), (20, 40)] {
+        rig.clock.advance(later * SECOND);
+        let event = next(&events, is_stall);
+        assert_eq!(told(&event), (stood * SECOND, 1, WORK));
+        assert_eq!(
+            (event.ticket, event.size, event.label.as_deref()),
+            (Some(ticket.id()), Some(4), Some("waiter"))
+        );
+        assert_eq!(event.thread, thread);
+        assert!(
+            event
+                .place
+                .is_some_and(|it| it.file().ends_with("support.rs"))
+        );
+        let EventKind::WaitStalled {
+            waited, largest, ..
+        } = &event.kind
+        else {
+            panic!("{event:?}");
+        };
+        assert_eq!(*waited, stood * SECOND);
+        let largest = largest.as_ref().expect("guards are in its way");
+        assert_eq!(
+            (largest.label.as_deref(), largest.bytes),
+            (Some("holder"), 8)
+        );
+        assert_eq!(largest.place.file(), file!());
+    }
+    drop((guard, small));
+    drop((first.result()?, second.result()?));
+    assert!(!kinds(&events).iter().any(is_stall), "three times");
+    assert_eq!(rig.manager.stats().stalls, 3);
+    rig.finish()
+}
 
-    rig.clock.advance(100 * SECOND);
-    waiting.assert_pending();
+#[test]
+fn r30_an_admission_begins_the_time_anew() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let first = queued(&rig.manager, &ticket, Wait::new());
+    let second = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(10 * SECOND);
+    assert_eq!(told(&next(&events, is_stall)), (10 * SECOND, 1, WORK));
+    rig.clock.advance(5 * SECOND);
     drop(guard);
-    assert_eq!(waiting.result()?.waited(), 110 * SECOND);
-    assert!(!kinds(&events).iter().any(is_stall), "once");
+    let first = first.result()?;
+    // For the line as it was, a notice would be due now.
+    rig.clock.advance(5 * SECOND);
+    rig.clock.advance(5 * SECOND);
+    assert_eq!(told(&next(&events, is_stall)), (10 * SECOND, 0, WORK));
+    drop(first);
+    drop(second.result()?);
+    assert_eq!(rig.manager.stats().stalls, 2);
+    rig.finish()
+}
+
+#[test]
+fn r30_the_time_goes_on_where_the_first_gives_up() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    // None of them waits for as long as a notice takes.
+    let wait = || Wait::new().timeout(6 * SECOND);
+    let first = queued(&rig.manager, &ticket, wait());
+    rig.clock.advance(5 * SECOND);
+    let second = queued(&rig.manager, &ticket, wait());
+    rig.clock.advance(SECOND);
+    assert!(first.result().is_err_and(|error| error.is_timeout()));
+    rig.clock.advance(4 * SECOND);
+    let event = next(&events, is_stall);
+    assert_eq!(told(&event), (10 * SECOND, 0, WORK));
+    assert!(matches!(event.kind, EventKind::WaitStalled { waited, .. } if waited == 5 * SECOND));
+    rig.clock.advance(SECOND);
+    assert!(second.result().is_err_and(|error| error.is_timeout()));
+    drop(guard);
     assert_eq!(rig.manager.stats().stalls, 1);
     rig.finish()
 }
 
 #[test]
-fn r24_a_wait_that_ends_in_time_is_no_stall() -> Result<(), Error> {
+fn r30_a_first_waiter_tells_before_it_gives_up_at_that_time() -> Result<(), Error> {
+    for (timeout, told) in [(10, 1), (9, 0)] {
+        let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+        let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+        let guard = ticket.acquire()?;
+        let wait = Wait::new().timeout(timeout * SECOND);
+        let waiting = queued(&rig.manager, &ticket, wait);
+        rig.clock.advance(10 * SECOND);
+        assert!(waiting.result().is_err_and(|error| error.is_timeout()));
+        assert_eq!(rig.manager.stats().stalls, told, "{timeout} s");
+        drop(guard);
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r30_a_change_of_the_time_counts_for_waits_that_begin_later() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let earlier = queued(&rig.manager, &ticket, Wait::new());
+    rig.manager.configure(|config| config.stall_after(SECOND))?;
+    let later = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(10 * SECOND);
+    assert_eq!(told(&next(&events, is_stall)), (10 * SECOND, 1, WORK));
+    rig.clock.advance(5 * SECOND);
+    drop(guard);
+    let earlier = earlier.result()?;
+    rig.clock.advance(SECOND);
+    assert_eq!(told(&next(&events, is_stall)), (SECOND, 0, WORK));
+    drop(earlier);
+    drop(later.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r30_a_guard_that_grows_is_the_first_in_line() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+    let events = rig.manager.subscribe(100);
+    let policy = SumPolicy::capped(100);
+    let mut grown = rig.manager.ticket(&policy, 60).acquire_owned()?;
+    let other = rig.manager.ticket(&policy, 40).acquire_owned()?;
+    let waiting = queued(&rig.manager, &rig.manager.ticket(&policy, 10), Wait::new());
+    let grows = Pending::spawn(move || grown.resize(70).map(|()| grown));
+    grows.until_queued(&rig.manager);
+    rig.clock.advance(10 * SECOND);
+    let event = next(&events, is_stall);
+    assert_eq!((event.size, told(&event).1), (Some(70), 1));
+    // Not its own.
+    let EventKind::WaitStalled { largest, .. } = &event.kind else {
+        panic!("{event:?}");
+    };
+    assert_eq!(largest.as_ref().map(|it| it.bytes), Some(40));
+    drop(other);
+    drop((grows.result()?, waiting.result()?));
+    assert_eq!(rig.manager.stats().stalls, 1);
+    rig.finish()
+}
+
+#[test]
+fn r30_under_a_budget_all_groups_have_one_line() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(10 * SECOND).budget(10))?;
+    let events = rig.manager.subscribe(100);
+    let [one, two] = [(); 2].map(|()| rig.manager.ticket(&Custom::new(), 4));
+    let held = rig.manager.ticket(&Custom::new(), 8).label("held");
+    let held = held.acquire_owned()?;
+    let waiting = [
+        queued(&rig.manager, &two, Wait::new()),
+        queued(&rig.manager, &one, Wait::new()),
+    ];
+    rig.clock.advance(10 * SECOND);
+    let event = next(&events, is_stall);
+    let why = WaitReason::Budget {
+        in_use: 8,
+        budget: 10,
+    };
+    assert_eq!(
+        (event.ticket, told(&event)),
+        (Some(two.id()), (10 * SECOND, 1, why))
+    );
+    let EventKind::WaitStalled { largest, .. } = &event.kind else {
+        panic!("{event:?}");
+    };
+    assert_eq!(
+        largest.as_ref().and_then(|it| it.label.as_deref()),
+        Some("held")
+    );
+    drop(held);
+    for waiting in waiting {
+        drop(waiting.result()?);
+    }
+    assert_eq!(rig.manager.stats().stalls, 1);
+    rig.finish()
+}
+
+#[test]
+fn r30_a_notice_says_that_a_policy_refuses_and_at_which_pressure() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
+    let events = rig.manager.subscribe(100);
+    let policy = Custom::capped(10);
+    let guard = rig.manager.ticket(&policy, 8).acquire_owned()?;
+    let waiting = queued(&rig.manager, &rig.manager.ticket(&policy, 4), Wait::new());
+    rig.clock.advance(10 * SECOND);
+    assert_eq!(told(&next(&events, is_stall)).2, WaitReason::Policy);
+    rig.manager.set_pressure(0.5)?;
+    rig.clock.advance(10 * SECOND);
+    assert_eq!(told(&next(&events, is_stall)).2, WaitReason::Pressure(0.5));
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r30_a_wait_of_half_a_minute_is_told_of_by_default() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let events = rig.manager.subscribe(100);
+    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let guard = ticket.acquire()?;
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    rig.clock.advance(30 * SECOND - Duration::from_nanos(1));
+    rig.clock.advance(Duration::from_nanos(1));
+    assert_eq!(told(&next(&events, is_stall)).0, 30 * SECOND);
+    drop(guard);
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r30_a_wait_that_ends_in_time_is_no_stall() -> Result<(), Error> {
     let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
     let events = rig.manager.subscribe(100);
     let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
@@ -65,8 +277,8 @@ fn r24_a_wait_that_ends_in_time_is_no_stall() -> Result<(), Error> {
 }
 
 #[test]
-fn r24_without_a_threshold_nothing_stalls() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
+fn r30_without_a_threshold_nothing_stalls() -> Result<(), Error> {
+    let rig = Rig::new(quiet().stall_after(None))?;
     let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let waiting = queued(&rig.manager, &ticket, Wait::new());
@@ -77,7 +289,7 @@ fn r24_without_a_threshold_nothing_stalls() -> Result<(), Error> {
     rig.finish()
 }
 
-/// Counts how often somebody is parked.
+/// Counts how often threads are parked.
 #[derive(Debug, Clone)]
 struct Counting {
     clock: FakeClock,
@@ -96,7 +308,7 @@ impl Clock for Counting {
 }
 
 #[test]
-fn r15_the_stall_watch_wakes_a_waiter_once() -> Result<(), Error> {
+fn r15_a_waiter_wakes_by_itself_only_to_look_at_its_line() -> Result<(), Error> {
     let clock = Counting {
         clock: FakeClock::new(),
         parked: Arc::default(),
@@ -104,18 +316,59 @@ fn r15_the_stall_watch_wakes_a_waiter_once() -> Result<(), Error> {
     let manager = Manager::builder()
         .backend(RecordingBackend::metal().build())
         .clock(NotingClock(clock.clone()))
-        .config(quiet().stall_after(SECOND))
+        .config(quiet().stall_after(SECOND).quiet(true))
         .build()?;
     let parked = || clock.parked.load(Ordering::SeqCst);
     let ticket = manager.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let waiting = queued(&manager, &ticket, Wait::new());
     until(|| parked() == 1, "it sleeps");
-    clock.clock.advance(SECOND);
-    until(|| parked() == 2, "it has told and sleeps again");
+    for looked in [2, 3, 4] {
+        clock.clock.advance(SECOND);
+        until(|| parked() == looked, "it has looked and sleeps again");
+    }
+    // After one and two seconds; the third look told nothing.
+    assert_eq!(manager.stats().stalls, 2);
     clock.clock.advance(1000 * SECOND);
+    until(|| parked() == 5, "it has looked and sleeps again");
     drop(guard);
     drop(waiting.result()?);
-    assert_eq!((parked(), manager.stats().stalls), (2, 1));
+    assert_eq!((parked(), manager.stats().stalls), (5, 3));
+    Ok(())
+}
+
+/// A notice falls due as the first in line is admitted or gives up: no outcome may be lost, and each
+/// notice is counted.
+#[test]
+fn r30_a_notice_races_the_end_of_a_wait() -> Result<(), Error> {
+    for round in 0..300 {
+        let rig = Rig::new(quiet().stall_after(SECOND).quiet(true))?;
+        let events = rig.manager.subscribe(1000);
+        let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+        let guard = ticket.acquire_owned()?;
+        let token = CancelToken::new();
+        let first = match round % 3 {
+            0 => queued(&rig.manager, &ticket, Wait::new().cancel(&token)),
+            1 => queued(&rig.manager, &ticket, Wait::new().timeout(SECOND)),
+            _ => queued(&rig.manager, &ticket, Wait::new()),
+        };
+        let second = queued(&rig.manager, &ticket, Wait::new());
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                token.cancel();
+                drop(guard);
+            });
+            start.wait();
+            rig.clock.advance(SECOND);
+        });
+        drop(first.result());
+        drop(second.result()?);
+        let stalls = kinds(&events).iter().filter(|kind| is_stall(kind)).count();
+        assert_eq!(rig.manager.stats().stalls, stalls as u64);
+        assert!(stalls <= 1, "{stalls}");
+        rig.finish()?;
+    }
     Ok(())
 }

@@ -22,9 +22,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const GIB: u64 = 1 << 30;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// The default settings, without the housekeeping thread, and to the byte.
+/// The default settings, without the housekeeping thread, to the byte, and nothing is printed.
 pub(crate) fn quiet() -> Config {
-    Config::default().housekeeping(false).growth_step(0)
+    Config::default()
+        .housekeeping(false)
+        .growth_step(0)
+        .quiet(true)
 }
 
 /// [`quiet`], and every drop of the limit is worth a call at once.

@@ -5,7 +5,9 @@ use crate::support::{
 };
 use mlx_wired::clock::Clock;
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{CancelToken, Error, Guard, Kind, Manager, PeakPolicy, SumPolicy, Ticket, Wait};
+use mlx_wired::{
+    CancelToken, Error, Guard, Kind, Manager, Obstacle, PeakPolicy, SumPolicy, Ticket, Wait,
+};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,7 @@ fn r15_try_acquire_tells_the_numbers_and_leaves_nothing() -> Result<(), Error> {
         in_use: 70,
         capacity: Some(100),
         waiting: 0,
+        obstacle: Obstacle::Cap,
     };
     assert_eq!(refused, Some(expected));
     assert!(rig.manager.waiting().is_empty());
@@ -55,6 +58,7 @@ fn r15_try_acquire_does_not_wait_for_anothers_setter_call() -> Result<(), Error>
         in_use: 10,
         capacity: Some(100),
         waiting: 0,
+        obstacle: Obstacle::Setter,
     };
     assert_eq!(refused, Some(expected));
     gate.open();
@@ -216,6 +220,7 @@ fn r15_a_timeout_gives_up_on_time_and_tells_the_numbers() -> Result<(), Error> {
         waited: 5 * SECOND,
         waiting: 1,
         contention: Box::default(),
+        obstacle: Obstacle::Cap,
     };
     assert_eq!(waiting.result().err().map(numbers), Some(expected));
     assert_eq!(rig.manager.stats().timeouts, 1);
@@ -406,9 +411,12 @@ fn r15_waiting_tells_who_waits_in_order() -> Result<(), Error> {
         queued(&rig.manager, &second, Wait::new()),
     );
     let told = rig.manager.waiting();
-    let names: Vec<_> = told.iter().map(|w| w.ticket.name().unwrap_or("")).collect();
+    let names: Vec<_> = told
+        .iter()
+        .map(|w| w.label.as_deref().unwrap_or(""))
+        .collect();
     assert_eq!(names, ["first", "second"]);
-    assert_eq!(told[1].ticket.kind(), Kind::Resident);
+    assert_eq!(told[1].kind, Kind::Resident);
     assert!(told.iter().all(|w| w.since == since));
     assert!(told.iter().all(|w| w.place.file().ends_with("support.rs")));
     assert_ne!(told[0].thread, told[1].thread);

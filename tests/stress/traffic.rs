@@ -9,7 +9,7 @@ use super::held::{AnyGuard, Held, shortly};
 use super::plan::Plan;
 use super::world::World;
 use fastrand::Rng;
-use mlx_wired::{CancelToken, Error, Guard, OwnedGuard, PolicyId, SumPolicy, Wait};
+use mlx_wired::{CancelToken, Guard, OwnedGuard, PolicyId, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -248,12 +248,10 @@ impl<'a> Worker<'a> {
                 changed.expect("it may change at any time");
             }
             3 => {
-                // It changes nothing, but only if nobody lives.
+                // It changes no cap, but closes the fast paths and judges all waiters again.
                 let changed = manager.configure(|config| config.reserve(1));
                 let back = manager.configure(|config| config.reserve(0));
-                for result in [changed, back] {
-                    assert!(matches!(result, Ok(()) | Err(Error::Busy { .. })));
-                }
+                changed.and(back).expect("it may change at any time");
             }
             4..=6 => world.check_snapshot(),
             7 => drop((manager.holders(), manager.waiting(), manager.stats())),

@@ -2,7 +2,7 @@
 //! beside holds a waiter may be [set aside](super::plan::Plan::holds).
 
 use super::world::World;
-use mlx_wired::{Error, Waiting};
+use mlx_wired::{Error, Waiter};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::thread::ThreadId;
@@ -45,7 +45,7 @@ impl World {
     /// Who waits in the same line.
     fn waits(&self, line: usize) -> Vec<Wait> {
         let name = self.lines[line].name.as_str();
-        let in_line = |it: &Waiting| self.plan.budget.is_some() || it.ticket.name() == Some(name);
+        let in_line = |it: &Waiter| self.plan.budget.is_some() || it.label.as_deref() == Some(name);
         let waiting = self.manager.waiting().into_iter();
         let waiting = waiting.filter(in_line);
         waiting.map(|it| (it.thread, it.since)).collect()

@@ -12,9 +12,13 @@ use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
 use std::sync::OnceLock;
 
-use super::{from_size, memory_limit};
+use super::{from_size, get, memory_limit};
 use crate::ffi::error_handler::check;
-use crate::ffi::{Backend, BackendError, Device, DeviceKind, NoMlx, Support, system};
+use crate::ffi::{Backend, BackendError, Budget, Device, DeviceKind, NoMlx, Support};
+use crate::system;
+
+/// What counts where MLX cannot be asked.
+static MACHINE: NoMlx = NoMlx::new();
 
 /// The device and, if MLX could not be asked, why. Asked once: MLX reads the working set once too.
 pub(super) fn probed() -> &'static (Device, Option<BackendError>) {
@@ -29,8 +33,49 @@ pub(super) fn probed() -> &'static (Device, Option<BackendError>) {
 fn unasked() -> Device {
     Device {
         support: Support::Unknown,
-        ..NoMlx::new().device()
+        ..MACHINE.device()
     }
+}
+
+/// What the device can hold now. What cannot be asked is unknown, and does not limit.
+pub(super) fn budget(admitted: u64) -> Option<Budget> {
+    let (device, error) = probed();
+    match device.kind {
+        _ if error.is_some() => MACHINE.budget(admitted),
+        DeviceKind::Metal => Budget::of(device),
+        DeviceKind::Cuda => budget_of_card(device),
+        DeviceKind::Cpu => budget_of_cpu(),
+    }
+}
+
+/// The card's free memory, which MLX asks for at each call, and what MLX has of it.
+fn budget_of_card(device: &Device) -> Option<Budget> {
+    let info = Info::of(mlx_sys::mlx_device_type__MLX_GPU).ok();
+    let free = info.and_then(|info| info.size(c"free_memory").ok().flatten());
+    let within_reach = free.map(|free| free.saturating_add(own()) / system::STEP * system::STEP);
+    let bytes = system::smaller(within_reach, limit())?;
+    let memory = device.memory_size;
+    Some(Budget { bytes, memory })
+}
+
+fn budget_of_cpu() -> Option<Budget> {
+    let memory = system::memory();
+    let beside_mlx = system::footprint().saturating_sub(own());
+    let left = memory.map(|memory| system::left_of(memory, beside_mlx));
+    let bytes = system::smaller(left, limit())?;
+    Some(Budget { bytes, memory })
+}
+
+/// MLX's memory limit as it is now.
+fn limit() -> Option<u64> {
+    memory_limit().ok().and_then(known)
+}
+
+/// What MLX has of the memory: live arrays and the buffers that it keeps.
+fn own() -> u64 {
+    let active = get("mlx_get_active_memory()", mlx_sys::mlx_get_active_memory);
+    let cache = get("mlx_get_cache_memory()", mlx_sys::mlx_get_cache_memory);
+    active.unwrap_or(0).saturating_add(cache.unwrap_or(0))
 }
 
 /// Asks for the GPU by name, not for the calling thread's default device: a thread that computes on
@@ -67,7 +112,7 @@ fn cuda(info: &Info) -> Result<Device, BackendError> {
     device.architecture = info.text(c"architecture")?;
     device.memory_size = info.size(c"total_memory")?;
     device.free_memory = info.size(c"free_memory")?;
-    device.budget = known(memory_limit()?);
+    device.budget = budget_of_card(&device).map(|budget| budget.bytes);
     Ok(device)
 }
 
@@ -76,7 +121,7 @@ fn cpu(info: &Info) -> Result<Device, BackendError> {
     device.name = info.text(c"device_name")?;
     device.architecture = info.text(c"architecture")?;
     device.memory_size = system::physical_memory();
-    device.budget = system::smaller(known(memory_limit()?), system::container_limit());
+    device.budget = budget_of_cpu().map(|budget| budget.bytes);
     Ok(device)
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Escaped, Time};
 use crate::error::Bytes;
+use crate::names::{Name, Place};
 use crate::recorder::{Interval, Recording, SourceTotal, What};
 use crate::snapshot::ThreadLabel;
 use std::cmp::Reverse;
@@ -24,7 +25,7 @@ fn text(value: impl Display) -> Cell {
 }
 
 fn place(place: Option<&Location<'_>>) -> Cell {
-    let code = place.map(|place| format!("<code>{}</code>", Escaped(place)));
+    let code = place.map(|place| format!("<code>{}</code>", Escaped(Place(place))));
     Cell(code.unwrap_or_default(), true)
 }
 
@@ -71,7 +72,7 @@ pub(super) fn totals(to: &mut impl Write, totals: &[SourceTotal]) -> io::Result<
     ];
     let rows = totals.iter().take(MOST_SOURCES).map(|total| {
         vec![
-            text(&total.name),
+            text(Name::new(&total.name)),
             place(total.place),
             number(total.guards),
             number(Bytes(total.largest)),
@@ -107,7 +108,7 @@ pub(super) fn longest_waits(to: &mut impl Write, intervals: &[Interval]) -> io::
     ];
     let rows = waits.into_iter().take(MOST_WAITS).map(|wait| {
         vec![
-            text(wait.name()),
+            text(Name::new(wait.name())),
             place(wait.place),
             text(ThreadLabel(wait.thread_name.as_deref(), wait.thread)),
             number(Bytes(wait.bytes)),
@@ -141,7 +142,7 @@ pub(super) fn leaks(to: &mut impl Write, recording: &Recording) -> io::Result<()
         let name = holder.label.as_ref().unwrap_or(&holder.policy);
         let at_least = if guard.older { "at least " } else { "" };
         vec![
-            text(name),
+            text(Name::new(name)),
             place(Some(holder.place)),
             text(ThreadLabel(holder.thread_name.as_deref(), holder.thread)),
             number(Bytes(holder.bytes)),

@@ -342,15 +342,28 @@ impl Crew {
         let manager = &self.world.manager;
         let config = manager.configure(|config| tuning.of(config));
         config.expect("they may change at any time");
-        if self.plan.budget.is_none() && self.plan.mode != WireMode::Off && chance(30) {
-            let budget = 8 * self.plan.unit;
-            // Refused while anybody holds or waits.
-            if manager.configure(|config| config.budget(budget)).is_ok() {
-                self.world.oracle.set_budget(Some(budget));
-            }
+        if self.plan.budget.is_none() && self.plan.mode != WireMode::Uncoordinated && chance(30) {
+            self.change_budget();
         }
         *self.tuning.lock() = tuning;
         self.progress.lock().configuring = false;
+    }
+
+    /// From none to one or another, and back. Each admits whatever a thread asks for.
+    fn change_budget(&self) {
+        let unit = self.plan.unit;
+        let budget = pick(&[None, Some(8 * unit), Some(12 * unit)]);
+        let (manager, oracle) = (&self.world.manager, &self.world.oracle);
+        let most = |budget: Option<u64>| budget.unwrap_or(u64::MAX);
+        let rises = most(budget) >= most(manager.config().budget);
+        if rises {
+            oracle.set_budget(budget);
+        }
+        let changed = manager.configure(|config| config.budget(budget));
+        changed.expect("it may change at any time");
+        if !rises {
+            oracle.set_budget(budget);
+        }
     }
 
     pub(super) fn drop_subscriber(&self) {

@@ -179,7 +179,7 @@ impl Plan {
         let sizes = if unit > 1 << 40 { 4 } else { 7 };
         let mode = match below(16) {
             0 if rich => WireMode::Never,
-            1 if rich => WireMode::Off,
+            1 if rich => WireMode::Uncoordinated,
             _ => WireMode::Auto,
         };
         let crowded = chance(30);
@@ -251,9 +251,9 @@ impl Plan {
             oracle.may_panic(kind.group);
         }
         if self.mode != WireMode::Auto {
-            oracle.unwired(self.mode == WireMode::Off);
+            oracle.unwired(self.mode == WireMode::Uncoordinated);
         }
-        if self.mode != WireMode::Off {
+        if self.mode != WireMode::Uncoordinated {
             oracle.set_budget(self.budget);
         }
         oracle

@@ -1,30 +1,21 @@
-//! How much memory Linux lets this process use: the machine's, and the container's.
+//! How much memory the control groups around this process allow it.
 //!
-//! Everything here degrades quietly: a file that is missing or unreadable means that nothing is
-//! known, never an error. What is read is parsed by functions that take text, so that the tests need
-//! no container.
+//! A file that is missing, unreadable or malformed means that it tells nothing. What is read is parsed by functions that
+//! take text, so that the tests need no container.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Physical memory in bytes.
-pub(super) fn physical_memory() -> Option<u64> {
-    mem_total(&fs::read_to_string("/proc/meminfo").ok()?)
-}
-
 /// The smallest memory limit of the control groups around this process.
 pub(super) fn memory_limit() -> Option<u64> {
-    let read = |path: &Path| fs::read_to_string(path).ok();
+    // Not as UTF-8 throughout: a mount elsewhere may have any name.
+    let read = |path: &Path| {
+        let bytes = fs::read(path).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
     let groups = read(Path::new("/proc/self/cgroup"))?;
     let mounts = read(Path::new("/proc/self/mountinfo"))?;
     smallest_limit(&groups, &mounts, &read)
-}
-
-/// `MemTotal` of `/proc/meminfo`, which is in KiB.
-fn mem_total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 /// The smallest limit from `groups` (`/proc/self/cgroup`) and `mounts` (`/proc/self/mountinfo`).
@@ -35,14 +26,14 @@ fn smallest_limit(
 ) -> Option<u64> {
     [Hierarchy::V2, Hierarchy::V1]
         .into_iter()
-        .filter_map(|hierarchy| {
-            let group = hierarchy.group(groups)?;
-            let mount = Mount::find(mounts, hierarchy)?;
-            mount
-                .directories(group)
-                .filter_map(|dir| parse_limit(&read(&dir.join(hierarchy.file()))?))
-                .min()
+        .filter_map(|hierarchy| Some((hierarchy, hierarchy.directories(groups, mounts)?)))
+        .flat_map(|(hierarchy, directories)| {
+            let files = hierarchy.files();
+            directories
+                .into_iter()
+                .flat_map(move |dir| files.iter().map(move |file| dir.join(file)))
         })
+        .filter_map(|file| parse_limit(&read(&file)?))
         .min()
 }
 
@@ -67,11 +58,29 @@ impl Hierarchy {
         })
     }
 
-    fn file(self) -> &'static str {
+    /// What limits a group: above `memory.high` the kernel holds its processes up, so that they hardly go on.
+    fn files(self) -> &'static [&'static str] {
         match self {
-            Self::V1 => "memory.limit_in_bytes",
-            Self::V2 => "memory.max",
+            Self::V1 => &["memory.limit_in_bytes"],
+            Self::V2 => &["memory.max", "memory.high"],
         }
+    }
+
+    /// The directories of this process's group and of all groups around it, wherever they are mounted. Mounts of other
+    /// groups count only where no mount shows this process's: then what is mounted is the nearest.
+    fn directories(self, groups: &str, mounts: &str) -> Option<Vec<PathBuf>> {
+        let group = Path::new(self.group(groups)?);
+        let mounts: Vec<Mount> = Mount::all(mounts, self).collect();
+        let shown: Vec<PathBuf> = mounts
+            .iter()
+            .filter_map(|mount| mount.directories(group))
+            .flatten()
+            .collect();
+        Some(if shown.is_empty() {
+            mounts.into_iter().map(|mount| mount.point).collect()
+        } else {
+            shown
+        })
     }
 }
 
@@ -82,10 +91,10 @@ struct Mount {
 }
 
 impl Mount {
-    /// Finds the mount in lines of
+    /// The mounts of a hierarchy in lines of
     /// `id parent device root point options [tag]... - type source super-options`.
-    fn find(mounts: &str, hierarchy: Hierarchy) -> Option<Self> {
-        mounts.lines().find_map(|line| {
+    fn all(mounts: &str, hierarchy: Hierarchy) -> impl Iterator<Item = Self> {
+        mounts.lines().filter_map(move |line| {
             let (left, right) = line.split_once(" - ")?;
             let mut right = right.split(' ');
             let (kind, options) = (right.next()?, right.nth(1)?);
@@ -95,32 +104,39 @@ impl Mount {
             };
             let mut left = left.split(' ').skip(3);
             matches.then_some(Self {
-                root: PathBuf::from(left.next()?),
-                point: PathBuf::from(left.next()?),
+                root: unescaped(left.next()?),
+                point: unescaped(left.next()?),
             })
         })
     }
 
-    /// The directories of `group` and of all groups around it, from the inside out.
+    /// The directories of `group` and of all groups around it, from the inside out; `None` if it is not mounted here.
     ///
     /// In a container without a control group namespace the group is named as the host sees it
     /// (`/docker/1234`), while the mount shows only what is below its root: the common part goes. A
-    /// group outside the mount (`/../other`) cannot be seen; then what is mounted is the nearest.
-    fn directories(&self, group: &str) -> impl Iterator<Item = PathBuf> {
-        let group = Path::new(group);
-        let inner = group.strip_prefix(&self.root).unwrap_or(Path::new(""));
-        let inner: PathBuf = if inner.components().any(|c| c == Component::ParentDir) {
-            PathBuf::new()
-        } else {
-            inner.to_path_buf()
-        };
-        let point = self.point.clone();
-        let depth = inner.components().count();
-        (0..=depth).rev().map(move |n| {
-            let part: PathBuf = inner.components().take(n).collect();
-            point.join(part)
-        })
+    /// group outside the mount (`/../other`) cannot be seen.
+    fn directories(&self, group: &Path) -> Option<impl Iterator<Item = PathBuf>> {
+        let inner = group.strip_prefix(&self.root).ok()?;
+        if inner.components().any(|c| c == Component::ParentDir) {
+            return None;
+        }
+        // The last is the empty path.
+        Some(inner.ancestors().map(|part| self.point.join(part)))
     }
+}
+
+/// A path as mountinfo writes it: blanks and backslashes are three octal digits.
+fn unescaped(path: &str) -> PathBuf {
+    let replaced = [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ];
+    let path = replaced
+        .iter()
+        .fold(path.to_owned(), |path, (code, c)| path.replace(code, c));
+    PathBuf::from(path)
 }
 
 /// A limit in bytes; `max`, and the page-rounded `i64::MAX` of version 1, mean none.
@@ -152,15 +168,6 @@ mod tests {
                 .find(|(p, _)| p == path)
                 .map(|(_, text)| text.clone())
         }
-    }
-
-    #[test]
-    fn mem_total_is_in_kib() {
-        let text = "MemFree:  5 kB\nMemTotal:       16316412 kB\nMemAvailable: 7 kB\n";
-        assert_eq!(mem_total(text), Some(16_316_412 * 1024));
-        assert_eq!(mem_total("MemTotal: many kB"), None);
-        assert_eq!(mem_total("MemTotal: 18446744073709551615 kB"), None);
-        assert_eq!(mem_total(""), None);
     }
 
     #[test]
@@ -260,11 +267,41 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_memory() {
-        let physical = physical_memory().expect("/proc/meminfo has MemTotal");
-        assert!(physical > 1 << 20);
-        if let Some(limit) = memory_limit() {
-            assert!(limit > 0);
-        }
+    fn r41_high_is_a_limit_too() {
+        let read = files(&[
+            ("/sys/fs/cgroup/a/memory.max", "8589934592\n"),
+            ("/sys/fs/cgroup/a/memory.high", "max\n"),
+            ("/sys/fs/cgroup/memory.max", "max\n"),
+            ("/sys/fs/cgroup/memory.high", "4294967296\n"),
+        ]);
+        assert_eq!(smallest_limit("0::/a\n", V2_MOUNT, &read), Some(4 * GIB));
+    }
+
+    #[test]
+    fn r41_every_mount_of_a_hierarchy_counts() {
+        let mounts = format!(
+            "{V2_MOUNT}25 23 0:22 / /run/cgroups rw - cgroup2 none rw\n\
+             26 23 0:22 /other /mnt/other rw - cgroup2 none rw\n"
+        );
+        // The first cannot be read, the second tells, the third is another group's.
+        let read = files(&[
+            ("/run/cgroups/a/memory.max", "5368709120\n"),
+            ("/mnt/other/memory.max", "1073741824\n"),
+        ]);
+        assert_eq!(smallest_limit("0::/a\n", &mounts, &read), Some(5 * GIB));
+        // Nothing shows this group: what is mounted is the nearest.
+        assert_eq!(smallest_limit("0::/../a\n", &mounts, &read), Some(GIB));
+    }
+
+    #[test]
+    fn r41_every_mount_of_version_1_counts() {
+        let mounts =
+            format!("{V1_MOUNT}32 24 0:27 / /cgroup\\040memory rw - cgroup none rw,memory\n");
+        let read = files(&[
+            ("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "broken\n"),
+            ("/cgroup memory/memory.limit_in_bytes", "2147483648\n"),
+        ]);
+        let limit = smallest_limit("4:memory:/a\n", &mounts, &read);
+        assert_eq!(limit, Some(2 * GIB));
     }
 }

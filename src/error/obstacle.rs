@@ -1,0 +1,38 @@
+//! What is in the way of a demand.
+
+/// What is in the way of a demand that was not admitted, and so what the cure is.
+///
+/// Errors carry it as data, for programs that act on it: a trainer halves its batch where the device bounds, a server
+/// tries again where others are in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// The cap that the program has given its policy.
+    Cap,
+    /// What the device allows: on Metal the recommended working set, elsewhere its
+    /// [budget](crate::ffi::Device::budget).
+    Device {
+        /// The `N` of `sudo sysctl iogpu.wired_limit_mb=N`, in MiB, after which the demand would fit. The program must
+        /// be started again for it to count. Only on a Mac, and only where that leaves the system a part of the memory.
+        wired_limit_mb: Option<u32>,
+    },
+    /// What [`Config::margin`](crate::Config::margin) keeps of what the device allows.
+    Margin,
+    /// What [`Config::reserve`](crate::Config::reserve) keeps of the memory.
+    Reserve,
+    /// The budget over all groups, [`Config::budget`](crate::Config::budget).
+    Budget,
+    /// A policy of the program's own refused while [pressure](crate::Manager::set_pressure) was reported, which it may
+    /// go by.
+    Pressure {
+        /// The pressure then, in percent.
+        percent: u8,
+    },
+    /// A policy of the program's own refused.
+    Policy,
+    /// There is room, and others that came before are in line.
+    Line,
+    /// There is room, and another thread is setting the limit, which is not waited for.
+    Setter,
+}

@@ -1,0 +1,213 @@
+//! What a group holds, has left and lets wait, told without the manager's lock (rule R39).
+//!
+//! Each answer is a few loads: a group's word and its number of waiters, and what bounds them. A policy's group is looked
+//! up in a table with a lock of its own. Answers about all groups load one number after another.
+
+use super::core::Core;
+use super::group::{Group, GroupKey};
+use super::{Manager, WireMode};
+use crate::fork;
+use crate::policy::{Formula, Policy, Sealed};
+use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
+use crate::sync::{Arc, Ordering, Weak};
+use crate::ticket::Ticket;
+use std::collections::HashMap;
+use std::mem::discriminant;
+
+/// What an unknown bound is written as.
+const NONE: u64 = u64::MAX;
+
+/// The groups, and what bounds them. Written under the manager's lock.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    /// A leaf in the order of locks. Weak, so that a group can be seen to be unused.
+    groups: Mutex<HashMap<GroupKey, Weak<Group>>>,
+    /// The baseline that admission counts with.
+    baseline: AtomicU64,
+    /// What a policy capped by the device may hold.
+    device: AtomicU64,
+    /// The budget over all groups.
+    budget: AtomicU64,
+    /// Everything is admitted.
+    admits_all: AtomicBool,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            groups: Mutex::default(),
+            baseline: AtomicU64::new(0),
+            device: AtomicU64::new(NONE),
+            budget: AtomicU64::new(NONE),
+            admits_all: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Figures {
+    /// Publishes what bounds the groups.
+    pub(super) fn publish(&self, core: &Core) {
+        // Relaxed throughout: each is told by itself, of no moment in common with the others.
+        let store = |to: &AtomicU64, value| to.store(value, Ordering::Relaxed);
+        store(&self.baseline, core.admission_baseline());
+        store(&self.device, core.budget.unwrap_or(NONE));
+        store(&self.budget, core.config.budget.unwrap_or(NONE));
+        let admits_all = core.mode == WireMode::Uncoordinated;
+        self.admits_all.store(admits_all, Ordering::Relaxed);
+    }
+
+    pub(super) fn know(&self, key: &GroupKey, group: &Arc<Group>) {
+        self.groups
+            .lock()
+            .insert(key.clone(), Arc::downgrade(group));
+    }
+
+    pub(super) fn forget(&self, key: &GroupKey) {
+        self.groups.lock().remove(key);
+    }
+
+    /// A forked child has none: the lock may be held for ever there.
+    fn group_of(&self, policy: &(impl Policy + ?Sized)) -> Option<Arc<Group>> {
+        if fork::is_child() {
+            return None;
+        }
+        let key = (policy.id(), discriminant(&policy.formula(Sealed::KEY)));
+        self.groups.lock().get(&key)?.upgrade()
+    }
+
+    /// The sum of a figure over all groups.
+    fn sum(&self, figure: impl Fn(&Group) -> u64) -> u64 {
+        if fork::is_child() {
+            return 0;
+        }
+        let groups = self.groups.lock();
+        let groups = groups.values().filter_map(Weak::upgrade);
+        groups.fold(0, |sum, group| sum.saturating_add(figure(&group)))
+    }
+
+    fn in_use(&self) -> u64 {
+        self.sum(|group| group.load().sum())
+    }
+
+    fn budget(&self) -> Option<u64> {
+        Some(self.budget.load(Ordering::Relaxed)).filter(|bytes| *bytes != NONE)
+    }
+
+    fn device(&self) -> Option<u64> {
+        Some(self.device.load(Ordering::Relaxed)).filter(|bytes| *bytes != NONE)
+    }
+
+    fn admits_all(&self) -> bool {
+        self.admits_all.load(Ordering::Relaxed)
+    }
+
+    /// What a policy leaves of its group that has `in_use`, and the budget over all groups of the rest.
+    fn available(&self, formula: Formula, in_use: u64) -> Option<u64> {
+        if self.admits_all() {
+            return None;
+        }
+        let formula = formula.resolve(self.device());
+        let by_policy = formula.can_refuse().then(|| {
+            let admitted = formula.admitted(self.baseline.load(Ordering::Relaxed));
+            admitted.saturating_sub(1).saturating_sub(in_use)
+        });
+        let by_budget = self
+            .budget()
+            .map(|budget| budget.saturating_sub(self.in_use()));
+        by_policy.into_iter().chain(by_budget).min()
+    }
+}
+
+impl Group {
+    fn waiters(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl Ticket {
+    /// What the live guards of its group hold, in bytes. One atomic load: it may be otherwise when the answer is read.
+    ///
+    /// ```
+    /// use mlx_wired::{Manager, SumPolicy};
+    ///
+    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+    /// let step = manager.ticket(&SumPolicy::capped(100), 60);
+    /// let _guard = step.acquire()?;
+    /// assert_eq!((step.in_use(), step.available(), step.waiters()), (60, Some(40), 0));
+    /// # Ok::<(), mlx_wired::Error>(())
+    /// ```
+    #[must_use]
+    pub fn in_use(&self) -> u64 {
+        self.group().load().sum()
+    }
+
+    /// What its policy leaves of its group, in bytes; under a [budget](crate::Config::budget) over all groups at most what
+    /// that leaves. `None` if nothing bounds it that is known beforehand, as with a policy of your own.
+    ///
+    /// It is no promise: others acquire meanwhile, and a demand that would fit waits behind those in line. A few
+    /// atomic loads; under a budget one for each group, and a lock that only the making of groups takes.
+    #[must_use]
+    pub fn available(&self) -> Option<u64> {
+        let figures = &self.manager().figures;
+        figures.available(self.formula(), self.in_use())
+    }
+
+    /// How many wait for admission to its group. One atomic load: it may be otherwise when the answer is read.
+    #[must_use]
+    pub fn waiters(&self) -> u64 {
+        self.group().waiters()
+    }
+}
+
+impl Manager {
+    fn figures(&self) -> &Figures {
+        &self.inner().figures
+    }
+
+    /// What the live guards of all groups hold, in bytes. One atomic load for each group, of no moment in common;
+    /// [`snapshot`](Self::snapshot) tells more, at a higher cost.
+    #[must_use]
+    pub fn in_use(&self) -> u64 {
+        self.figures().in_use()
+    }
+
+    /// What is left, in bytes: of the [budget](crate::Config::budget) over all groups, or without one of what a
+    /// policy capped by the device may hold; `None` if neither is known. As momentary as [`in_use`](Self::in_use).
+    #[must_use]
+    pub fn available(&self) -> Option<u64> {
+        let figures = self.figures();
+        let bound = figures.budget().or(figures.device());
+        let bound = bound.filter(|_| !figures.admits_all())?;
+        Some(bound.saturating_sub(figures.in_use()))
+    }
+
+    /// How many wait for admission, in all groups. As momentary as [`in_use`](Self::in_use).
+    #[must_use]
+    pub fn waiters(&self) -> u64 {
+        self.figures().sum(Group::waiters)
+    }
+
+    /// [`Ticket::in_use`] of a policy's group, where no ticket is at hand; 0 if no ticket was ever made for it.
+    ///
+    /// The group is looked up in a table under a lock of its own, which nothing else takes but the making of groups.
+    #[must_use]
+    pub fn in_use_by(&self, policy: &(impl Policy + ?Sized)) -> u64 {
+        let group = self.figures().group_of(policy);
+        group.map_or(0, |group| group.load().sum())
+    }
+
+    /// [`Ticket::available`] of a policy, as [`in_use_by`](Self::in_use_by).
+    #[must_use]
+    pub fn available_to(&self, policy: &(impl Policy + ?Sized)) -> Option<u64> {
+        let in_use = self.in_use_by(policy);
+        self.figures()
+            .available(policy.formula(Sealed::KEY), in_use)
+    }
+
+    /// [`Ticket::waiters`] of a policy's group, as [`in_use_by`](Self::in_use_by).
+    #[must_use]
+    pub fn waiters_for(&self, policy: &(impl Policy + ?Sized)) -> u64 {
+        let group = self.figures().group_of(policy);
+        group.map_or(0, |group| group.waiters())
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a demand waits.
+
+use crate::error::Bytes;
+use std::fmt;
+
+/// Why a demand waits for admission. Sizes in bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// Others are before it in its line.
+    Line,
+    /// The live guards of its group hold what it waits for.
+    Work {
+        /// What they hold.
+        in_use: u64,
+        /// What they may hold, where the policy tells.
+        capacity: Option<u64>,
+    },
+    /// Guards that stay, or may be evicted, hold what it waits for: work that ends is of no use to it.
+    Holds {
+        /// What they hold: those of its group, or of all groups under a [budget](crate::Config::budget) over them.
+        held: u64,
+        /// What may be held, where the policy or that budget tells.
+        capacity: Option<u64>,
+    },
+    /// The live guards of all groups hold what the [budget](crate::Config::budget) over them allows.
+    Budget {
+        /// What they hold.
+        in_use: u64,
+        /// The budget.
+        budget: u64,
+    },
+    /// Memory is scarce, and its policy is one of the program's own, which may go by that: the
+    /// [pressure](crate::Manager::set_pressure), from 0 to 1.
+    Pressure(f64),
+    /// Its policy, one of the program's own, refuses it.
+    Policy,
+}
+
+// The one float is a pressure from 0 to 1, so equality is total.
+impl Eq for WaitReason {}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Line => f.write_str("others are before it"),
+            Self::Work {
+                in_use,
+                capacity: None,
+            } => write!(f, "{} in use", Bytes(in_use)),
+            Self::Work {
+                in_use,
+                capacity: Some(capacity),
+            } => write!(f, "{} of {} in use", Bytes(in_use), Bytes(capacity)),
+            Self::Holds {
+                held,
+                capacity: None,
+            } => write!(f, "{} held by guards that stay", Bytes(held)),
+            Self::Holds {
+                held,
+                capacity: Some(capacity),
+            } => write!(
+                f,
+                "{} of {} held by guards that stay",
+                Bytes(held),
+                Bytes(capacity)
+            ),
+            Self::Budget { in_use, budget } => write!(
+                f,
+                "{} in use of the budget of {} over all groups",
+                Bytes(in_use),
+                Bytes(budget)
+            ),
+            Self::Pressure(pressure) => {
+                write!(f, "its policy refuses it at a pressure of {pressure:.2}")
+            }
+            Self::Policy => f.write_str("its policy refuses it"),
+        }
+    }
+}

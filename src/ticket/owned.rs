@@ -1,0 +1,71 @@
+//! Acquiring and releasing owned guards.
+//!
+//! As for borrowed ones, but for this: an owned guard [stays](crate::manager::group::Group::staying) for those that the
+//! fast path gives, it has a ticket of its own, and its record may be freed by another thread.
+
+use super::fast::{Fast, Route};
+use super::raw::Raw;
+use super::{OwnedGuard, Ticket, Wait};
+use crate::Error;
+use crate::holders::{self, Record};
+use crate::manager::group::Reads;
+use crate::manager::word::Word;
+use crate::sync::Ordering;
+use std::panic::Location;
+use std::time::Instant;
+
+impl Ticket {
+    /// An owned guard that the fast path gave.
+    #[inline]
+    pub(super) fn owned_guard(&self, word: Word, place: &'static Location<'static>) -> OwnedGuard {
+        self.stay();
+        let record = self.record_owned(place);
+        OwnedGuard::new(self.clone(), Raw::fast(word, record))
+    }
+
+    /// The slow path of an owned guard.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn enter_owned_slow(
+        &self,
+        entered: Fast,
+        wait: Wait,
+        place: &'static Location<'static>,
+    ) -> Result<OwnedGuard, Error> {
+        let admission = self.enter_locked(entered, wait, place)?;
+        self.stay();
+        let record = match admission.since {
+            None => self.record_owned(place),
+            since => self.list_owned(place, since),
+        };
+        let raw = Raw::owned(admission, record);
+        Ok(OwnedGuard::new(self.clone(), raw))
+    }
+
+    /// Records an owned guard.
+    #[inline]
+    fn record_owned(&self, place: &'static Location<'static>) -> Record {
+        let in_slot = holders::record_owned_in_slot(self.id, &self.group.listed, place);
+        in_slot.unwrap_or_else(|| self.list_owned(place, None))
+    }
+
+    /// Records an owned guard in its group's list, with when it was acquired if that is known.
+    #[cold]
+    #[inline(never)]
+    fn list_owned(&self, place: &'static Location<'static>, since: Option<Instant>) -> Record {
+        holders::list_owned(self.id, &self.group.listed, place, since)
+    }
+
+    /// Releases an owned guard, if that needs no lock and may lower nothing. Returns false, with nothing done, if it does
+    /// not.
+    #[inline]
+    pub(super) fn leave_as_owned(&self) -> bool {
+        let flags = self.group.reads.flags.load(Ordering::Relaxed);
+        if self.route == Route::Locked || flags & Reads::FINISHES != 0 || self.may_lower(flags) {
+            return false;
+        }
+        self.stay_no_more();
+        self.leave_unlocked();
+        true
+    }
+}

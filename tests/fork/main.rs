@@ -1,0 +1,20 @@
+//! R43: a forked child holds nothing, gets nothing, and never waits; its parent does not notice.
+//!
+//! * `amid_traffic.rs`: children that are forked while other threads do whatever comes.
+//! * `locked.rs`: children that are forked while another thread stands still at a chosen place: in a clock, a policy, the
+//!   setter, and at each allocation that it makes, so under each lock under which anything is allocated.
+//! * `guards.rs`: what becomes of the forking thread's own guards.
+//! * `ends.rs`: how a child may end.
+#![cfg(unix)]
+
+mod amid_traffic;
+mod calls;
+mod child;
+mod ends;
+mod guards;
+mod locked;
+mod shared;
+mod stopping;
+
+#[global_allocator]
+static ALLOCATOR: stopping::Allocator = stopping::Allocator;

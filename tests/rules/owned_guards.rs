@@ -1,0 +1,106 @@
+//! R19, R40: an owned guard is told of wherever it is released, for as long as it lives.
+
+use crate::support::{Pending, Rig, quiet};
+use mlx_wired::{Error, HolderState, OwnedGuard, SumPolicy};
+use std::sync::Arc;
+use std::thread;
+
+/// More than the slots of a thread, so that many are listed.
+const GUARDS: usize = 100;
+
+fn guards(rig: &Rig, bytes: u64) -> Result<Vec<OwnedGuard>, Error> {
+    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    (0..GUARDS).map(|_| ticket.acquire_owned()).collect()
+}
+
+#[test]
+fn r19_owned_guards_of_a_thread_that_has_ended_are_told_as_its_own() -> Result<(), Error> {
+    let rig = Arc::new(Rig::new(quiet())?);
+    let theirs = Arc::clone(&rig);
+    let worker = thread::Builder::new().name("worker".into());
+    let acquires = move || (thread::current().id(), guards(&theirs, 1));
+    let worker = worker.spawn(acquires).expect("a thread starts");
+    let (thread, held) = worker.join().expect("it ends well");
+    let mut held = held?;
+    for left in [GUARDS, GUARDS / 2, 1] {
+        held.truncate(left);
+        let holders = rig.manager.holders();
+        assert_eq!(holders.len(), left);
+        for holder in holders {
+            assert_eq!((holder.thread, holder.bound), (thread, false));
+            assert_eq!(holder.thread_name.as_deref(), Some("worker"));
+            assert_eq!(holder.state, HolderState::Held);
+        }
+    }
+    drop(held);
+    assert!(rig.manager.holders().is_empty());
+    let rig = Arc::into_inner(rig).expect("the worker has gone");
+    rig.finish()
+}
+
+#[test]
+fn r19_owned_guards_are_released_by_others_while_their_thread_goes_on() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    for _ in 0..3 {
+        let mut held = guards(&rig, 1)?;
+        // In slots and in the list alike.
+        let others = held.split_off(GUARDS / 3);
+        let (first, last): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .enumerate()
+            .partition(|(index, _)| index % 2 == 0);
+        Pending::spawn(move || drop(first)).result();
+        assert_eq!(rig.manager.holders().len(), held.len() + last.len());
+        Pending::spawn(move || drop(held)).result();
+        assert_eq!(rig.manager.holders().len(), last.len());
+        drop(last);
+        assert!(rig.manager.holders().is_empty());
+    }
+    rig.finish()
+}
+
+#[test]
+fn r19_owned_guards_that_grow_or_are_leaked_are_told_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let mut held = guards(&rig, 10)?;
+    for (guard, bytes) in held.iter_mut().zip(100..) {
+        guard.resize(bytes)?;
+    }
+    let sizes: Vec<u64> = rig.manager.holders().iter().map(|it| it.bytes).collect();
+    let expected: Vec<u64> = (100..100 + GUARDS as u64).rev().collect();
+    assert_eq!(sizes, expected);
+    for guard in held.drain(..10) {
+        guard.leak();
+    }
+    let leaked = |state| {
+        let holders = rig.manager.holders();
+        holders.iter().filter(|it| it.state == state).count()
+    };
+    assert_eq!(leaked(HolderState::Leaked), 10);
+    assert_eq!(leaked(HolderState::Held), GUARDS - 10);
+    drop(held);
+    assert_eq!(rig.manager.holders().len(), 10);
+    // What is leaked holds the limit up for ever: there is no end to check.
+    Ok(())
+}
+
+#[test]
+fn r19_a_forgotten_guard_is_told_of_after_its_ticket_beyond_the_slots_too() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let step = rig.manager.ticket(&SumPolicy::uncapped(), 1).label("step");
+    for _ in 0..GUARDS {
+        std::mem::forget(step.acquire()?);
+    }
+    drop(step);
+    // Enough tickets that those that are gone are forgotten.
+    for _ in 0..1000 {
+        drop(rig.manager.ticket(&SumPolicy::uncapped(), 1));
+    }
+    let holders = rig.manager.holders();
+    assert_eq!(holders.len(), GUARDS);
+    for holder in holders {
+        assert_eq!(holder.state, HolderState::Forgotten);
+        assert_eq!(holder.label.as_deref(), Some("step"));
+    }
+    Ok(())
+}
