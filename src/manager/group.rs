@@ -179,6 +179,8 @@ pub(crate) struct GroupState {
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
     /// Those set aside, by their numbers: the order of arrival.
     pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
+    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its line.
+    pub(crate) asker: Option<u64>,
     /// What is held has changed, or what may be held: those in line and aside are to be judged again.
     pub(crate) rejudge: bool,
     pub(crate) holds: Holds,

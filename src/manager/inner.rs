@@ -118,6 +118,7 @@ impl Inner {
                 wants_sizes: false,
                 queue: Default::default(),
                 aside: Default::default(),
+                asker: None,
                 rejudge: false,
                 holds: Default::default(),
                 entering: Default::default(),

@@ -222,13 +222,14 @@ impl Inner {
                 self.tell_stall(waiter);
                 continue;
             }
-            let may_ask = self.has_reclaimers() && self.is_set_aside(waiter);
-            if may_ask && asks_at.is_none_or(|at| has_come(Some(at))) {
-                self.ask_for_memory(waiter);
+            let may_ask = self.has_reclaimers() && self.is_first_set_aside(waiter);
+            // One that is the first again asks at once.
+            asks_at = asks_at.filter(|_| may_ask);
+            if may_ask && asks_at.is_none_or(|at| has_come(Some(at))) && self.ask_for_memory(waiter)
+            {
                 asks_at = self.clock.now().checked_add(shortage::AGAIN);
                 continue;
             }
-            let asks_at = asks_at.filter(|_| may_ask);
             let wakes_at = earlier(earlier(deadline, stalls_at), asks_at);
             self.clock.park(&place.sleeper, wakes_at);
         };
