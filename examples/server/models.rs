@@ -89,8 +89,7 @@ impl Models {
             if connection.is_over() {
                 return Err(Refusal::GaveUp);
             }
-            // One load at a time. A second would wait behind it in any case; and the first waiter for room is the one that
-            // asks for it back, so a load that comes alone asks at once.
+            // One load at a time. A second would wait behind it in any case, and then evict what was just loaded.
             if !table.loading {
                 break;
             }

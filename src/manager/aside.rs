@@ -33,6 +33,13 @@ impl Core {
             .filter(move |state| together || state.shared.index == index)
     }
 
+    /// The first that is set aside in a group's line.
+    pub(super) fn first_set_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
+        let line = self.line_of(index);
+        line.filter_map(|state| state.aside.values().next())
+            .min_by_key(|waiter| waiter.number)
+    }
+
     /// Marks every group, since what may be held has changed.
     pub(super) fn judge_all_again(&mut self) {
         let indices: Vec<usize> = self.live_groups().map(|state| state.shared.index).collect();
@@ -48,10 +55,11 @@ impl Inner {
         core.line_of(index).any(|state| !state.aside.is_empty())
     }
 
-    /// Whether a waiter is set aside.
-    pub(super) fn is_set_aside(&self, waiter: &Waiter) -> bool {
+    /// Whether a waiter is the first that is set aside in its line.
+    pub(super) fn is_first_set_aside(&self, waiter: &Waiter) -> bool {
         let core = self.lock();
-        core.is_aside(waiter)
+        let first = core.first_set_aside(waiter.ticket.group().index);
+        first.is_some_and(|first| first.number == waiter.number)
     }
 
     /// Whether the waiters of a line are to be judged again.
@@ -78,6 +86,7 @@ impl Inner {
             for waiter in &waiters {
                 held_back |= self.judge_waiter_again(core, waiter, held_back);
             }
+            self.wake_first_to_ask(core, index);
         }
     }
 

@@ -196,6 +196,8 @@ pub(crate) struct GroupState {
     pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
     /// Since when no waiter of its line was admitted.
     pub(crate) standstill: Option<Standstill>,
+    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its line.
+    pub(crate) asker: Option<u64>,
     /// What is held has changed, or what may be held: those in line and aside are to be judged again.
     pub(crate) rejudge: bool,
     pub(crate) holds: Holds,

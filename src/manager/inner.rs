@@ -144,6 +144,7 @@ impl Inner {
                 wants_sizes: false,
                 queue: Default::default(),
                 aside: Default::default(),
+                asker: None,
                 rejudge: false,
                 holds: Default::default(),
                 standstill: None,

@@ -5,8 +5,8 @@
 //! its own thread, with nothing held, in the order of registration, until it is in line. It asks again each second while it
 //! waits.
 //!
-//! One thread asks at a time in a manager, and no thread waits for that: another that is due looks again a second later. Where
-//! nothing is registered, a waiter that is set aside pays one load.
+//! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for that: it
+//! wakes the first of each line when it has ended. Where nothing is registered, a waiter that is set aside pays one load.
 
 use super::Inner;
 use super::locked::Locked;
@@ -112,10 +112,11 @@ impl Inner {
     }
 
     /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its line and would
-    /// fit beside what stays. Stops once it is in line or has its outcome.
-    pub(super) fn ask_for_memory(&self, waiter: &Arc<Waiter>) {
+    /// fit beside what stays. Stops once it is in line or has its outcome. False if another thread asks, which wakes this one
+    /// when it has ended.
+    pub(super) fn ask_for_memory(&self, waiter: &Arc<Waiter>) -> bool {
         if self.reclaimers.asking.swap(true, Ordering::Acquire) {
-            return;
+            return false;
         }
         let mut asked = 0;
         loop {
@@ -136,6 +137,42 @@ impl Inner {
             }
         }
         self.reclaimers.asking.store(false, Ordering::Release);
+        // Under the lock, after the store: a waiter that was turned away is set aside there already.
+        let mut core = self.lock();
+        let lines: Vec<usize> = core
+            .live_groups()
+            .filter(|state| !state.aside.is_empty())
+            .map(|state| state.shared.index)
+            .collect();
+        for index in lines {
+            if let Some(first) = core.first_set_aside(index)
+                && first.number != waiter.number
+            {
+                let waker = first.waker.clone();
+                core.wake(waker);
+            }
+        }
+        true
+    }
+
+    /// Wakes the first that is set aside in a group's line, unless it was woken for that already.
+    pub(super) fn wake_first_to_ask(&self, core: &mut Locked<'_>, index: usize) {
+        if !self.has_reclaimers() {
+            return;
+        }
+        let first = core.first_set_aside(index);
+        let first = first.map(|it| (it.ticket.group().index, it.number, it.waker.clone()));
+        let line = core.line_of(index).map(|state| state.shared.index);
+        for index in line.collect::<Vec<_>>() {
+            let here = first.as_ref().filter(|(group, ..)| *group == index);
+            let asker = here.map(|(_, number, _)| *number);
+            let before = std::mem::replace(&mut core.group_mut(index).asker, asker);
+            if let Some((.., waker)) = here
+                && before != asker
+            {
+                core.wake(waker.clone());
+            }
+        }
     }
 
     /// What a waiter lacks, if it may ask for it.
@@ -144,10 +181,7 @@ impl Inner {
         if !core.group(index).aside.contains_key(&waiter.number) {
             return None;
         }
-        let first = core
-            .line_of(index)
-            .filter_map(|state| state.aside.keys().next().copied())
-            .min();
+        let first = core.first_set_aside(index).map(|first| first.number);
         let fits = self.fits_beside_what_stays(core, waiter.demand());
         // While a policy was asked, without the lock, it may have come back into line.
         let is_aside = core.group(index).aside.contains_key(&waiter.number);

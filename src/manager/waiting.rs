@@ -248,14 +248,15 @@ impl Inner {
             if over && let Some(outcome) = self.leave_queue(place, patience) {
                 break outcome;
             }
-            let may_ask = self.has_reclaimers() && self.is_set_aside(waiter);
-            if may_ask && asks_at.is_none_or(|at| has_come(Some(at))) {
-                self.ask_for_memory(waiter);
+            let may_ask = self.has_reclaimers() && self.is_first_set_aside(waiter);
+            // One that is the first again asks at once.
+            asks_at = asks_at.filter(|_| may_ask);
+            if may_ask && asks_at.is_none_or(|at| has_come(Some(at))) && self.ask_for_memory(waiter)
+            {
                 asks_at = self.clock.now().checked_add(shortage::AGAIN);
                 continue;
             }
-            let next = earlier(next, asks_at.filter(|_| may_ask));
-            self.clock.park(&place.sleeper, next);
+            self.clock.park(&place.sleeper, earlier(next, asks_at));
         };
         if let Some(token) = token {
             token.unregister(waiter.number);

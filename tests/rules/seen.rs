@@ -290,7 +290,7 @@ fn r39_a_ticket_tells_what_is_in_use_left_and_waited_for() -> Result<(), Error> 
     let told = || (step.in_use(), step.available(), step.waiters());
     assert_eq!(told(), (0, Some(100), 0));
     let guard = step.acquire()?;
-    let weights = rest.clone().reservation().acquire_owned()?;
+    let weights = rest.acquire_owned()?;
     assert_eq!(told(), (90, Some(10), 0));
     let waiting = queued(&rig.manager, &rest, Wait::new());
     let timed = queued(&rig.manager, &rest, Wait::new().timeout(SECOND));

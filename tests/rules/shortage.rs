@@ -3,7 +3,7 @@
 use crate::support::{Acquiring, Rig, SECOND, acquiring, next, queued, quiet, until};
 use mlx_wired::{Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 type Shelf = Arc<Mutex<Vec<OwnedGuard>>>;
 
@@ -166,5 +166,34 @@ fn r27_one_that_waits_already_asks_a_reclaimer_that_comes_later() -> Result<(), 
     let waiting = queued(&rig.manager, &ticket(&rig, 60), Wait::new());
     let _reclaimer = rig.manager.on_shortage(move |_| evict(&model));
     drop(waiting.result()?);
+    rig.finish()
+}
+
+/// The clock stands still: the next in line asks without waiting for anything.
+#[test]
+fn r27_one_that_becomes_the_first_asks_at_once() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let model = ticket(&rig, 60).resident().evictable();
+    let loaded = shelf(vec![model.acquire_owned()?]);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let goes_on = Mutex::new(goes_on);
+    let (counts, evicts) = (asked.clone(), loaded.clone());
+    let _reclaimer = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        let goes_on = goes_on.lock().expect("not poisoned");
+        // Fails once the sender is gone.
+        let _gone = goes_on.recv();
+        evict(&evicts);
+    });
+    let first = acquiring(&model, Wait::new());
+    until(|| asked.load(Ordering::SeqCst) == 1, "the first asks");
+    let second = queued(&rig.manager, &model, Wait::new());
+    drop(go_on);
+    let first = first.result()?;
+    until(|| asked.load(Ordering::SeqCst) == 2, "the second asks");
+    second.assert_pending();
+    drop(first);
+    drop(second.result()?);
     rig.finish()
 }
