@@ -327,6 +327,18 @@ fn r26_no_room_says_how_much_stays_and_how_many() -> Result<(), Error> {
 }
 
 #[test]
+fn r26_what_stays_is_seen_behind_any_number_that_do_not() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let models = ticket(1).resident().evictable();
+    let models: Result<Vec<_>, _> = (0..70).map(|_| models.acquire_owned()).collect();
+    let stays = ticket(20).resident().acquire_owned()?;
+    assert_eq!(is_no_room(ticket(81).try_acquire()), (81, 20, 0));
+    drop((models?, stays));
+    rig.finish()
+}
+
+#[test]
 fn r26_one_that_is_set_aside_is_refused_once_what_is_in_its_way_stays() -> Result<(), Error> {
     let ten = Ten::new()?;
     let model = ten.active(6).resident().evictable().acquire_owned()?;
