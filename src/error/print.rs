@@ -99,7 +99,10 @@ fn no_room(
         write!(f, ", of {}", Bytes(capacity))?;
     }
     if f.alternate() {
-        let name = Name::cut(holder.label.as_ref().unwrap_or(&holder.policy), NAME_IN_FULL);
+        let name = Name::cut(
+            holder.label.as_ref().unwrap_or(&holder.policy),
+            NAME_IN_FULL,
+        );
         let (bytes, place) = (Bytes(holder.bytes), Place(holder.place));
         write!(f, ": {name}, {bytes}, acquired at {place}")?;
         if others > 0 {

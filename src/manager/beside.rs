@@ -8,6 +8,7 @@ use super::holds::{Holds, Room};
 use super::judge::{Demand, Live};
 use super::locked::Locked;
 use crate::Error;
+use crate::error::StayingGuard;
 use crate::policy::formula::Resolved;
 use crate::sync::Arc;
 use crate::ticket::Ticket;
@@ -123,8 +124,9 @@ impl Inner {
         }
         let mut live = holds_beside(core, demand, which);
         let of_group = live.sum;
-        let kept_out = self.are_in_the_way(core, ticket, &mut live, of_group)?;
-        Ok(kept_out.then_some(Bound::Policy))
+        let kept_out = self.are_in_the_way(core, ticket, &mut live, of_group);
+        core.group_mut(ticket.group().index).give_back(live.each);
+        Ok(kept_out?.then_some(Bound::Policy))
     }
 
     /// Whether a hold, new or grown, leaves each live hold the room that it was promised, and itself its own.
@@ -149,10 +151,18 @@ impl Inner {
                 return Ok(false);
             }
         }
-        let rooms = core.group(ticket.group().index).holds.rooms();
-        let rooms: Vec<Room> = rooms.chain([ticket.room()]).collect();
         let live = holds_beside(core, demand, Which::All);
-        self.leaves_these(core, ticket, live, &rooms)
+        let rooms = core.group(ticket.group().index).holds.rooms();
+        let rooms = rooms.chain([ticket.room()]);
+        if !ticket.group().custom {
+            return Ok(fit_all(
+                core,
+                rooms,
+                live.sum.saturating_add(ticket.bytes()),
+            ));
+        }
+        let largest = rooms.map(|room| room.bytes).max().unwrap_or(0);
+        self.leaves_largest(core, ticket, live, largest)
     }
 
     /// Whether a hold could leave itself its own room if nothing else were held.
@@ -173,9 +183,8 @@ impl Inner {
             let formula = room.formula.resolve(core.budget);
             return Ok(fits_into(formula, core.admission_baseline(), both));
         }
-        let mut alone = Live::of(vec![ticket.bytes()]);
-        self.would_keep_out(core, ticket, &mut alone, ticket.bytes(), room.bytes)
-            .map(|kept_out| !kept_out)
+        let each = std::mem::take(&mut core.group_mut(ticket.group().index).scratch);
+        self.leaves_largest(core, ticket, Live::of(each), room.bytes)
     }
 }
 
@@ -190,21 +199,31 @@ impl Inner {
     ) -> Result<bool, Error> {
         let with = live.sum.saturating_add(ticket.bytes());
         if !ticket.group().custom {
-            let (budget, baseline) = (core.budget, core.admission_baseline());
-            return Ok(rooms.iter().all(|room| {
-                let formula = room.formula.resolve(budget);
-                fits_into(formula, baseline, with.saturating_add(room.bytes))
-            }));
+            return Ok(fit_all(core, rooms.iter().copied(), with));
         }
         let largest = rooms.iter().map(|room| room.bytes).max().unwrap_or(0);
-        if largest == 0 {
-            return Ok(true);
-        }
+        self.leaves_largest(core, ticket, live, largest)
+    }
+
+    /// Whether a hold under a custom policy leaves so much room beside these holds of its group.
+    fn leaves_largest(
+        &self,
+        core: &mut Locked<'_>,
+        ticket: &Ticket,
+        live: Live,
+        room: u64,
+    ) -> Result<bool, Error> {
         let mut each = live.each;
         each.push(ticket.bytes());
         let mut live = Live::of(each);
-        self.would_keep_out(core, ticket, &mut live, with, largest)
-            .map(|kept_out| !kept_out)
+        let with = live.sum;
+        let kept_out = if room > 0 {
+            self.would_keep_out(core, ticket, &mut live, with, room)
+        } else {
+            Ok(false)
+        };
+        core.group_mut(ticket.group().index).give_back(live.each);
+        kept_out.map(|kept_out| !kept_out)
     }
 }
 
@@ -217,19 +236,29 @@ impl Demand<'_> {
     }
 }
 
+/// Whether each of these rooms of built-in policies is left beside so many bytes of its group.
+fn fit_all(core: &Locked<'_>, mut rooms: impl Iterator<Item = Room>, with: u64) -> bool {
+    let (budget, baseline) = (core.budget, core.admission_baseline());
+    rooms.all(|room| {
+        let formula = room.formula.resolve(budget);
+        fits_into(formula, baseline, with.saturating_add(room.bytes))
+    })
+}
+
 /// The holds of a demand's group, without the one that it is to change. Single sizes only for custom policies.
-fn holds_beside(core: &Locked<'_>, demand: Demand<'_>, which: Which) -> Live {
+fn holds_beside(core: &mut Locked<'_>, demand: Demand<'_>, which: Which) -> Live {
     let group = demand.ticket.group();
+    let mut each = std::mem::take(&mut core.group_mut(group.index).scratch);
     let holds = &core.group(group.index).holds;
     let own = demand.own_hold(holds, which);
     if !group.custom {
         return Live {
             count: 0,
             sum: which.bytes(holds).saturating_sub(own.unwrap_or(0)),
-            each: Vec::new(),
+            each,
         };
     }
-    let mut each = holds.sizes(which == Which::Staying);
+    each.extend(holds.sizes(which == Which::Staying));
     let place = own.and_then(|own| each.iter().position(|size| *size == own));
     if let Some(place) = place {
         each.swap_remove(place);
@@ -256,21 +285,23 @@ fn exceeds(sum: u64, budget: Option<u64>) -> bool {
 
 /// The error of a demand that does not fit beside what stays, if anything does.
 fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -> Option<Error> {
-    let state = core.group(demand.ticket.group().index);
-    let of_group = [&state.holds];
-    let of_all = core.live_groups().map(|state| &state.holds);
-    let (holds, capacity): (Vec<&Holds>, _) = match bound {
-        Bound::Policy => (of_group.to_vec(), inner.capacity(core, demand.ticket)),
-        Bound::Budget => (of_all.collect(), core.config.budget),
+    let index = demand.ticket.group().index;
+    let of_all = bound == Bound::Budget;
+    let groups = core.live_groups();
+    let groups = groups.filter(|state| of_all || state.shared.index == index);
+    let (mut held, mut stay) = (0, 0);
+    let mut largest: Option<&Arc<StayingGuard>> = None;
+    for state in groups {
+        held += state.holds.staying();
+        stay += state.holds.how_many_stay();
+        let looked_at = largest.into_iter().chain(state.holds.largest_that_stays());
+        largest = looked_at.max_by_key(|told| told.bytes);
+    }
+    let capacity = if of_all {
+        core.config.budget
+    } else {
+        inner.capacity(core, demand.ticket)
     };
-    let held = holds
-        .iter()
-        .fold(0, |sum: u64, holds| sum.saturating_add(holds.staying()));
-    let stay: usize = holds.iter().map(|holds| holds.how_many_stay()).sum();
-    let largest = holds
-        .iter()
-        .filter_map(|holds| holds.largest_that_stays())
-        .max_by_key(|told| told.bytes);
     largest.map(|holder| Error::NoRoom {
         size: demand.ticket.bytes(),
         capacity,

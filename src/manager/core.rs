@@ -461,13 +461,22 @@ impl Core {
 
     /// What the limit is rounded to while a guard that was grown lives (R28); 1 for exactly.
     fn growth_step(&self) -> u64 {
+        if self.grown > 0 {
+            self.step_of_grown()
+        } else {
+            1
+        }
+    }
+
+    /// What the limit is rounded to if a guard that was grown lives.
+    pub(crate) fn step_of_grown(&self) -> u64 {
         let default = if self.is_wired() {
             self.ceiling / 64
         } else {
             0
         };
         let step = self.config.growth_step.unwrap_or(default);
-        if self.grown > 0 { step.max(1) } else { 1 }
+        step.max(1)
     }
 
     /// What is called for, with a step to grow into.

@@ -330,8 +330,10 @@ impl GroupState {
 
     /// Keeps the memory of what [`each_size`](Self::each_size) gave.
     pub(crate) fn give_back(&mut self, mut each: Vec<u64>) {
-        each.clear();
-        self.scratch = each;
+        if each.capacity() > self.scratch.capacity() {
+            each.clear();
+            self.scratch = each;
+        }
     }
 
     /// The policy that speaks for the group, kept alive for a call without the lock: by `ticket` if it is its own,

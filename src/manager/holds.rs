@@ -23,7 +23,6 @@ struct Hold {
     /// What an error tells of it.
     told: Arc<StayingGuard>,
     room: Room,
-    stays: bool,
 }
 
 /// Room that a hold wants to be left for active demands of its own policy.
@@ -36,20 +35,24 @@ pub(crate) struct Room {
 /// The holds of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
-    all: BTreeMap<HoldKey, Hold>,
+    stay: BTreeMap<HoldKey, Hold>,
+    evictable: BTreeMap<HoldKey, Hold>,
     /// Of all.
     bytes: u64,
     /// Of those that stay.
     staying: u64,
-    how_many_stay: usize,
     /// The rooms that are wanted, and by how many holds; nearly always one.
     rooms: BTreeMap<Room, usize>,
 }
 
 impl Holds {
+    fn all(&self) -> impl Iterator<Item = (&HoldKey, &Hold)> {
+        self.stay.iter().chain(&self.evictable)
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.stay.is_empty() && self.evictable.is_empty()
     }
 
     /// Their sizes together.
@@ -64,7 +67,7 @@ impl Holds {
 
     /// How many of them stay.
     pub(crate) fn how_many_stay(&self) -> usize {
-        self.how_many_stay
+        self.stay.len()
     }
 
     /// The rooms that are wanted, each once.
@@ -74,42 +77,42 @@ impl Holds {
 
     /// The room that holds of a ticket want.
     pub(crate) fn room_of(&self, ticket: u64) -> Option<Room> {
-        let mut all = self.all.values();
-        all.find(|hold| hold.ticket == ticket).map(|hold| hold.room)
+        let mut all = self.all();
+        all.find(|(_, hold)| hold.ticket == ticket)
+            .map(|(_, hold)| hold.room)
     }
 
     /// Each size, of all or of those that stay.
-    pub(crate) fn sizes(&self, staying_only: bool) -> Vec<u64> {
-        let all = self.all.values();
-        all.filter(|hold| hold.stays || !staying_only)
-            .map(|hold| hold.told.bytes)
-            .collect()
+    pub(crate) fn sizes(&self, staying_only: bool) -> impl Iterator<Item = u64> {
+        let evictable = self.evictable.values().filter(move |_| !staying_only);
+        let all = self.stay.values().chain(evictable);
+        all.map(|hold| hold.told.bytes)
     }
 
     /// Each hold, or each that is leaked: its size and the room that it wants.
     pub(crate) fn each(&self, leaked_only: bool) -> impl Iterator<Item = (HoldKey, u64, Room)> {
-        let all = self.all.iter();
-        all.filter(move |(_, hold)| hold.told.leaked || !leaked_only)
+        self.all()
+            .filter(move |(_, hold)| hold.told.leaked || !leaked_only)
             .map(|(key, hold)| (*key, hold.told.bytes, hold.room))
     }
 
     /// The size of one, and whether it stays.
     pub(crate) fn size_of(&self, key: HoldKey) -> Option<(u64, bool)> {
-        let hold = self.all.get(&key)?;
-        Some((hold.told.bytes, hold.stays))
+        let staying = self.stay.get(&key).map(|hold| (hold.told.bytes, true));
+        let evictable = || Some((self.evictable.get(&key)?.told.bytes, false));
+        staying.or_else(evictable)
     }
 
     /// Those that their program gives back when it is asked, the oldest first.
     pub(crate) fn evictable(&self) -> impl Iterator<Item = (HoldKey, &Arc<StayingGuard>)> {
-        let all = self.all.iter().filter(|(_, hold)| !hold.stays);
-        all.map(|(key, hold)| (*key, &hold.told))
+        let evictable = self.evictable.iter();
+        evictable.map(|(key, hold)| (*key, &hold.told))
     }
 
     /// The largest that stays, of those that are looked at.
     pub(crate) fn largest_that_stays(&self) -> Option<&Arc<StayingGuard>> {
-        let looked_at = self.all.values().take(LOOKED_AT);
+        let looked_at = self.stay.values().take(LOOKED_AT);
         looked_at
-            .filter(|hold| hold.stays)
             .map(|hold| &hold.told)
             .max_by_key(|told| told.bytes)
     }
@@ -133,27 +136,27 @@ impl Holds {
                 leaked,
             }),
             room: ticket.room(),
-            stays: leaked || !ticket.is_evictable(),
         };
         self.bytes += hold.told.bytes;
-        if hold.stays {
-            self.staying += hold.told.bytes;
-            self.how_many_stay += 1;
-        }
         if hold.room.bytes > 0 {
             *self.rooms.entry(hold.room).or_default() += 1;
         }
-        self.all.insert(key, hold);
+        if leaked || !ticket.is_evictable() {
+            self.staying += hold.told.bytes;
+            self.stay.insert(key, hold);
+        } else {
+            self.evictable.insert(key, hold);
+        }
     }
 
     /// Takes a guard out. Returns where it was acquired.
     pub(crate) fn remove(&mut self, key: HoldKey) -> Option<&'static Location<'static>> {
-        let hold = self.all.remove(&key)?;
-        self.bytes -= hold.told.bytes;
-        if hold.stays {
+        let staying = self.stay.remove(&key);
+        if let Some(hold) = &staying {
             self.staying -= hold.told.bytes;
-            self.how_many_stay -= 1;
         }
+        let hold = staying.or_else(|| self.evictable.remove(&key))?;
+        self.bytes -= hold.told.bytes;
         if let Some(wanted) = self.rooms.get_mut(&hold.room) {
             *wanted -= 1;
             if *wanted == 0 {

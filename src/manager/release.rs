@@ -40,7 +40,9 @@ impl Inner {
         } else {
             core.grown -= 1;
         }
-        core.standing = None;
+        if core.step_of_grown() > 1 {
+            core.standing = None;
+        }
     }
 
     /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a

@@ -183,7 +183,10 @@ impl Inner {
                 let line = (!together).then_some(waiter.ticket.group().index);
                 let length = lengths.entry((aside, line)).or_default();
                 let position = std::mem::replace(length, *length + 1);
-                (order(waiter), self.describe_waiter(core, waiter, position, now))
+                (
+                    order(waiter),
+                    self.describe_waiter(core, waiter, position, now),
+                )
             })
             .collect();
         waiters.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -333,7 +333,9 @@ impl Raw {
         if grows_first && resized.is_err() {
             let mut core = manager.lock();
             manager.note_grown(&mut core, false);
-            manager.settle(&mut core);
+            if core.step_of_grown() > 1 {
+                manager.settle(&mut core);
+            }
         }
         let admission = resized?;
         holders::rename(self.record, list, to.id());

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) fn quiet() -> Config {
     // Waits with a time to wake at would have other interleavings.
     let config = Config::default().housekeeping(false).quiet(true);
-    config.stall_after(None)
+    config.stall_after(None).growth_step(0)
 }
 
 /// [`quiet`], and every drop of the limit is worth a call at once.

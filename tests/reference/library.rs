@@ -26,6 +26,7 @@ pub(crate) fn config(settings: &Settings) -> Config {
         .on_apply_failure(on_failure)
         .budget(settings.budget)
         .overtaking(settings.overtaking)
+        .growth_step(0)
         .housekeeping(false)
         .quiet(true)
 }

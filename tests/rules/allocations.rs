@@ -60,10 +60,13 @@ fn assert_refused_without_allocating(ticket: &Ticket) {
     let refused = ticket.try_acquire();
     let after = COUNT.get();
     assert!(
-        matches!(refused, Err(Error::WouldBlock { .. })),
+        matches!(
+            refused,
+            Err(Error::WouldBlock { .. } | Error::NoRoom { .. })
+        ),
         "{refused:?}"
     );
-    assert_eq!(after - before, 0, "allocations");
+    assert_eq!(after - before, 0, "allocations of {ticket:?}: {refused:?}");
 }
 
 #[test]
@@ -91,6 +94,25 @@ fn r15_to_say_what_the_device_would_have_to_allow_allocates_nothing() -> Result<
     let guard = ticket.acquire_owned()?;
     assert_refused_without_allocating(&ticket);
     drop(guard);
+    rig.finish()
+}
+
+#[test]
+fn r26_no_room_allocates_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(100))?;
+    for hold in [
+        rig.manager.ticket(&SumPolicy::capped(10), 8),
+        rig.manager.ticket(&Custom::capped(10), 8),
+        rig.manager.ticket(&SumPolicy::uncapped(), 98),
+    ] {
+        let step = hold.clone().label("step");
+        let hold = hold.reservation().room_for(1);
+        let guard = hold.acquire()?;
+        assert_refused_without_allocating(&step);
+        assert!(matches!(step.try_acquire(), Err(Error::NoRoom { .. })));
+        assert_refused_without_allocating(&hold.clone().label("another"));
+        drop(guard);
+    }
     rig.finish()
 }
 

@@ -116,12 +116,18 @@ pub(crate) struct Pending<T> {
 
 impl<T: Send + 'static> Pending<T> {
     pub(crate) fn spawn(f: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self::spawn_named("", f)
+    }
+
+    pub(crate) fn spawn_named(name: &str, f: impl FnOnce() -> T + Send + 'static) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let spawned = thread::spawn(move || {
+        let named = thread::Builder::new().name(name.to_owned());
+        let spawned = named.spawn(move || {
             let result = f();
             // The test may have failed and gone.
             let _gone = sender.send(result);
         });
+        let spawned = spawned.expect("there are threads");
         Self {
             thread: spawned.thread().id(),
             result: receiver,

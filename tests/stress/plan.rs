@@ -72,6 +72,7 @@ impl Plan {
         let cooldown = one_of(rng, &[0, 0, 300]);
         let linger = one_of(rng, &[0, 0, 200]);
         let config = Config::default()
+            .growth_step(0)
             .mode(mode)
             .budget(budget)
             .overtaking(overtaking)

@@ -63,6 +63,7 @@ pub(crate) fn run(plan: Plan, bursts: usize) {
     // Every drop is worth a call, or none but the last.
     let ratio = [0.0, 1.0][rng.usize(..2)];
     let config = Config::default()
+        .growth_step(0)
         .shrink_threshold_ratio(ratio)
         .shrink_cooldown(Duration::ZERO)
         .housekeeping(false);

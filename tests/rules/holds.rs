@@ -1,0 +1,485 @@
+//! R26, R26a, R26b, R29: holds, what they leave, and who waits for them.
+
+use crate::support::{Custom, Pending, Rig, SECOND, Worker, acquiring, kinds, queued, quiet};
+use mlx_wired::{
+    CancelToken, Error, EventKind, Guard, OwnedGuard, PolicyId, SumPolicy, Ticket, Wait,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+/// A group that may hold 10.
+struct Ten {
+    rig: Rig,
+}
+
+impl Ten {
+    fn new() -> Result<Self, Error> {
+        Ok(Self {
+            rig: Rig::new(quiet())?,
+        })
+    }
+
+    fn active(&self, bytes: u64) -> Ticket {
+        self.rig.manager.ticket(&SumPolicy::capped(10), bytes)
+    }
+
+    fn reservation(&self, bytes: u64) -> Ticket {
+        self.active(bytes).reservation()
+    }
+
+    fn queued(&self, ticket: &Ticket) -> Pending<Result<OwnedGuard, Error>> {
+        queued(&self.rig.manager, ticket, Wait::new())
+    }
+
+    /// A thread that holds `first`.
+    fn worker(&self, first: &Ticket) -> Worker {
+        Worker::holding(&self.rig.manager, first)
+    }
+}
+
+#[track_caller]
+fn is_no_room<T>(result: Result<T, Error>) -> (u64, u64, usize) {
+    match result.map(|_| ()) {
+        Err(Error::NoRoom {
+            size, held, others, ..
+        }) => (size, held, others),
+        other => panic!("expected no room, got {other:?}"),
+    }
+}
+
+#[track_caller]
+fn is_circle<T>(result: Result<T, Error>) {
+    let error = result.map(|_| ()).expect_err("a circle");
+    assert!(matches!(error, Error::WouldDeadlock { .. }), "{error:?}");
+}
+
+#[test]
+fn r26a_a_job_that_queues_does_not_block_the_steps_of_the_job_it_waits_for() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let trainer = ten.worker(&ten.reservation(6).room_for(2));
+    let next = ten.queued(&ten.reservation(6));
+    assert_eq!(trainer.wants(&ten.active(2), Wait::new()).result()?, 2);
+    assert_eq!(next.result()?.bytes(), 6);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26a_a_step_that_waits_for_holds_does_not_block_others_steps() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let trainer = ten.worker(&ten.reservation(6).room_for(2));
+    let large = queued(&ten.rig.manager, &ten.active(5), Wait::new().for_holds());
+    assert_eq!(trainer.wants(&ten.active(2), Wait::new()).result()?, 2);
+    assert_eq!(large.result()?.bytes(), 5);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26a_a_second_model_that_waits_does_not_stop_the_first_from_serving() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let model = ten.active(6).resident();
+    let first = model.acquire_owned()?;
+    let second = ten.queued(&model);
+    drop(acquiring(&ten.active(1), Wait::new()).result()?);
+    second.assert_pending();
+    drop(first);
+    drop(second.result()?);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26a_jobs_take_turns() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let first = ten.reservation(6).acquire_owned()?;
+    let second = ten.queued(&ten.reservation(6));
+    drop(first);
+    drop(second.result()?);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26b_a_hold_of_another_group_leaves_the_room_under_a_budget() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(10))?;
+    let (one, other) = (SumPolicy::uncapped(), SumPolicy::capped(100));
+    let ticket = |bytes| rig.manager.ticket(&one, bytes);
+    let trainer = Worker::holding(&rig.manager, &ticket(6).reservation().room_for(2));
+    let three = rig.manager.ticket(&other, 3).reservation();
+    let three = queued(&rig.manager, &three, Wait::new());
+    assert_eq!(trainer.wants(&ticket(2), Wait::new()).result()?, 2);
+    drop(three.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r26b_a_hold_that_grows_leaves_the_room() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let trainer = ten.worker(&ten.reservation(4).room_for(2));
+    let mut growing = ten.reservation(1).acquire_owned()?;
+    assert!(growing.try_resize(6).is_err_and(|e| e.is_would_block()));
+    let growing = Pending::spawn(move || growing.resize(6).map(|()| growing));
+    growing.until_queued(&ten.rig.manager);
+    assert_eq!(trainer.wants(&ten.active(2), Wait::new()).result()?, 2);
+    assert_eq!(growing.result()?.bytes(), 6);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26b_each_room_is_measured_by_its_own_holds_cap() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |cap, bytes| {
+        let policy = SumPolicy::capped(cap).with_id(PolicyId::named("shared"));
+        rig.manager.ticket(&policy, bytes)
+    };
+    let trainer = Worker::holding(&rig.manager, &ticket(10, 6).reservation().room_for(2));
+    let five = queued(&rig.manager, &ticket(20, 5).reservation(), Wait::new());
+    assert_eq!(trainer.wants(&ticket(10, 2), Wait::new()).result()?, 2);
+    drop(five.result()?);
+    // One that wants no room has no say.
+    let small = ticket(10, 1).reservation().acquire_owned()?;
+    drop(ticket(20, 12).reservation().acquire()?);
+    drop(small);
+    rig.finish()
+}
+
+#[test]
+fn r26b_room_that_could_never_be_left() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let never = ten.reservation(6).room_for(5).try_acquire().map(drop);
+    assert!(never.is_err_and(|error| matches!(error, Error::NeverAdmissible { .. })));
+    drop(ten.active(6).room_for(5).acquire()?);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26b_a_policy_that_is_closed_for_now_may_leave_room_later() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let open = Arc::new(AtomicBool::new(false));
+    let policy = Custom::capped(10).admits({
+        let open = open.clone();
+        move |_, live, new| open.load(Ordering::SeqCst) && live.sum + new <= 10
+    });
+    let policy = policy.ever(|_, new| new <= 10);
+    let ticket = rig.manager.ticket(&policy, 6).reservation().room_for(2);
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    open.store(true, Ordering::SeqCst);
+    rig.manager.poke()?;
+    drop(waiting.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r26a_a_custom_policy_is_asked_with_the_holds_as_its_group() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    // What is asked last about a demand of 5.
+    let (count, sum, total) = <(Arc<AtomicU64>, Arc<AtomicU64>, Arc<AtomicU64>)>::default();
+    let policy = Custom::new().admits({
+        let (count, sum, total) = (count.clone(), sum.clone(), total.clone());
+        move |context, live, new| {
+            if new == 5 && live.sum > 0 && context.pressure == 0.0 {
+                count.store(live.count, Ordering::SeqCst);
+                sum.store(live.sum, Ordering::SeqCst);
+                total.store(context.total_live, Ordering::SeqCst);
+            }
+            live.sum + new <= 10
+        }
+    });
+    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let elsewhere = rig.manager.ticket(&SumPolicy::uncapped(), 3).reservation();
+    let elsewhere = elsewhere.acquire_owned()?;
+    let (holds, work) = (
+        ticket(2).resident().acquire_owned()?,
+        ticket(4).acquire_owned()?,
+    );
+    rig.manager.set_pressure(0.3)?;
+    let waits = queued(&rig.manager, &ticket(5), Wait::new());
+    let asked = [&count, &sum, &total].map(|it| it.load(Ordering::SeqCst));
+    assert_eq!(asked, [1, 2, 2]);
+    drop((work, holds));
+    drop(waits.result()?);
+    drop(elsewhere);
+    rig.finish()
+}
+
+#[test]
+fn r26a_a_demand_for_a_hold_overtakes_nobody() -> Result<(), Error> {
+    let rig = Rig::new(quiet().overtaking(4))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(10), bytes);
+    let work = ticket(2).acquire_owned()?;
+    let large = queued(&rig.manager, &ticket(9), Wait::new());
+    let hold = queued(&rig.manager, &ticket(3).reservation(), Wait::new());
+    // Work does.
+    drop(acquiring(&ticket(3), Wait::new()).result()?);
+    hold.assert_pending();
+    drop(work);
+    drop(large.result()?);
+    drop(hold.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r26a_what_does_not_fit_beside_a_hold_is_not_overtaken() -> Result<(), Error> {
+    let rig = Rig::new(quiet().overtaking(1))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(10), bytes);
+    let work = ticket(10).acquire_owned()?;
+    let hold = queued(&rig.manager, &ticket(5).reservation(), Wait::new());
+    let large = queued(&rig.manager, &ticket(6), Wait::new().for_holds());
+    let small = queued(&rig.manager, &ticket(1), Wait::new());
+    // The hold is let in, the large one is set aside, and the small one passes nobody.
+    drop(work);
+    let (hold, small) = (hold.result()?, small.result()?);
+    let snapshot = rig.manager.snapshot();
+    let overtaken: Vec<u64> = snapshot.waiters.iter().map(|it| it.overtaken).collect();
+    assert_eq!(overtaken, [0], "{snapshot}");
+    drop((hold, small));
+    drop(large.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r26a_one_that_is_set_aside_delays_later_demands_for_holds_alone() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let first = ten.reservation(6).acquire_owned()?;
+    let second = ten.queued(&ten.reservation(5));
+    // It would fit.
+    let third = ten.queued(&ten.reservation(1));
+    let refused = ten.reservation(1).try_acquire().map(drop);
+    assert!(refused.is_err_and(|error| error.is_would_block()));
+    let mut small = ten.active(1).acquire_owned()?;
+    small.resize(2)?;
+    drop(first);
+    let (second, third) = (second.result()?, third.result()?);
+    drop((second, third, small));
+    ten.rig.finish()
+}
+
+#[test]
+fn r26a_those_that_come_back_are_last_in_line() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let (hold, work) = (
+        ten.reservation(5).evictable(),
+        ten.active(5).acquire_owned()?,
+    );
+    let hold = hold.acquire_owned()?;
+    let aside = ten.queued(&ten.active(6));
+    let in_line = ten.queued(&ten.active(5));
+    drop(hold);
+    // There is room for one of them at a time.
+    let in_line = in_line.result()?;
+    aside.assert_pending();
+    drop((in_line, work));
+    drop(aside.result()?);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26a_errors_count_who_waits_in_line() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(10))?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let _hold = ticket(6).reservation().acquire_owned()?;
+    let aside = ticket(5).reservation();
+    let token = CancelToken::new();
+    let cancelled = queued(&rig.manager, &aside, Wait::new().cancel(&token));
+    let waiting = |result: Result<Guard<'_>, Error>| match result.map(|_| ()) {
+        Err(Error::WouldBlock { waiting, .. }) => waiting,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(waiting(aside.try_acquire()), 0);
+    let short = queued(&rig.manager, &aside, Wait::new().timeout(SECOND));
+    rig.clock.advance(SECOND);
+    let Err(Error::Timeout { waiting, .. }) = short.result() else {
+        panic!("its time is over");
+    };
+    assert_eq!(waiting, 0);
+    token.cancel();
+    assert!(
+        cancelled
+            .result()
+            .is_err_and(|error| matches!(error, Error::Cancelled { .. }))
+    );
+    Ok(())
+}
+
+#[test]
+fn r26_an_evictable_hold_is_waited_for_until_the_program_gives_it_back() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let model = ten.active(6).resident().evictable().acquire_owned()?;
+    let refused = ten.active(5).try_acquire().map(drop);
+    assert!(refused.is_err_and(|error| error.is_would_block()));
+    let request = ten.queued(&ten.active(5));
+    drop(model);
+    drop(request.result()?);
+    ten.rig.finish()
+}
+
+#[test]
+fn r26_no_room_says_how_much_stays_and_how_many() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let _stay = (
+        ten.reservation(4).acquire_owned()?,
+        ten.active(2).resident().acquire_owned()?,
+    );
+    let _goes = ten.reservation(1).evictable().acquire_owned()?;
+    assert_eq!(is_no_room(ten.active(5).try_acquire()), (5, 6, 1));
+    let mut grows = ten.active(1).acquire_owned()?;
+    assert_eq!(is_no_room(grows.try_resize(5)), (5, 6, 1));
+    assert_eq!(grows.bytes(), 1);
+    Ok(())
+}
+
+#[test]
+fn r26_what_stays_is_seen_behind_any_number_that_do_not() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let models = ticket(1).resident().evictable();
+    let models: Result<Vec<_>, _> = (0..70).map(|_| models.acquire_owned()).collect();
+    let stays = ticket(20).resident().acquire_owned()?;
+    assert_eq!(is_no_room(ticket(81).try_acquire()), (81, 20, 0));
+    drop((models?, stays));
+    rig.finish()
+}
+
+#[test]
+fn r26_one_that_is_set_aside_is_refused_once_what_is_in_its_way_stays() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let model = ten.active(6).resident().evictable().acquire_owned()?;
+    let aside = ten.queued(&ten.active(5));
+    model.leak();
+    assert_eq!(is_no_room(aside.result()), (5, 6, 0));
+    Ok(())
+}
+
+#[test]
+fn r29_two_that_grow_against_each_other_beside_a_job() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let job = ten.reservation(4).acquire_owned()?;
+    let grows_to = |to| {
+        let ticket = ten.active(2);
+        let ((go, may_go), (told, holds)) = (mpsc::channel(), mpsc::channel());
+        let growing = Pending::spawn(move || {
+            let mut guard = ticket.acquire()?;
+            told.send(()).expect("the test waits");
+            may_go.recv().expect("the test goes on");
+            guard.resize(to)
+        });
+        holds.recv().expect("it acquires the first");
+        (go, growing)
+    };
+    let (first_goes, first) = grows_to(5);
+    let (second_goes, second) = grows_to(4);
+    first_goes.send(()).expect("it waits");
+    first.until_queued(&ten.rig.manager);
+    second_goes.send(()).expect("it waits");
+    is_circle(second.result());
+    first.result()?;
+    drop(job);
+    ten.rig.finish()
+}
+
+#[test]
+fn r29_a_hold_that_is_let_in_closes_a_circle() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(6), bytes);
+    let ends = ticket(1).acquire_owned()?;
+    let worker = Worker::holding(&rig.manager, &ticket(4));
+    let model = queued(&rig.manager, &ticket(2).resident(), Wait::new());
+    let circle = worker.waits(&ticket(1).reservation().room_for(2), Wait::new());
+    drop(ends);
+    // Beside the model and its own 4 bytes the worker never gets another.
+    let model = model.result()?;
+    is_circle(circle.result());
+    drop(ticket(2).acquire()?);
+    drop(model);
+    rig.finish()
+}
+
+#[test]
+fn r29_work_of_its_own_does_not_matter_to_the_room_that_a_hold_wants() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let other = ten.reservation(4).acquire_owned()?;
+    // 3, 5 and 3 are more than 10; but beside the hold of 5 there is room for 3.
+    let worker = ten.worker(&ten.active(3));
+    let hold = worker.waits(&ten.reservation(5).room_for(3), Wait::new());
+    drop(other);
+    assert_eq!(hold.result()?, 5);
+    ten.rig.finish()
+}
+
+#[test]
+fn r29_a_thread_that_is_to_leave_room_in_another_group_waits_for_itself() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(10))?;
+    let (one, other) = (SumPolicy::uncapped(), SumPolicy::capped(100));
+    let hold = rig.manager.ticket(&one, 4).reservation().room_for(4);
+    let held = hold.acquire()?;
+    is_circle(rig.manager.ticket(&other, 3).reservation().acquire());
+    drop(held);
+    rig.finish()
+}
+
+#[test]
+fn r29_who_has_leaked_a_guard_may_wait_for_it() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let (leaked, large) = (ten.active(6), ten.active(5));
+    let token = CancelToken::new();
+    let wait = Wait::new().for_holds().cancel(&token);
+    let waits = Pending::spawn(move || {
+        leaked.acquire()?.leak();
+        large.acquire_with(wait).map(drop)
+    });
+    waits.until_queued(&ten.rig.manager);
+    token.cancel();
+    assert!(
+        waits
+            .result()
+            .is_err_and(|error| matches!(error, Error::Cancelled { .. }))
+    );
+    Ok(())
+}
+
+#[test]
+fn r29_a_circle_with_a_deadline_is_told_of_once() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let (manager, half) = (&ten.rig.manager, ten.active(5));
+    let events = manager.subscribe(1000);
+    let hour = || Wait::new().timeout(3600 * SECOND);
+    let [first, second] = [(); 2].map(|()| ten.worker(&half));
+    let first = first.waits(&half, hour());
+    let second = second.waits(&half, hour());
+    let circles = || {
+        let told = kinds(&events).into_iter();
+        told.filter(|kind| matches!(kind, EventKind::CircleWithDeadline { .. }))
+            .count()
+    };
+    assert_eq!(circles(), 1);
+    // Another one comes, is told of with it, and goes.
+    let two = |policy: SumPolicy| manager.ticket(&policy.with_id(PolicyId::named("two")), 2);
+    let two = two(SumPolicy::capped(3));
+    let other = Worker::holding(manager, &two).waits(&two, Wait::new().timeout(SECOND));
+    assert_eq!(circles(), 1);
+    ten.rig.clock.advance(SECOND);
+    assert!(other.result().is_err_and(|error| error.is_timeout()));
+    manager.poke()?;
+    assert_eq!(circles(), 0);
+    ten.rig.clock.advance(3600 * SECOND);
+    let timed_out = [first.result(), second.result()];
+    assert!(timed_out.iter().any(Result::is_err), "{timed_out:?}");
+    ten.rig.finish()
+}
+
+#[test]
+fn r29_the_first_to_come_is_failed_in_line_or_set_aside() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(12), bytes);
+    let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &ticket(3)));
+    let evictable = ticket(5).reservation().evictable().acquire_owned()?;
+    let ends = ticket(1).acquire_owned()?;
+    // One is set aside, since 5 and 8 are more than 12; the other two are in line.
+    let model = queued(&rig.manager, &ticket(1).resident(), Wait::new());
+    let first = first.waits(&ticket(8), Wait::new());
+    let second = second.waits(&ticket(1), Wait::new());
+    // The model closes the circle: 6, 3, 3 and 1 are more than 12, and so are 3, 3 and 8.
+    drop(ends);
+    is_circle(first.result());
+    assert_eq!(second.result()?, 1);
+    drop((model.result()?, evictable));
+    rig.finish()
+}
