@@ -51,6 +51,7 @@ impl Refusal<'_> {
         }
         let name = self.policy_name(f);
         match self.obstacle {
+            Obstacle::Promised => f.write_str("what it would leave is promised to others")?,
             Obstacle::Line => f.write_str("others are in line before it")?,
             Obstacle::Setter => f.write_str("another thread is setting the limit")?,
             Obstacle::Pressure { percent } => {

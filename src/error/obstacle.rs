@@ -31,6 +31,9 @@ pub enum Obstacle {
     },
     /// A policy of the program's own refused.
     Policy,
+    /// A demand for a guard that stays or may be evicted fits by its size, but not with what is promised: the
+    /// [room](crate::Ticket::room_for) of one that lives, or a place to an earlier demand for one that waits.
+    Promised,
     /// There is room, and others that came before are in line.
     Line,
     /// There is room, and another thread is setting the limit, which is not waited for.

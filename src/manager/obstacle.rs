@@ -41,6 +41,9 @@ impl Inner {
         if first.is_some_and(is_behind) {
             return Obstacle::Line;
         }
+        if ticket.is_hold() && !ticket.group().custom {
+            return Obstacle::Promised;
+        }
         // A policy of the program's own, or others have released since it was asked.
         self.by_policy(core, ticket, sum)
     }

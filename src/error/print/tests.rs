@@ -33,6 +33,7 @@ fn obstacles() -> Vec<Obstacle> {
         Obstacle::Budget,
         Obstacle::Pressure { percent: u8::MAX },
         Obstacle::Policy,
+        Obstacle::Promised,
         Obstacle::Line,
         Obstacle::Setter,
     ];
@@ -46,6 +47,7 @@ fn obstacles() -> Vec<Obstacle> {
             | Obstacle::Budget
             | Obstacle::Pressure { .. }
             | Obstacle::Policy
+            | Obstacle::Promised
             | Obstacle::Line
             | Obstacle::Setter => {}
         }
