@@ -174,7 +174,7 @@ impl Inner {
                 return;
             }
             if let Err(error) = refused
-                && core.group_mut(index).queue.remove(&key).is_some()
+                && core.dequeue(index, key).is_some()
             {
                 self.resolve(core, &waiter, Err(error));
             }
@@ -187,8 +187,13 @@ impl Inner {
             .live_groups()
             .map(|state| state.shared.clone())
             .collect();
-        for group in groups {
-            self.pump(core, group.index);
+        for (place, group) in groups.iter().enumerate() {
+            if place == 0 || core.config.budget.is_none() {
+                self.pump(core, group.index);
+            } else {
+                // All groups have one line, which was examined.
+                self.clear_flag(core, group.index);
+            }
         }
         self.break_circles(core);
         self.settle(core);
