@@ -174,7 +174,7 @@ impl Inner {
                 return;
             }
             if let Err(error) = refused
-                && core.group_mut(index).queue.remove(&key).is_some()
+                && core.dequeue(index, key).is_some()
             {
                 self.resolve(core, &waiter, Err(error));
             }
