@@ -22,7 +22,7 @@ pub struct Context {
     pub baseline: u64,
     /// The highest limit that will ever be set; `None` where there is no wired memory.
     pub ceiling: Option<u64>,
-    /// What the device can hold: see [`Device::budget`](crate::ffi::Device::budget).
+    /// What a policy capped by the device may hold now: see [`Manager::budget`](crate::Manager::budget).
     pub budget: Option<u64>,
     /// The sum over the live guards of all groups.
     pub total_live: u64,

@@ -9,8 +9,8 @@ use std::fmt;
 pub(crate) struct Machine {
     device: Device,
     snapshot: Snapshot,
-    /// The smaller of the memory and the container's limit, without MLX's say.
-    system: Device,
+    /// What the system leaves, without MLX's say.
+    system: Option<ffi::Budget>,
     memory: Option<ffi::MemoryCounters>,
     /// The system's own limit of wired memory in MiB; 0 is the system's default.
     sysctl: Option<u64>,
@@ -25,7 +25,7 @@ impl Machine {
             device: manager.device().clone(),
             trial: trial(manager),
             snapshot: manager.snapshot(),
-            system: NoMlx::new().device(),
+            system: NoMlx::new().budget(0),
             memory: ffi::memory_counters().ok(),
             sysctl: sysctl(),
             variable: std::env::var("MLX_WIRED").ok(),
@@ -39,20 +39,22 @@ impl Machine {
         }
         let by_mlx = self.memory.map(|memory| memory.memory_limit);
         let name = match self.device.kind {
-            DeviceKind::Cuda => "MLX's memory limit",
-            _ if by_mlx.is_some() && by_mlx == self.device.budget => "MLX's memory limit",
-            _ if self.in_container() => "the container's limit",
-            _ => "the memory",
+            _ if by_mlx.is_some() && by_mlx == self.snapshot.device_budget => "MLX's memory limit",
+            DeviceKind::Cuda => "what the card has free",
+            _ if self.container().is_some() => "what the container's limit leaves",
+            _ => "what the memory leaves",
         };
-        self.device.budget.map(|bytes| (bytes, name))
+        self.snapshot.device_budget.map(|bytes| (bytes, name))
     }
 
     pub(crate) fn wires(&self) -> bool {
         self.device.support.is_supported()
     }
 
-    fn in_container(&self) -> bool {
-        self.system.budget < self.system.memory_size
+    /// The limit of the container, if there is one.
+    fn container(&self) -> Option<u64> {
+        let memory = self.system?.memory?;
+        (Some(memory) < self.device.memory_size).then_some(memory)
     }
 
     fn wired(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,10 +121,9 @@ impl Machine {
         };
         bytes(f, "memory", self.device.memory_size)?;
         bytes(f, "free when asked", self.device.free_memory)?;
-        if self.in_container() {
-            bytes(f, "container's limit", self.system.budget)?;
-        } else {
-            line(f, "container's limit", "none")?;
+        match self.container() {
+            Some(limit) => bytes(f, "container's limit", Some(limit))?,
+            None => line(f, "container's limit", "none")?,
         }
         bytes(f, "largest buffer", self.device.max_buffer_length)?;
         if let Some(memory) = &self.memory {

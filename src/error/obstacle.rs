@@ -11,7 +11,7 @@ pub enum Obstacle {
     /// The cap that the program has given its policy.
     Cap,
     /// What the device allows: on Metal the recommended working set, elsewhere its
-    /// [budget](crate::ffi::Device::budget).
+    /// [budget](crate::Manager::budget).
     Device {
         /// The `N` of `sudo sysctl iogpu.wired_limit_mb=N`, in MiB, after which the demand would fit. The program must
         /// be started again for it to count. Only on a Mac, and only where that leaves the system a part of the memory.

@@ -201,9 +201,10 @@ pub(super) fn end(slab: &Slab) {
     if let Some(owned) = &*slab.owned.lock() {
         block::retire(owned);
     }
-    // Told to people: it orders nothing.
-    slab.ended.store(true, Ordering::Relaxed);
     let mut slabs = SLABS.lock();
+    // Under the lock, by which a thread that looks for slabs of ended threads sees all that this one has recorded: a slab
+    // that it takes for unused is freed.
+    slab.ended.store(true, Ordering::Relaxed);
     let unused = !slab.is_used();
     let removed = unused.then(|| slabs.all.remove(&slab.number));
     drop(slabs);

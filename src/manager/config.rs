@@ -42,8 +42,8 @@ pub enum OnApplyFailure {
 /// still counted; a guard's [`before_release`](crate::Guard::before_release) hook runs in place of that, whatever is
 /// chosen here. Where the limit is wired, a release that may lower it waits in any case but [`Never`](Self::Never).
 ///
-/// An owned guard that is released on another thread than the one that took it waits for nothing: the work is on another
-/// stream, and on a thread without one MLX would make one. A hook or
+/// Where each release waits, that of an owned guard on another thread than the one that took it waits for nothing: the
+/// work is on another stream, and on a thread without one MLX would make one. A hook or
 /// [`release_after`](crate::OwnedGuard::release_after) is the way there.
 ///
 /// [`Backend::synchronize`]: crate::ffi::Backend::synchronize

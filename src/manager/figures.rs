@@ -86,7 +86,7 @@ impl Figures {
     }
 
     fn in_use(&self) -> u64 {
-        self.sum(|group| group.load().sum())
+        self.sum(Group::in_use)
     }
 
     fn budget(&self) -> Option<u64> {
@@ -118,8 +118,20 @@ impl Figures {
     }
 }
 
+/// A forked child has its parent's groups, in which nothing is its own.
 impl Group {
+    fn in_use(&self) -> u64 {
+        if fork::is_child() {
+            0
+        } else {
+            self.load().sum()
+        }
+    }
+
     fn waiters(&self) -> u64 {
+        if fork::is_child() {
+            return 0;
+        }
         self.waiting.load(Ordering::Relaxed)
     }
 }
@@ -138,7 +150,7 @@ impl Ticket {
     /// ```
     #[must_use]
     pub fn in_use(&self) -> u64 {
-        self.group().load().sum()
+        self.group().in_use()
     }
 
     /// What its policy leaves of its group, in bytes; under a [budget](crate::Config::budget) over all groups at most what
@@ -193,7 +205,7 @@ impl Manager {
     #[must_use]
     pub fn in_use_by(&self, policy: &(impl Policy + ?Sized)) -> u64 {
         let group = self.figures().group_of(policy);
-        group.map_or(0, |group| group.load().sum())
+        group.map_or(0, |group| group.in_use())
     }
 
     /// [`Ticket::available`] of a policy, as [`in_use_by`](Self::in_use_by).

@@ -81,6 +81,15 @@ impl Groups {
         self.slots.into_iter().flatten()
     }
 
+    /// One of them, idle or not.
+    pub(crate) fn any(&self) -> Option<&Arc<Group>> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|state| &state.shared)
+            .next()
+    }
+
     /// All of them, idle ones too.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut GroupState> {
         self.slots.iter_mut().flatten()

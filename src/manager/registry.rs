@@ -185,13 +185,10 @@ impl Inner {
 }
 
 impl Core {
-    /// The groups that list guards, or did.
+    /// The groups that may list guards: those too that list none yet, since guards move there from slots meanwhile.
     pub(super) fn listing_groups(&self) -> Vec<Arc<Group>> {
         let groups = self.live_groups().map(|state| &state.shared);
-        groups
-            .filter(|group| group.listed.is_made())
-            .cloned()
-            .collect()
+        groups.cloned().collect()
     }
 }
 
@@ -217,5 +214,25 @@ impl Holder {
                 (false, false) => HolderState::Held,
             },
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::{Error, Manager, SumPolicy};
+
+    /// More guards than a thread has slots for move from the slots to the list, after it was seen which groups there are.
+    #[test]
+    fn r19_guards_that_move_from_slots_to_a_list_are_told_of_meanwhile() -> Result<(), Error> {
+        let builder = Manager::builder().backend(crate::ffi::NoMlx::new());
+        let manager = builder.build()?;
+        let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
+        let mut held = vec![ticket.acquire_owned()?];
+        let groups = manager.inner().lock().listing_groups();
+        while !ticket.group().listed.is_made() {
+            held.push(ticket.acquire_owned()?);
+        }
+        assert_eq!(manager.inner().holders_of(&groups).len(), held.len());
+        Ok(())
     }
 }

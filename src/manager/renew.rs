@@ -162,8 +162,13 @@ impl Inner {
             .live_groups()
             .map(|state| state.shared.clone())
             .collect();
-        for group in groups {
-            self.pump(core, group.index);
+        for (place, group) in groups.iter().enumerate() {
+            if place == 0 || core.config.budget.is_none() {
+                self.pump(core, group.index);
+            } else {
+                // All groups have one line, which was examined.
+                self.clear_flag(core, group.index);
+            }
         }
         self.break_circles(core);
         self.settle(core);

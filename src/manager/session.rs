@@ -129,8 +129,9 @@ impl Inner {
             return;
         }
         if user_code::is_inside(self.address()) {
-            // Others wait for the policy that called: what is due is done after it.
-            let group = core.live_groups().next().map(|state| state.shared.clone());
+            // Others wait for the policy that called: what is due is done after it. Any group will do, an idle one too: the
+            // policy may be asked about the first demand.
+            let group = core.groups.any().cloned();
             if let Some(group) = group {
                 core.revisit_later(&group);
             }

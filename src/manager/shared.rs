@@ -206,6 +206,8 @@ impl Manager {
         if fork::is_child() {
             return Self::of_child();
         }
+        // Before it is made: a child would wait for ever for a thread that was making it.
+        fork::watch();
         let caller = Location::caller();
         SHARED.get_or_init(|| {
             let manager = Self::shared_builder(Config::default())

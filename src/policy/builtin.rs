@@ -21,8 +21,8 @@ pub struct SumPolicy {
 }
 
 impl SumPolicy {
-    /// Capped by what the device can hold: [`Device::budget`](crate::ffi::Device::budget), less the
-    /// configured margin and reserve where there is wired memory.
+    /// Capped by what the device can hold now, less the configured margin and reserve:
+    /// [`Manager::budget`](crate::Manager::budget).
     #[must_use]
     pub const fn new() -> Self {
         Self {

@@ -98,6 +98,14 @@ impl World {
             (manager.applied(), manager.stats()),
             (0, Default::default())
         );
+        assert_eq!((manager.in_use(), manager.waiters()), (0, 0));
+        assert_eq!((self.ticket.in_use(), self.ticket.waiters()), (0, 0));
+        let policy = SumPolicy::capped(100);
+        assert_eq!(
+            (manager.in_use_by(&policy), manager.waiters_for(&policy)),
+            (0, 0)
+        );
+        let _told = (self.ticket.available(), manager.available_to(&policy));
         let _told = (manager.ceiling(), manager.budget(), manager.mode());
         let _told = (manager.support(), manager.device(), manager.config());
         assert!(!format!("{manager:?} {:?}", self.ticket).is_empty());

@@ -259,8 +259,11 @@ impl Oracle {
     pub(crate) fn resized(&self, key: u64, claim: Claim, since: u64) {
         {
             let mut ledger = self.ledger();
-            ledger.live.insert(key, claim);
-            ledger.check_admission(claim, since);
+            let old = ledger.live.insert(key, claim);
+            // What does not grow is not admitted: a budget that came later may be less than all that lives.
+            if old.is_none_or(|old| old.bytes < claim.bytes) {
+                ledger.check_admission(claim, since);
+            }
         }
         self.look("a guard was resized");
     }

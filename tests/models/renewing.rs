@@ -82,10 +82,12 @@ fn a_budget_comes_and_goes_beside_a_guard() {
 fn a_budget_during_a_raise() {
     explore(Size::Two, || {
         let world = World::new(eager());
+        // The limit covers 8 bytes of the other group.
+        let nine = world.active("c", Form::Fixed(9), 0).acquire_owned();
         let demand = world.active("a", Form::Sum, 4);
         let stays = demand.acquire_owned().unwrap();
         world.open();
-        let raises = world.active("b", Form::Peak, 7);
+        let raises = world.active("b", Form::Fixed(12), 1);
         let raising = spawn(move || drop(raises.acquire().unwrap()));
         let budget = |config: Config| config.budget(7);
         world.manager.configure(budget).unwrap();
@@ -93,7 +95,7 @@ fn a_budget_during_a_raise() {
         let none = |config: Config| config.budget(None);
         world.manager.configure(none).unwrap();
         raising.join();
-        drop(stays);
+        drop((nine, stays));
         world.finish();
     });
 }

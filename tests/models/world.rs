@@ -130,6 +130,7 @@ impl World {
     /// Everybody has left: nobody waits, and the limit is what it was at first.
     pub(crate) fn finish(&self) {
         assert!(self.manager.waiting().is_empty(), "nobody waits");
+        assert_eq!(self.manager.waiters(), 0, "nor is anybody counted");
         self.oracle.finish();
     }
 

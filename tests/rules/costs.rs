@@ -233,3 +233,25 @@ fn r40_the_memory_of_a_burst_goes_back() -> Result<(), Error> {
     assert!(memory.kept < 2 * few, "tickets: {memory:?}");
     Ok(())
 }
+
+/// All groups have one line then: it is not examined once for each of them.
+#[test]
+fn r40_a_poke_under_a_budget_costs_what_it_costs_without() -> Result<(), Error> {
+    const GROUPS: usize = 300;
+    let rig = Rig::new(quiet())?;
+    let group = || rig.manager.ticket(&BudgetPolicy::new(0), 1).acquire_owned();
+    let held = (0..GROUPS)
+        .map(|_| group())
+        .collect::<Result<Vec<_>, _>>()?;
+    let poke = || {
+        let begin = Instant::now();
+        rig.manager.poke().expect("no policy is asked");
+        begin.elapsed()
+    };
+    let without = least(poke);
+    rig.manager.configure(|config| config.budget(1 << 30))?;
+    let with = least(poke);
+    assert!(with < 10 * without, "{without:?} without, {with:?} with");
+    drop(held);
+    rig.finish()
+}

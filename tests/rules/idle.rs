@@ -1,6 +1,6 @@
 //! R40: groups and sizes in which nothing lives and nothing waits cost nothing, and are there when they are used again.
 
-use crate::support::{Custom, Rig, quiet};
+use crate::support::{Custom, Rig, SECOND, forget_unused_groups, quiet};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::{BudgetPolicy, Config, Error, Manager, MaxPolicy, PeakPolicy, SumPolicy, Ticket};
 use std::time::{Duration, Instant};
@@ -116,5 +116,24 @@ fn r40_a_size_that_was_idle_counts_as_before() -> Result<(), Error> {
     }
     assert_eq!(rig.manager.snapshot().desired, 10);
     drop(staying);
+    rig.finish()
+}
+
+/// What a policy leaves to the call around it is done, though no group is looked at by then.
+#[test]
+fn r22_what_is_due_is_done_after_a_policy_that_is_the_first_to_be_asked() -> Result<(), Error> {
+    let rig = Rig::new(quiet().linger(SECOND))?;
+    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    forget_unused_groups(&rig.manager);
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.limit(), 10, "the end of linger is due");
+    let manager = rig.manager.clone();
+    let refuses = Custom::new().ever(|_, _| true).admits(move |_, _, _| {
+        manager.maintain();
+        false
+    });
+    let refused = rig.manager.ticket(&refuses, 1).try_acquire().err();
+    assert!(refused.is_some_and(|error| error.is_would_block()));
+    assert_eq!(rig.limit(), 0);
     rig.finish()
 }

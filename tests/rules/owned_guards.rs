@@ -1,8 +1,9 @@
 //! R19, R40: an owned guard is told of wherever it is released, for as long as it lives.
 
 use crate::support::{Pending, Rig, quiet};
-use mlx_wired::{Error, HolderState, OwnedGuard, SumPolicy};
-use std::sync::Arc;
+use mlx_wired::{BudgetPolicy, Error, HolderState, OwnedGuard, SumPolicy};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// More than the slots of a thread, so that many are listed.
@@ -103,4 +104,67 @@ fn r19_a_forgotten_guard_is_told_of_after_its_ticket_beyond_the_slots_too() -> R
         assert_eq!(holder.label.as_deref(), Some("step"));
     }
     Ok(())
+}
+
+/// Guards are acquired, grown, handed on and released by threads that end meanwhile, and by the destructors of their locals.
+#[test]
+fn r40_owned_guards_go_anywhere_while_threads_come_and_go() -> Result<(), Error> {
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 40;
+    std::thread_local! {
+        static LAST: RefCell<Vec<OwnedGuard>> = const { RefCell::new(Vec::new()) };
+    }
+    let rig = Rig::new(quiet())?;
+    let tickets = [1, 2, 3].map(|bytes| rig.manager.ticket(&BudgetPolicy::new(0), bytes));
+    let pool = Mutex::new(Vec::new());
+    let life = |mut seed: u64| {
+        let mut random = move |below: u64| {
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (seed >> 33) % below
+        };
+        for _ in 0..200 {
+            let ticket = &tickets[random(3) as usize];
+            let mut guard = ticket.acquire_owned().expect("it is never refused");
+            let mut pool = pool.lock().expect("nothing panics");
+            match random(8) {
+                0 => drop(guard),
+                1 => LAST.with(|last| last.borrow_mut().push(guard)),
+                2 => {
+                    guard.resize(random(9)).expect("it is never refused");
+                    pool.push(guard);
+                }
+                _ => pool.push(guard),
+            }
+            if pool.len() as u64 > 100 {
+                let place = random(100) as usize;
+                let mut other: OwnedGuard = pool.swap_remove(place);
+                drop(pool);
+                if random(4) == 0 {
+                    other.resize(random(9)).expect("it is never refused");
+                }
+                drop(other);
+            }
+        }
+    };
+    let life = &life;
+    for round in 0..ROUNDS {
+        thread::scope(|scope| {
+            let lives = (0..THREADS).map(|number| round * THREADS + number);
+            let lives: Vec<_> = lives
+                .map(|seed| scope.spawn(move || life(seed as u64)))
+                .collect();
+            // Until their locals are destroyed, too.
+            lives
+                .into_iter()
+                .for_each(|life| life.join().expect("it ends well"));
+        });
+    }
+    let left = pool.into_inner().expect("nothing panics");
+    assert_eq!(rig.manager.holders().len(), left.len());
+    drop(left);
+    assert!(rig.manager.holders().is_empty());
+    assert_eq!(rig.manager.in_use(), 0);
+    rig.finish()
 }

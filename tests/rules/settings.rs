@@ -149,6 +149,24 @@ fn r33_a_waiter_that_never_fits_any_more_is_refused() -> Result<(), Error> {
 }
 
 #[test]
+fn r33_a_waiter_that_is_refused_is_counted_no_more() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(20))?;
+    let events = rig.manager.subscribe(1 << 10);
+    let policy = SumPolicy::uncapped();
+    let held = rig.manager.ticket(&policy, 15).acquire_owned()?;
+    let ticket = rig.manager.ticket(&policy, 12);
+    let large = queued(&rig.manager, &ticket, Wait::new());
+    rig.manager.configure(|config| config.budget(10))?;
+    assert!(matches!(large.result(), Err(Error::NeverAdmissible { .. })));
+    assert_eq!((rig.manager.waiters(), ticket.waiters()), (0, 0));
+    drop(held);
+    let told: Vec<_> = events.drain().collect();
+    let last = told.last().expect("much was told");
+    assert_eq!(last.waiters, 0, "{last:?}");
+    rig.finish()
+}
+
+#[test]
 fn r33_a_growing_guard_that_never_fits_any_more_keeps_its_size() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(20))?;
     let policy = SumPolicy::uncapped();
@@ -373,5 +391,25 @@ fn r33_a_try_form_is_told_the_numbers_of_the_new_budget() -> Result<(), Error> {
     };
     assert_eq!(refused, Err(expected));
     drop(held);
+    rig.finish()
+}
+
+#[test]
+fn r33_a_waiter_that_new_settings_refuse_is_counted_no_longer() -> Result<(), Error> {
+    let rig = Rig::new(quiet().budget(20).linger(SECOND))?;
+    let policy = SumPolicy::uncapped();
+    let held = rig.manager.ticket(&policy, 15).acquire_owned()?;
+    let ticket = rig.manager.ticket(&policy, 12);
+    let large = queued(&rig.manager, &ticket, Wait::new());
+    rig.manager.configure(|config| config.budget(10))?;
+    let refused = large.result();
+    assert!(matches!(refused, Err(Error::NeverAdmissible { .. })));
+    assert_eq!((ticket.waiters(), rig.manager.waiters()), (0, 0));
+    let events = rig.manager.subscribe(100);
+    drop(held);
+    assert!(events.drain().all(|event| event.waiters == 0));
+    // Nobody waits, so an epoch that lingers is no obstacle.
+    rig.manager
+        .configure(|config| config.mode(WireMode::Never))?;
     rig.finish()
 }

@@ -100,6 +100,7 @@ impl Crew {
         assert_eq!(snapshot.stats.foreign_changes, 0, "{snapshot}");
         let waiting: usize = snapshot.groups.iter().map(|group| group.waiting).sum();
         assert_eq!(snapshot.waiters.len(), waiting, "{snapshot}");
+        assert_eq!(self.world.manager.waiters(), waiting as u64, "{snapshot}");
         let stats = &snapshot.stats;
         assert!(
             stats.timeouts + stats.cancellations <= stats.waits,
