@@ -167,6 +167,7 @@ impl ManagerBuilder {
             device,
             events: Bus::default(),
             tickets: unmodelled::Mutex::default(),
+            tickets_gone: unmodelled::AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             finishes_each,
             claimed: AtomicBool::new(exclusive.is_none()),
