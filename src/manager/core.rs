@@ -179,13 +179,22 @@ impl Core {
         self.groups.get_mut(index)
     }
 
-    /// Adds a group, after forgetting those that no ticket uses any more.
+    /// Forgets the groups that no ticket uses any more.
+    pub(crate) fn forget_groups(&mut self) {
+        let forgotten = self.groups.forget_unused();
+        self.figures
+            .forget(forgotten.iter().map(|unused| &unused.key));
+        let is_gone = |index| forgotten.iter().any(|it| Some(it.shared.index) == index);
+        // Their numbers may soon be others'.
+        self.standing = self
+            .standing
+            .filter(|it| !is_gone(it.holder) && !is_gone(it.anchor));
+        let policies = forgotten.into_iter().map(|unused| unused.policy);
+        self.replaced.extend(policies);
+    }
+
     pub(crate) fn make_group(&mut self, state: GroupState) -> usize {
-        let (index, forgotten) = self.groups.add(state);
-        for unused in forgotten {
-            self.figures.forget(&unused.key);
-            self.replaced.push(unused.policy);
-        }
+        let index = self.groups.add(state);
         let state = self.groups.get(index);
         self.figures.know(&state.key, &state.shared);
         index

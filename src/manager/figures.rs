@@ -62,8 +62,16 @@ impl Figures {
             .insert(key.clone(), Arc::downgrade(group));
     }
 
-    pub(super) fn forget(&self, key: &GroupKey) {
-        self.groups.lock().remove(key);
+    pub(super) fn forget<'a>(&self, keys: impl Iterator<Item = &'a GroupKey>) {
+        let mut groups = self.groups.lock();
+        for key in keys {
+            groups.remove(key);
+        }
+        // What a burst of groups took goes back.
+        if groups.len() < groups.capacity() / 8 {
+            let left = groups.len();
+            groups.shrink_to(2 * left);
+        }
     }
 
     /// A forked child has none: the lock may be held for ever there.

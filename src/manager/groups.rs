@@ -10,12 +10,16 @@
 //! A group that is listed again costs a session, so idle groups stay listed for a while: until the list has doubled, or they
 //! have not been asked for during the last so many acquires under the lock. So a program that uses a few policies in turn
 //! never pays for this, and beside many that are idle a transition soon looks at those in use alone.
+//!
+//! A group that no ticket refers to is *unused*, and forgotten when the next ticket is made after as many tickets have gone
+//! as there are groups: so on average a ticket that goes pays for a look at one group, and what a burst of policies took
+//! goes back.
 
 use super::group::{Group, GroupKey, GroupState};
 use crate::sync::Arc;
 use std::collections::HashMap;
 
-/// How many groups are listed, and how many are kept unused, before any is looked at for that. The models have few groups.
+/// How many groups are listed, and how many tickets go, before any group is looked at for that. The models have few groups.
 const FEW: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
 
 /// After so many acquires under the lock, idle groups are struck off that none of them was for.
@@ -35,8 +39,6 @@ pub(crate) struct Groups {
     strike_at: usize,
     /// The acquires of the present round.
     acquires: u32,
-    /// At how many groups the unused ones are forgotten.
-    forget_at: usize,
 }
 
 impl Default for Groups {
@@ -48,7 +50,6 @@ impl Default for Groups {
             listed: Vec::new(),
             strike_at: FEW,
             acquires: 0,
-            forget_at: FEW,
         }
     }
 }
@@ -121,12 +122,8 @@ impl Groups {
         self.strike_at = (self.listed.len() * 2).max(FEW);
     }
 
-    /// Adds a group. Returns where it is, and the groups that were forgotten.
-    pub(crate) fn add(&mut self, mut state: GroupState) -> (usize, Vec<GroupState>) {
-        let mut forgotten = Vec::new();
-        if self.by_id.len() >= self.forget_at {
-            self.forget_unused(&mut forgotten);
-        }
+    /// Adds a group. Returns where it is.
+    pub(crate) fn add(&mut self, mut state: GroupState) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -134,23 +131,48 @@ impl Groups {
         state.shared = Arc::new(Group::new(index, state.shared.custom));
         self.by_id.insert(state.key.clone(), index);
         self.slots[index] = Some(state);
-        (index, forgotten)
+        index
     }
 
-    /// Forgets the groups that no ticket refers to any more and nothing lives in.
-    fn forget_unused(&mut self, forgotten: &mut Vec<GroupState>) {
+    /// Whether unused groups are looked for, after so many tickets have gone.
+    pub(crate) fn may_be_unused(&self, gone: u64) -> bool {
+        gone >= self.by_id.len().max(FEW) as u64
+    }
+
+    /// Forgets the groups that no ticket refers to any more and nothing lives in. Returns them.
+    pub(crate) fn forget_unused(&mut self) -> Vec<GroupState> {
+        let mut forgotten = Vec::new();
+        let mut end = 0;
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(unused) = slot.take_if(|state| state.is_unused()) {
                 self.by_id.remove(&unused.key);
-                self.free.push(index);
-                if let Ok(place) = self.listed.binary_search(&index) {
-                    self.listed.remove(place);
-                }
                 forgotten.push(unused);
             }
+            if slot.is_some() {
+                end = index + 1;
+            }
         }
+        if forgotten.is_empty() {
+            return forgotten;
+        }
+        self.listed.retain(|index| self.slots[*index].is_some());
+        self.slots.truncate(end);
         // The lowest is used first.
-        self.free.sort_unstable_by(|a, b| b.cmp(a));
-        self.forget_at = (self.by_id.len() * 2).max(FEW);
+        let free = (0..end).rev().filter(|index| self.slots[*index].is_none());
+        self.free = free.collect();
+        self.give_back();
+        forgotten
+    }
+
+    /// Gives back the memory that is far more than what there is needs.
+    fn give_back(&mut self) {
+        let many = (2 * self.by_id.len()).max(FEW);
+        if self.slots.capacity() > 2 * many {
+            self.slots.shrink_to(many);
+            self.listed.shrink_to(many);
+        }
+        if self.by_id.capacity() > 4 * many {
+            self.by_id.shrink_to(many);
+        }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Inner {
     pub(super) events: Bus,
     pub(super) reclaimers: Reclaimers,
     pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
+    /// How many tickets have gone since unused groups were last looked for.
+    pub(super) tickets_gone: unmodelled::AtomicU64,
     pub(super) epoch: AtomicU64,
     /// See [`finishing`](super::finishing). Written under the lock.
     pub(super) finishes_each: unmodelled::AtomicBool,
@@ -129,6 +131,12 @@ impl Inner {
         }
         let key = (policy.id(), std::mem::discriminant(&formula));
         let mut core = self.lock();
+        // Relaxed: it only tells when to look. A ticket that goes meanwhile counts towards the next time.
+        let gone = self.tickets_gone.load(Ordering::Relaxed);
+        if core.groups.may_be_unused(gone) {
+            self.tickets_gone.fetch_sub(gone, Ordering::Relaxed);
+            core.forget_groups();
+        }
         let resolved = formula.resolve(core.budget);
         let custom = formula == Formula::Custom;
         let index = match core.groups.find(&key) {
@@ -169,6 +177,12 @@ impl Inner {
         let counts = custom || resolved.basis() == Basis::Largest;
         let size_count = counts.then(|| state.size_count(bytes));
         (state.shared.clone(), size_count)
+    }
+
+    /// Notes that a ticket and all its clones are gone.
+    pub(crate) fn note_gone(&self, ticket: u64) {
+        self.tickets.lock().note_gone(ticket);
+        self.tickets_gone.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The counter of guards of `bytes` in a group that needs the largest size.

@@ -169,6 +169,7 @@ impl ManagerBuilder {
             events: Bus::default(),
             reclaimers: Reclaimers::default(),
             tickets: unmodelled::Mutex::default(),
+            tickets_gone: unmodelled::AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             finishes_each,
             claimed: AtomicBool::new(exclusive.is_none()),

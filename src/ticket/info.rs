@@ -63,7 +63,7 @@ impl Info {
 impl Drop for Info {
     fn drop(&mut self) {
         if !fork::is_child() {
-            self.manager.tickets.lock().note_gone(self.id);
+            self.manager.note_gone(self.id);
         }
     }
 }

@@ -41,6 +41,39 @@ fn two_custom() {
     explore(Size::Two, || two_groups(Form::Custom(9), Form::Custom(9)));
 }
 
+/// What another took while a policy was asked is not left any more.
+#[test]
+fn custom_against_one_that_stays() {
+    explore(Size::Two, || {
+        let world = within(6);
+        let custom = world.active("a", Form::Custom(9), 4);
+        let other = world.active("b", Form::Sum, 3);
+        let acquiring = spawn(move || other.acquire_owned().unwrap());
+        // Whichever comes second has no room.
+        drop(custom.try_acquire());
+        drop(acquiring.join());
+        world.finish();
+    });
+}
+
+/// Both groups have guards, and the limit covers more than the budget has.
+#[test]
+fn two_sums_that_are_covered() {
+    explore(Size::Two, || {
+        let world = within(6);
+        let nine = world.active("c", Form::Fixed(9), 0).acquire_owned();
+        let one = world.active("a", Form::Sum, 2);
+        let other = world.active("b", Form::Capped(9), 2);
+        let stay = [&one, &other].map(|it| it.acquire_owned().unwrap());
+        world.open();
+        let acquiring = spawn(move || other.acquire_owned().unwrap());
+        drop(one.try_acquire());
+        drop(acquiring.join());
+        drop((nine, stay));
+        world.finish();
+    });
+}
+
 /// A release in one group lets in a waiter of another.
 #[test]
 fn a_release_against_a_wait_in_another_group() {

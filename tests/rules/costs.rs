@@ -255,3 +255,33 @@ fn r40_a_poke_under_a_budget_costs_what_it_costs_without() -> Result<(), Error> 
     drop(held);
     rig.finish()
 }
+
+/// A server keeps a policy for each of many sessions, and all of them end.
+#[test]
+fn r40_the_memory_of_a_burst_of_groups_goes_back() -> Result<(), Error> {
+    const BURST: u64 = 5_000;
+    let manager = Manager::builder().backend(NoMlx::new()).build()?;
+    let session = |_| manager.ticket(&BudgetPolicy::new(0), 1).label("session");
+    drop(session(0).acquire_owned()?);
+    let ((), memory) = memory_of(|| {
+        let tickets: Vec<_> = (0..BURST).map(session).collect();
+        for ticket in &tickets {
+            drop(ticket.try_acquire());
+        }
+        drop(tickets);
+        // The next ticket looks.
+        drop(session(0));
+    });
+    assert!(memory.kept < 64 << 10, "{memory:?}");
+    // Those that are in use stay, wherever they are in the table.
+    let tickets: Vec<_> = (0..BURST).map(session).collect();
+    let used: Vec<_> = tickets.into_iter().step_by(500).collect();
+    let guards: Result<Vec<_>, Error> = used.iter().map(Ticket::acquire).collect();
+    let guards = guards?;
+    drop((0..BURST).map(session).collect::<Vec<_>>());
+    assert_eq!(manager.in_use(), 10);
+    assert!(used.iter().all(|ticket| ticket.in_use() == 1));
+    drop(guards);
+    assert!(used.iter().all(|ticket| ticket.in_use() == 0));
+    Ok(())
+}
