@@ -4,7 +4,8 @@ use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
 use super::custom::Custom;
 use super::oracle::Oracle;
-use super::world::{Demand, World, eager, quiet};
+use super::world::{Demand, Held, World, eager, quiet};
+use mlx_wired::OwnedGuard;
 use std::sync::Arc;
 
 fn on_baseline(baseline: u64) -> Arc<World> {
@@ -12,7 +13,10 @@ fn on_baseline(baseline: u64) -> Arc<World> {
 }
 
 fn last_against_first(world: &World, last: &Demand, first: &Demand) {
-    let last = last.acquire_owned().unwrap();
+    leaves_as_it_comes(world, last.acquire_owned().unwrap(), first);
+}
+
+fn leaves_as_it_comes(world: &World, last: Held<OwnedGuard>, first: &Demand) {
     let releasing = spawn(move || drop(last));
     let first = first.acquire().unwrap();
     releasing.join();
@@ -40,6 +44,18 @@ fn last_release_against_first_acquire_above_a_baseline() {
 #[test]
 fn last_release_against_first_acquire_max() {
     explore(Size::Two, || same_group(5, Form::Max));
+}
+
+/// Its size is listed already, so it is counted without the lock.
+#[test]
+fn last_release_against_an_acquire_of_a_listed_size() {
+    explore(Size::Two, || {
+        let world = on_baseline(5);
+        let first = world.active("a", Form::Max, 3);
+        let last = world.active("a", Form::Max, 4).acquire_owned().unwrap();
+        drop(first.acquire().unwrap());
+        leaves_as_it_comes(&world, last, &first);
+    });
 }
 
 #[test]

@@ -232,6 +232,8 @@ pub(crate) fn forget_unused_groups(manager: &Manager) {
         .map(|bytes| manager.ticket(&FixedPolicy::new(bytes), 1))
         .collect();
     drop(groups);
+    // They are looked for when the next ticket is made.
+    drop(manager.ticket(&FixedPolicy::new(1), 1));
 }
 
 /// Returns once `condition` holds.
