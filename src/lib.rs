@@ -127,11 +127,16 @@
 //!   # Ok::<(), Error>(())
 //!   ```
 //!
-//! An [`OwnedGuard`] is held by no thread, since any thread may release it, so it never counts as part of a
-//! circle. A wait that an owned guard blocks, such as a reservation kept for the whole program, never ends by
-//! itself: it ends when that guard is released. So choose a cap with room for what stays and the largest
-//! step together, and bound waits with [`Ticket::admit_timeout`]. Nor is a wait for something else seen, such as a
-//! lock or a join.
+//! What no work gives back is no wait for work. Reservations, residents and leaked guards are *holds*. Active work that
+//! does not fit beside those that stay is [`Error::NoRoom`] at once, whichever thread holds them. Give a hold
+//! [`room_for`](Ticket::room_for) the largest step, and it is refused itself if the step could never fit. Holds that the
+//! program gives back when memory is short are [`evictable`](Ticket::evictable): demands wait for them, and
+//! [`Manager::on_shortage`] is how the program is asked. [`Wait::for_holds`] waits for any hold.
+//!
+//! An [`OwnedGuard`] is held by no thread, since any thread may release it, unless a thread waits to grow it. So active
+//! work under an owned guard never counts as part of a circle. A circle with a deadline or a [`CancelToken`] in it fails
+//! no wait, since that wait ends by itself; an event tells of it. Nor is a wait for something else seen, such as a lock
+//! or a join.
 //!
 //! # Ending a program
 //!
