@@ -54,6 +54,18 @@ impl Demand<'_> {
     }
 }
 
+/// What a custom policy is asked about a demand, besides the guards that live.
+#[derive(Debug)]
+struct Question {
+    /// The size that is to join.
+    new: u64,
+    context: Context,
+    /// The largest of the live sizes.
+    max: u64,
+    /// Whether the limit with it is asked for too.
+    foresees: bool,
+}
+
 /// Single sizes as a policy sees them.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -165,15 +177,13 @@ impl Inner {
         let foresees = demand.from.is_none() && core.standing.is_some() && !core.busy;
         let mut context = self.context(core, core.admission_baseline());
         context.total_live = context.total_live.saturating_sub(demand.held());
-        let answer = self.ask(
-            core,
-            ticket,
-            ticket.bytes(),
+        let question = Question {
+            new: ticket.bytes(),
             context,
-            &mut live,
             max,
             foresees,
-        );
+        };
+        let answer = self.ask(core, ticket, question, &mut live);
         let state = core.group_mut(index);
         state.give_back(live.each);
         let (verdict, foreseen) =
@@ -247,7 +257,13 @@ impl Inner {
         };
         let max = live.largest();
         let mut waits = |context, live: &mut Live, max| {
-            let answer = self.ask(core, ticket, bytes, context, live, max, false);
+            let question = Question {
+                new: bytes,
+                context,
+                max,
+                foresees: false,
+            };
+            let answer = self.ask(core, ticket, question, live);
             answer
                 .map(|(verdict, _)| verdict == Verdict::Wait)
                 .map_err(|message| self.policy_panicked(core, ticket, message))
@@ -271,21 +287,24 @@ impl Inner {
             || sum < formula.admitted(core.admission_baseline())
     }
 
-    /// Asks a custom policy, without the manager's lock; and if it `foresees`, also what the limit will be with the
+    /// Asks a custom policy, without the manager's lock; and if the question `foresees`, also what the limit will be with the
     /// demand that it admits, for which `live` is changed. A panic gives its message.
     fn ask(
         &self,
         core: &mut Locked<'_>,
         ticket: &Ticket,
-        new: u64,
-        context: Context,
+        question: Question,
         live: &mut Live,
-        max: u64,
-        foresees: bool,
     ) -> Result<(Verdict, Option<Foreseen>), String> {
         if !ticket.can_refuse() {
             return Ok((Verdict::Admit, None));
         }
+        let Question {
+            new,
+            context,
+            max,
+            foresees,
+        } = question;
         let policy = ticket.policy();
         let wants_sizes = ticket.wants_sizes();
         let baseline = core.epoch.baseline;
