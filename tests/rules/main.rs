@@ -2,6 +2,7 @@
 
 mod admission;
 mod allocations;
+mod bounded;
 mod budget;
 mod ceiling;
 mod circles;
