@@ -7,11 +7,13 @@ use super::Inner;
 use super::locked::Locked;
 use super::user_code;
 use crate::Error;
+use crate::fork;
 use crate::sync::Ordering;
 
 impl Inner {
     /// Changes the limit by a byte while driving guards live. Tells whether a call was made.
     pub(super) fn rewire(&self) -> Result<bool, Error> {
+        fork::check()?;
         if user_code::is_inside(self.address()) {
             return Err(Error::Reentrant);
         }

@@ -14,6 +14,7 @@ use super::queue::Waiter;
 use super::user_code;
 use crate::error::StayingGuard;
 use crate::event::EventKind;
+use crate::fork;
 use crate::sync::{Arc, Ordering, Weak, unmodelled};
 use std::fmt;
 use std::time::Duration;
@@ -56,6 +57,9 @@ pub struct Reclaimer {
 
 impl Drop for Reclaimer {
     fn drop(&mut self) {
+        if fork::is_child() {
+            return;
+        }
         let Some(inner) = self.manager.upgrade() else {
             return;
         };
@@ -83,6 +87,11 @@ impl Inner {
     /// Registers a reclaimer, and wakes those that are set aside already.
     pub(super) fn on_shortage(&self, reclaim: Arc<Reclaim>) -> Reclaimer {
         let number = super::waiting::next_key();
+        let manager = self.this.clone();
+        if fork::is_child() {
+            // Nobody waits here, so it is never called.
+            return Reclaimer { manager, number };
+        }
         {
             let mut all = self.reclaimers.all.lock();
             all.push((number, reclaim));
@@ -99,10 +108,7 @@ impl Inner {
         for waiter in aside {
             core.wake(waiter.waker.clone());
         }
-        Reclaimer {
-            manager: self.this.clone(),
-            number,
-        }
+        Reclaimer { manager, number }
     }
 
     /// Whether any reclaimer is registered.
@@ -135,6 +141,8 @@ impl Inner {
                 let kind = EventKind::ReclaimerPanicked(message);
                 self.emit(&mut self.lock(), kind, Some(&waiter.ticket), |_| {});
             }
+            // The last to have it, if it was taken out meanwhile: then the user's destructor runs here.
+            let _caught = user_code::catch(|| drop(reclaim));
         }
         self.reclaimers.asking.store(false, Ordering::Release);
         // Under the lock, after the store: a waiter that was turned away is set aside there already.
