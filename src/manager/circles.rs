@@ -19,9 +19,9 @@
 use super::Inner;
 use super::group::Group;
 use super::locked::Locked;
+use super::pump::MOST_PASSED;
 use super::queue::Waiter;
 use super::registry::Holder;
-use super::waiting::MOST_PASSED;
 use crate::event::EventKind;
 use crate::holders;
 use crate::snapshot::ThreadLabel;

@@ -22,7 +22,6 @@ use crate::sync::{Arc, Ordering, ThreadId, thread_id};
 use crate::ticket::Ticket;
 use crate::trace::Kept;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::Location;
 use std::time::Instant;
 
 /// Everything that one lock protects. No user code runs, and nothing sleeps, while it is held.
@@ -303,90 +302,6 @@ impl Core {
             || (!self.keeps_house() && self.owed.due().is_some())
     }
 
-    /// Whether `ticket`'s group can count its demand, in place of `from`'s if there is one.
-    pub(crate) fn can_count(&self, ticket: &Ticket, from: Option<&Ticket>) -> bool {
-        let word = self.group(ticket.group().index).shared.load();
-        let held = from.map_or(0, Ticket::demand);
-        Word(word.0.wrapping_sub(held))
-            .checked_add(ticket.demand())
-            .is_some()
-    }
-
-    /// Counts `ticket`'s demand in its group. Returns the group's word.
-    pub(crate) fn add(&mut self, ticket: &Ticket) -> Word {
-        // Not before: while a policy was asked without the lock, the group may have been struck off.
-        self.groups.list(ticket.group().index);
-        let state = self.speak_for(ticket);
-        if !ticket.kind().is_driving() {
-            state.reservations += 1;
-        }
-        state.version += 1;
-        state.list_size(ticket);
-        ticket.add()
-    }
-
-    /// Enters a counted demand among the holds of its group.
-    pub(crate) fn hold(
-        &mut self,
-        key: HoldKey,
-        ticket: &Ticket,
-        place: &'static Location<'static>,
-    ) {
-        let state = self.group_mut(ticket.group().index);
-        // Of a hold that changes its size, the place where it was acquired stays.
-        let was = state.holds.remove(key);
-        state.holds.add(key, ticket, was.unwrap_or(place), false);
-        state.rejudge = true;
-        self.look_for_circles = true;
-    }
-
-    /// Enters a guard that is leaked among the holds that stay; if it is a hold already, in place of that.
-    pub(crate) fn leak(
-        &mut self,
-        key: HoldKey,
-        ticket: &Ticket,
-        place: &'static Location<'static>,
-    ) {
-        let state = self.group_mut(ticket.group().index);
-        state.holds.remove(key);
-        state.holds.add(key, ticket, place, true);
-        state.rejudge = true;
-        self.look_for_circles = true;
-    }
-
-    /// Takes a demand out of the holds of its group, or goes back to what it was before.
-    pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Ticket, from: Option<&Ticket>) {
-        let state = self.group_mut(ticket.group().index);
-        let place = state.holds.remove(key);
-        if let (Some(from), Some(place)) = (from, place) {
-            state.holds.add(key, from, place, false);
-        }
-        state.rejudge = true;
-    }
-
-    /// Takes `ticket`'s demand out of its group. Returns the group's word.
-    pub(crate) fn subtract(&mut self, ticket: &Ticket) -> Word {
-        let state = self.group_mut(ticket.group().index);
-        if !ticket.kind().is_driving() {
-            state.reservations -= 1;
-        }
-        state.version += 1;
-        ticket.subtract()
-    }
-
-    /// Counts `to`'s demand in place of `from`'s, in the same group. Returns the group's word.
-    pub(crate) fn replace(&mut self, from: &Ticket, to: &Ticket) -> Word {
-        let state = if to.bytes() > from.bytes() {
-            self.speak_for(to)
-        } else {
-            // Less is not admitted: who speaks for the group stays.
-            self.group_mut(to.group().index)
-        };
-        state.version += 1;
-        state.list_size(to);
-        to.add_in_place_of(from)
-    }
-
     /// Enters an admitted demand that the limit does not cover yet in the list of those that a call is to cover.
     pub(super) fn await_cover(&mut self, key: u64, demand: Demand<'_>) {
         let (thread, thread_name) = match demand.waiter {
@@ -414,31 +329,6 @@ impl Core {
                 uncovered.clone()
             })
             .collect()
-    }
-
-    /// Lets the newest admitted policy of a group speak for it.
-    fn speak_for(&mut self, ticket: &Ticket) -> &mut GroupState {
-        let budget = self.budget;
-        let index = ticket.group().index;
-        let state = self.groups.get_mut(index);
-        state.wants_sizes = ticket.wants_sizes();
-        let speaks = if state.custom() {
-            Arc::ptr_eq(&state.policy, ticket.policy())
-        } else {
-            state.formula == ticket.formula()
-        };
-        if !speaks {
-            state.formula = ticket.formula();
-            self.replaced.push(std::mem::replace(
-                &mut state.policy,
-                ticket.policy().clone(),
-            ));
-            state.resolved = ticket.formula().resolve(budget);
-            state.label = ticket.policy_label().clone();
-            // The old formula's cover says nothing about the new one's.
-            state.shared.reads.cover.store(0, Ordering::Release);
-        }
-        state
     }
 
     /// Whether `limit`, if there is one, covers what a group calls for when its word is `word`, with a guard of `size`.

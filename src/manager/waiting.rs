@@ -1,4 +1,4 @@
-//! The queue: who waits, who is next, and how a wait ends.
+//! The queue: how a wait begins and ends. [`pump`](super::pump) says which waiter is next.
 //!
 //! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the
 //! manager's lock, after the group's `WAITERS` flag was set, so that no fast acquire passes it and every
@@ -18,13 +18,11 @@ use super::Inner;
 use super::admission::Patience;
 use super::beside::Beside;
 use super::cover::holder_falls;
-use super::group::GroupState;
-use super::judge::{Demand, Verdict};
+use super::judge::Demand;
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
 use super::shortage;
 use super::stalls::next_look;
-use super::word::Word;
 use crate::Error;
 use crate::clock::Sleeper;
 use crate::error::Obstacle;
@@ -44,9 +42,6 @@ pub(super) struct Place {
 
 /// Set in the keys of new guards, so that growing ones come first.
 pub(super) const NEW: u64 = 1 << 63;
-
-/// How many waiters that do not fit are looked past at once, where overtaking is allowed (R40).
-pub(super) const MOST_PASSED: usize = 64;
 
 /// A number for a wait; later ones are larger. Process-wide, since one token may cancel waits in several managers.
 pub(super) fn next_key() -> u64 {
@@ -302,195 +297,5 @@ impl Inner {
         }
         self.revisit(&mut core);
         Some(Err(error))
-    }
-
-    /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
-    pub(super) fn next_in_line(
-        &self,
-        core: &Locked<'_>,
-        index: usize,
-        after: Option<u64>,
-    ) -> Option<(u64, Arc<Waiter>)> {
-        let from = after.map_or(0, |key| key + 1);
-        let first = |queue: &std::collections::BTreeMap<u64, Arc<Waiter>>| {
-            queue
-                .range(from..)
-                .next()
-                .map(|(key, waiter)| (*key, waiter.clone()))
-        };
-        if core.config.budget.is_none() {
-            return first(&core.group(index).queue);
-        }
-        core.live_groups()
-            .filter_map(|state| first(&state.queue))
-            .min_by_key(|(key, _)| *key)
-    }
-
-    /// The key of the first in line.
-    pub(super) fn first_in_line(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
-        self.next_in_line(core, index, None).map(|(key, _)| key)
-    }
-
-    /// Whether nobody is in line before a new demand of this group.
-    pub(super) fn is_line_empty(&self, core: &Locked<'_>, index: usize) -> bool {
-        let together = core.config.budget.is_some();
-        core.group(index).is_awaited_by_none()
-            && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
-    }
-
-    /// The key of who is about to enter the group's line, before all others who are.
-    fn first_to_enter(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
-        let first = |state: &GroupState| state.entering.first().copied();
-        if core.config.budget.is_none() {
-            return first(core.group(index));
-        }
-        core.live_groups().filter_map(first).min()
-    }
-
-    /// Whether a growing guard waits in line already, or is about to.
-    pub(super) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
-        let first = self.first_in_line(core, index);
-        let entering = self.first_to_enter(core, index);
-        first.into_iter().chain(entering).any(|key| !is_of_new(key))
-    }
-
-    /// Admits from the head of the line while it may be admitted, and tells whether it admitted anybody. The caller
-    /// holds no judge.
-    ///
-    /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless somebody
-    /// whom they would pass has been passed often enough, or very many would be passed.
-    pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
-        let mut admitted = false;
-        loop {
-            self.judge_again(core, index);
-            admitted |= self.pump_line(core, index);
-            if !self.is_to_judge_again(core, index) {
-                break;
-            }
-        }
-        self.look_for_circles(core);
-        admitted
-    }
-
-    /// [`pump`](Self::pump) for what is held and what may be held as they are.
-    fn pump_line(&self, core: &mut Locked<'_>, index: usize) -> bool {
-        let allowed = core.config.overtaking;
-        // Under the manager's lock.
-        let exhausted = |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
-        let mut passed: Vec<Arc<Waiter>> = Vec::new();
-        let mut admitted = false;
-        let mut after = None;
-        while let Some((key, waiter)) = self.next_in_line(core, index, after) {
-            let first = self.first_to_enter(core, index);
-            if first.is_some_and(|first| first < key) {
-                // It came before this one, and examines the queue when it has entered.
-                break;
-            }
-            core.keep([&waiter]);
-            let group = waiter.ticket.group();
-            // Taken without the manager's lock, which comes after it.
-            let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
-            // Meanwhile it may have left, and its guard with it.
-            if !core.group(group.index).queue.contains_key(&key) {
-                continue;
-            }
-            let demand = waiter.demand();
-            let settings = core.settings;
-            let verdict = match self.check_countable(core, demand) {
-                // A demand for a hold overtakes nobody.
-                Ok(()) if waiter.ticket.is_hold() && !passed.is_empty() => Ok(Verdict::Wait),
-                Ok(()) => self.judge(core, demand),
-                // It may fit once others have left.
-                Err(_) => Ok(Verdict::Wait),
-            };
-            if core.settings != settings {
-                // A policy was asked without the lock, and what was one line may be many by now, or the other way round: the
-                // first in line may be another.
-                passed.clear();
-                after = None;
-                continue;
-            }
-            // Without the lock it may have left.
-            if !core.group(group.index).queue.contains_key(&key) {
-                continue;
-            }
-            // Nor may others have let anybody pass, so that it is somebody's turn who would be passed again.
-            if passed.iter().any(exhausted) {
-                break;
-            }
-            if verdict == Ok(Verdict::Wait) {
-                if exhausted(&waiter) || passed.len() >= MOST_PASSED {
-                    break;
-                }
-                passed.push(waiter.clone());
-                after = Some(key);
-                continue;
-            }
-            core.take_waiter(&waiter);
-            let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
-            // Not before the demand is counted: a fast acquire would take what it was promised.
-            self.clear_flag(core, group.index);
-            let outcome = outcome.map(|word| self.grant(core, &waiter, word));
-            if outcome.is_ok() {
-                admitted = true;
-                for waiter in &passed {
-                    // Under the manager's lock.
-                    waiter.overtaken.fetch_add(1, Ordering::Relaxed);
-                }
-                self.resolve(core, &waiter, outcome);
-                if passed.iter().any(exhausted) {
-                    // Who might have overtaken is behind a head now, which may be waiting for it.
-                    core.look_for_circles = true;
-                    break;
-                }
-                if waiter.ticket.is_hold() {
-                    // Those behind may not fit beside it: they are judged before they count as overtaken.
-                    break;
-                }
-            } else {
-                self.resolve(core, &waiter, outcome);
-            }
-        }
-        self.clear_flag(core, index);
-        admitted
-    }
-
-    /// What a waiter gets whose demand was counted just now.
-    fn grant(&self, core: &mut Locked<'_>, waiter: &Waiter, word: Word) -> Granted {
-        let ticket = &waiter.ticket;
-        let waited = self.waited(waiter);
-        core.note_progress(ticket.group().index, waited.until);
-        if !self.is_covered(core, ticket) {
-            // From now on: a call that fails before it wakes fails it too.
-            core.await_cover(waiter.number, waiter.demand());
-            return Granted::Added(word);
-        }
-        // All that is left to do: when it wakes it needs the lock no more.
-        core.stats.admissions += 1;
-        core.note_wait(waited.time);
-        Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))
-    }
-
-    /// Clears the group's `WAITERS` flag if nobody waits in it.
-    pub(super) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
-        let state = core.group(index);
-        if state.is_awaited_by_none() {
-            state.shared.clear_flag();
-        }
-    }
-
-    /// Gives a waiter that was taken out of the queue its outcome, and wakes it. Its admission was told of before.
-    pub(crate) fn resolve(
-        &self,
-        core: &mut Locked<'_>,
-        waiter: &Waiter,
-        outcome: Result<Granted, Error>,
-    ) {
-        if let Err(error) = &outcome {
-            let kind = EventKind::AdmissionFailed(error.to_string());
-            self.emit(core, kind, Some(&waiter.ticket), |event| waiter.sign(event));
-        }
-        *waiter.outcome.lock() = Some(outcome);
-        core.wake(waiter.waker.clone());
     }
 }

@@ -81,7 +81,10 @@ impl World {
         refused(self.manager.set_pressure(0.5));
         refused(self.manager.poke());
         refused(self.manager.rewire());
-        drop(self.manager.on_shortage(|_| unreachable!("no thread waits")));
+        drop(
+            self.manager
+                .on_shortage(|_| unreachable!("no thread waits")),
+        );
         self.manager.maintain();
         self.manager.close();
         self.token.cancel();
