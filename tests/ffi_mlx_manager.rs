@@ -264,6 +264,21 @@ fn r23_mlx_has_one_owner() -> Result<(), Error> {
 }
 
 #[test]
+fn r36_a_builder_without_a_backend_takes_mlx_where_it_is_linked() -> Result<(), Error> {
+    let _alone = alone();
+    let manager = Manager::builder().build()?;
+    assert_eq!(manager.support(), Support::NoWiredMemory);
+    let second = Manager::builder().build();
+    let Err(Error::BackendInUse { built_at, .. }) = second else {
+        panic!("{second:?}");
+    };
+    assert_eq!(built_at.file(), file!());
+    drop(manager);
+    drop(Manager::builder().build()?);
+    Ok(())
+}
+
+#[test]
 fn the_shared_manager_is_on_mlx() -> Result<(), Error> {
     // The last of them in the process to own MLX: a shared manager lives as long as the process.
     if std::env::var_os(CHILD).is_none() {
