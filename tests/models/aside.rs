@@ -134,6 +134,23 @@ fn jobs_of_two_groups_enter_while_a_hold_leaves() {
     });
 }
 
+/// The job is set aside behind the waiter, and nothing that the waiter does as it enters and leaves moves a hold.
+#[test]
+fn a_job_of_another_group_enters_while_a_hold_leaves() {
+    explore(Size::Three, || {
+        let world = World::new(eager().budget(4));
+        let hold = world.active("b", Form::Sum, 3).staying_reservation();
+        let hold = hold.acquire_owned().unwrap();
+        let waiting = world.active("a", Form::Custom(4), 4);
+        let job = world.active("b", Form::Sum, 1).staying_reservation();
+        let waits = spawn(move || drop(waiting.acquire_with(Wait::new().for_holds()).unwrap()));
+        let enters = spawn(move || drop(job.acquire().unwrap()));
+        drop(hold);
+        join_all([waits, enters]);
+        world.finish();
+    });
+}
+
 /// A hold that leaks while a step waits for it.
 #[test]
 fn a_step_enters_while_a_hold_leaks() {
