@@ -1,6 +1,6 @@
 //! R26a, R27, R28, R31: nothing is left behind by a hold, a grown guard or a waiter that has gone.
 
-use crate::support::{Brake, Custom, Pending, Rig, eager, queued, quiet};
+use crate::support::{Brake, Custom, Pending, Rig, SECOND, eager, queued, quiet, until};
 use mlx_wired::{Error, OwnedGuard, SumPolicy, Wait};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -75,5 +75,39 @@ fn r31_one_that_is_refused_after_it_looked_for_a_circle_holds_nobody_back() -> R
     assert_eq!(refused.result(), Err(Error::QueueFull { waiting: 2 }));
     drop(later.result()?);
     drop(behind.result()?);
+    rig.finish()
+}
+
+#[test]
+fn r27_one_that_is_the_first_aside_again_asks_reclaimers_that_came_meanwhile() -> Result<(), Error>
+{
+    let rig = Rig::new(quiet())?;
+    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let hold = |bytes| capped(bytes).reservation().evictable();
+    let mut large = hold(50).acquire_owned()?;
+    let mut small = hold(5).acquire_owned()?;
+    let work = capped(41).acquire_owned()?;
+    let idle = rig.manager.on_shortage(|_| {});
+    let waits = queued(&rig.manager, &capped(60), Wait::new());
+    // It is noted as the one that was woken to ask.
+    large.resize(45)?;
+    drop(idle);
+    drop(large);
+    assert!(!rig.manager.waiting()[0].set_aside, "it waits for work");
+    rig.clock.advance(2 * SECOND);
+    let shelf: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
+    let evicts = shelf.clone();
+    let _reclaimer = rig.manager.on_shortage(move |_| {
+        drop(evicts.lock().expect("not poisoned").take());
+    });
+    waits.until_queued(&rig.manager);
+    let mut shelved = shelf.lock().expect("not poisoned");
+    small.resize(50)?;
+    *shelved = Some(small);
+    drop(shelved);
+    let is_in_line = || rig.manager.waiting().iter().all(|it| !it.set_aside);
+    until(is_in_line, "it has asked");
+    drop(work);
+    drop(waits.result()?);
     rig.finish()
 }
