@@ -241,7 +241,8 @@ impl GroupState {
     /// Shuts the gates of an idle group, and tells whether it is idle then: whoever comes later comes for the lock.
     pub(crate) fn falls_idle(&self) -> bool {
         let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
-        if awaited || self.is_live(self.shared.load()) {
+        // A mark that its last hold has left is for the whole line, and is seen on listed groups alone.
+        if awaited || self.rejudge || self.is_live(self.shared.load()) {
             return false;
         }
         self.shared.reads.close();

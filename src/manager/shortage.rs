@@ -100,6 +100,8 @@ impl Inner {
             self.reclaimers.count.store(count, Ordering::Relaxed);
         }
         let mut core = self.lock();
+        // While none was registered it was not kept up.
+        core.groups.all_mut().for_each(|state| state.asker = None);
         let aside: Vec<Arc<Waiter>> = core
             .live_groups()
             .flat_map(|state| state.aside.values().cloned())

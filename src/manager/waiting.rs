@@ -135,6 +135,10 @@ impl Inner {
         {
             let waiting = core.waiters() as usize;
             if waiting >= most {
+                if core.was_disturbed() {
+                    // As above.
+                    core.revisit_later(ticket.group());
+                }
                 return Err(Error::QueueFull { waiting });
             }
         }

@@ -242,7 +242,9 @@ impl Raw {
                 return;
             }
         }
-        let may_be_quiet = ticket.group().custom || manager.is_watched();
+        // One that was grown changes what the limit is rounded to.
+        let was_grown = self.extra.as_ref().is_some_and(|extra| extra.grown);
+        let may_be_quiet = !was_grown && (ticket.group().custom || manager.is_watched());
         if may_be_quiet && manager.leave_quietly(ticket) {
             drop(self.extra.take());
             holders::forget(self.record, &ticket.group().listed);

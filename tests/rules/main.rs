@@ -27,6 +27,7 @@ mod hysteresis;
 mod idle;
 mod limit;
 mod linger;
+mod left_behind;
 mod lock_free;
 mod measuring;
 mod mixed;
