@@ -181,13 +181,13 @@ fn r24_acquires_served_by_anothers_call_are_counted() -> Result<(), Error> {
     assert!(during.setting && during.guards_add_up, "{during}");
     assert_eq!((during.live, during.guards.len()), (4, 0));
     gate.open();
-    drop(first.result()?);
-    for other in others {
-        drop(other.result()?);
-    }
+    // All of them live until all are there: one that leaves makes the others look again, by sessions of their own.
+    let others = others.into_iter().map(Pending::result);
+    let guards = (first.result()?, others.collect::<Result<Vec<_>, _>>()?);
     let stats = rig.manager.stats();
     assert_eq!(stats.admissions, 4);
     assert!(stats.coalesced >= 2, "{stats:?}");
+    drop(guards);
     rig.finish()
 }
 
