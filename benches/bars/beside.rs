@@ -56,7 +56,11 @@ pub(crate) fn run(report: &mut Report) {
             (FEW, Effort::TRIAL)
         } else {
             let effort = Effort {
-                pairs: 50,
+                // Enough that caches which are cold from making the crowd do not count.
+                pairs: match crowd {
+                    Crowd::Guards | Crowd::IdleGroups => 1_000,
+                    Crowd::Waiters => 50,
+                },
                 rounds: 15,
                 sets: 3,
             };
