@@ -29,8 +29,9 @@ impl Core {
     /// The groups that share a line with a group: itself, or all under a budget over all groups.
     pub(super) fn line_of(&self, index: usize) -> impl Iterator<Item = &GroupState> {
         let together = self.config.budget.is_some();
-        self.live_groups()
-            .filter(move |state| together || state.shared.index == index)
+        let one = (!together).then(|| self.group(index));
+        let all = together.then(|| self.live_groups());
+        one.into_iter().chain(all.into_iter().flatten())
     }
 
     /// The first that is set aside in a group's line.
@@ -52,7 +53,7 @@ impl Core {
 impl Inner {
     /// Whether a waiter of the line is set aside already.
     pub(super) fn is_set_aside_before(&self, core: &Core, index: usize) -> bool {
-        core.line_of(index).any(|state| !state.aside.is_empty())
+        core.first_set_aside(index).is_some()
     }
 
     /// Whether a waiter is the first that is set aside in its line.

@@ -204,10 +204,7 @@ impl Inner {
         let now = self.clock.now();
         let mut contention = Contention::default();
         let mut first = Vec::new();
-        let together = core.config.budget.is_some();
-        let one = (!together).then(|| core.group(group));
-        let all = together.then(|| core.live_groups());
-        for state in one.into_iter().chain(all.into_iter().flatten()) {
+        for state in core.line_of(group) {
             let is_own = own.is_some_and(|own| state.queue.contains_key(&own));
             contention.guards += state.guards() as usize;
             contention.waiting += state.queue.len() - usize::from(is_own);
