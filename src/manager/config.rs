@@ -21,7 +21,7 @@ pub enum WireMode {
 impl WireMode {
     /// The former name of [`Uncoordinated`](Self::Uncoordinated).
     #[deprecated(note = "use `WireMode::Uncoordinated`")]
-    #[allow(non_upper_case_globals)]
+    #[allow(non_upper_case_globals, reason = "it was a variant")]
     pub const Off: Self = Self::Uncoordinated;
 }
 
