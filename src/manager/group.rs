@@ -261,9 +261,9 @@ impl GroupState {
         self.queue.contains_key(&waiter.key()) || self.aside.contains_key(&waiter.number)
     }
 
-    /// How many guards of every kind live in it.
-    pub(crate) fn guards(&self) -> u64 {
-        self.shared.load().driving() + self.reservations
+    /// How many guards of every kind live in it, by its word.
+    pub(crate) fn guards(&self, word: Word) -> u64 {
+        word.driving() + self.reservations
     }
 
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.

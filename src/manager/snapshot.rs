@@ -139,7 +139,7 @@ impl Inner {
                 number: state.shared.index,
                 policy: state.label.clone(),
                 name: state.key.0.name().cloned(),
-                guards: state.guards(),
+                guards: state.guards(word),
                 reservations: state.reservations,
                 bytes: word.sum(),
                 capacity: self.capacity_of(core, state.resolved),
@@ -206,7 +206,7 @@ impl Inner {
         let mut first = Vec::new();
         for state in core.line_of(group) {
             let is_own = own.is_some_and(|own| state.queue.contains_key(&own));
-            contention.guards += state.guards() as usize;
+            contention.guards += state.guards(state.shared.load()) as usize;
             contention.waiting += state.queue.len() - usize::from(is_own);
             let others = state.queue.iter().filter(|(key, _)| Some(**key) != own);
             first.extend(others.take(Contention::LISTED));

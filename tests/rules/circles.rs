@@ -4,8 +4,9 @@ use crate::support::{
     Custom, Pending, Rig, SECOND, Worker, acquiring, kinds, next, queued, quiet, until,
 };
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 /// The error's numbers: asked for, held, threads.
@@ -104,7 +105,7 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
                 // This worker takes it up while it waits for the other half.
                 scope.spawn(|_| {
                     let result = ticket.acquire().map(|_guard| ());
-                    *stolen.lock().expect("not poisoned") = Some(result);
+                    *stolen.lock() = Some(result);
                     done.store(true, Ordering::SeqCst);
                 });
             };
@@ -115,7 +116,7 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
             rayon::join(left, right);
         });
     });
-    let stolen = stolen.into_inner().expect("not poisoned");
+    let stolen = stolen.into_inner();
     assert_eq!(circle(stolen.expect("it ran")), (10, 10, 1));
     rig.finish()
 }
@@ -127,12 +128,12 @@ fn r19_owned_guards_are_held_by_no_thread() -> Result<(), Error> {
     let kept: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
     let (keep, other) = (kept.clone(), ticket.clone());
     let waiting = Pending::spawn(move || {
-        *keep.lock().expect("not poisoned") = Some(other.acquire_owned()?);
+        *keep.lock() = Some(other.acquire_owned()?);
         other.acquire_owned()
     });
     waiting.until_queued(&rig.manager);
     // Another thread releases what the waiting one has taken.
-    drop(kept.lock().expect("not poisoned").take());
+    drop(kept.lock().take());
     drop(waiting.result()?);
     rig.finish()
 }

@@ -3,8 +3,9 @@
 use crate::support::{Custom, Pending, Rig, Worker, acquiring, eager, queued, quiet, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Context, Error, SumPolicy, Wait, WireMode};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 #[test]
 fn r20_poke_examines_the_queue_again() -> Result<(), Error> {
@@ -91,7 +92,7 @@ fn r20_pressure_out_of_range_is_clamped() -> Result<(), Error> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
     let policy = Custom::new().admits(move |context, _, _| {
-        log.lock().expect("not poisoned").push(context.pressure);
+        log.lock().push(context.pressure);
         true
     });
     let ticket = rig.manager.ticket(&policy, 1);
@@ -99,7 +100,7 @@ fn r20_pressure_out_of_range_is_clamped() -> Result<(), Error> {
         rig.manager.set_pressure(pressure)?;
         drop(ticket.acquire()?);
     }
-    assert_eq!(*seen.lock().expect("not poisoned"), [0.0, 1.0, 1.0]);
+    assert_eq!(*seen.lock(), [0.0, 1.0, 1.0]);
     rig.finish()
 }
 
@@ -112,17 +113,17 @@ impl Seen {
         let (admits, limits) = (self.0.clone(), self.0.clone());
         Custom::new()
             .admits(move |context, _, _| {
-                admits.lock().expect("not poisoned").0.push(context.clone());
+                admits.lock().0.push(context.clone());
                 true
             })
             .limits(move |context, live| {
-                limits.lock().expect("not poisoned").1.push(context.clone());
+                limits.lock().1.push(context.clone());
                 context.baseline + live.sum
             })
     }
 
     fn baselines(&self) -> (Vec<u64>, Vec<u64>) {
-        let seen = self.0.lock().expect("not poisoned");
+        let seen = self.0.lock();
         let of = |contexts: &[Context]| contexts.iter().map(|c| c.baseline).collect();
         (of(&seen.0), of(&seen.1))
     }
@@ -172,7 +173,7 @@ fn r1_a_policy_sees_its_group_and_the_whole() -> Result<(), Error> {
     let policy = Custom::new()
         .with_sizes()
         .admits(move |context, live, new| {
-            let mut log = log.lock().expect("not poisoned");
+            let mut log = log.lock();
             log.push((live.count, live.sum, live.max, live.each.to_vec(), new));
             log.push((0, context.total_live, 0, Vec::new(), 0));
             assert_eq!(context.ceiling, Some(24 << 30));
@@ -197,7 +198,7 @@ fn r1_a_policy_sees_its_group_and_the_whole() -> Result<(), Error> {
         (2, 25, 20, vec![20, 5], 5),
         none(1025),
     ];
-    assert_eq!(*seen.lock().expect("not poisoned"), expected);
+    assert_eq!(*seen.lock(), expected);
     drop((first, second, third));
     drop(_other);
     rig.finish()
@@ -326,16 +327,16 @@ fn r1_a_policy_that_wants_sizes_sees_each_in_descending_order() -> Result<(), Er
     let policy = Custom::new()
         .with_sizes()
         .admits(move |_, live, _| {
-            asked.lock().expect("no panic").push(see(live));
+            asked.lock().push(see(live));
             true
         })
         .limits(move |_, live| {
-            told.lock().expect("no panic").push(see(live));
+            told.lock().push(see(live));
             live.sum
         });
     let ticket = |bytes| rig.manager.ticket(&policy, bytes);
     let sees = |each: &[u64]| {
-        let last = all.lock().expect("no panic").last().cloned();
+        let last = all.lock().last().cloned();
         let sum = each.iter().sum();
         assert_eq!(last, Some((each.len() as u64, sum, each[0], each.to_vec())));
         assert_eq!(rig.limit(), sum);
@@ -361,8 +362,8 @@ fn r1_a_policy_that_wants_sizes_sees_each_in_descending_order() -> Result<(), Er
     drop(another);
     sees(&[4, 1]);
     drop((three, resident));
-    let admits = admits.lock().expect("no panic");
-    let all = all.lock().expect("no panic");
+    let admits = admits.lock();
+    let all = all.lock();
     for (count, sum, max, each) in admits.iter().chain(&*all) {
         assert!(each.is_sorted_by(|one, next| one >= next), "{each:?}");
         let first = each.first().copied().unwrap_or(0);

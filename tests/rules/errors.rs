@@ -7,8 +7,9 @@ use mlx_wired::ffi::{
 use mlx_wired::{
     CancelToken, Config, Error, GroupLimit, Manager, OwnedGuard, SumPolicy, Ticket, Wait,
 };
+use parking_lot::Mutex;
 use std::error::Error as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Both forms, once the short one is found to be short.
@@ -219,15 +220,15 @@ fn others() -> Result<Vec<Error>, Error> {
     let (asked, kept) = (inner.clone(), Arc::new(Mutex::new(None)));
     let keeps = kept.clone();
     let nesting = Custom::new().admits(move |_, _, _| {
-        if let Some(inner) = asked.lock().expect("not poisoned").take() {
-            *keeps.lock().expect("not poisoned") = inner.acquire().err();
+        if let Some(inner) = asked.lock().take() {
+            *keeps.lock() = inner.acquire().err();
         }
         true
     });
     let nested = rig.manager.ticket(&nesting, 1);
-    *inner.lock().expect("not poisoned") = Some(nested.clone());
+    *inner.lock() = Some(nested.clone());
     drop(nested.acquire()?);
-    errors.extend(kept.lock().expect("not poisoned").take());
+    errors.extend(kept.lock().take());
 
     let owned = || RecordingBackend::metal().exclusive("the limit of r37");
     let build = |backend| Manager::builder().backend(backend).build();

@@ -2,8 +2,9 @@
 
 use crate::support::{Brake, Custom, Pending, Rig, SECOND, eager, queued, quiet, until};
 use mlx_wired::{Error, OwnedGuard, SumPolicy, Wait};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 #[test]
 fn r28_a_grown_guard_that_leaves_while_somebody_watches_rounds_no_more() -> Result<(), Error> {
@@ -31,11 +32,11 @@ fn r26a_a_hold_released_inside_a_policy_is_seen_by_the_whole_line() -> Result<()
         let stash: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
         let inner = stash.clone();
         let policy = Custom::new().admits(move |_, _, _| {
-            drop(inner.lock().expect("not poisoned").take());
+            drop(inner.lock().take());
             true
         });
         let [one, other] = [80, 90].map(|cap| rig.manager.ticket(&SumPolicy::capped(cap), 60));
-        *stash.lock().expect("not poisoned") = Some(one.reservation().acquire_owned()?);
+        *stash.lock() = Some(one.reservation().acquire_owned()?);
         let aside = queued(&rig.manager, &other.reservation(), Wait::new());
         let step = rig.manager.ticket(&SumPolicy::capped(50), 1);
         for _ in 0..acquires {
@@ -98,10 +99,10 @@ fn r27_one_that_is_the_first_aside_again_asks_reclaimers_that_came_meanwhile() -
     let shelf: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
     let evicts = shelf.clone();
     let _reclaimer = rig.manager.on_shortage(move |_| {
-        drop(evicts.lock().expect("not poisoned").take());
+        drop(evicts.lock().take());
     });
     waits.until_queued(&rig.manager);
-    let mut shelved = shelf.lock().expect("not poisoned");
+    let mut shelved = shelf.lock();
     small.resize(50)?;
     *shelved = Some(small);
     drop(shelved);

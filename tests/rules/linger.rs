@@ -4,9 +4,10 @@ use crate::support::{Custom, GIB, PATIENCE, Rig, SECOND, acquiring, eager, next,
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Config, Error, EventKind, FixedPolicy, Manager, PolicyId, SumPolicy, Wait};
+use parking_lot::Mutex;
 use std::cell::OnceCell;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const LINGER: Duration = Duration::from_secs(10);
@@ -281,7 +282,7 @@ fn r9_linger_counts_from_an_end_inside_a_policy_too() -> Result<(), Error> {
     assert_eq!(rig.manager.stats().admissions, admissions);
     rig.clock.advance(SECOND);
     let releases = Custom::new().admits(move |_, _, _| {
-        drop(last.lock().map(|mut last| last.take()));
+        drop(last.lock().take());
         true
     });
     let reservation = rig.manager.ticket(&releases, 1).reservation();
@@ -368,7 +369,7 @@ impl Clock for Watched {
     }
 
     fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        let told = self.told.lock().expect("nobody panics").clone();
+        let told = self.told.lock().clone();
         FAREWELL.with(|farewell| {
             farewell.get_or_init(|| {
                 let _gone = told.send("parks");

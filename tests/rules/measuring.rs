@@ -7,9 +7,10 @@ use mlx_wired::ffi::{
     Support,
 };
 use mlx_wired::{Error, EventKind, Manager, SumPolicy, Wait};
+use parking_lot::Mutex;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 type Again = fn(&Rig) -> Result<(), Error>;
 
@@ -113,7 +114,7 @@ type Meanwhile = Arc<dyn Fn(u64) -> Option<u64> + Send + Sync>;
 
 impl Measures {
     fn meanwhile(&self, f: impl Fn(u64) -> Option<u64> + Send + Sync + 'static) {
-        *self.meanwhile.lock().expect("no panic") = Some(Arc::new(f));
+        *self.meanwhile.lock() = Some(Arc::new(f));
     }
 }
 
@@ -131,7 +132,7 @@ impl Backend for Measures {
     }
 
     fn budget(&self, admitted: u64) -> Option<Budget> {
-        let meanwhile = self.meanwhile.lock().expect("no panic").clone();
+        let meanwhile = self.meanwhile.lock().clone();
         let now = Some(self.budget.load(Ordering::SeqCst));
         let now = meanwhile.map_or(now, |meanwhile| meanwhile(admitted));
         now.map(|now| Budget::new(now).of_memory(1000))
@@ -221,16 +222,16 @@ fn r22_a_backend_that_measures_may_call_back() -> Result<(), Error> {
         move |_| {
             let manager = inner.get().expect("set");
             manager.maintain();
-            let mut called = called.lock().expect("no panic");
+            let mut called = called.lock();
             called.push(manager.poke());
             called.push(manager.configure(|config| config));
             called.push(manager.ticket(&policy, 1).try_acquire().map(drop));
-            drop(guard.lock().expect("no panic").take());
+            drop(guard.lock().take());
             Some(90)
         }
     });
     manager.poke()?;
-    let called = std::mem::take(&mut *called.lock().expect("no panic"));
+    let called = std::mem::take(&mut *called.lock());
     assert_eq!(called, [const { Err(Error::Reentrant) }; 3]);
     drop(waiting.result()?);
     // The manager keeps the backend, and the backend the manager.

@@ -2,8 +2,9 @@
 
 use crate::support::{Acquiring, Rig, SECOND, acquiring, next, queued, quiet, until};
 use mlx_wired::{Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
 type Shelf = Arc<Mutex<Vec<OwnedGuard>>>;
 
@@ -19,7 +20,7 @@ fn shelf(guards: Vec<OwnedGuard>) -> Shelf {
 
 /// Gives the oldest guard back.
 fn evict(shelf: &Shelf) {
-    let mut shelf = shelf.lock().expect("not poisoned");
+    let mut shelf = shelf.lock();
     if !shelf.is_empty() {
         drop(shelf.remove(0));
     }
@@ -37,14 +38,14 @@ fn r27_holds_are_given_back_until_the_demand_fits() -> Result<(), Error> {
     let reclaimers = [(); 2].map(|()| {
         let (evicts, tells) = (evicts.clone(), tells.clone());
         rig.manager.on_shortage(move |shortage| {
-            tells.lock().expect("not poisoned").push(shortage.clone());
+            tells.lock().push(shortage.clone());
             evict(&evicts);
         })
     });
     // 90 of 100 are held; 60 fit beside the last one.
     let step = ticket(&rig, 60).acquire_owned()?;
-    assert_eq!(models.lock().expect("not poisoned").len(), 1);
-    let told = std::mem::take(&mut *told.lock().expect("not poisoned"));
+    assert_eq!(models.lock().len(), 1);
+    let told = std::mem::take(&mut *told.lock());
     let missing: Vec<u64> = told.iter().map(|shortage| shortage.missing).collect();
     assert_eq!(missing, [50, 20]);
     let names = |shortage: &Shortage| -> Vec<Option<Arc<str>>> {
@@ -56,7 +57,7 @@ fn r27_holds_are_given_back_until_the_demand_fits() -> Result<(), Error> {
     };
     assert_eq!(names(&told[0]), named(&["first", "second", "third"]));
     assert_eq!(names(&told[1]), named(&["second", "third"]));
-    models.lock().expect("not poisoned").clear();
+    models.lock().clear();
     drop((step, reclaimers));
     rig.finish()
 }
@@ -129,14 +130,14 @@ fn r27_reclaimers_release_at_once_and_may_not_wait() -> Result<(), Error> {
     let results: Arc<Mutex<Vec<Result<(), Error>>>> = Arc::default();
     let (tells, shrinks, asks) = (results.clone(), cache.clone(), ticket(&rig, 90));
     let shrinking = rig.manager.on_shortage(move |_| {
-        let mut tells = tells.lock().expect("not poisoned");
+        let mut tells = tells.lock();
         tells.push(asks.acquire_owned().map(drop));
-        let mut cache = shrinks.lock().expect("not poisoned");
+        let mut cache = shrinks.lock();
         tells.push(cache[0].resize(95));
         tells.push(cache[0].resize(10));
     });
     drop(ticket(&rig, 60).acquire_owned()?);
-    let results = std::mem::take(&mut *results.lock().expect("not poisoned"));
+    let results = std::mem::take(&mut *results.lock());
     assert_eq!(
         results,
         [Err(Error::Reentrant), Err(Error::Reentrant), Ok(())]
@@ -152,7 +153,7 @@ fn r27_reclaimers_release_at_once_and_may_not_wait() -> Result<(), Error> {
         EventKind::ReclaimerPanicked("nothing to give".to_owned())
     );
     drop(panics);
-    cache.lock().expect("not poisoned").clear();
+    cache.lock().clear();
     drop(waiting.result()?);
     rig.finish()
 }
@@ -181,7 +182,7 @@ fn r27_one_that_becomes_the_first_asks_at_once() -> Result<(), Error> {
     let (counts, evicts) = (asked.clone(), loaded.clone());
     let _reclaimer = rig.manager.on_shortage(move |_| {
         counts.fetch_add(1, Ordering::SeqCst);
-        let goes_on = goes_on.lock().expect("not poisoned");
+        let goes_on = goes_on.lock();
         // Fails once the sender is gone.
         let _gone = goes_on.recv();
         evict(&evicts);
