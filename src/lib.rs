@@ -190,6 +190,8 @@ mod sync;
 mod system;
 mod ticket;
 mod trace;
+#[cfg(not(any(loom, shuttle)))]
+pub mod train;
 
 pub use error::{Error, GroupLimit, Obstacle, StayingGuard};
 pub use event::{Event, EventKind, Subscriber};
