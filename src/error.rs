@@ -139,6 +139,9 @@ pub enum Error {
         holder: Arc<StayingGuard>,
         /// How many more stay.
         others: usize,
+        /// The number of its policy's [`at_most`](crate::AtMost), if it is not bytes that lack: so many active guards, or
+        /// more, are leaked, and the largest of them is the holder.
+        at_most: Option<u32>,
     },
     /// As many acquires wait as [`Config::max_waiting`](crate::Config::max_waiting) allows.
     QueueFull {
@@ -219,6 +222,13 @@ pub struct StayingGuard {
     pub place: &'static Location<'static>,
     /// Whether it was [leaked](crate::Guard::leak), so that it stays for the process's life.
     pub leaked: bool,
+}
+
+impl StayingGuard {
+    /// Whether it is an active guard that was leaked.
+    pub(crate) fn is_leaked_active(&self) -> bool {
+        self.leaked && self.kind == Kind::Active
+    }
 }
 
 /// What a group counts.

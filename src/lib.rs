@@ -200,7 +200,8 @@ pub use manager::{
     Shortage, Stats, SyncOnRelease, WireMode,
 };
 pub use policy::{
-    BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy,
+    AtMost, BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes,
+    SumPolicy,
 };
 pub use snapshot::{Snapshot, Waiter};
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};

@@ -1,9 +1,11 @@
 //! Policies: who is admitted, and which limit a group of live guards calls for.
 
+mod at_most;
 mod builtin;
 pub(crate) mod formula;
 mod id;
 
+pub use at_most::AtMost;
 pub use builtin::{BudgetPolicy, FixedPolicy, MaxPolicy, PeakPolicy, SumPolicy};
 pub(crate) use formula::{Cap, Formula, Sealed};
 pub use id::PolicyId;
@@ -167,6 +169,12 @@ pub trait Policy: Send + Sync + 'static {
         Formula::Custom
     }
 
+    /// How many active guards its group may have with a new one, if it says.
+    #[doc(hidden)]
+    fn most(&self, _: Sealed) -> Option<u32> {
+        None
+    }
+
     /// A ticket for `bytes` under this policy with the process's [shared manager](Manager::shared).
     ///
     /// The policy is cloned once; put state that clones should share behind an [`Arc`], which is a
@@ -220,5 +228,8 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
     }
     fn formula(&self, sealed: Sealed) -> Formula {
         (**self).formula(sealed)
+    }
+    fn most(&self, sealed: Sealed) -> Option<u32> {
+        (**self).most(sealed)
     }
 }

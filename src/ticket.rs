@@ -57,6 +57,8 @@ pub struct Ticket {
     /// What one guard adds to the group's word.
     demand: u64,
     bytes: u64,
+    /// How many active guards its policy [allows](crate::AtMost) at once; `u64::MAX` if it does not say.
+    most: u64,
     route: Route,
     kind: Kind,
     id: u64,
@@ -66,6 +68,7 @@ pub struct Ticket {
 impl Ticket {
     pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Policy>, bytes: u64) -> Self {
         let formula = policy.formula(Sealed::KEY);
+        let most = policy.most(Sealed::KEY).map_or(u64::MAX, u64::from);
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
         let about = About {
@@ -84,6 +87,7 @@ impl Ticket {
             size_count,
             demand: 0,
             bytes,
+            most,
             route: Route::Locked,
             kind: Kind::Active,
             id: info.id,
@@ -170,7 +174,13 @@ impl Ticket {
         self.route = if self.group.custom || kind != Kind::Active || self.bytes > MAX_SUM {
             Route::Locked
         } else if self.size_count.is_some() {
-            Route::Counted
+            if self.most < u64::MAX {
+                Route::Locked
+            } else {
+                Route::Counted
+            }
+        } else if self.most < u64::MAX {
+            Route::SwapIfFew
         } else if self.info.can_refuse || self.bytes > OPTIMISTIC_BYTES {
             Route::Swap
         } else {
@@ -412,6 +422,12 @@ impl Ticket {
 
     pub(crate) fn demand(&self) -> u64 {
         self.demand
+    }
+
+    /// How many active guards may live at once with a new one of it, if its policy says.
+    pub(crate) fn most(&self) -> Option<u32> {
+        let most = u32::try_from(self.most).ok();
+        most.filter(|_| self.kind == Kind::Active)
     }
 
     pub(crate) fn size_count(&self) -> Option<&Arc<SizeCount>> {

@@ -52,6 +52,9 @@ impl Refusal<'_> {
         let name = self.policy_name(f);
         match self.obstacle {
             Obstacle::Promised => f.write_str("what it would leave is promised to others")?,
+            Obstacle::AtMost { most } => {
+                write!(f, "as many guards live as `at_most({most})` allows at once")?;
+            }
             Obstacle::Line => f.write_str("others are in line before it")?,
             Obstacle::Setter => f.write_str("another thread is setting the limit")?,
             Obstacle::Pressure { percent } => {
@@ -75,8 +78,10 @@ impl Refusal<'_> {
             Obstacle::Pressure { .. } => "wait until it falls",
             _ => first,
         };
-        let lacks_bytes = !matches!(self.obstacle, Obstacle::Line | Obstacle::Setter);
-        let held = lacks_bytes && self.in_use > 0;
+        let lacks_place = matches!(self.obstacle, Obstacle::AtMost { .. });
+        let passes = matches!(self.obstacle, Obstacle::Line | Obstacle::Setter);
+        let lacks_bytes = !lacks_place && !passes;
+        let held = lacks_place || (lacks_bytes && self.in_use > 0);
         let cures = [
             Some(first),
             (lacks_bytes && (all || !held)).then_some("ask for less"),
@@ -115,6 +120,7 @@ impl Refusal<'_> {
             Obstacle::Margin => "lower the margin",
             Obstacle::Reserve => "lower the reserve",
             Obstacle::Budget => "raise the budget",
+            Obstacle::AtMost { .. } => "allow more",
             Obstacle::Line => "allow overtaking",
             _ => return None,
         })

@@ -34,6 +34,11 @@ pub enum Obstacle {
     /// A demand for a guard that stays or may be evicted fits by its size, but not with what is promised: the
     /// [room](crate::Ticket::room_for) of one that lives, or a place to an earlier demand for one that waits.
     Promised,
+    /// As many active guards live in its group as its policy's [`at_most`](crate::AtMost) allows.
+    AtMost {
+        /// How many it allows at once.
+        most: u32,
+    },
     /// There is room, and others that came before are in line.
     Line,
     /// There is room, and another thread is setting the limit, which is not waited for.

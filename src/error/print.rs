@@ -99,17 +99,34 @@ fn no_room(
         write!(f, ", of {}", Bytes(capacity))?;
     }
     if f.alternate() {
-        let name = Name::cut(
-            holder.label.as_ref().unwrap_or(&holder.policy),
-            NAME_IN_FULL,
-        );
-        let (bytes, place) = (Bytes(holder.bytes), Place(holder.place));
-        write!(f, ": {name}, {bytes}, acquired at {place}")?;
+        holder_in_full(f, holder)?;
         if others > 0 {
             write!(f, ", and {others} more")?;
         }
     }
     f.write_str("; release one, ask for less, or wait for it with `for_holds`")
+}
+
+/// What is said of a demand that waits for places of leaked guards.
+fn no_place(f: &mut fmt::Formatter<'_>, most: u32, holder: &StayingGuard) -> fmt::Result {
+    write!(
+        f,
+        "of the {most} guards that `at_most` allows at once all are leaked"
+    )?;
+    if f.alternate() {
+        holder_in_full(f, holder)?;
+    }
+    f.write_str("; keep guards in place of leaking them, or allow more")
+}
+
+/// Which guard stays.
+fn holder_in_full(f: &mut fmt::Formatter<'_>, holder: &StayingGuard) -> fmt::Result {
+    let name = Name::cut(
+        holder.label.as_ref().unwrap_or(&holder.policy),
+        NAME_IN_FULL,
+    );
+    let (bytes, place) = (Bytes(holder.bytes), Place(holder.place));
+    write!(f, ": {name}, {bytes}, acquired at {place}")
 }
 
 impl fmt::Display for Error {
@@ -192,7 +209,11 @@ impl fmt::Display for Error {
                 held,
                 holder,
                 others,
-            } => no_room(f, *size, *capacity, *held, holder, *others),
+                at_most,
+            } => match at_most {
+                Some(most) => no_place(f, *most, holder),
+                None => no_room(f, *size, *capacity, *held, holder, *others),
+            },
             Self::QueueFull { waiting } => write!(
                 f,
                 "{waiting} acquires wait already, the most that `max_waiting` allows; try again later"

@@ -1,6 +1,7 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
 use super::Inner;
+use super::config::WireMode;
 use super::cover::holder_falls;
 use super::group::Foreseen;
 use super::holds::HoldKey;
@@ -180,9 +181,13 @@ impl Inner {
         let inside = user_code::is_inside(self.address());
         let mut core = self.lock();
         core.groups.list(ticket.group().index);
+        let coordinates = core.mode != WireMode::Uncoordinated;
+        let too_many = |most| coordinates && ticket.group().active(word) > u64::from(most);
         let redo = word.overflows()
             || inside
             || core.judges_all(self)
+            || !self.is_line_empty(&core, ticket.group().index)
+            || ticket.most().is_some_and(too_many)
             || !self.holds(&core, ticket, word.sum());
         if !redo {
             return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);

@@ -4,6 +4,7 @@
 //! it is active; in every other case it is set aside until holds go.
 
 use super::Inner;
+use super::config::WireMode;
 use super::holds::{Holds, Room};
 use super::judge::{Demand, Live};
 use super::locked::Locked;
@@ -27,6 +28,8 @@ pub(super) enum Beside {
 enum Bound {
     Policy,
     Budget,
+    /// How many may be active at once.
+    AtMost(u32),
 }
 
 /// Which holds count.
@@ -117,6 +120,13 @@ impl Inner {
             .all(|state| state.holds.is_empty())
         {
             return Ok(None);
+        }
+        let most = ticket.most().filter(|_| demand.from.is_none());
+        let leaked = core.group(ticket.group().index).holds.leaked_active();
+        if let Some(most) =
+            most.filter(|most| leaked >= u64::from(*most) && core.mode != WireMode::Uncoordinated)
+        {
+            return Ok(Some(Bound::AtMost(most)));
         }
         let total = total_beside(core, demand, which);
         if exceeds(total.saturating_add(ticket.bytes()), core.config.budget) {
@@ -289,12 +299,17 @@ fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -
     let of_all = bound == Bound::Budget;
     let groups = core.live_groups();
     let groups = groups.filter(|state| of_all || state.shared.index == index);
+    let at_most = match bound {
+        Bound::AtMost(most) => Some(most),
+        Bound::Policy | Bound::Budget => None,
+    };
     let (mut held, mut stay) = (0, 0);
     let mut largest: Option<&Arc<StayingGuard>> = None;
     for state in groups {
         held += state.holds.staying();
         stay += state.holds.how_many_stay();
-        let looked_at = largest.into_iter().chain(state.holds.largest_that_stays());
+        let of_group = state.holds.largest_that_stays(at_most.is_some());
+        let looked_at = largest.into_iter().chain(of_group);
         largest = looked_at.max_by_key(|told| told.bytes);
     }
     let capacity = if of_all {
@@ -308,5 +323,6 @@ fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -
         held,
         holder: Arc::clone(holder),
         others: stay.saturating_sub(1),
+        at_most,
     })
 }

@@ -5,7 +5,7 @@ use super::group::GroupState;
 use super::holds::HoldKey;
 use super::word::Word;
 use crate::sync::{Arc, Ordering};
-use crate::ticket::Ticket;
+use crate::ticket::{Kind, Ticket};
 use std::panic::Location;
 
 impl Core {
@@ -28,7 +28,16 @@ impl Core {
         }
         state.version += 1;
         state.list_size(ticket);
-        ticket.add()
+        let word = ticket.add();
+        if ticket.kind() == Kind::Resident {
+            // After the word: an acquire that goes by fewer residents than there are comes for the lock at worst.
+            ticket
+                .group()
+                .reads
+                .residents
+                .fetch_add(1, Ordering::Release);
+        }
+        word
     }
 
     /// Enters a counted demand among the holds of its group.
@@ -77,6 +86,14 @@ impl Core {
             state.reservations -= 1;
         }
         state.version += 1;
+        if ticket.kind() == Kind::Resident {
+            // Before the word: an acquire that takes its place in the word sees it gone here, too.
+            ticket
+                .group()
+                .reads
+                .residents
+                .fetch_sub(1, Ordering::Release);
+        }
         ticket.subtract()
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct Reads {
     pub(crate) shrink_floor: AtomicU64,
     /// For Max and Peak: from which size on the last guard of its size may allow a shrink when it is released.
     pub(crate) size_floor: AtomicU64,
+    /// How many residents live. It is never more than the word counts: raised after the word, and lowered before it.
+    pub(crate) residents: AtomicU64,
     /// [`Reads::ALWAYS`] and the others.
     pub(crate) flags: AtomicU32,
 }
@@ -95,6 +97,7 @@ impl Group {
                 floor: AtomicU64::new(u64::MAX),
                 shrink_floor: AtomicU64::new(u64::MAX),
                 size_floor: AtomicU64::new(0),
+                residents: AtomicU64::new(0),
                 flags: AtomicU32::new(Reads::ALWAYS),
             }),
             staying: CachePadded::new(AtomicU64::new(0)),
@@ -119,6 +122,13 @@ impl Group {
         if !self.custom {
             self.word.fetch_and(!Word::WAITERS, Ordering::AcqRel);
         }
+    }
+
+    /// How many active guards live, by the group's word.
+    pub(crate) fn active(&self, word: Word) -> u64 {
+        // Acquire, as the word was read: whoever sees a resident gone from the word sees it gone here.
+        let residents = self.reads.residents.load(Ordering::Acquire);
+        word.driving().saturating_sub(residents)
     }
 
     /// The word as it is; decisions that must not miss an addition use [`Group::read`].

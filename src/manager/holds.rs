@@ -41,6 +41,8 @@ pub(crate) struct Holds {
     bytes: u64,
     /// Of those that stay.
     staying: u64,
+    /// How many active guards are leaked.
+    leaked_active: u64,
     /// The rooms that are wanted, and by how many holds; nearly always one.
     rooms: BTreeMap<Room, usize>,
 }
@@ -63,6 +65,11 @@ impl Holds {
     /// The sizes of those that stay.
     pub(crate) fn staying(&self) -> u64 {
         self.staying
+    }
+
+    /// How many active guards are leaked.
+    pub(crate) fn leaked_active(&self) -> u64 {
+        self.leaked_active
     }
 
     /// How many of them stay.
@@ -109,12 +116,11 @@ impl Holds {
         evictable.map(|(key, hold)| (*key, &hold.told))
     }
 
-    /// The largest that stays, of those that are looked at.
-    pub(crate) fn largest_that_stays(&self) -> Option<&Arc<StayingGuard>> {
-        let looked_at = self.stay.values().take(LOOKED_AT);
-        looked_at
-            .map(|hold| &hold.told)
-            .max_by_key(|told| told.bytes)
+    /// The largest that stays, of those that are looked at. `leaked`: of active guards that were leaked.
+    pub(crate) fn largest_that_stays(&self, leaked: bool) -> Option<&Arc<StayingGuard>> {
+        let meant = self.stay.values().map(|hold| &hold.told);
+        let meant = meant.filter(|told| !leaked || told.is_leaked_active());
+        meant.take(LOOKED_AT).max_by_key(|told| told.bytes)
     }
 
     /// Adds a guard of `ticket`.
@@ -138,6 +144,7 @@ impl Holds {
             room: ticket.room(),
         };
         self.bytes += hold.told.bytes;
+        self.leaked_active += u64::from(hold.told.is_leaked_active());
         if hold.room.bytes > 0 {
             *self.rooms.entry(hold.room).or_default() += 1;
         }
@@ -157,6 +164,7 @@ impl Holds {
         }
         let hold = staying.or_else(|| self.evictable.remove(&key))?;
         self.bytes -= hold.told.bytes;
+        self.leaked_active -= u64::from(hold.told.is_leaked_active());
         if let Some(wanted) = self.rooms.get_mut(&hold.room) {
             *wanted -= 1;
             if *wanted == 0 {

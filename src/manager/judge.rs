@@ -151,10 +151,14 @@ impl Inner {
         let word = state.shared.load();
         let others = word.sum().saturating_sub(demand.held());
         if !state.custom() {
-            let verdict = self.judge_formula(core, ticket, others);
-            let admits =
-                verdict == Verdict::Wait || !ticket.is_hold() || self.leaves_rooms(core, demand)?;
-            return Ok(if admits { verdict } else { Verdict::Wait });
+            let admits = self.holds(core, ticket, others.saturating_add(ticket.bytes()))
+                && is_below_most(core, demand)
+                && (!ticket.is_hold() || self.leaves_rooms(core, demand)?);
+            return Ok(if admits {
+                Verdict::Admit
+            } else {
+                Verdict::Wait
+            });
         }
         let mut live = Live {
             count: word.driving() + state.reservations,
@@ -227,7 +231,7 @@ impl Inner {
             return Ok(false);
         }
         if !ticket.group().custom {
-            return Ok(self.judge_formula(core, ticket, live.sum) == Verdict::Wait);
+            return Ok(!self.holds(core, ticket, live.sum.saturating_add(ticket.bytes())));
         }
         self.would_keep_out(core, ticket, live, total_live, ticket.bytes())
     }
@@ -269,14 +273,6 @@ impl Inner {
                 .map_err(|message| self.policy_panicked(core, ticket, message))
         };
         Ok(waits(context, live, max)? && !waits(alone, &mut Live::of(Vec::new()), 0)?)
-    }
-
-    fn judge_formula(&self, core: &Locked<'_>, ticket: &Ticket, others: u64) -> Verdict {
-        if self.holds(core, ticket, others.saturating_add(ticket.bytes())) {
-            Verdict::Admit
-        } else {
-            Verdict::Wait
-        }
     }
 
     /// Whether a built-in policy lets its group hold `sum`.
@@ -351,6 +347,12 @@ impl Inner {
         let ticket = demand.ticket;
         if core.mode == WireMode::Uncoordinated {
             return Ok(());
+        }
+        if ticket.most() == Some(0) {
+            return Err(Error::InvalidConfig {
+                field: "at_most",
+                reason: "0 would admit nothing; at least 1 must be allowed".to_owned(),
+            });
         }
         let baseline = core.admission_baseline();
         let of_policy = self.capacity(core, ticket);
@@ -436,6 +438,14 @@ impl Inner {
         }
         of_all
     }
+}
+
+/// Whether few enough active guards of its group live for a new active demand.
+pub(super) fn is_below_most(core: &Core, demand: Demand<'_>) -> bool {
+    let group = demand.ticket.group();
+    let counts = demand.from.is_none() && core.mode != WireMode::Uncoordinated;
+    let most = demand.ticket.most().filter(|_| counts);
+    most.is_none_or(|most| group.active(group.load()) < u64::from(most))
 }
 
 /// Whether a demand that was in the queue is there still: else its guard may have gone with it.

@@ -3,7 +3,7 @@
 use super::Inner;
 use super::config::Config;
 use super::core::Core;
-use super::judge::{Demand, Usage};
+use super::judge::{Demand, Usage, is_below_most};
 use super::locked::Locked;
 use super::settings::{Settings, ceiling};
 use super::waiting::is_of_new;
@@ -40,6 +40,9 @@ impl Inner {
         };
         if first.is_some_and(is_behind) {
             return Obstacle::Line;
+        }
+        if let Some(most) = ticket.most().filter(|_| !is_below_most(core, demand)) {
+            return Obstacle::AtMost { most };
         }
         if ticket.is_hold() && !ticket.group().custom {
             return Obstacle::Promised;

@@ -15,7 +15,7 @@
 
 use super::Inner;
 use super::core::Core;
-use super::judge::Demand;
+use super::judge::{Demand, is_below_most};
 use super::queue::Waiter;
 use super::registry::Holder;
 use super::waiting::{Place, earlier};
@@ -176,6 +176,11 @@ impl Inner {
         {
             let in_use = core.total_live();
             return WaitReason::Budget { in_use, budget };
+        }
+        if let Some(most) = ticket.most().filter(|_| !is_below_most(core, demand)) {
+            let group = ticket.group();
+            let active = group.active(group.load());
+            return WaitReason::AtMost { active, most };
         }
         if !ticket.group().custom {
             return WaitReason::Work {

@@ -18,6 +18,8 @@ struct Counted {
     /// Over all groups.
     total: u64,
     total_holds: u64,
+    /// How many active guards are in the waiter's group.
+    active: u64,
     /// What the holds of the waiter's group want to be left, and the most that one of any group does.
     rooms: Vec<Room>,
     largest_room: u64,
@@ -70,6 +72,7 @@ impl Inner {
         let mut counted = Counted::default();
         for holder in by_stuck {
             if holder.kind == Kind::Active {
+                counted.active += u64::from(holder.group == group);
                 counted.add(holder.group == group, holder.bytes);
             } else if aside {
                 let room = core.group(holder.group).holds.room_of(holder.ticket);
@@ -86,14 +89,20 @@ impl Inner {
                 counted.add_hold(state.shared.index == group, bytes, Some(room));
             }
         }
+        let leaked = core.group(group).holds.leaked_active();
         let Counted {
             each,
+            active,
             total,
             holds,
             total_holds,
             mut rooms,
             largest_room,
         } = counted;
+        let most = ticket.most().filter(|_| waiter.from.is_none());
+        if most.is_some_and(|most| active.saturating_add(leaked) >= u64::from(most)) {
+            return Ok(false);
+        }
         let budget = core.config.budget;
         let exceeds = |sum: u64| budget.is_some_and(|budget| sum > budget);
         if exceeds(total.saturating_add(ticket.bytes())) {

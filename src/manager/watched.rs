@@ -6,6 +6,7 @@
 use super::Inner;
 use super::config::WireMode;
 use super::core::Core;
+use super::judge::is_below_most;
 use super::locked::Locked;
 use super::user_code;
 use super::word::Word;
@@ -48,7 +49,10 @@ impl Inner {
         let word = seen.checked_add(ticket.demand())?;
         let fits =
             !formula.can_refuse() || word.sum() < formula.admitted(core.admission_baseline());
-        if !fits || !core.covers(core.guaranteed, state, word, ticket.bytes()) {
+        if !fits
+            || !is_below_most(&core, ticket.into())
+            || !core.covers(core.guaranteed, state, word, ticket.bytes())
+        {
             return None;
         }
         core.groups.list(index);

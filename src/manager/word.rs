@@ -66,6 +66,13 @@ impl Word {
         self.0 & (1 << (SUM_SHIFT - 1)) != 0
     }
 
+    /// Whether what was added without a look must be looked at under the lock: the count is over its maximum, or somebody
+    /// waits, whom it must not pass. One test for both.
+    #[inline(always)]
+    pub(crate) const fn is_to_be_looked_at(self) -> bool {
+        self.0 & ((1 << (SUM_SHIFT - 1)) | WAITERS_BIT) != 0
+    }
+
     /// Whether the sum or the count is over its maximum.
     pub(crate) const fn overflows(self) -> bool {
         self.0 & OVERFLOW != 0
@@ -87,13 +94,18 @@ impl Word {
         self.0 >= floor && self.0 & DRIVING_MASK != 0 && self.0 & WAITERS_BIT == 0
     }
 
-    /// The word with `demand` added, if nobody waits and its sum stays below `admit`.
+    /// The word with `demand` added, if nobody waits, its sum stays below `admit`, and no more than `most` drive.
     #[inline(always)]
-    pub(crate) const fn joined(self, demand: u64, admit: u64) -> Option<Self> {
+    pub(crate) const fn joined(self, demand: u64, admit: u64, most: u64) -> Option<Self> {
         match self.checked_add(demand) {
-            Some(next) if !next.has_waiters() && next.sum() < admit => Some(next),
+            Some(next) if next.is_joinable(admit) && next.driving() <= most => Some(next),
             _ => None,
         }
+    }
+
+    #[inline(always)]
+    const fn is_joinable(self, admit: u64) -> bool {
+        !self.has_waiters() && self.sum() < admit
     }
 
     /// The word with `demand` added, or `None` if a field would go over its maximum.
@@ -141,17 +153,32 @@ mod tests {
     fn a_word_is_joined_below_admit_while_nobody_waits() {
         let word = Word(Word::demand(60, true));
         let demand = Word::demand(40, true);
-        assert_eq!(word.joined(demand, 101), Some(Word(word.0 + demand)));
-        assert_eq!(word.joined(demand, 100), None);
-        assert_eq!(Word(word.0 | Word::WAITERS).joined(demand, 101), None);
+        assert_eq!(
+            word.joined(demand, 101, u64::MAX),
+            Some(Word(word.0 + demand))
+        );
+        assert_eq!(word.joined(demand, 100, u64::MAX), None);
+        assert_eq!(
+            Word(word.0 | Word::WAITERS).joined(demand, 101, u64::MAX),
+            None
+        );
         let full = Word(Word::demand(MAX_SUM, false));
-        assert_eq!(full.joined(Word::demand(1, false), u64::MAX), None);
-        assert_eq!(full.joined(Word::demand(MAX_SUM, false), u64::MAX), None);
+        assert_eq!(
+            full.joined(Word::demand(1, false), u64::MAX, u64::MAX),
+            None
+        );
+        assert_eq!(
+            full.joined(Word::demand(MAX_SUM, false), u64::MAX, u64::MAX),
+            None
+        );
         let many = Word(MAX_DRIVING << DRIVING_SHIFT);
-        assert_eq!(many.joined(Word::demand(0, true), u64::MAX), None);
+        assert_eq!(many.joined(Word::demand(0, true), u64::MAX, u64::MAX), None);
         // What must be undone is in it.
         let over = Word(OVERFLOW);
-        assert_eq!(over.joined(Word::demand(MAX_SUM, true), u64::MAX), None);
+        assert_eq!(
+            over.joined(Word::demand(MAX_SUM, true), u64::MAX, u64::MAX),
+            None
+        );
     }
 
     #[test]

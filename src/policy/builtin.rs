@@ -1,7 +1,7 @@
 //! The built-in policies.
 
 use super::formula::{Basis, Resolved};
-use super::{Cap, Context, Formula, Policy, PolicyId, Sealed, Sizes};
+use super::{AtMost, Cap, Context, Formula, Policy, PolicyId, Sealed, Sizes};
 
 /// baseline + the sum of the live sizes, at most a cap; waits while a demand would go over it.
 ///
@@ -145,6 +145,14 @@ impl BudgetPolicy {
 /// A built-in policy's methods follow from its formula.
 macro_rules! by_formula {
     ($type:ty, |$self:ident| $formula:expr, |$id_self:ident| $id:expr) => {
+        impl $type {
+            /// Admits an active demand beside at most `n` - 1 active guards of its group: see [`AtMost`].
+            #[must_use]
+            pub const fn at_most(self, n: usize) -> AtMost<Self> {
+                AtMost::new(self, n)
+            }
+        }
+
         impl Policy for $type {
             fn id(&self) -> PolicyId {
                 let $id_self = self;

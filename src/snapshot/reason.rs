@@ -17,6 +17,13 @@ pub enum WaitReason {
         /// What they may hold, where the policy tells.
         capacity: Option<u64>,
     },
+    /// As many active guards live in its group as its policy's [`at_most`](crate::AtMost) allows.
+    AtMost {
+        /// How many live.
+        active: u64,
+        /// How many it allows at once.
+        most: u32,
+    },
     /// Guards that stay, or may be evicted, hold what it waits for: work that ends is of no use to it.
     Holds {
         /// What they hold: those of its group, or of all groups under a [budget](crate::Config::budget) over them.
@@ -53,6 +60,9 @@ impl fmt::Display for WaitReason {
                 in_use,
                 capacity: Some(capacity),
             } => write!(f, "{} of {} in use", Bytes(in_use), Bytes(capacity)),
+            Self::AtMost { active, most } => {
+                write!(f, "{active} of at most {most} active guards live")
+            }
             Self::Holds {
                 held,
                 capacity: None,

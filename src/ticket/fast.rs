@@ -25,6 +25,8 @@ pub(super) enum Route {
     Add,
     /// Looks, then compares and swaps.
     Swap,
+    /// The same, and looks at how many guards live.
+    SwapIfFew,
     /// Either, and counts the guards of its size.
     Counted,
     /// Everything happens under the lock.
@@ -95,12 +97,24 @@ impl Ticket {
             Route::Add if admit != 0 => {
                 let word = self.add_in();
                 // Too many bytes are never covered.
-                self.entered(word, word.sum(), word.drives_too_many())
+                self.entered(word, word.sum(), word.is_to_be_looked_at())
             }
-            Route::Swap => match self.swap_in(admit) {
+            Route::Swap => match self.swap_in(admit, u64::MAX) {
                 Some(word) => self.entered(word, word.sum(), false),
                 None => Fast::Closed,
             },
+            Route::SwapIfFew => {
+                // Relaxed: too few send it to the lock, and too many are seen below.
+                let residents = self.group.reads.residents.load(Ordering::Relaxed);
+                match self.swap_in(admit, self.most.saturating_add(residents)) {
+                    // A resident may have left since, and another guard have taken its place in the word.
+                    Some(word) => {
+                        let too_many = self.group.active(word) > self.most;
+                        self.entered(word, word.sum(), too_many)
+                    }
+                    None => Fast::Closed,
+                }
+            }
             _ => self.enter_otherwise(admit),
         }
     }
@@ -127,7 +141,7 @@ impl Ticket {
         } else if self.bytes <= OPTIMISTIC_BYTES {
             Some(self.add_in())
         } else {
-            self.swap_in(admit)
+            self.swap_in(admit, u64::MAX)
         };
         let Some(word) = word else {
             if count.0.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -136,7 +150,8 @@ impl Ticket {
             }
             return Fast::Closed;
         };
-        self.entered(word, self.bytes, word.overflows())
+        let looks = word.overflows() || word.is_to_be_looked_at();
+        self.entered(word, self.bytes, looks)
     }
 
     /// Adds the demand.
@@ -148,11 +163,11 @@ impl Ticket {
         Word(old.wrapping_add(self.demand))
     }
 
-    /// Adds the demand if the group stays below `admit` and nobody waits.
+    /// Adds the demand if the group stays below `admit`, nobody waits, and no more than `most` drive.
     #[inline(always)]
-    fn swap_in(&self, admit: u64) -> Option<Word> {
+    fn swap_in(&self, admit: u64, most: u64) -> Option<Word> {
         let guess = Word(LEFT_BEHIND.with(Cell::get));
-        let seen = match guess.joined(self.demand, admit) {
+        let seen = match guess.joined(self.demand, admit, most) {
             Some(next) => {
                 let word = &self.group.word;
                 match word.compare_exchange(guess.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
@@ -163,15 +178,15 @@ impl Ticket {
             // That the guess leaves no room says nothing: it may be another group's.
             None => self.word_now(),
         };
-        self.swap_in_from(seen, admit)
+        self.swap_in_from(seen, admit, most)
     }
 
     /// [`swap_in`](Self::swap_in) with what the word was seen to be.
     #[inline(never)]
-    fn swap_in_from(&self, mut seen: Word, admit: u64) -> Option<Word> {
+    fn swap_in_from(&self, mut seen: Word, admit: u64, most: u64) -> Option<Word> {
         let word = &self.group.word;
         loop {
-            let next = seen.joined(self.demand, admit)?;
+            let next = seen.joined(self.demand, admit, most)?;
             match word.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Some(next),
                 Err(now) => seen = Word(now),

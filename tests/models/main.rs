@@ -9,6 +9,7 @@ mod oracle;
 mod world;
 
 mod aside;
+mod at_most;
 mod budget;
 mod circle;
 mod closing;

@@ -3,12 +3,14 @@
 use crate::model::Model;
 use crate::policies::{Judging, Rule, World};
 use crate::words::{Live, Mode, Refusal, Request, Waiter};
+use mlx_wired::Kind;
 
 /// What keeps a demand out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bound {
     Policy,
     Budget,
+    AtMost,
 }
 
 /// Guards that are supposed to be all that lives.
@@ -57,11 +59,16 @@ impl Model {
     /// live.
     fn keeps_out(&self, request: &Request, held: &Held<'_>, total_live: u64) -> Option<Bound> {
         let (live, new) = (&request.live, request.live.bytes);
+        let own_group = of_group(held, live.group);
+        let active = own_group.iter().filter(|it| it.kind == Kind::Active);
+        if !request.grows && live.is_one_too_many(active.count()) {
+            return Some(Bound::AtMost);
+        }
         let budget = self.settings.budget;
         if budget.is_some_and(|budget| bytes_of(held).saturating_add(new) > budget) {
             return Some(Bound::Budget);
         }
-        let sizes: Vec<u64> = of_group(held, live.group).iter().map(|l| l.bytes).collect();
+        let sizes: Vec<u64> = own_group.iter().map(|live| live.bytes).collect();
         let admitted = self.says_yes(live.rule, &sizes, total_live, new);
         (!admitted).then_some(Bound::Policy)
     }
@@ -121,7 +128,7 @@ impl Model {
         };
         let baseline = self.admission_baseline();
         let (held, capacity) = match bound {
-            Bound::Policy => (
+            Bound::Policy | Bound::AtMost => (
                 of_group(&staying, new.group),
                 new.rule.capacity(baseline, self.settings.device()),
             ),
@@ -131,7 +138,12 @@ impl Model {
             size: new.bytes,
             capacity,
             held: bytes_of(&held),
-            largest: held.iter().map(|live| live.bytes).max().unwrap_or(0),
+            largest: {
+                let meant = held
+                    .iter()
+                    .filter(|live| bound != Bound::AtMost || live.kind == Kind::Active);
+                meant.map(|live| live.bytes).max().unwrap_or(0)
+            },
             others: held.len().saturating_sub(1),
         })
     }

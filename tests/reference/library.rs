@@ -114,7 +114,10 @@ fn assert_tells_true(error: &Error) {
         }
         // A growing guard asks for less than its new size.
         Obstacle::Line => assert!(*waiting > 0, "{error:?}"),
-        Obstacle::Policy | Obstacle::Pressure { .. } | Obstacle::Promised => {}
+        Obstacle::Policy
+        | Obstacle::Pressure { .. }
+        | Obstacle::Promised
+        | Obstacle::AtMost { .. } => {}
         other => panic!("{other:?} is not staged: {error:?}"),
     }
 }

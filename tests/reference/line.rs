@@ -14,6 +14,12 @@ impl Model {
         }
         let mut others = self.live.clone();
         others.remove(&request.guard);
+        let active = others.values().filter(|live| {
+            live.group == request.live.group && live.kind == mlx_wired::Kind::Active
+        });
+        if !request.grows && request.live.is_one_too_many(active.count()) {
+            return false;
+        }
         let live = others.values();
         let sizes: Vec<u64> = live
             .filter(|live| live.group == request.live.group)

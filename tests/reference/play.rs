@@ -309,6 +309,7 @@ impl<'a> Play<'a> {
         let live = Live {
             group: policies::group(entry),
             rule: policies::rule(entry),
+            most: policies::most(entry),
             bytes,
             kind,
             actor,

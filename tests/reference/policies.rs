@@ -68,9 +68,11 @@ pub(crate) const GATED_CAP: u64 = 50;
 pub(crate) const CALM_TOTAL: u64 = 90;
 
 /// The entries of the menu that [`group`], [`rule`] and [`policy`] know.
-pub(crate) const ALL: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+pub(crate) const ALL: &[usize] = &[
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+];
 /// Those that are no policies of the user's own.
-pub(crate) const BUILT_IN: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15];
+pub(crate) const BUILT_IN: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 18, 19];
 
 /// Which group the menu's entry belongs to: entries of one name share their guards.
 pub(crate) fn group(entry: usize) -> &'static str {
@@ -91,16 +93,20 @@ pub(crate) fn group(entry: usize) -> &'static str {
         "calm",
         "free",
         "shared max",
+        "uncapped",
+        "capped",
+        "capped",
+        "max",
     ][entry]
 }
 
 pub(crate) fn rule(entry: usize) -> Rule {
     let sum = |base, cap| Rule::Sum { base, cap };
     match entry {
-        0 => sum(0, Cap::Nothing),
-        1 => sum(0, Cap::Bytes(60)),
+        0 | 16 => sum(0, Cap::Nothing),
+        1 | 17 | 18 => sum(0, Cap::Bytes(60)),
         2 => sum(0, Cap::Device),
-        3 | 15 => Rule::Max,
+        3 | 15 | 19 => Rule::Max,
         4 => Rule::Peak,
         5 => Rule::Fixed(30),
         6 => Rule::Fixed(120),
@@ -113,6 +119,15 @@ pub(crate) fn rule(entry: usize) -> Rule {
         13 => Rule::Calm,
         14 => Rule::Free,
         _ => panic!("no such entry"),
+    }
+}
+
+/// How many active guards its group may have with a new one (R32).
+pub(crate) fn most(entry: usize) -> Option<u64> {
+    match entry {
+        16 | 18 => Some(2),
+        17 | 19 => Some(1),
+        _ => None,
     }
 }
 
@@ -291,6 +306,10 @@ pub(crate) fn policy(entry: usize, outside: &Arc<Outside>) -> Arc<dyn Policy> {
         8 => Arc::new(BudgetPolicy::new(10).with_cap(80).with_id(shared())),
         9 => Arc::new(SumPolicy::capped(40).with_id(shared())),
         15 => Arc::new(MaxPolicy::new().with_id(shared())),
+        16 => Arc::new(SumPolicy::uncapped().at_most(2)),
+        17 => Arc::new(SumPolicy::capped(60).at_most(1)),
+        18 => Arc::new(SumPolicy::capped(60).at_most(2)),
+        19 => Arc::new(MaxPolicy::new().at_most(1)),
         _ => Arc::new(Own {
             rule: rule(entry),
             outside: outside.clone(),

@@ -33,8 +33,12 @@ impl fmt::Display for Script {
             let rule = policies::rule(ticket.entry);
             writeln!(
                 f,
-                "ticket {number}: {:?} {} of {rule:?}, room {}, evictable: {}",
-                ticket.kind, ticket.bytes, ticket.room, ticket.evictable
+                "ticket {number}: {:?} {} of {rule:?}, at most {:?}, room {}, evictable: {}",
+                ticket.kind,
+                ticket.bytes,
+                policies::most(ticket.entry),
+                ticket.room,
+                ticket.evictable
             )?;
         }
         for (number, operation) in self.operations.iter().enumerate() {

@@ -82,9 +82,17 @@ pub(crate) struct Live {
     pub(crate) room: u64,
     pub(crate) evictable: bool,
     pub(crate) leaked: bool,
+    /// R32: how many active guards may live with it when it is new.
+    pub(crate) most: Option<u64>,
 }
 
 impl Live {
+    /// Whether a new guard may not be let in beside so many active ones.
+    pub(crate) fn is_one_too_many(&self, active: usize) -> bool {
+        let most = self.most.filter(|_| self.kind == Kind::Active);
+        most.is_some_and(|most| active as u64 >= most)
+    }
+
     /// R26.
     pub(crate) fn is_hold(&self) -> bool {
         self.kind != Kind::Active || self.leaked

@@ -2,6 +2,7 @@
 
 mod admission;
 mod allocations;
+mod at_most;
 mod bounded;
 mod budget;
 mod ceiling;

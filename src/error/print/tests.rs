@@ -34,6 +34,7 @@ fn obstacles() -> Vec<Obstacle> {
         Obstacle::Pressure { percent: u8::MAX },
         Obstacle::Policy,
         Obstacle::Promised,
+        Obstacle::AtMost { most: u32::MAX },
         Obstacle::Line,
         Obstacle::Setter,
     ];
@@ -48,6 +49,7 @@ fn obstacles() -> Vec<Obstacle> {
             | Obstacle::Pressure { .. }
             | Obstacle::Policy
             | Obstacle::Promised
+            | Obstacle::AtMost { .. }
             | Obstacle::Line
             | Obstacle::Setter => {}
         }
@@ -91,20 +93,6 @@ fn longest(name: &str) -> Vec<Error> {
             policy: name.to_owned(),
             message: name.to_owned(),
         },
-        Error::NoRoom {
-            size: BYTES,
-            capacity: Some(BYTES),
-            held: BYTES,
-            holder: std::sync::Arc::new(crate::error::StayingGuard {
-                label: Some(name.into()),
-                policy: name.into(),
-                bytes: BYTES,
-                kind: crate::Kind::Resident,
-                leaked: false,
-                place: Location::caller(),
-            }),
-            others: COUNT,
-        },
         Error::QueueFull { waiting: COUNT },
         Error::Reentrant,
         Error::Closed,
@@ -123,6 +111,21 @@ fn longest(name: &str) -> Vec<Error> {
             reason: name.to_owned(),
         },
     ];
+    errors.extend([None, Some(u32::MAX)].map(|at_most| Error::NoRoom {
+        size: BYTES,
+        capacity: Some(BYTES),
+        held: BYTES,
+        holder: std::sync::Arc::new(crate::error::StayingGuard {
+            label: Some(name.into()),
+            policy: name.into(),
+            bytes: BYTES,
+            kind: crate::Kind::Resident,
+            leaked: false,
+            place: Location::caller(),
+        }),
+        others: COUNT,
+        at_most,
+    }));
     errors.extend([1, COUNT].map(|threads| Error::WouldDeadlock {
         requested: BYTES,
         held: BYTES,
