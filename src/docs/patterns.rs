@@ -31,6 +31,8 @@
 //!   after an hour of waiting.
 //! * A worker that acquires before the work is split holds one guard at a time. One that waits in a join steals another
 //!   batch, which wants a second guard while the first is below it on the stack.
+//! * A pool may have more workers than one card serves at full speed. `SumPolicy::new().at_most(4)` for the steps lets
+//!   four run at once, however small they are: see [`AtMost`](crate::AtMost).
 //! * Where a smaller step will do, [`try_acquire`](crate::Ticket::try_acquire) asks whether the large one fits now.
 //!
 //! # A queue of jobs

@@ -17,12 +17,14 @@ fn lone(world: &Arc<World>) -> Demand {
     world.under(&alone, "a", Form::Sum, 1)
 }
 
-/// How many are active. The checkers do not see it, so it orders nothing for them.
+/// How many are active. The checkers do not see it: it orders nothing for them, and lets none run.
 type Active = Arc<AtomicU64>;
 
 fn take_turn(demand: &Demand, active: &Active) {
     let guard = demand.acquire().unwrap();
     assert_eq!(active.fetch_add(1, Ordering::Relaxed), 0, "one at a time");
+    // Others may run here.
+    let _in_use = demand.ticket.in_use();
     active.fetch_sub(1, Ordering::Relaxed);
     drop(guard);
 }

@@ -89,6 +89,8 @@ fn come_and_go(policy: impl Policy + Clone, stays: u64, bytes: u64) -> Result<()
 fn r5_a_guard_that_changes_no_limit_takes_no_lock() -> Result<(), Error> {
     come_and_go(SumPolicy::uncapped(), 20 << 20, 4 << 20)?;
     come_and_go(SumPolicy::capped(40 << 20), 20 << 20, 4 << 20)?;
+    come_and_go(SumPolicy::capped(40 << 20).at_most(3), 20 << 20, 4 << 20)?;
+    come_and_go(FixedPolicy::new(20 << 20).at_most(3), 20 << 20, 4 << 20)?;
     come_and_go(MaxPolicy::new(), 20 << 20, 4 << 20)?;
     come_and_go(PeakPolicy, 20 << 20, 4 << 20)?;
     come_and_go(FixedPolicy::new(20 << 20), 20 << 20, 4 << 20)?;
