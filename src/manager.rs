@@ -4,6 +4,7 @@ pub(crate) mod admission;
 mod aside;
 mod ask;
 mod beside;
+mod changed;
 mod circles;
 mod config;
 pub(crate) mod core;

@@ -14,7 +14,6 @@ use super::word::Word;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
-use crate::holders;
 use crate::ticket::{Ticket, Wait};
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -139,8 +138,7 @@ impl Inner {
             }
             Ok(Entered::Queued(place)) => {
                 self.revisit(&mut core);
-                let holds = demand.from.is_some() || holders::thread_holds();
-                if disturbed && holds {
+                if disturbed && place.waiter.holds {
                     self.break_circles(&mut core);
                     if holder_falls(&core) {
                         self.settle(&mut core);

@@ -40,14 +40,6 @@ impl Core {
         line.filter_map(|state| state.aside.values().next())
             .min_by_key(|waiter| waiter.number)
     }
-
-    /// Marks every group, since what may be held has changed.
-    pub(super) fn judge_all_again(&mut self) {
-        let indices: Vec<usize> = self.live_groups().map(|state| state.shared.index).collect();
-        for index in indices {
-            self.group_mut(index).rejudge = true;
-        }
-    }
 }
 
 impl Inner {
@@ -65,23 +57,13 @@ impl Inner {
 
     /// Whether the waiters of a line are to be judged again.
     pub(super) fn is_to_judge_again(&self, core: &Core, index: usize) -> bool {
-        core.line_of(index).any(|state| state.rejudge)
+        core.changed(index).is_any()
     }
 
     /// Judges the waiters of a line again if what they fit beside has changed. The caller holds no judge.
     pub(super) fn judge_again(&self, core: &mut Locked<'_>, index: usize) {
         while self.is_to_judge_again(core, index) {
-            let line: Vec<usize> = core
-                .line_of(index)
-                .map(|state| state.shared.index)
-                .collect();
-            let mut waiters: Vec<Arc<Waiter>> = Vec::new();
-            for index in line {
-                let state = core.group_mut(index);
-                state.rejudge = false;
-                waiters.extend(state.queue.values().chain(state.aside.values()).cloned());
-            }
-            waiters.sort_unstable_by_key(|waiter| waiter.number);
+            let waiters = self.take_concerned(core, index);
             core.keep(&waiters);
             let mut held_back = false;
             for waiter in &waiters {
@@ -126,14 +108,15 @@ impl Inner {
             Ok(Beside::Work) if !is_aside => false,
             Ok(Beside::Work) if held_back && waiter.is_new_hold() => true,
             Ok(Beside::Work) => {
-                let was_marked = state.rejudge;
+                let before = state.changed;
                 core.take_waiter(waiter);
                 let key = next_key() | (waiter.key() & NEW);
                 // Relaxed: under the manager's lock.
                 waiter.key.store(key, Ordering::Relaxed);
                 core.enqueue(Arc::clone(waiter), self.clock.now());
                 // Without the lock, a demand for a hold may have been set aside behind it, which this round does not see.
-                core.group_mut(index).rejudge = was_marked || disturbed;
+                core.group_mut(index).changed = before;
+                core.group_mut(index).changed.all |= disturbed;
                 group.set_flag();
                 core.returned.push(Arc::clone(waiter));
                 false

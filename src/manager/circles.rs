@@ -22,12 +22,12 @@ use super::locked::Locked;
 use super::pump::MOST_PASSED;
 use super::queue::Waiter;
 use super::registry::Holder;
+use super::supposed::Supposed;
 use crate::event::EventKind;
-use crate::holders;
 use crate::snapshot::ThreadLabel;
 use crate::sync::{Arc, Ordering, ThreadId};
 use crate::{Error, HolderState};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 /// A waiter, and where it waits.
 #[derive(Clone)]
@@ -92,8 +92,8 @@ impl Inner {
         newcomer: &Arc<Waiter>,
         aside: bool,
     ) -> Result<(), Error> {
-        // Nearly always: a thread that holds nothing closes no circle. A thread that grows a guard holds it.
-        if newcomer.from.is_none() && !holders::thread_holds() {
+        // Nearly always.
+        if !newcomer.holds {
             return Ok(());
         }
         let row = Row {
@@ -120,7 +120,7 @@ impl Inner {
     /// Ends the wait of a waiter that has come back into line, if it closes a circle there.
     pub(super) fn check_returned(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
         let group = returned.ticket.group().clone();
-        while core.group(group.index).has_waiter(returned) {
+        while returned.holds && core.group(group.index).has_waiter(returned) {
             let waits = self.waits(core, None);
             let group = match self.closes_circle(core, &waits, returned) {
                 Ok(None) => return,
@@ -203,7 +203,7 @@ impl Inner {
     /// Ends waits until no circle is left. For changes that may close one among those who wait already, and for a
     /// newcomer that was disturbed while it looked for one.
     pub(super) fn break_circles(&self, core: &mut Locked<'_>) {
-        while core.waiters() > 0 {
+        while core.waiting_holders > 0 {
             let waits = self.waits(core, None);
             let stuck = self.stuck_threads(core, &waits, Supposing::NOTHING);
             let found = stuck.and_then(|stuck| {
@@ -329,26 +329,26 @@ impl Inner {
         supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
         // By line, those in line and those set aside; with a budget over all groups there is one line.
-        let mut lines: BTreeMap<(Option<usize>, bool), Vec<&Row>> = BTreeMap::new();
+        let mut lines: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
         let mut stuck = HashSet::new();
         for row in &waits.rows {
             let index = row.waiter.ticket.group().index;
             let line = core.config.budget.is_none().then_some(index);
-            lines.entry((line, row.aside)).or_default().push(row);
+            lines.entry((line, row.aside)).or_default().push_back(row);
             if supposing.all || !row.waiter.may_give_up {
                 stuck.insert(row.waiter.thread);
             }
         }
         let allowed = core.config.overtaking;
-        'reduce: loop {
-            let held: Vec<&Holder> = waits
-                .holders
-                .iter()
-                .filter(|it| stuck.contains(&it.thread) && supposing.released != Some(it.thread))
-                .collect();
+        loop {
+            let mut supposed = Supposed::new(waits.holders.iter().filter(|holder| {
+                stuck.contains(&holder.thread) && supposing.released != Some(holder.thread)
+            }));
+            // What is freed in this pass lets others in in the next.
+            let mut freed = false;
             for line in lines.values_mut() {
-                for place in 0..line.len() {
-                    let row = line[place];
+                let mut place = 0;
+                while let Some(row) = line.get(place) {
                     let waiter = &row.waiter;
                     // A demand for a hold overtakes nobody in line, and none set aside passes an earlier one.
                     let behind = place > 0
@@ -357,21 +357,24 @@ impl Inner {
                     let frees = !stuck.contains(&waiter.thread)
                         || (!behind
                             && self
-                                .could_join(core, &row.waiter, row.aside, &held)
+                                .could_join(core, waiter, row.aside, &mut supposed)
                                 .map_err(|error| Panicked(waiter.clone(), error))?);
                     if frees {
-                        stuck.remove(&waiter.thread);
+                        freed |= stuck.remove(&waiter.thread) && waiter.holds;
                         line.remove(place);
-                        continue 'reduce;
+                        continue;
                     }
                     // Under the manager's lock.
                     let overtaken = waiter.overtaken.load(Ordering::Relaxed);
                     if !row.aside && (overtaken >= allowed || place >= MOST_PASSED) {
                         break;
                     }
+                    place += 1;
                 }
             }
-            return Ok(stuck);
+            if !freed {
+                return Ok(stuck);
+            }
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct Core {
     pub(super) waiting: u64,
     /// How many waiters are set aside in all groups.
     pub(super) aside: u64,
+    /// How many of either hold something, or grow it.
+    pub(super) waiting_holders: u64,
     /// Since when no waiter of any group was admitted.
     pub(super) standstill: Option<Standstill>,
     /// The live bytes of all groups were above the ceiling when they were last looked at.

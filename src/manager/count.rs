@@ -1,5 +1,6 @@
 //! Counting: demands in their groups' words, holds among the holds, and the policy that speaks for a group.
 
+use super::changed::Changed;
 use super::core::Core;
 use super::group::GroupState;
 use super::holds::HoldKey;
@@ -50,8 +51,9 @@ impl Core {
         let state = self.group_mut(ticket.group().index);
         // Of a hold that changes its size, the place where it was acquired stays.
         let was = state.holds.remove(key);
-        state.holds.add(key, ticket, was.unwrap_or(place), false);
-        state.rejudge = true;
+        let place = was.map_or(place, |(_, place)| place);
+        state.holds.add(key, ticket, place, false);
+        state.note_changed(was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
         self.look_for_circles = true;
     }
 
@@ -65,18 +67,19 @@ impl Core {
         let state = self.group_mut(ticket.group().index);
         state.holds.remove(key);
         state.holds.add(key, ticket, place, true);
-        state.rejudge = true;
+        // It stays now, and for ever; and it may be one that others must find a place beside.
+        state.changed = Changed::ALL;
         self.look_for_circles = true;
     }
 
     /// Takes a demand out of the holds of its group, or goes back to what it was before.
     pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Ticket, from: Option<&Ticket>) {
         let state = self.group_mut(ticket.group().index);
-        let place = state.holds.remove(key);
-        if let (Some(from), Some(place)) = (from, place) {
+        let was = state.holds.remove(key);
+        if let (Some(from), Some((_, place))) = (from, was) {
             state.holds.add(key, from, place, false);
         }
-        state.rejudge = true;
+        state.note_changed(Some(ticket.bytes()), from.map(Ticket::bytes));
     }
 
     /// Takes `ticket`'s demand out of its group. Returns the group's word.

@@ -1,5 +1,6 @@
 //! One group: the part that the fast path touches, and the part under the manager's lock.
 
+use super::changed::{Changed, Spans};
 use super::holds::Holds;
 use super::queue::Waiter;
 use super::stalls::Standstill;
@@ -209,7 +210,10 @@ pub(crate) struct GroupState {
     /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its line.
     pub(crate) asker: Option<u64>,
     /// What is held has changed, or what may be held: those in line and aside are to be judged again.
-    pub(crate) rejudge: bool,
+    pub(crate) changed: Changed,
+    /// How small and large the demands in line and aside are.
+    pub(crate) in_line: Spans,
+    pub(crate) set_aside: Spans,
     pub(crate) holds: Holds,
     /// The keys of those about to enter it, who look for a circle before, without the lock.
     pub(crate) entering: BTreeSet<u64>,
@@ -252,7 +256,7 @@ impl GroupState {
     pub(crate) fn falls_idle(&self) -> bool {
         let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
         // A mark that its last hold has left is for the whole line, and is seen on listed groups alone.
-        if awaited || self.rejudge || self.is_live(self.shared.load()) {
+        if awaited || self.changed.is_any() || self.is_live(self.shared.load()) {
             return false;
         }
         self.shared.reads.close();

@@ -156,8 +156,8 @@ impl Holds {
         }
     }
 
-    /// Takes a guard out. Returns where it was acquired.
-    pub(crate) fn remove(&mut self, key: HoldKey) -> Option<&'static Location<'static>> {
+    /// Takes a guard out. Returns its size, and where it was acquired.
+    pub(crate) fn remove(&mut self, key: HoldKey) -> Option<(u64, &'static Location<'static>)> {
         let staying = self.stay.remove(&key);
         if let Some(hold) = &staying {
             self.staying -= hold.told.bytes;
@@ -171,6 +171,6 @@ impl Holds {
                 self.rooms.remove(&hold.room);
             }
         }
-        Some(hold.told.place)
+        Some((hold.told.bytes, hold.told.place))
     }
 }

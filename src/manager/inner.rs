@@ -1,5 +1,6 @@
 //! What the handles, tickets and guards of one manager share.
 
+use super::changed::Spans;
 use super::config::WireMode;
 use super::core::Core;
 use super::figures::Figures;
@@ -153,7 +154,9 @@ impl Inner {
                 queue: Default::default(),
                 aside: Default::default(),
                 asker: None,
-                rejudge: false,
+                changed: Default::default(),
+                in_line: Spans::NONE,
+                set_aside: Spans::NONE,
                 holds: Default::default(),
                 standstill: None,
                 entering: Default::default(),

@@ -38,6 +38,8 @@ pub(crate) struct Waiter {
     pub(crate) hold: Option<HoldKey>,
     /// It waits for holds rather than being refused beside them.
     pub(crate) for_holds: bool,
+    /// Its thread holds a guard, or waits to grow one: else it closes no circle.
+    pub(crate) holds: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
     /// How long its line may admit no waiter before that is told of, if ever.
@@ -102,10 +104,12 @@ impl Core {
             self.standstill = begun;
         }
         self.waiting += 1;
+        self.waiting_holders += u64::from(waiter.holds);
         let state = self.group_mut(waiter.ticket.group().index);
         if state.queue.is_empty() {
             state.standstill = begun;
         }
+        state.in_line.include(&waiter);
         state.queue.insert(waiter.key(), waiter);
         state.tell_waiting();
     }
@@ -113,8 +117,10 @@ impl Core {
     /// Sets a waiter aside that is in no line.
     pub(super) fn set_aside(&mut self, waiter: Arc<Waiter>, now: Instant) {
         self.aside += 1;
+        self.waiting_holders += u64::from(waiter.holds);
         *waiter.aside_since.lock() = Some(Standstill::begin(now));
         let state = self.group_mut(waiter.ticket.group().index);
+        state.set_aside.include(&waiter);
         state.aside.insert(waiter.number, waiter);
         state.tell_waiting();
     }
@@ -131,13 +137,15 @@ impl Core {
         if let Some(taken) = state.queue.remove(&waiter.key()) {
             state.tell_waiting();
             self.waiting -= 1;
+            self.waiting_holders -= u64::from(taken.holds);
             return Some(taken);
         }
         let taken = state.aside.remove(&waiter.number)?;
         // Demands for holds may have been set aside behind it.
-        state.rejudge = true;
+        state.changed.freed = true;
         state.tell_waiting();
         self.aside -= 1;
+        self.waiting_holders -= u64::from(taken.holds);
         Some(taken)
     }
 
@@ -149,7 +157,9 @@ impl Core {
         state.tell_waiting();
         self.waiting -= queue.len() as u64;
         self.aside -= aside.len() as u64;
-        queue.into_values().chain(aside.into_values()).collect()
+        let all: Vec<_> = queue.into_values().chain(aside.into_values()).collect();
+        self.waiting_holders -= all.iter().filter(|waiter| waiter.holds).count() as u64;
+        all
     }
 
     /// How many are in line in all groups.

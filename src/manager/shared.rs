@@ -296,6 +296,7 @@ impl Built {
             uncovered: Default::default(),
             waiting: 0,
             aside: 0,
+            waiting_holders: 0,
             standstill: None,
             above_ceiling: false,
             sleepers: 0,

@@ -1,6 +1,7 @@
 //! What a waiter could join if only some guards lived: those that a [search for circles](super::circles) takes for held.
 
 use super::Inner;
+use super::core::Core;
 use super::holds::Room;
 use super::judge::Live;
 use super::locked::Locked;
@@ -8,38 +9,133 @@ use super::queue::Waiter;
 use super::registry::Holder;
 use crate::Error;
 use crate::ticket::Kind;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The guards that are supposed to be all that lives.
-#[derive(Default)]
-struct Counted {
-    /// The sizes in the waiter's group, and those of holds alone.
+/// The guards that are supposed to be all that lives: what stuck threads hold, and beside it all holds for a waiter in line,
+/// or what is leaked for one that is set aside.
+pub(super) struct Supposed<'a> {
+    by_stuck: Vec<&'a Holder>,
+    /// What they are for the waiters of a group, in line or set aside, that grow no guard: counted once (R40).
+    counted: BTreeMap<(usize, bool), Counted>,
+}
+
+impl<'a> Supposed<'a> {
+    pub(super) fn new(by_stuck: impl Iterator<Item = &'a Holder>) -> Self {
+        Self {
+            by_stuck: by_stuck.collect(),
+            counted: BTreeMap::new(),
+        }
+    }
+
+    /// The guards that are supposed, as they are for a waiter.
+    fn counted(&mut self, core: &Core, waiter: &Waiter, aside: bool) -> Counted {
+        let group = waiter.ticket.group().index;
+        if waiter.from.is_some() {
+            return Counted::new(core, &self.by_stuck, waiter, aside);
+        }
+        let counted = self.counted.entry((group, aside));
+        counted
+            .or_insert_with(|| Counted::new(core, &self.by_stuck, waiter, aside))
+            .clone()
+    }
+}
+
+/// Guards of a group.
+#[derive(Debug, Clone, Default)]
+struct OfGroup {
+    sum: u64,
+    /// Their single sizes, for a custom policy.
     each: Vec<u64>,
-    holds: Vec<u64>,
+}
+
+impl OfGroup {
+    fn add(&mut self, bytes: u64, custom: bool) {
+        self.sum = self.sum.saturating_add(bytes);
+        if custom {
+            self.each.push(bytes);
+        }
+    }
+}
+
+impl From<OfGroup> for Live {
+    fn from(guards: OfGroup) -> Self {
+        Self {
+            sum: guards.sum,
+            ..Self::of(guards.each)
+        }
+    }
+}
+
+/// The guards that are supposed, as they are for the waiters of a group.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    /// Those in the group, and its holds alone.
+    guards: OfGroup,
+    holds: OfGroup,
     /// Over all groups.
     total: u64,
     total_holds: u64,
-    /// How many active guards are in the waiter's group.
+    /// How many active guards are in the group.
     active: u64,
-    /// What the holds of the waiter's group want to be left, and the most that one of any group does.
-    rooms: Vec<Room>,
+    /// What the holds of the group want to be left, and the most that one of any group does.
+    rooms: BTreeSet<Room>,
     largest_room: u64,
 }
 
 impl Counted {
-    /// `own`: of the waiter's group.
-    fn add(&mut self, own: bool, bytes: u64) {
+    fn new(core: &Core, by_stuck: &[&Holder], waiter: &Waiter, aside: bool) -> Self {
+        let state = core.group(waiter.ticket.group().index);
+        let (group, custom) = (state.shared.index, state.custom());
+        // A growing guard asks for its new size in place of what it holds.
+        let is_own = |holder: &Holder| {
+            let from = waiter.from.as_ref();
+            from.is_some_and(|it| it.id() == holder.ticket) && holder.thread == waiter.thread
+        };
+        let own = by_stuck.iter().position(|holder| is_own(holder));
+        let mut counted = Self {
+            active: state.holds.leaked_active(),
+            ..Self::default()
+        };
+        for (place, holder) in by_stuck.iter().enumerate() {
+            let of_group = (holder.group == group).then_some(custom);
+            if Some(place) == own {
+                continue;
+            }
+            if holder.kind == Kind::Active {
+                counted.active += u64::from(of_group.is_some());
+                counted.add(of_group, holder.bytes);
+            } else if aside {
+                let room = core.group(holder.group).holds.room_of(holder.ticket);
+                counted.add_hold(of_group, holder.bytes, room);
+            }
+        }
+        let own_hold = waiter.from.as_ref().and(waiter.hold);
+        for state in core.live_groups() {
+            let of_group = (state.shared.index == group).then_some(custom);
+            for (key, bytes, room) in state.holds.each(aside) {
+                if Some(key) != own_hold {
+                    counted.add_hold(of_group, bytes, Some(room));
+                }
+            }
+        }
+        counted
+    }
+
+    /// `of_group`: in the waiters' group, and whether that is custom.
+    fn add(&mut self, of_group: Option<bool>, bytes: u64) {
         self.total = self.total.saturating_add(bytes);
-        if own {
-            self.each.push(bytes);
+        if let Some(custom) = of_group {
+            self.guards.add(bytes, custom);
         }
     }
 
-    fn add_hold(&mut self, own: bool, bytes: u64, room: Option<Room>) {
-        self.add(own, bytes);
+    fn add_hold(&mut self, of_group: Option<bool>, bytes: u64, room: Option<Room>) {
+        self.add(of_group, bytes);
         self.total_holds = self.total_holds.saturating_add(bytes);
-        if own {
-            self.holds.push(bytes);
-            self.rooms.extend(room.filter(|room| room.bytes > 0));
+        let room = room.filter(|room| room.bytes > 0);
+        if let Some(custom) = of_group {
+            self.holds.add(bytes, custom);
+            self.rooms.extend(room);
         }
         let room = room.map_or(0, |room| room.bytes);
         self.largest_room = self.largest_room.max(room);
@@ -47,81 +143,43 @@ impl Counted {
 }
 
 impl Inner {
-    /// Whether a waiter could be admitted if nothing lived but `held` by stuck threads, and beside that all holds if it is in
-    /// line, or what is leaked if it is set `aside`.
+    /// Whether a waiter could be admitted if nothing lived but what is supposed.
     pub(super) fn could_join(
         &self,
         core: &mut Locked<'_>,
         waiter: &Waiter,
         aside: bool,
-        held: &[&Holder],
+        supposed: &mut Supposed<'_>,
     ) -> Result<bool, Error> {
-        let (ticket, group) = (&waiter.ticket, waiter.ticket.group().index);
-        // A growing guard asks for its new size in place of what it holds.
-        let is_own = |holder: &Holder| {
-            let from = waiter.from.as_ref();
-            from.is_some_and(|it| it.id() == holder.ticket) && holder.thread == waiter.thread
-        };
-        let own = held.iter().position(|holder| is_own(holder));
-        let by_stuck = held
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| Some(*place) != own)
-            .map(|(_, holder)| *holder);
-        // What is counted of each group: the sizes, those of holds among them, and the rooms that these want.
-        let mut counted = Counted::default();
-        for holder in by_stuck {
-            if holder.kind == Kind::Active {
-                counted.active += u64::from(holder.group == group);
-                counted.add(holder.group == group, holder.bytes);
-            } else if aside {
-                let room = core.group(holder.group).holds.room_of(holder.ticket);
-                counted.add_hold(holder.group == group, holder.bytes, room);
-            }
+        let ticket = &waiter.ticket;
+        let counted = supposed.counted(core, waiter, aside);
+        if ticket.group().custom {
+            // It is asked without the lock: holds may come and go meanwhile.
+            supposed.counted.clear();
         }
-        let own_hold = waiter.from.as_ref().and(waiter.hold);
-        for state in core.live_groups() {
-            let holds = state
-                .holds
-                .each(aside)
-                .filter(|(key, ..)| Some(*key) != own_hold);
-            for (_, bytes, room) in holds {
-                counted.add_hold(state.shared.index == group, bytes, Some(room));
-            }
-        }
-        let leaked = core.group(group).holds.leaked_active();
-        let Counted {
-            each,
-            active,
-            total,
-            holds,
-            total_holds,
-            mut rooms,
-            largest_room,
-        } = counted;
         let most = ticket.most().filter(|_| waiter.from.is_none());
-        if most.is_some_and(|most| active.saturating_add(leaked) >= u64::from(most)) {
+        if most.is_some_and(|most| counted.active >= u64::from(most)) {
             return Ok(false);
         }
         let budget = core.config.budget;
         let exceeds = |sum: u64| budget.is_some_and(|budget| sum > budget);
-        if exceeds(total.saturating_add(ticket.bytes())) {
+        if exceeds(counted.total.saturating_add(ticket.bytes())) {
             return Ok(false);
         }
-        let mut live = Live::of(each);
-        if self.are_in_the_way(core, ticket, &mut live, total)? {
+        if self.are_in_the_way(core, ticket, &mut counted.guards.into(), counted.total)? {
             return Ok(false);
         }
         if !aside || !ticket.is_hold() {
             // In line it leaves the rooms beside all holds.
             return Ok(true);
         }
-        let largest = largest_room.max(ticket.room().bytes);
-        let with = total_holds.saturating_add(ticket.bytes());
+        let largest = counted.largest_room.max(ticket.room().bytes);
+        let with = counted.total_holds.saturating_add(ticket.bytes());
         if exceeds(with.saturating_add(largest)) {
             return Ok(false);
         }
-        rooms.push(ticket.room());
-        self.leaves_these(core, ticket, Live::of(holds), &rooms)
+        let rooms = counted.rooms.iter().copied().chain([ticket.room()]);
+        let rooms: Vec<Room> = rooms.collect();
+        self.leaves_these(core, ticket, counted.holds.into(), &rooms)
     }
 }

@@ -100,6 +100,7 @@ impl Inner {
             place,
             thread: current_thread().id(),
             thread_name: crate::holders::thread_name(),
+            holds: demand.from.is_some() || crate::holders::thread_holds(),
             may_give_up: patience.wait.may_give_up(),
             aside_since: Mutex::new(None),
             stall_after: core.config.stall_after,
@@ -150,7 +151,7 @@ impl Inner {
         let aside = aside || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
         // Without the lock, while a policy was asked, holds may have come or gone.
         let disturbed = core.was_disturbed();
-        core.group_mut(index).rejudge |= disturbed;
+        core.group_mut(index).changed.all |= disturbed;
         if aside {
             core.set_aside(waiter.clone(), since);
         } else {

@@ -329,8 +329,10 @@ fn r37_releasing_is_a_cure_only_where_something_is_held() {
         ]
     );
     for obstacle in obstacles() {
+        // Of these some live, if of no bytes.
+        let held = matches!(obstacle, Obstacle::AtMost { .. });
         for text in waits(0, obstacle) {
-            assert!(!text.contains("release"), "{text}");
+            assert_eq!(text.contains("release"), held, "{text}");
         }
     }
 }

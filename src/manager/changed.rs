@@ -1,0 +1,196 @@
+//! What has changed beside the waiters of a group, and whom of them that can concern (R40).
+//!
+//! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So a
+//! group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew concerns
+//! nobody while the largest demand in line still fits beside it, and one that shrank nobody while the smallest that is set
+//! aside does not. Otherwise all are judged again.
+//!
+//! The bounds only widen while waiters come and go, until all are judged: that costs as much as narrowing them.
+
+use super::Inner;
+use super::core::Core;
+use super::group::GroupState;
+use super::queue::Waiter;
+use crate::sync::Arc;
+use crate::ticket::Ticket;
+
+/// What has changed since the waiters of a group were judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// A hold has gone or shrunk, or a waiter that was set aside has left.
+    pub(crate) freed: bool,
+    /// A hold has come or grown.
+    pub(crate) taken: bool,
+    /// Anything may have.
+    pub(crate) all: bool,
+}
+
+impl Changed {
+    pub(crate) const ALL: Self = Self {
+        freed: true,
+        taken: true,
+        all: true,
+    };
+
+    pub(crate) fn is_any(self) -> bool {
+        self.freed || self.taken || self.all
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            freed: self.freed || other.freed,
+            taken: self.taken || other.taken,
+            all: self.all || other.all,
+        }
+    }
+}
+
+/// How small and how large the demands of some waiters are, at least and at most.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    least: u64,
+    most: u64,
+}
+
+impl Span {
+    const NONE: Self = Self {
+        least: u64::MAX,
+        most: 0,
+    };
+
+    fn include(&mut self, least: u64, most: u64) {
+        self.least = self.least.min(least);
+        self.most = self.most.max(most);
+    }
+
+    /// Whether the least of them, if there is any, is such.
+    fn least_is(self, such: impl Fn(u64) -> bool) -> bool {
+        self.least <= self.most && such(self.least)
+    }
+
+    /// Whether the most of them, if there is any, is not such.
+    fn most_is_not(self, such: impl Fn(u64) -> bool) -> bool {
+        self.least <= self.most && !such(self.most)
+    }
+}
+
+/// The demands of some waiters: the active ones, and those for holds with the room that they want.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spans {
+    active: Span,
+    holds: Span,
+}
+
+impl Spans {
+    pub(crate) const NONE: Self = Self {
+        active: Span::NONE,
+        holds: Span::NONE,
+    };
+
+    pub(super) fn include(&mut self, waiter: &Waiter) {
+        let ticket = &waiter.ticket;
+        let bytes = ticket.bytes();
+        if ticket.is_hold() {
+            // A hold that grows is counted among the holds with what it has.
+            let more = bytes - waiter.from.as_ref().map_or(0, Ticket::bytes);
+            let with_room = bytes.saturating_add(ticket.room().bytes);
+            self.holds.include(more, with_room);
+        } else {
+            self.active.include(bytes, bytes);
+        }
+    }
+
+    fn of<'a>(waiters: impl Iterator<Item = &'a Arc<Waiter>>) -> Self {
+        let mut spans = Self::NONE;
+        waiters.for_each(|waiter| spans.include(waiter));
+        spans
+    }
+}
+
+impl GroupState {
+    /// Notes that a hold has changed its size, or has come or gone. One of no bytes may have been promised room.
+    pub(crate) fn note_changed(&mut self, before: Option<u64>, now: Option<u64>) {
+        self.changed.freed |= now < before;
+        self.changed.taken |= now > before;
+    }
+
+    /// Makes the bounds as narrow as they are.
+    fn narrow(&mut self) {
+        self.in_line = Spans::of(self.queue.values());
+        self.set_aside = Spans::of(self.aside.values());
+    }
+}
+
+impl Core {
+    /// What has changed for the waiters of a group's line.
+    pub(super) fn changed(&self, index: usize) -> Changed {
+        let line = self.line_of(index);
+        line.fold(Changed::default(), |all, state| all.or(state.changed))
+    }
+
+    /// Marks every group, since what may be held has changed.
+    pub(super) fn judge_all_again(&mut self) {
+        for state in self.groups.all_mut() {
+            state.changed = Changed::ALL;
+        }
+    }
+}
+
+impl Inner {
+    /// Takes what has changed for the waiters of a group's line. Returns those that are to be judged again, in the order of
+    /// arrival.
+    pub(super) fn take_concerned(&self, core: &mut Core, index: usize) -> Vec<Arc<Waiter>> {
+        let changed = core.changed(index);
+        let concerns = self.may_concern(core, index, changed);
+        let line: Vec<usize> = core
+            .line_of(index)
+            .map(|state| state.shared.index)
+            .collect();
+        let mut waiters = Vec::new();
+        for index in line {
+            let state = core.group_mut(index);
+            state.changed = Changed::default();
+            if concerns {
+                state.narrow();
+                waiters.extend(state.waiters().cloned());
+            }
+        }
+        waiters.sort_unstable_by_key(|waiter| waiter.number);
+        waiters
+    }
+
+    /// Whether a change may let in, refuse or set aside any waiter of a group's line.
+    fn may_concern(&self, core: &Core, index: usize, changed: Changed) -> bool {
+        // A policy of the program's own says what it likes, and groups of several caps have a bound for each.
+        let any_policy = core
+            .line_of(index)
+            .any(|state| state.custom() || state.mixed);
+        if changed.all || any_policy {
+            return true;
+        }
+        let (mut total, mut staying, mut largest_room) = (0_u64, 0_u64, 0);
+        for state in core.line_of(index) {
+            let rooms = state.holds.rooms().map(|room| room.bytes);
+            largest_room = rooms.fold(largest_room, u64::max);
+            total = total.saturating_add(state.holds.bytes());
+            staying = staying.saturating_add(state.holds.staying());
+        }
+        let budget = core.config.budget.unwrap_or(u64::MAX);
+        core.line_of(index).any(|state| {
+            let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
+            let fits = |held: u64, of_all: u64, bytes: u64| {
+                held.saturating_add(bytes) <= most && of_all.saturating_add(bytes) <= budget
+            };
+            let holds = state.holds.bytes();
+            let beside_holds = |bytes| fits(holds, total, bytes);
+            let beside_staying = |bytes| fits(state.holds.staying(), staying, bytes);
+            let leaves_rooms = |bytes: u64| beside_holds(bytes.saturating_add(largest_room));
+            let (line, aside) = (state.in_line, state.set_aside);
+            let lets_in = aside.active.least_is(beside_holds) || aside.holds.least_is(leaves_rooms);
+            let keeps_out = line.active.most_is_not(beside_holds)
+                || line.holds.most_is_not(leaves_rooms)
+                || aside.active.most_is_not(beside_staying);
+            (changed.freed && lets_in) || (changed.taken && keeps_out)
+        })
+    }
+}
