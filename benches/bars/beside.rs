@@ -15,8 +15,8 @@ const BAR: f64 = 1.5;
 const FEW: usize = 10;
 const STACK: usize = 64 << 10;
 
-/// What is timed.
-const CALLS: [&str; 5] = ["ticket", "resize", "never", "timeout", "transition"];
+/// What is timed. `hold`: the resize of a hold in the group in which the waiters wait.
+const CALLS: [&str; 6] = ["ticket", "resize", "hold", "never", "timeout", "transition"];
 
 /// What it is timed beside.
 #[derive(Clone, Copy)]
@@ -104,7 +104,7 @@ fn grown(crowd: Crowd, size: usize, effort: Effort) -> Option<Vec<f64>> {
 struct World {
     manager: Manager,
     /// Holds what `full` asks for.
-    _held: OwnedGuard,
+    held: Mutex<OwnedGuard>,
     full: Ticket,
     never: Ticket,
     driving: Ticket,
@@ -119,7 +119,7 @@ impl World {
         let sum = SumPolicy::uncapped();
         let acquire = |ticket: Ticket| ticket.acquire_owned().expect("nothing is in the way");
         Self {
-            _held: acquire(ticket(BYTES)),
+            held: Mutex::new(acquire(ticket(BYTES))),
             full: ticket(BYTES),
             never: ticket(BYTES + 1),
             driving: manager.ticket(&sum, BYTES),
@@ -141,12 +141,8 @@ impl World {
                 let ticket = self.manager.ticket(&SumPolicy::uncapped(), BYTES);
                 drop(ticket.label("request"));
             }
-            "resize" => {
-                let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-                cache
-                    .resize(BYTES + 1 + time % 2)
-                    .expect("nothing is in the way");
-            }
+            "resize" => resize(&self.cache, BYTES + 1 + time % 2),
+            "hold" => resize(&self.held, BYTES - time % 2),
             "never" => drop(self.never.acquire().expect_err("it is over the cap")),
             "timeout" => {
                 let error = self.full.admit_timeout(Duration::ZERO);
@@ -155,6 +151,11 @@ impl World {
             _ => drop(self.driving.acquire().expect("nothing is in the way")),
         }
     }
+}
+
+fn resize(guard: &Mutex<OwnedGuard>, bytes: u64) {
+    let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
+    guard.resize(bytes).expect("nothing is in the way");
 }
 
 /// A crowd, until dropped.

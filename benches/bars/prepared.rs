@@ -9,8 +9,9 @@ use std::hint::black_box;
 
 /// The size of one guard.
 pub(crate) const BYTES: u64 = 1 << 10;
-/// A cap that nothing here comes near.
+/// A cap that nothing here comes near, and a number of guards.
 const CAP: u64 = 32 << 30;
+const MANY: usize = 100_000;
 
 /// The built-in policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +20,21 @@ pub(crate) enum BuiltIn {
     Fixed,
     SumCapped,
     Budget,
+    SumAtMost,
     Max,
+    MaxAtMost,
     Peak,
 }
 
 impl BuiltIn {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::SumUncapped,
         Self::Fixed,
         Self::SumCapped,
         Self::Budget,
+        Self::SumAtMost,
         Self::Max,
+        Self::MaxAtMost,
         Self::Peak,
     ];
 
@@ -39,7 +44,9 @@ impl BuiltIn {
             Self::Fixed => "fixed",
             Self::SumCapped => "sum-capped",
             Self::Budget => "budget",
+            Self::SumAtMost => "sum-at-most",
             Self::Max => "max",
+            Self::MaxAtMost => "max-at-most",
             Self::Peak => "peak",
         }
     }
@@ -50,7 +57,9 @@ impl BuiltIn {
             Self::Fixed => manager.ticket(&FixedPolicy::new(CAP), BYTES),
             Self::SumCapped => manager.ticket(&SumPolicy::capped(CAP), BYTES),
             Self::Budget => manager.ticket(&BudgetPolicy::new(BYTES).with_cap(CAP), BYTES),
+            Self::SumAtMost => manager.ticket(&SumPolicy::capped(CAP).at_most(MANY), BYTES),
             Self::Max => manager.ticket(&MaxPolicy::new(), BYTES),
+            Self::MaxAtMost => manager.ticket(&MaxPolicy::new().at_most(MANY), BYTES),
             Self::Peak => manager.ticket(&PeakPolicy, BYTES),
         }
     }

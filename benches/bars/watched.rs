@@ -7,7 +7,7 @@ use crate::report::Report;
 use mlx_wired::recorder::Recorder;
 use std::sync::{Mutex, PoisonError};
 
-const BAR: f64 = 15.0;
+const BAR: f64 = 18.0;
 
 /// What one timing does must fit between two polls of the recorder: five events for each pair.
 const PAIRS: u64 = 1000;
