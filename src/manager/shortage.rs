@@ -12,6 +12,7 @@ use super::Inner;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::user_code;
+use super::waiting::next_key;
 use crate::error::StayingGuard;
 use crate::event::EventKind;
 use crate::fork;
@@ -95,19 +96,22 @@ impl fmt::Debug for Reclaimer {
 impl Inner {
     /// Registers a reclaimer, and wakes those that are set aside already.
     pub(super) fn on_shortage(&self, reclaim: Arc<Reclaim>) -> Reclaimer {
-        let number = super::waiting::next_key();
         let manager = self.this.clone();
         if fork::is_child() {
-            // Nobody waits here, so it is never called.
+            // No thread waits here, so it is never called.
+            let number = next_key();
             return Reclaimer { manager, number };
         }
-        {
+        let number = {
             let mut all = self.reclaimers.all.lock();
+            // Under the list's lock, so that the list is in the order of the numbers.
+            let number = next_key();
             all.push((number, reclaim));
             let count = all.len() as u64;
             // Relaxed: those that wait already are woken below, under the manager's lock.
             self.reclaimers.count.store(count, Ordering::Relaxed);
-        }
+            number
+        };
         let mut core = self.lock();
         // While none was registered it was not kept up.
         core.groups.all_mut().for_each(|state| state.asker = None);

@@ -227,6 +227,29 @@ fn a_reclaimer_comes() {
     });
 }
 
+/// Each of two that are registered at once is asked: each gives back one hold, and the step needs both.
+#[test]
+fn two_reclaimers_come() {
+    explore(Size::Small, || {
+        let world = World::new(eager());
+        let form = Form::Capped(4);
+        let shelf = Shelf::new(&world);
+        shelf.put("a", form, 2);
+        shelf.put("a", form, 1);
+        let register =
+            |world: &World, gives: Shelf| world.manager.on_shortage(move |_| gives.give_back("a"));
+        let other = spawn({
+            let (world, gives) = (world.clone(), shelf.clone());
+            move || register(&world, gives)
+        });
+        let reclaimers = (register(&world, shelf), other.join());
+        let step = world.active("a", form, 4);
+        drop(step.acquire().unwrap());
+        drop(reclaimers);
+        world.finish();
+    });
+}
+
 /// Of two reclaimers the first goes. The second is asked all the same.
 #[test]
 fn a_reclaimer_goes_before_another() {
@@ -257,7 +280,10 @@ fn a_reclaimer_goes_while_a_policy_is_asked() {
         let world = World::new(eager());
         let form = Form::Custom(4);
         let shelf = Shelf::new(&world);
-        shelf.put("a", form, 3);
+        shelf.put("a", form, 2);
+        // The policy is asked about what stays.
+        let stays = world.active("a", form, 1).staying_reservation();
+        let stays = stays.acquire_owned().unwrap();
         let policy = Custom::new(&world.oracle, "a", 4);
         let (script, gives) = (policy.script.clone(), shelf.clone());
         let first = world.manager.on_shortage(move |shortage| {
@@ -276,7 +302,7 @@ fn a_reclaimer_goes_while_a_policy_is_asked() {
         // This thread asks it no more.
         policy.script.notes.store(true, Ordering::Relaxed);
         waits.join();
-        drop(second);
+        drop((second, stays));
         world.finish();
     });
 }

@@ -4,6 +4,7 @@ mod admission;
 mod allocations;
 mod bounded;
 mod budget;
+mod caches;
 mod ceiling;
 mod circles;
 mod contention;
