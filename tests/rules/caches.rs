@@ -1,8 +1,8 @@
-//! R28: caches that grow a little at a time, many at once, cost few calls of the setter.
+//! R28: caches that grow a little at a time cost few calls of the setter, many at once too.
 
-use crate::support::{GIB, Pending, Rig, SECOND};
+use crate::support::{GIB, Pending, Rig, SECOND, eager};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Error, OwnedGuard, SumPolicy};
+use mlx_wired::{CancelToken, Config, Error, OwnedGuard, SumPolicy, Wait};
 
 const CEILING: u64 = 64 * GIB;
 const CACHES: u64 = 16;
@@ -64,5 +64,38 @@ fn r28_sixteen_caches_that_grow_at_once_cost_no_more_calls_than_one() -> Result<
     let calls = rig.calls() - before;
     assert!(calls <= CALLS, "{calls} calls");
     drop(caches?);
+    rig.finish()
+}
+
+#[test]
+fn r28_a_growth_that_waits_or_fails_rounds_nothing() -> Result<(), Error> {
+    let rig = Rig::new(eager().growth_step(64))?;
+    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let mut cache = capped(10).acquire_owned()?;
+    let other = capped(60).acquire_owned()?;
+    let token = CancelToken::new();
+    let wait = Wait::new().cancel(&token);
+    let growing = Pending::spawn(move || (cache.resize_with(50, wait), cache));
+    growing.until_queued(&rig.manager);
+    let uncapped = rig.manager.ticket(&SumPolicy::uncapped(), 80);
+    let elsewhere = uncapped.acquire_owned()?;
+    assert_eq!(rig.limit(), 80, "it waits to grow");
+    token.cancel();
+    let (cancelled, mut cache) = growing.result();
+    assert!(cancelled.is_err_and(|error| error.is_cancelled()));
+    drop(elsewhere);
+    assert_eq!(rig.limit(), 70, "it has not grown");
+    let calls = rig.calls();
+    assert!(
+        cache
+            .try_resize(50)
+            .is_err_and(|error| error.is_would_block())
+    );
+    assert_eq!((rig.limit(), rig.calls()), (70, calls));
+    cache.resize(30)?;
+    assert_eq!(rig.limit(), 128, "it has grown");
+    drop(cache);
+    assert_eq!(rig.limit(), 60);
+    drop(other);
     rig.finish()
 }
