@@ -80,6 +80,7 @@ impl Ticket {
             room: 0,
             evictable: false,
             origin: None,
+            grown: false,
         };
         let info = Info::new(group, Owner::new(manager), policy, formula, about);
         let mut ticket = Self {
@@ -400,12 +401,19 @@ impl Ticket {
             ticket.size_count = Some(self.info.manager.size_count(&self.info.group, bytes));
         }
         let origin = self.info.about.origin.unwrap_or(self.id);
+        let grown = self.is_grown() || bytes > self.bytes;
         ticket.describe(|about| {
             about.bytes = bytes;
             about.origin = Some(origin);
+            about.grown = grown;
         });
         ticket.find_route();
         ticket
+    }
+
+    /// Whether it is what a guard was grown to, or has had since.
+    pub(crate) fn is_grown(&self) -> bool {
+        self.info.about.grown
     }
 
     pub(crate) fn label_text(&self) -> Option<Arc<str>> {

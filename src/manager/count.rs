@@ -89,6 +89,9 @@ impl Core {
             state.reservations -= 1;
         }
         state.version += 1;
+        if ticket.is_grown() {
+            self.note_grown(false);
+        }
         if ticket.kind() == Kind::Resident {
             // Before the word: an acquire that takes its place in the word sees it gone here, too.
             ticket
@@ -110,7 +113,23 @@ impl Core {
         };
         state.version += 1;
         state.list_size(to);
+        if from.is_grown() != to.is_grown() {
+            self.note_grown(to.is_grown());
+        }
         to.add_in_place_of(from)
+    }
+
+    /// Notes that a guard that was grown lives, or lives no more. What is called for is rounded then, or no more: so a
+    /// session decides.
+    fn note_grown(&mut self, lives: bool) {
+        if lives {
+            self.grown += 1;
+        } else {
+            self.grown -= 1;
+        }
+        if self.step_of_grown() > 1 {
+            self.standing = None;
+        }
     }
 
     /// Lets the newest admitted policy of a group speak for it.

@@ -38,6 +38,8 @@ pub(crate) struct About {
     pub(crate) evictable: bool,
     /// Of a resized guard: the ticket that it was acquired with. A guard keeps what it was resized to itself.
     pub(crate) origin: Option<u64>,
+    /// Of a resized guard: it was grown.
+    pub(crate) grown: bool,
 }
 
 /// The tickets by number.

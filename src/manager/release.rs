@@ -17,32 +17,15 @@ impl Inner {
         &self,
         ticket: &Ticket,
         hold: Option<HoldKey>,
-        grown: bool,
     ) -> Option<Box<Error>> {
         let mut core = self.lock();
         core.subtract(ticket);
-        if grown {
-            self.note_grown(&mut core, false);
-        }
         if let Some(key) = hold {
             core.unhold(key, ticket, None);
         }
         self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
         self.after_release(&mut core, ticket);
         core.take_failure()
-    }
-
-    /// Notes that a guard that was grown lives, or lives no more. What is called for is rounded then, or no more: so a
-    /// session decides.
-    pub(crate) fn note_grown(&self, core: &mut Locked<'_>, lives: bool) {
-        if lives {
-            core.grown += 1;
-        } else {
-            core.grown -= 1;
-        }
-        if core.step_of_grown() > 1 {
-            core.standing = None;
-        }
     }
 
     /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a

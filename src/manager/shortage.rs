@@ -12,10 +12,11 @@ use super::Inner;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::user_code;
+use super::waiting::next_key;
 use crate::error::StayingGuard;
 use crate::event::EventKind;
 use crate::fork;
-use crate::sync::{Arc, Ordering, Weak, unmodelled};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, Weak};
 use std::fmt;
 use std::time::Duration;
 
@@ -41,11 +42,20 @@ type Reclaim = dyn Fn(&Shortage) + Send + Sync;
 #[derive(Default)]
 pub(super) struct Reclaimers {
     /// How many there are.
-    count: unmodelled::AtomicU64,
+    count: AtomicU64,
     /// A thread asks them.
-    asking: unmodelled::AtomicBool,
+    asking: AtomicBool,
     /// In the order of registration, by number.
-    all: unmodelled::Mutex<Vec<(u64, Arc<Reclaim>)>>,
+    all: Mutex<Vec<(u64, Arc<Reclaim>)>>,
+}
+
+impl Reclaimers {
+    /// The first from a number on.
+    fn next(&self, from: u64) -> Option<(u64, Arc<Reclaim>)> {
+        let all = self.all.lock();
+        let next = all.iter().find(|(number, _)| *number >= from);
+        next.map(|(number, reclaim)| (*number, Arc::clone(reclaim)))
+    }
 }
 
 /// Keeps a reclaimer registered until it is dropped. A call in flight then ends by itself.
@@ -86,19 +96,22 @@ impl fmt::Debug for Reclaimer {
 impl Inner {
     /// Registers a reclaimer, and wakes those that are set aside already.
     pub(super) fn on_shortage(&self, reclaim: Arc<Reclaim>) -> Reclaimer {
-        let number = super::waiting::next_key();
         let manager = self.this.clone();
         if fork::is_child() {
-            // Nobody waits here, so it is never called.
+            // No thread waits here, so it is never called.
+            let number = next_key();
             return Reclaimer { manager, number };
         }
-        {
+        let number = {
             let mut all = self.reclaimers.all.lock();
+            // Under the list's lock, so that the list is in the order of the numbers.
+            let number = next_key();
             all.push((number, reclaim));
             let count = all.len() as u64;
             // Relaxed: those that wait already are woken below, under the manager's lock.
             self.reclaimers.count.store(count, Ordering::Relaxed);
-        }
+            number
+        };
         let mut core = self.lock();
         // While none was registered it was not kept up.
         core.groups.all_mut().for_each(|state| state.asker = None);
@@ -120,24 +133,25 @@ impl Inner {
     }
 
     /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its line and would
-    /// fit beside what stays. Stops once it is in line or has its outcome. False if another thread asks, which wakes this one
-    /// when it has ended.
-    pub(super) fn ask_for_memory(&self, waiter: &Arc<Waiter>) -> bool {
-        if self.reclaimers.asking.swap(true, Ordering::Acquire) {
+    /// fit beside what stays. Stops once it is in line, has its outcome or is over. False if another thread asks, which
+    /// wakes this one when it has ended.
+    pub(super) fn ask_for_memory(&self, waiter: &Arc<Waiter>, is_over: impl Fn() -> bool) -> bool {
+        let asking = &self.reclaimers.asking;
+        // Acquire: what the last to ask has done. A failure orders nothing: see below.
+        let taken = asking.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_err() {
             return false;
         }
         let mut asked = 0;
-        loop {
-            let next = {
-                let all = self.reclaimers.all.lock();
-                let next = all.iter().find(|(number, _)| *number >= asked);
-                next.map(|(number, reclaim)| (*number, Arc::clone(reclaim)))
-            };
-            let Some((number, reclaim)) = next else { break };
-            asked = number + 1;
+        while !is_over() {
             let Some(shortage) = self.shortage(&mut self.lock(), waiter) else {
                 break;
             };
+            // Taken last, just before the call: a handle that was dropped meanwhile has ended the registration.
+            let Some((number, reclaim)) = self.reclaimers.next(asked) else {
+                break;
+            };
+            asked = number + 1;
             let _reclaiming = user_code::Reclaiming::enter(self.address());
             if let Err(message) = user_code::catch(|| reclaim(&shortage)) {
                 let kind = EventKind::ReclaimerPanicked(message);
@@ -146,7 +160,7 @@ impl Inner {
             // The last to have it, if it was taken out meanwhile: then the user's destructor runs here.
             let _caught = user_code::catch(|| drop(reclaim));
         }
-        self.reclaimers.asking.store(false, Ordering::Release);
+        asking.store(false, Ordering::Release);
         // Under the lock, after the store: a waiter that was turned away is set aside there already.
         let mut core = self.lock();
         let lines: Vec<usize> = core

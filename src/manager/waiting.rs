@@ -244,14 +244,18 @@ impl Inner {
                 look_at = self.look_at_line(place);
                 continue;
             }
-            let over = patience.wait.is_cancelled() || has_come(deadline);
-            if over && let Some(outcome) = self.leave_queue(place, patience) {
+            let is_over = || patience.wait.is_cancelled() || has_come(deadline);
+            if is_over()
+                && let Some(outcome) = self.leave_queue(place, patience)
+            {
                 break outcome;
             }
             let may_ask = self.has_reclaimers() && self.is_first_set_aside(waiter);
             // One that is the first again asks at once.
             asks_at = asks_at.filter(|_| may_ask);
-            if may_ask && asks_at.is_none_or(|at| has_come(Some(at))) && self.ask_for_memory(waiter)
+            if may_ask
+                && asks_at.is_none_or(|at| has_come(Some(at)))
+                && self.ask_for_memory(waiter, is_over)
             {
                 asks_at = self.clock.now().checked_add(shortage::AGAIN);
                 continue;

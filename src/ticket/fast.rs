@@ -261,10 +261,10 @@ impl Ticket {
 
     /// Releases a guard, under the lock if everything looks there. Returns the call of the setter that failed, if one of
     /// its own did.
-    pub(super) fn leave(&self, hold: Option<HoldKey>, grown: bool) -> Option<Box<Error>> {
+    pub(super) fn leave(&self, hold: Option<HoldKey>) -> Option<Box<Error>> {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        if self.route == Route::Locked || grown || flags & Reads::ALWAYS != 0 {
-            return self.info.manager.release_counted(self, hold, grown);
+        if self.route == Route::Locked || self.is_grown() || flags & Reads::ALWAYS != 0 {
+            return self.info.manager.release_counted(self, hold);
         }
         let (word, last) = self.leave_words();
         if self.concerns_others(word, last) {

@@ -32,8 +32,6 @@ struct Extra {
     hook: Option<Hook>,
     /// As what it is among the holds, if it is one.
     hold: Option<HoldKey>,
-    /// It was grown.
-    grown: bool,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
     /// Closed once the guard is released.
@@ -48,7 +46,6 @@ impl From<Admission> for Extra {
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
             hold: admission.hold,
-            grown: false,
             hook: None,
             resized: None,
             #[cfg(feature = "tracing")]
@@ -243,8 +240,7 @@ impl Raw {
             }
         }
         // One that was grown changes what the limit is rounded to.
-        let was_grown = self.extra.as_ref().is_some_and(|extra| extra.grown);
-        let may_be_quiet = !was_grown && (ticket.group().custom || manager.is_watched());
+        let may_be_quiet = !ticket.is_grown() && (ticket.group().custom || manager.is_watched());
         if may_be_quiet && manager.leave_quietly(ticket) {
             drop(self.extra.take());
             holders::forget(self.record, &ticket.group().listed);
@@ -319,41 +315,26 @@ impl Raw {
         let from = self.held(ticket);
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
-        let was_grown = self.extra.as_ref().is_some_and(|extra| extra.grown);
-        let grows_first = to.bytes() > from.bytes() && !was_grown;
         let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
-        if grows_first {
-            manager.note_grown(&mut manager.lock(), true);
-        }
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
         let resized = manager.resize(from, &to, hold, &patience, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
         drop(resizing);
-        if grows_first && resized.is_err() {
-            let mut core = manager.lock();
-            manager.note_grown(&mut core, false);
-            if core.step_of_grown() > 1 {
-                manager.settle(&mut core);
-            }
-        }
         let admission = resized?;
         holders::rename(self.record, list, to.id());
         let extra = self.extra();
         extra.wanted = Some(admission.wanted);
-        extra.grown |= grows_first;
         extra.resized = Some(to);
         Ok(())
     }
 
     fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
-        let (hold, grown) = extra
-            .as_ref()
-            .map_or((None, false), |extra| (extra.hold, extra.grown));
-        let failed = ticket.leave(hold, grown);
+        let hold = extra.as_ref().and_then(|extra| extra.hold);
+        let failed = ticket.leave(hold);
         holders::forget(self.record, &ticket.group().listed);
         drop(extra);
         failed

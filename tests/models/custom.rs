@@ -27,6 +27,10 @@ pub(crate) struct Script {
     pub(crate) extra: AtomicU64,
     /// Refuses everything for now.
     pub(crate) shut: AtomicBool,
+    /// It is to note when it is asked about admission.
+    pub(crate) notes: AtomicBool,
+    /// It was asked since.
+    pub(crate) was_asked: AtomicBool,
     /// What it releases when it is asked about admission, and about the limit.
     releases: [Mutex<Option<Held<OwnedGuard>>>; 2],
 }
@@ -82,6 +86,8 @@ impl Policy for Custom {
 
     fn can_admit(&self, _: &Context, live: &Sizes<'_>, new: u64) -> bool {
         self.oracle.limit();
+        let notes = self.script.notes.load(Ordering::Relaxed);
+        self.script.was_asked.fetch_or(notes, Ordering::Relaxed);
         count_down(&self.script.panics_in_admit);
         self.script.release(0);
         let answer = live.sum + new <= self.cap && !self.script.shut.load(Ordering::Relaxed);

@@ -21,6 +21,7 @@ mod lock_free;
 mod owing;
 mod queue;
 mod raise_against_lower;
+mod reclaim;
 mod renewing;
 mod resizing;
 mod shrink;

@@ -395,3 +395,25 @@ fn r19_a_policy_that_goes_by_the_whole_may_wait_for_itself() -> Result<(), Error
     );
     rig.finish()
 }
+
+/// What lives in other groups is for such a policy a reason outside: it waits, is told of no holds, and a poke tells it.
+#[test]
+fn r26a_a_policy_that_goes_by_the_whole_waits_in_line_beside_other_groups_holds()
+-> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = Custom::new().admits(|context, _, new| context.total_live + new <= 100);
+    let ticket = rig.manager.ticket(&policy, 30);
+    let hold = rig.manager.ticket(&SumPolicy::uncapped(), 80).reservation();
+    let hold = hold.acquire_owned()?;
+    assert!(
+        ticket
+            .try_acquire()
+            .is_err_and(|error| error.is_would_block())
+    );
+    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    assert!(!rig.manager.waiting()[0].set_aside);
+    drop(hold);
+    rig.manager.poke()?;
+    drop(waiting.result()?);
+    rig.finish()
+}

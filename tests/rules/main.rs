@@ -5,6 +5,7 @@ mod allocations;
 mod at_most;
 mod bounded;
 mod budget;
+mod caches;
 mod ceiling;
 mod circles;
 mod contention;

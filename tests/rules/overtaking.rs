@@ -272,3 +272,25 @@ fn r16_nobody_is_passed_too_often_by_two_who_admit_at_once() -> Result<(), Error
     drop(behind.result()?);
     rig.finish()
 }
+
+#[test]
+fn r16_r40_overtaking_passes_at_most_64() -> Result<(), Error> {
+    const MOST: usize = 64;
+    let line = Line::new(1000)?;
+    let held = line.passes(60)?;
+    let (token, hundred) = (CancelToken::new(), line.ticket(100));
+    let gives_up = queued(&line.rig.manager, &hundred, Wait::new().cancel(&token));
+    let mut large: Vec<_> = (1..MOST).map(|_| line.queued(100)).collect();
+    let passed = line.passes(10)?;
+    // One more in line, and no waiter behind it is looked at.
+    large.push(line.queued(100));
+    let small = line.queued(10);
+    assert_eq!(line.sizes_waiting().len(), MOST + 2);
+    token.cancel();
+    assert!(gives_up.result().is_err_and(|error| error.is_cancelled()));
+    drop((held, passed, small.result()?));
+    for large in large {
+        drop(large.result()?);
+    }
+    line.rig.finish()
+}

@@ -1,9 +1,11 @@
 //! R27: holds that a program can do without are given back before a demand waits for them.
 
-use crate::support::{Acquiring, Rig, SECOND, acquiring, next, queued, quiet, until};
-use mlx_wired::{Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
+use crate::support::{
+    Acquiring, Brake, Custom, Rig, SECOND, acquiring, next, queued, quiet, until,
+};
+use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 type Shelf = Arc<Mutex<Vec<OwnedGuard>>>;
@@ -196,5 +198,65 @@ fn r27_one_that_becomes_the_first_asks_at_once() -> Result<(), Error> {
     second.assert_pending();
     drop(first);
     drop(second.result()?);
+    rig.finish()
+}
+
+/// A wait that ends while a reclaimer runs is late by that call, and by no other.
+#[test]
+fn r27_a_wait_that_is_over_asks_no_more_of_them() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let held = ticket(&rig, 60).resident().evictable().acquire_owned()?;
+    let (token, clock) = (CancelToken::new(), rig.clock.clone());
+    let cancels = token.clone();
+    let first = rig.manager.on_shortage(move |_| {
+        cancels.cancel();
+        clock.advance(SECOND);
+    });
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counts = calls.clone();
+    let second = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    let cancelled = acquiring(&ticket(&rig, 60), Wait::new().cancel(&token)).result();
+    assert!(cancelled.is_err_and(|error| error.is_cancelled()));
+    let timed_out = acquiring(&ticket(&rig, 60), Wait::new().timeout(SECOND)).result();
+    assert!(timed_out.is_err_and(|error| error.is_timeout()));
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    drop((held, first, second));
+    rig.finish()
+}
+
+#[test]
+fn r27_a_reclaimer_that_goes_while_a_policy_is_asked_is_not_called() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (stops, is_armed) = (brake.clone(), armed.clone());
+    let policy = Custom::new().admits(move |_, live, new| {
+        if is_armed.load(Ordering::SeqCst) {
+            stops.stop();
+        }
+        live.sum + new <= CAP
+    });
+    let custom = |bytes| rig.manager.ticket(&policy, bytes);
+    // The policy is asked about what stays.
+    let stays = custom(10).reservation().acquire_owned()?;
+    let model = shelf(vec![custom(50).reservation().evictable().acquire_owned()?]);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counts = calls.clone();
+    // When it has returned, the policy is asked whether the waiter is to ask on.
+    let _first = rig
+        .manager
+        .on_shortage(move |_| armed.store(true, Ordering::SeqCst));
+    let second = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    let _third = rig.manager.on_shortage(move |_| evict(&model));
+    let step = acquiring(&custom(60), Wait::new());
+    brake.wait_stopped();
+    drop(second);
+    brake.release();
+    drop(step.result()?);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    drop(stays);
     rig.finish()
 }
