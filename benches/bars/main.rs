@@ -19,7 +19,8 @@
 //! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
 //! | `watched.rs` | the same while a recorder is at work |
 //! | `card.rs` | the same where each release synchronises |
-//! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
+//! | `burst.rs`, `growing.rs` | calls of the setter: of many threads at once, of guards that grow |
+//! | `handoff.rs`, `wakeups.rs`, `fairness.rs` | waiting |
 //! | `training.rs` | a ticket around a real training step |
 //! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
 #![allow(
@@ -34,6 +35,7 @@ mod card;
 mod counting;
 mod crew;
 mod fairness;
+mod growing;
 mod handoff;
 mod live;
 mod machine;
@@ -106,6 +108,7 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     watched::run(&mut report);
     card::run(&mut report);
     burst::run(&mut report);
+    growing::run(&mut report);
     handoff::run(&mut report);
     wakeups::run(&mut report);
     fairness::run(&mut report);
