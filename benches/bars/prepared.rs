@@ -11,7 +11,7 @@ use std::hint::black_box;
 pub(crate) const BYTES: u64 = 1 << 10;
 /// A cap that nothing here comes near, and a number of guards.
 const CAP: u64 = 32 << 30;
-const MANY: usize = 100_000;
+const MANY: usize = 1_000_000;
 
 /// The built-in policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
