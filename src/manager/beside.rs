@@ -46,6 +46,14 @@ impl Which {
             Self::Staying => holds.staying(),
         }
     }
+
+    fn rooms(self, holds: &Holds) -> impl Iterator<Item = Room> {
+        let all = (self == Self::All).then(|| holds.rooms());
+        let staying = (self == Self::Staying).then(|| holds.rooms_that_stay());
+        all.into_iter()
+            .flatten()
+            .chain(staying.into_iter().flatten())
+    }
 }
 
 impl Inner {
@@ -78,13 +86,16 @@ impl Inner {
         no_room(self, core, demand, bound).map_or(Ok(Beside::Work), Err)
     }
 
-    /// Whether a demand would fit if every evictable hold went.
+    /// Whether a demand would fit if every evictable hold went, and leave the others their rooms.
     pub(super) fn fits_beside_what_stays(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
     ) -> Result<bool, Error> {
-        Ok(self.breaks(core, demand, Which::Staying)?.is_none())
+        let fits = self.breaks(core, demand, Which::Staying)?.is_none();
+        Ok(fits
+            && (!demand.ticket.is_hold()
+                || self.leaves_rooms_beside(core, demand, Which::Staying)?))
     }
 
     /// How many bytes of holds must go so that a demand fits beside the rest, where its policy or the budget over all
@@ -145,24 +156,36 @@ impl Inner {
         core: &mut Locked<'_>,
         demand: Demand<'_>,
     ) -> Result<bool, Error> {
+        self.leaves_rooms_beside(core, demand, Which::All)
+    }
+
+    /// The same beside such holds alone.
+    fn leaves_rooms_beside(
+        &self,
+        core: &mut Locked<'_>,
+        demand: Demand<'_>,
+        which: Which,
+    ) -> Result<bool, Error> {
         let ticket = demand.ticket;
         let mut line = core.line_of(ticket.group().index);
-        let wanted = line.any(|state| state.holds.rooms().next().is_some());
+        let wanted = line.any(|state| which.rooms(&state.holds).next().is_some());
         drop(line);
         if !wanted && ticket.room().bytes == 0 {
             return Ok(true);
         }
         if core.config.budget.is_some() {
-            let of_all = core.live_groups().flat_map(|state| state.holds.rooms());
+            let of_all = core
+                .live_groups()
+                .flat_map(|state| which.rooms(&state.holds));
             let all = of_all.chain([ticket.room()]).map(|room| room.bytes);
             let largest = all.max().unwrap_or(0);
-            let total = total_beside(core, demand, Which::All).saturating_add(ticket.bytes());
+            let total = total_beside(core, demand, which).saturating_add(ticket.bytes());
             if exceeds(total.saturating_add(largest), core.config.budget) {
                 return Ok(false);
             }
         }
-        let live = holds_beside(core, demand, Which::All);
-        let rooms = core.group(ticket.group().index).holds.rooms();
+        let live = holds_beside(core, demand, which);
+        let rooms = which.rooms(&core.group(ticket.group().index).holds);
         let rooms = rooms.chain([ticket.room()]);
         if !ticket.group().custom {
             return Ok(fit_all(

@@ -82,6 +82,12 @@ impl Holds {
         self.rooms.keys().copied()
     }
 
+    /// The rooms that are wanted by those that stay.
+    pub(crate) fn rooms_that_stay(&self) -> impl Iterator<Item = Room> {
+        let rooms = self.stay.values().map(|hold| hold.room);
+        rooms.filter(|room| room.bytes > 0)
+    }
+
     /// The room that holds of a ticket want.
     pub(crate) fn room_of(&self, ticket: u64) -> Option<Room> {
         let mut all = self.all();

@@ -135,6 +135,26 @@ fn last_release_against_a_reservation() {
     });
 }
 
+/// The same for one that waits, and is let in by a hold that goes: nothing looks at the limit on its account but itself.
+#[test]
+fn last_release_against_a_reservation_that_waits() {
+    explore(Size::Three, || {
+        let world = on_baseline(0);
+        let reserved = |bytes| world.active("b", Form::Capped(9), bytes).reservation();
+        let hold = reserved(1).acquire_owned().unwrap();
+        let last = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        world.open();
+        let (weights, small) = (reserved(9), world.active("a", Form::Sum, 1));
+        let releasing = spawn(move || drop(last));
+        let leaving = spawn(move || drop(hold));
+        let weights = weights.acquire().unwrap();
+        drop(small.acquire().unwrap());
+        drop(weights);
+        join_all([releasing, leaving]);
+        world.finish();
+    });
+}
+
 /// All who drive come and go while a reservation waits for the call after the first.
 #[test]
 fn last_releases_against_a_raise_that_was_left_over() {

@@ -137,3 +137,19 @@ fn proceeding() {
         });
     }
 }
+
+/// The waiter that was let in and whom the failed call was to cover sleeps still. Its demand is gone all the same.
+#[test]
+fn a_snapshot_after_a_failed_raise() {
+    explore(Size::Two, || {
+        let world = failing(eager(), &[2]);
+        let leaves = world.active("a", Form::Capped(20), 12).acquire_owned();
+        let coming = world.active("a", Form::Capped(20), 15);
+        let waits = spawn(move || is_the_setters(&coming.acquire()));
+        drop(leaves);
+        let snapshot = world.manager.snapshot();
+        assert!(snapshot.uncovered as u64 <= snapshot.live, "{snapshot}");
+        waits.join();
+        finish(&world);
+    });
+}

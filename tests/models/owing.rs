@@ -162,3 +162,23 @@ fn a_shrink_against_one_who_comes_and_goes() {
         world.finish();
     });
 }
+
+/// Guards that came without the lock while the epoch lingers: the larger one goes, and no time passes.
+#[test]
+fn a_release_while_nobody_drove_at_the_last_session() {
+    explore(Size::Many, || {
+        let world = World::new(eager().linger(SECOND).housekeeping(true));
+        let [largest, large, small] = [9, 6, 2].map(|bytes| world.active("a", Form::Sum, bytes));
+        drop(largest.acquire().unwrap());
+        let stays = small.acquire().unwrap();
+        drop(large.acquire().unwrap());
+        // A session of the housekeeping thread may run.
+        until(|| world.oracle.limit() == 2);
+        drop(stays);
+        until(|| {
+            world.clock.advance(SECOND);
+            world.oracle.limit() == 0
+        });
+        world.finish();
+    });
+}

@@ -5,7 +5,7 @@
 use super::check::{Size, explore, join_all, spawn, yield_now};
 use super::claim::Form;
 use super::custom::Custom;
-use super::world::{Held, World, eager};
+use super::world::{Demand, Held, World, eager};
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 use mlx_wired::clock::Clock;
@@ -100,28 +100,48 @@ fn a_hold_is_given_back_while_work_leaves_custom() {
     });
 }
 
-/// Work, and a hold that fits beside the first, come and go meanwhile.
+/// Others come and go meanwhile: work, or a hold that fits beside the first.
+fn a_hold_is_given_back_while_others_come_and_go(others: &[fn(Demand) -> Demand]) {
+    let world = World::new(eager());
+    let form = Form::Capped(4);
+    let shelf = Shelf::new(&world);
+    shelf.put("a", form, 3);
+    let gives = shelf.clone();
+    let reclaimer = world
+        .manager
+        .on_shortage(move |shortage| gives.reclaim(shortage, true));
+    let step = world.active("a", form, 2);
+    let others: Vec<_> = others
+        .iter()
+        .map(|kind| {
+            let other = kind(world.active("a", form, 1));
+            spawn(move || drop(other.acquire().unwrap()))
+        })
+        .collect();
+    drop(step.acquire().unwrap());
+    join_all(others);
+    drop(reclaimer);
+    world.finish();
+}
+
 #[test]
-fn a_hold_is_given_back_while_others_come_and_go() {
+fn a_hold_is_given_back_while_work_comes_and_goes() {
     explore(Size::Three, || {
-        let world = World::new(eager());
-        let form = Form::Capped(4);
-        let shelf = Shelf::new(&world);
-        shelf.put("a", form, 3);
-        let gives = shelf.clone();
-        let reclaimer = world
-            .manager
-            .on_shortage(move |shortage| gives.reclaim(shortage, true));
-        let (step, work) = (world.active("a", form, 2), world.active("a", form, 1));
-        let hold = world.active("a", form, 1).reservation();
-        let others = [
-            spawn(move || drop(work.acquire().unwrap())),
-            spawn(move || drop(hold.acquire().unwrap())),
-        ];
-        drop(step.acquire().unwrap());
-        join_all(others);
-        drop(reclaimer);
-        world.finish();
+        a_hold_is_given_back_while_others_come_and_go(&[|it| it]);
+    });
+}
+
+#[test]
+fn a_hold_is_given_back_while_another_comes_and_goes() {
+    explore(Size::Two, || {
+        a_hold_is_given_back_while_others_come_and_go(&[Demand::reservation]);
+    });
+}
+
+#[test]
+fn a_hold_is_given_back_while_both_come_and_go() {
+    explore(Size::Many, || {
+        a_hold_is_given_back_while_others_come_and_go(&[|it| it, Demand::reservation]);
     });
 }
 

@@ -54,8 +54,8 @@ fn r28_sixteen_caches_that_grow_at_once_cost_no_more_calls_than_one() -> Result<
     let before = rig.calls();
     let growing = caches.into_iter().map(|mut cache| {
         Pending::spawn(move || {
-            let sizes = (1..=GROWTHS).map(|grown| (1 + grown) * BY);
-            let grown: Result<(), Error> = sizes.map(|bytes| cache.resize(bytes)).collect();
+            let mut sizes = (1..=GROWTHS).map(|grown| (1 + grown) * BY);
+            let grown = sizes.try_for_each(|bytes| cache.resize(bytes));
             grown.map(|()| cache)
         })
     });

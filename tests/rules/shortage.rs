@@ -260,3 +260,23 @@ fn r27_a_reclaimer_that_goes_while_a_policy_is_asked_is_not_called() -> Result<(
     drop(stays);
     rig.finish()
 }
+
+#[test]
+fn r27_a_job_that_leaves_no_room_beside_what_stays_asks_nobody() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let weights = ticket(&rig, 60)
+        .reservation()
+        .room_for(30)
+        .acquire_owned()?;
+    let cache = ticket(&rig, 5).reservation().evictable().acquire_owned()?;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counts = calls.clone();
+    let _reclaimer = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    let job = queued(&rig.manager, &ticket(&rig, 20).reservation(), Wait::new());
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    drop((weights, cache));
+    drop(job.result()?);
+    rig.finish()
+}
