@@ -1,7 +1,22 @@
 //! A trainer's kit: what to write in a ticket, whether a model fits, and what a run's memory does.
 //!
-//! It stands on the crate's public names alone.
+//! It stands on the crate's public names alone, but for how names and bytes are printed.
 
+mod alone;
 mod error;
+mod explain;
+mod measure;
+mod measured;
 
-pub use error::Error;
+pub use alone::OtherGuard;
+pub use error::{Error, WorkError};
+pub use explain::{BufferLimit, explain};
+pub use measure::{Measure, Measuring, Work};
+pub use measured::Measured;
+
+/// Traits that other crates use and do not implement.
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<T, E> Sealed for Result<T, E> {}
+}
