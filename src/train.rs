@@ -5,12 +5,16 @@
 mod alone;
 mod error;
 mod explain;
+mod key;
+mod ledger;
 mod measure;
 mod measured;
 
 pub use alone::OtherGuard;
-pub use error::{Error, WorkError};
+pub use error::{Error, FileProblem, WorkError};
 pub use explain::{BufferLimit, explain};
+pub use key::Key;
+pub use ledger::{Entry, Ledger};
 pub use measure::{Measure, Measuring, Work};
 pub use measured::Measured;
 

@@ -1,11 +1,13 @@
 //! The room's error.
 
+use super::Key;
 use super::alone::OtherGuard;
 use super::explain::explain;
 use crate::error::Bytes;
 use crate::ffi::BackendError;
 use crate::names::{Name, Place};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a closure of the program's own fails with.
@@ -49,6 +51,30 @@ pub enum Error {
         before: u64,
         /// The peak while it ran.
         peak: u64,
+    },
+    /// The file of a [`Ledger`](super::Ledger) could not be used.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        problem: FileProblem,
+    },
+}
+
+/// Why a file could not be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FileProblem {
+    /// It could not be read or written.
+    Io(std::io::Error),
+    /// It is not what such a file is, or its numbers contradict each other; carries what is wrong.
+    Malformed(String),
+    /// It was measured for something else: another model, device, backend or MLX.
+    OtherKey {
+        /// What it holds for.
+        found: Box<Key>,
+        /// What it was to hold for.
+        wanted: Box<Key>,
     },
 }
 
@@ -94,6 +120,29 @@ impl fmt::Display for Error {
                  allocate what it frees",
                 Name::new(label)
             ),
+            Self::File { path, problem } => {
+                let path = path.to_string_lossy();
+                write!(f, "{}: {problem}", Name::new(&path))
+            }
+        }
+    }
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Malformed(what) => {
+                write!(
+                    f,
+                    "not a ledger: {}; remove it, and it is measured anew",
+                    Name::new(what)
+                )
+            }
+            Self::OtherKey { found, wanted } => write!(
+                f,
+                "measured for {found}, not for {wanted}; `Ledger::replacing` begins anew"
+            ),
         }
     }
 }
@@ -132,7 +181,14 @@ impl std::error::Error for Error {
             Self::Coordinator(error) => Some(error),
             Self::Backend(error) => Some(error),
             Self::Work(error) => Some(&**error),
-            Self::NotAlone { .. } | Self::NotSteady { .. } | Self::BelowStart { .. } => None,
+            Self::File {
+                problem: FileProblem::Io(error),
+                ..
+            } => Some(error),
+            Self::NotAlone { .. }
+            | Self::NotSteady { .. }
+            | Self::BelowStart { .. }
+            | Self::File { .. } => None,
         }
     }
 }

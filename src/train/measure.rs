@@ -2,7 +2,7 @@
 
 use super::alone::Alone;
 use super::error::WorkError;
-use super::measured::{Measured, Run};
+use super::measured::{Measured, Trial};
 use super::{Error, sealed};
 use crate::ffi::Backend;
 use crate::{Manager, Policy};
@@ -120,6 +120,10 @@ impl Measuring {
         self
     }
 
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// How many runs are discarded at first. Default: 2. None where each run begins from nothing and has its warm-up
     /// within.
     pub fn warm_up(mut self, runs: u32) -> Self {
@@ -157,7 +161,7 @@ impl Measuring {
         let mut run = || {
             let run = self.run_once(&**backend, &mut work)?;
             alone.check()?;
-            Ok::<Run, Error>(run)
+            Ok::<Trial, Error>(run)
         };
         for _ in 0..self.warm_up {
             run()?;
@@ -175,7 +179,7 @@ impl Measuring {
         }
         Err(Error::NotSteady {
             label: self.label.clone(),
-            results: runs.iter().map(Run::above_start).collect(),
+            results: runs.iter().map(Trial::above_start).collect(),
             tolerance,
         })
     }
@@ -184,7 +188,7 @@ impl Measuring {
         &self,
         backend: &dyn Backend,
         work: &mut impl FnMut() -> W,
-    ) -> Result<Run, Error> {
+    ) -> Result<Trial, Error> {
         let before = backend.memory()?.active;
         backend.reset_peak_memory()?;
         let began = Instant::now();
@@ -203,13 +207,19 @@ impl Measuring {
                 peak,
             });
         }
-        Ok(Run {
+        Ok(Trial {
             before,
             peak,
             after: after.active,
             cache: after.cache,
             elapsed,
         })
+    }
+}
+
+impl From<&str> for Measuring {
+    fn from(label: &str) -> Self {
+        Self::new(label)
     }
 }
 

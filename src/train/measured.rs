@@ -13,7 +13,7 @@ const STEP: u64 = 1 << 20;
 
 /// One run of the closure. Sizes in bytes; the peak is at least what was live before and after.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Run {
+pub(super) struct Trial {
     pub(super) before: u64,
     pub(super) peak: u64,
     pub(super) after: u64,
@@ -21,7 +21,7 @@ pub(super) struct Run {
     pub(super) elapsed: Duration,
 }
 
-impl Run {
+impl Trial {
     pub(super) fn above_start(&self) -> u64 {
         self.peak - self.before
     }
@@ -66,9 +66,9 @@ pub struct Measured {
 
 impl Measured {
     /// Of at least one run.
-    pub(super) fn new(label: Arc<str>, kind: DeviceKind, warm_up: u32, runs: &[Run]) -> Self {
+    pub(super) fn new(label: Arc<str>, kind: DeviceKind, warm_up: u32, runs: &[Trial]) -> Self {
         let largest = runs.iter().max_by_key(|run| run.above_start());
-        let largest = *largest.unwrap_or(&Run {
+        let largest = *largest.unwrap_or(&Trial {
             before: 0,
             peak: 0,
             after: 0,
@@ -76,7 +76,7 @@ impl Measured {
             elapsed: Duration::ZERO,
         });
         let above_start = largest.above_start();
-        let smallest = runs.iter().map(Run::above_start).min().unwrap_or(0);
+        let smallest = runs.iter().map(Trial::above_start).min().unwrap_or(0);
         let fastest = runs.iter().map(|run| run.elapsed).min();
         Self {
             label,

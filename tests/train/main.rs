@@ -2,8 +2,11 @@
 //!
 //! | file | what it shows |
 //! | --- | --- |
+//! | `ledger.rs` | tickets that learn, their file, and the table |
 //! | `measure.rs` | what is measured, and when it is refused |
 
+#[cfg(feature = "estimate")]
+mod ledger;
 mod measure;
 
 use mlx_wired::Manager;
