@@ -9,6 +9,7 @@ mod key;
 mod ledger;
 mod measure;
 mod measured;
+mod run;
 
 pub use alone::OtherGuard;
 pub use error::{Error, FileProblem, WorkError};
@@ -17,6 +18,9 @@ pub use key::Key;
 pub use ledger::{Entry, Ledger};
 pub use measure::{Measure, Measuring, Work};
 pub use measured::Measured;
+pub use run::{
+    Growth, GrowthCause, Limit, NotRestored, Run, RunBuilder, RunLimit, RunSummary, StepReport,
+};
 
 /// Traits that other crates use and do not implement.
 mod sealed {

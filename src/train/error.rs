@@ -1,12 +1,13 @@
 //! The room's error.
 
-use super::Key;
 use super::alone::OtherGuard;
 use super::explain::explain;
+use super::{Key, NotRestored};
 use crate::error::Bytes;
 use crate::ffi::BackendError;
 use crate::names::{Name, Place};
 use std::fmt;
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,6 +52,16 @@ pub enum Error {
         before: u64,
         /// The peak while it ran.
         peak: u64,
+    },
+    /// A run scope lives already: two would put back each other's limits.
+    RunInProgress {
+        /// Where it was started.
+        place: &'static Location<'static>,
+    },
+    /// Limits that a run set did not come back. The others did.
+    NotRestored {
+        /// Which, and why.
+        failed: Vec<NotRestored>,
     },
     /// The file of a [`Ledger`](super::Ledger) could not be used.
     File {
@@ -120,6 +131,18 @@ impl fmt::Display for Error {
                  allocate what it frees",
                 Name::new(label)
             ),
+            Self::RunInProgress { place } => write!(
+                f,
+                "a run began at {} and has not ended; end it first, or take its steps from there",
+                Place(place)
+            ),
+            Self::NotRestored { failed } => {
+                for (place, limit) in failed.iter().enumerate() {
+                    let before = if place == 0 { "" } else { "; " };
+                    write!(f, "{before}{limit}")?;
+                }
+                Ok(())
+            }
             Self::File { path, problem } => {
                 let path = path.to_string_lossy();
                 write!(f, "{}: {problem}", Name::new(&path))
@@ -185,7 +208,9 @@ impl std::error::Error for Error {
                 problem: FileProblem::Io(error),
                 ..
             } => Some(error),
+            Self::NotRestored { failed } => failed.first().map(|limit| &limit.error as _),
             Self::NotAlone { .. }
+            | Self::RunInProgress { .. }
             | Self::NotSteady { .. }
             | Self::BelowStart { .. }
             | Self::File { .. } => None,

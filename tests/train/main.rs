@@ -4,10 +4,14 @@
 //! | --- | --- |
 //! | `ledger.rs` | tickets that learn, their file, and the table |
 //! | `measure.rs` | what is measured, and when it is refused |
+//! | `scope.rs` | the limits of a run, and that they come back |
+//! | `steps.rs` | what is told of steps, and of growth |
 
 #[cfg(feature = "estimate")]
 mod ledger;
 mod measure;
+mod scope;
+mod steps;
 
 use mlx_wired::Manager;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
