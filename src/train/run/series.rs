@@ -1,9 +1,9 @@
 //! Whether a figure rises from step to step, and does not merely move about.
 //!
 //! A leak adds about the same to each step. So a rise is a streak: every value is above the one before by at least a
-//! floor, no increment is many times another, and the streak has left behind whatever was seen before it. Values that
-//! only vary, as with batches of different sizes, rise seven times in a row once in forty thousand times, and are then
-//! where they have been before.
+//! floor, no increment is many times another, and together they are more than the figure moved about before. Values that
+//! only vary, as with batches of different sizes, rise seven times in a row now and then, and are still where they have
+//! been.
 
 /// How many rises in a row are one.
 const STREAK: u32 = 7;
@@ -11,19 +11,43 @@ const STREAK: u32 = 7;
 const UNEVEN: u64 = 8;
 /// How many values are remembered, at least; twice as many at most.
 const REMEMBERED: u32 = 64;
+/// The first steps make what stays, such as the optimizer's state: that is no moving about.
+const WARM_UP: u64 = 2;
 
 /// A figure over the steps. Constant space.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    last: Option<(u64, u64)>,
-    /// The value before the streak's first rise, and its step.
-    start: (u64, u64),
+    last: Option<Point>,
+    /// Before the streak's first rise.
+    start: Point,
     streak: u32,
     smallest: u64,
     largest: u64,
-    /// The highest values that were in no streak: of late, and before.
-    highs: (u64, u64),
+    /// Between what values it moved about: of late, and before.
+    ranges: (Range, Range),
     counted: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Point {
+    step: u64,
+    value: u64,
+    beside: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    low: u64,
+    high: u64,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self {
+            low: u64::MAX,
+            high: 0,
+        }
+    }
 }
 
 /// A figure that rises.
@@ -35,19 +59,28 @@ pub(super) struct Rise {
     pub(super) bytes: u64,
     /// In so many steps.
     pub(super) steps: u64,
+    /// What the other figure was then.
+    pub(super) beside: u64,
 }
 
 impl Series {
-    /// Takes the value after a step. An increment below `floor` is none.
-    pub(super) fn push(&mut self, step: u64, value: u64, floor: u64) -> Option<Rise> {
-        let Some((last_step, last)) = self.last.replace((step, value)) else {
-            self.remember(value);
+    /// Takes the value after a step, and of another figure that is told with a rise. An increment below `floor` is none.
+    pub(super) fn push(&mut self, step: u64, value: u64, beside: u64, floor: u64) -> Option<Rise> {
+        let point = Point {
+            step,
+            value,
+            beside,
+        };
+        let Some(last) = self.last.replace(point) else {
+            self.remember(point);
             return None;
         };
-        let increment = value.checked_sub(last).filter(|more| *more >= floor.max(1));
-        let Some(increment) = increment else {
+        let increment = value.checked_sub(last.value);
+        let Some(increment) = increment.filter(|more| *more >= floor.max(1)) else {
+            // Where a rise has ended belongs to what it moved about, too.
             self.streak = 0;
-            self.remember(value);
+            self.remember(last);
+            self.remember(point);
             return None;
         };
         let smallest = self.smallest.min(increment);
@@ -56,19 +89,17 @@ impl Series {
             (self.smallest, self.largest) = (smallest, largest);
             self.streak = self.streak.saturating_add(1);
         } else {
-            if self.streak > 0 {
-                self.remember(last);
-            }
-            self.start = (last_step, last);
+            self.remember(last);
+            self.start = last;
             (self.smallest, self.largest) = (increment, increment);
             self.streak = 1;
         }
-        let (since, from) = self.start;
-        let is_record = value > self.highs.0.max(self.highs.1);
-        (self.streak >= STREAK && is_record).then(|| Rise {
-            since,
-            bytes: value - from,
-            steps: step - since,
+        let bytes = value - self.start.value;
+        (self.streak >= STREAK && bytes > self.range()).then_some(Rise {
+            since: self.start.step,
+            bytes,
+            steps: step - self.start.step,
+            beside: self.start.beside,
         })
     }
 
@@ -78,13 +109,25 @@ impl Series {
         self.streak = 0;
     }
 
-    fn remember(&mut self, value: u64) {
+    fn remember(&mut self, point: Point) {
+        if point.step <= WARM_UP {
+            return;
+        }
         if self.counted == REMEMBERED {
-            self.highs = (0, self.highs.0);
+            self.ranges = (Range::default(), self.ranges.0);
             self.counted = 0;
         }
         self.counted += 1;
-        self.highs.0 = self.highs.0.max(value);
+        let range = &mut self.ranges.0;
+        range.low = range.low.min(point.value);
+        range.high = range.high.max(point.value);
+    }
+
+    /// How far the figure has moved about.
+    fn range(&self) -> u64 {
+        let (late, before) = self.ranges;
+        let high = late.high.max(before.high);
+        high.saturating_sub(late.low.min(before.low))
     }
 }
 
@@ -125,7 +168,7 @@ mod tests {
         let mut steps = 0..;
         values.into_iter().find_map(|value| {
             let step = steps.next()?;
-            series.push(step, value, 10).map(|rise| (step, rise))
+            series.push(step, value, 0, 10).map(|rise| (step, rise))
         })
     }
 
@@ -151,13 +194,9 @@ mod tests {
     fn what_only_varies_is_no_rise() {
         // A sawtooth whose ramps are as long as a streak and longer, and all but equal steps.
         assert_eq!(told((0..1000).map(|n| 100 * (n % 7))), None);
-        let ramp = |n: u64| 100 * (n % 9);
-        let first = told((0..1000).map(ramp)).map(|(step, _)| step);
-        assert!(
-            first.is_none_or(|step| step < 9),
-            "only before it was seen to fall: {first:?}"
-        );
-        assert_eq!(told([800].into_iter().chain((0..1000).map(ramp))), None);
+        // As long as a streak and longer: once it was seen to fall.
+        let ramp = (0..1000).map(|n| 100 * (n % 9));
+        assert_eq!(told([0, 0, 0, 800].into_iter().chain(ramp)), None);
     }
 
     #[test]
@@ -178,7 +217,7 @@ mod tests {
         let told = noisy.zip(0..).find_map(|(value, step)| {
             let low = lows.push(value)?;
             series
-                .push(step, low, 10)
+                .push(step, low, 0, 10)
                 .map(|rise| (step, rise.bytes / rise.steps))
         });
         let (step, rate) = told.unwrap();

@@ -34,7 +34,6 @@ pub(super) struct Watch {
     outside_read: Option<Instant>,
     live: Series,
     live_lows: (Lows, Series),
-    needs: Series,
     cache: Series,
     beside: Series,
     pub(super) governor: Governor,
@@ -84,7 +83,6 @@ impl Watch {
             outside_read: None,
             live: Series::default(),
             live_lows: Default::default(),
-            needs: Series::default(),
             cache: Series::default(),
             beside: Series::default(),
             governor: Governor::default(),
@@ -226,7 +224,7 @@ impl Watch {
         match self.outside {
             None => self.beside.interrupt(),
             Some(outside) => {
-                let rise = self.beside.push(self.steps, outside, LEAST_OUTSIDE);
+                let rise = self.beside.push(self.steps, outside, 0, LEAST_OUTSIDE);
                 let rise = rise.filter(|rise| rise.bytes >= LEAST_OUTSIDE_RISE);
                 self.note_rise(GrowthCause::Outside, rise);
             }
@@ -238,22 +236,19 @@ impl Watch {
         self.governor.note(seen);
         let floor = LEAST_LIVE.max(seen.active >> 20);
         // Where what a step needs for a while rises, too, batches grow, and what is kept of the last one with them.
-        let wider = self.needs.push(seen.step, seen.peak - seen.active, floor);
-        let is_kept = |rise: &Rise| wider.is_none_or(|wider| wider.bytes < rise.bytes / 2);
-        let rise = self
-            .live
-            .push(seen.step, seen.active, floor)
-            .filter(is_kept);
-        self.note_rise(GrowthCause::LiveArrays, rise);
+        let workspace = seen.peak - seen.active;
+        let is_kept = |rise: &Rise| workspace.saturating_sub(rise.beside) < rise.bytes / 2;
+        let rise = self.live.push(seen.step, seen.active, workspace, floor);
+        self.note_rise(GrowthCause::LiveArrays, rise.filter(is_kept));
         if let Some(low) = self.live_lows.0.push(seen.active) {
-            let rise = self.live_lows.1.push(seen.step, low, floor).filter(is_kept);
-            self.note_rise(GrowthCause::LiveArrays, rise);
+            let rise = self.live_lows.1.push(seen.step, low, workspace, floor);
+            self.note_rise(GrowthCause::LiveArrays, rise.filter(is_kept));
         }
 
         let need = self.governor.need();
         let rise = self
             .cache
-            .push(seen.step, seen.cache, (need / 4).max(LEAST_LIVE));
+            .push(seen.step, seen.cache, 0, (need / 4).max(LEAST_LIVE));
         // A cache that its limit keeps within the budget is of no harm, and one that the next step uses is none.
         let is_bounded = match (self.cache_limit, self.budget) {
             (Some(limit), Some(budget)) => limit.saturating_add(self.governor.peak()) <= budget,
