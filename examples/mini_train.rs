@@ -92,7 +92,7 @@ impl Model {
     }
 
     /// Forward, backward, update: all evaluated when it returns.
-    fn step(&mut self) -> Result<f32, mlx_rs::error::Exception> {
+    fn step(&mut self) -> Result<f32, mlx_wired::train::WorkError> {
         use mlx_rs::{Array, array, error::Exception, transforms};
         let loss = |it: &[Array]| -> Result<Vec<Array>, Exception> {
             let error = it[1].matmul(&it[0])?.subtract(&it[2])?;
@@ -108,6 +108,6 @@ impl Model {
             .weight
             .subtract(gradient[0].multiply(array!(50.0_f32))?)?;
         transforms::eval([&self.weight, &loss[0]])?;
-        loss[0].try_item_cast::<f32>()
+        Ok(loss[0].try_item_cast()?)
     }
 }

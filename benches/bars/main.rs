@@ -20,7 +20,7 @@
 //! | `watched.rs` | the same while a recorder is at work |
 //! | `card.rs` | the same where each release synchronises |
 //! | `burst.rs`, `handoff.rs`, `wakeups.rs`, `fairness.rs` | many at once; waiting |
-//! | `training.rs` | a ticket around a real training step |
+//! | `training.rs`, `steps.rs` | a ticket around a real training step; what the report of a step costs |
 //! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
 #![allow(
     clippy::print_stdout,
@@ -47,6 +47,7 @@ mod pinning;
 mod plot;
 mod prepared;
 mod report;
+mod steps;
 mod table;
 mod traced;
 mod training;
@@ -109,6 +110,7 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     handoff::run(&mut report);
     wakeups::run(&mut report);
     fairness::run(&mut report);
+    steps::run(&mut report);
     training::run(&mut report);
     report.finish(json)
 }
