@@ -1,5 +1,9 @@
 //! A trainer's kit: what to write in a ticket, whether a model fits, and what a run's memory does.
 //!
+//! [`Measure`] runs work alone and says what its ticket has to ask for; a [`Ledger`] keeps that in a file, and learns. A
+//! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did.
+//! [Training](crate::docs::training) has it as a whole.
+//!
 //! It stands on the crate's public names alone, but for how names and bytes are printed.
 
 mod alone;

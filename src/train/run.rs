@@ -147,7 +147,7 @@ impl Run {
     /// Notes, before a step's report, whether a value that the program carries from step to step is evaluated. One that is
     /// not is named where live arrays grow. Allocates only for a name that is new.
     ///
-    /// With mlx-rs, [`carried`](Self::carried) asks the array itself.
+    /// With the feature `mlx-rs`, `Run::carried` asks the array itself.
     pub fn carried_is_evaluated(&self, name: &str, evaluated: bool) {
         let mut watch = self.watch();
         let step = watch.steps();

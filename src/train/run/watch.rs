@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 const LEAST_LIVE: u64 = 4 << 10;
 /// Of memory beside MLX, which comes and goes in larger pieces.
 const LEAST_OUTSIDE: u64 = 64 << 10;
-/// And it has risen by so much in all.
-const LEAST_OUTSIDE_RISE: u64 = 2 << 20;
+/// And it has risen by so much in all, or by what a step needs for a while, where that is more: what MLX frees may stay in
+/// the process's heap.
+const LEAST_OUTSIDE_RISE: u64 = 4 << 20;
+/// But larger pieces go back to the system at once.
+const LARGEST_IN_HEAP: u64 = 64 << 20;
 
 /// The figures of a run, under its lock. Constant space.
 #[derive(Debug)]
@@ -225,7 +228,9 @@ impl Watch {
             None => self.beside.interrupt(),
             Some(outside) => {
                 let rise = self.beside.push(self.steps, outside, 0, LEAST_OUTSIDE);
-                let rise = rise.filter(|rise| rise.bytes >= LEAST_OUTSIDE_RISE);
+                let in_heap = self.governor.need().min(LARGEST_IN_HEAP);
+                let least = in_heap.max(LEAST_OUTSIDE_RISE);
+                let rise = rise.filter(|rise| rise.bytes >= least);
                 self.note_rise(GrowthCause::Outside, rise);
             }
         }
