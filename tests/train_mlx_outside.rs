@@ -32,7 +32,6 @@ fn what_the_program_keeps_itself_is_outside_mlx() {
             report.growth.map(|growth| (n, growth))
         });
         let (n, growth) = growth.expect("within ten steps");
-        println!("step {n}: {growth}");
         assert!(n > healthy, "in a healthy step");
         assert_eq!(growth.cause, GrowthCause::Outside, "{growth}");
         assert!(

@@ -12,7 +12,7 @@ use std::time::Duration;
 const STEP: u64 = 1 << 20;
 
 /// One run of the closure. Sizes in bytes; the peak is at least what was live before and after.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Trial {
     pub(super) before: u64,
     pub(super) peak: u64,
@@ -68,13 +68,7 @@ impl Measured {
     /// Of at least one run.
     pub(super) fn new(label: Arc<str>, kind: DeviceKind, warm_up: u32, runs: &[Trial]) -> Self {
         let largest = runs.iter().max_by_key(|run| run.above_start());
-        let largest = *largest.unwrap_or(&Trial {
-            before: 0,
-            peak: 0,
-            after: 0,
-            cache: 0,
-            elapsed: Duration::ZERO,
-        });
+        let largest = largest.copied().unwrap_or_default();
         let above_start = largest.above_start();
         let smallest = runs.iter().map(Trial::above_start).min().unwrap_or(0);
         let fastest = runs.iter().map(|run| run.elapsed).min();

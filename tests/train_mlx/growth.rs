@@ -30,7 +30,6 @@ fn first(
         let ((), report) = run.step(|| step(n, &run)).unwrap();
         if let Some(growth) = report.growth {
             assert!(n > healthy, "in a healthy step: {growth}");
-            println!("{report_line}\n{growth}", report_line = report.step);
             run.finish().unwrap();
             return growth;
         }

@@ -13,7 +13,6 @@ fn a_steps_ticket_covers_what_later_steps_take() {
     let batch = network.batch(512);
     let policy = SumPolicy::new();
     let measured = policy.measure("step", || network.step(&batch)).unwrap();
-    println!("{measured}");
     assert!(measured.runs >= 2 && measured.warm_up == 2);
     assert!(measured.spread < 0.02 || measured.runs > 2, "{measured}");
     // Activations of 512 rows of the hidden layer, at least.

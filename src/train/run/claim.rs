@@ -10,7 +10,10 @@ static LIVE: Mutex<Vec<(usize, &'static Location<'static>)>> = Mutex::new(Vec::n
 
 /// The right to change a backend's limits. Its scope keeps the backend, so no other has its address meanwhile.
 #[derive(Debug)]
-pub(super) struct Claim(usize);
+pub(super) struct Claim {
+    backend: usize,
+    process: u32,
+}
 
 impl Claim {
     pub(super) fn of(
@@ -23,13 +26,24 @@ impl Claim {
             return Err(Error::RunInProgress { place });
         }
         live.push((address, place));
-        Ok(Self(address))
+        Ok(Self {
+            backend: address,
+            process: std::process::id(),
+        })
+    }
+
+    /// Whether this is the process that claimed it. In a forked child what would be set back is the parent's, and the lock
+    /// may be held for ever.
+    pub(super) fn is_own(&self) -> bool {
+        self.process == std::process::id()
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-        live.retain(|(address, _)| *address != self.0);
+        if self.is_own() {
+            let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+            live.retain(|(backend, _)| *backend != self.backend);
+        }
     }
 }

@@ -53,10 +53,8 @@ pub(super) struct Limits {
     memory_before: Option<u64>,
     cache_before: Option<u64>,
     listener: Option<Listener>,
-    /// A forked child's copy sets nothing: what it would set back is its parent's.
-    process: u32,
     /// Given up after all is set back.
-    _claim: Claim,
+    claim: Claim,
 }
 
 impl Limits {
@@ -67,8 +65,7 @@ impl Limits {
             memory_before: None,
             cache_before: None,
             listener,
-            process: std::process::id(),
-            _claim: claim,
+            claim,
         }
     }
 
@@ -100,11 +97,10 @@ impl Limits {
 
     /// Puts each limit back, whatever becomes of the others.
     pub(super) fn restore(&mut self) -> Result<(), Error> {
-        let mut failed = Vec::new();
-        if self.process != std::process::id() {
-            std::mem::forget(self.guard.take());
+        if !self.claim.is_own() {
             return Ok(());
         }
+        let mut failed = Vec::new();
         let backend = &self.backend;
         if let Some(before) = self.memory_before.take() {
             let set = caught(|| backend.set_memory_limit(before));

@@ -3,6 +3,7 @@
 use super::carried::Carried;
 use super::governor::{Governor, Seen};
 use super::growth::{Growth, GrowthCause};
+use super::limits::caught;
 use super::report::StepReport;
 use super::series::{Lows, Rise, Series};
 use crate::ffi::{Backend, DeviceKind, MemoryCounters};
@@ -195,8 +196,8 @@ impl Watch {
 
     /// Reads the counters, and returns the peak since they were last read; all steps that run have it in theirs.
     fn read(&mut self, backend: &dyn Backend) -> u64 {
-        let read = backend.memory();
-        self.counted = read.is_ok() && backend.reset_peak_memory().is_ok();
+        let read = caught(|| backend.memory());
+        self.counted = read.is_ok() && caught(|| backend.reset_peak_memory()).is_ok();
         let Ok(counters) = read else {
             return self.counters.peak();
         };
