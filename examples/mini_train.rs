@@ -11,8 +11,9 @@
 )]
 
 #[cfg(not(any(target_vendor = "apple", with_mlx)))]
-fn main() {
-    eprintln!("it needs MLX: scripts/with-mlx cargo run --release --example mini_train");
+fn main() -> std::process::ExitCode {
+    eprintln!("this example needs MLX: scripts/with-mlx cargo run --release --example mini_train");
+    std::process::ExitCode::from(2)
 }
 
 #[cfg(any(target_vendor = "apple", with_mlx))]

@@ -115,7 +115,7 @@ impl Run {
     fn end(&self, begun: Option<Begun>) -> StepReport {
         let mut watch = self.watch();
         let mut report = watch.end(begun, &**self.manager.backend());
-        if self.governs {
+        if self.governs && report.counted {
             self.govern(&mut watch, &mut report);
         }
         report

@@ -104,7 +104,7 @@ fn shapes_that_vary_are_a_growing_cache() {
         let mut network = Network::new(5);
         // No limit to speak of, as on Metal.
         let growth = first(run(Limit::Fixed(1 << 40)), healthy, |n, _| {
-            let rows = 256 + 512 * n.saturating_sub(healthy).max(1) as i32;
+            let rows = 128 * n.saturating_sub(healthy).max(1) as i32;
             let batch = network.batch(rows);
             network.step(&batch).map(drop)
         });
@@ -217,7 +217,7 @@ fn a_hundred_healthy_runs_give_no_alarm() {
                 .map(|report| format!("together {seed}: {report}")),
         );
         for healthy in Healthy::ALL {
-            let told = healthy.run(seed, 60);
+            let told = healthy.run(seed, 40);
             alarms.extend(
                 told.into_iter()
                     .map(|report| format!("{healthy:?} {seed}: {report}")),

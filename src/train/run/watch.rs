@@ -180,7 +180,7 @@ impl Watch {
     pub(super) fn growth(&self) -> Option<Growth> {
         let growing = self.growing.filter(|it| it.lasts(self.steps))?;
         let bytes_per_step = growing.rise.bytes / growing.rise.steps.max(1);
-        let used = self.governor.peak() + self.counters.cache;
+        let used = self.governor.peak().saturating_add(self.counters.cache);
         let left = self.budget.map(|budget| budget.saturating_sub(used));
         Some(Growth {
             cause: growing.cause,
@@ -270,12 +270,14 @@ impl Watch {
         };
         let step = self.steps;
         match &mut self.growing {
-            Some(growing) if growing.lasts(step) => {
-                // Of two that go on, the one that came first is told until it ends.
-                if growing.cause == cause {
-                    (growing.rise, growing.step) = (rise, step);
-                }
+            Some(growing)
+                if growing.cause == cause
+                    && (growing.lasts(step) || growing.rise.since == rise.since) =>
+            {
+                (growing.rise, growing.step) = (rise, step);
             }
+            // Of two that go on, the one that came first is told until it ends.
+            Some(growing) if growing.lasts(step) => {}
             growing => {
                 *growing = Some(Growing {
                     cause,
