@@ -44,11 +44,16 @@
 //! | `mlx_device_info_get` | Metal: if no device or no Metal library can be loaded | on Metal asked once; the program's first GPU operation would fail for the same reason |
 //! | `mlx_device_info_has_key`, `_get_size`, `_get_string` | for an empty object only; a missing key or another type is code 2, without an exception | the object was filled; `has_key` is asked first, and code 2 counts as missing |
 //! | `mlx_get_memory_limit`, `_active_memory`, `_peak_memory`, `_cache_memory`, `mlx_reset_peak_memory`, `mlx_set_memory_limit`, `mlx_set_cache_limit`, `mlx_clear_cache` | the first one makes the allocator: Metal as above; CUDA: if the driver has no card | CUDA counts as present only if a card is; otherwise the program's first array would fail for the same reason |
+//! | `_mlx_array_is_available` | never | |
+//! | `mlx_string_new`, `mlx_version`, `mlx_string_data`, `mlx_string_free` | never (memory for the text apart) | |
 //! | `mlx_metal_is_available`, `mlx_cuda_is_available`, `mlx_device_is_available`, `mlx_device_new_type`, `mlx_device_free`, `mlx_device_info_new`, `mlx_device_info_free` | never (memory for the object itself apart) | |
 //! | `mlx_set_error_handler` | never | called by [`install_error_handler`] alone |
 
 #[cfg(any(target_vendor = "apple", check_apple))]
 mod apple;
+mod arc;
+#[cfg(feature = "mlx-rs")]
+mod arrays;
 mod backend;
 mod calls;
 #[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
@@ -61,14 +66,19 @@ mod recording;
 #[cfg(not(any(target_vendor = "apple", with_mlx, feature = "mlx")))]
 mod unlinked;
 
+#[cfg(feature = "mlx-rs")]
+pub use arrays::is_evaluated;
 pub use backend::{
     Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support,
 };
 pub use calls::{
     LINKED, clear_cache, device, device_error, error_handler_returns, install_error_handler,
     memory_counters, reset_peak_memory, set_cache_limit, set_memory_limit, set_wired_limit,
-    synchronize, take_error_message,
+    synchronize, take_error_message, version,
 };
 pub use mlx_backend::{MlxBackend, default_backend};
 pub use no_mlx::NoMlx;
-pub use recording::{Call, Gate, Outcome, RecordingBackend, RecordingBuilder, Synchronization};
+pub use recording::{
+    Call, Gate, MemoryCall, MemorySetting, Outcome, RecordingBackend, RecordingBuilder,
+    Synchronization,
+};

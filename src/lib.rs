@@ -39,6 +39,7 @@
 //!
 //! [Patterns](docs::patterns) has the shapes of whole programs: a pool, a queue of jobs, a server.
 //! [Limits](docs::limits) has what does not work, and what does in its place.
+//! [Training](docs::training) has what to write in a ticket, and how a run's memory is watched: [`train`].
 //!
 //! # Words
 //!
@@ -62,7 +63,7 @@
 //!   lowered it picks what to unwire.
 //! * First in, first out: a large ticket at the head of a group's queue holds up small ones behind it, unless
 //!   [`Config::overtaking`] lets some of them pass.
-//! * Sizes are what you say. A ticket too small is not noticed here; measure the peak.
+//! * Sizes are what you say. A ticket too small is not noticed here; [measure](train::Measure) the peak.
 //! * A program that wants no waiting at all uses policies that never refuse.
 //!
 //! # Deadlocks
@@ -164,7 +165,8 @@
 //! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always). On Linux
 //!   it needs `scripts/with-mlx` or an MLX of your own: see [`ffi::LINKED`].
 //! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process
-//!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first.
+//!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first. A
+//!   [run](train::Run) can ask arrays whether they are evaluated.
 //! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.
 //! * `timeline`: a [recording](recorder) writes a page with charts, a trace that Perfetto opens, and CSV; implies `serde`.
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber

@@ -1,7 +1,34 @@
 //! A trainer's kit: what to write in a ticket, whether a model fits, and what a run's memory does.
 //!
-//! It stands on the crate's public names alone.
+//! [`Measure`] runs work alone and says what its ticket has to ask for; a [`Ledger`] keeps that in a file, and learns. A
+//! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did.
+//! [Training](crate::docs::training) has it as a whole.
+//!
+//! It stands on the crate's public names alone, but for how names and bytes are printed.
 
+mod alone;
 mod error;
+mod explain;
+mod key;
+mod ledger;
+mod measure;
+mod measured;
+mod run;
 
-pub use error::Error;
+pub use alone::OtherGuard;
+pub use error::{Error, FileProblem, WorkError};
+pub use explain::{BufferLimit, explain};
+pub use key::Key;
+pub use ledger::{Entry, Ledger};
+pub use measure::{Measure, Measuring, Work};
+pub use measured::Measured;
+pub use run::{
+    Growth, GrowthCause, Limit, NotRestored, Run, RunBuilder, RunLimit, RunSummary, StepReport,
+};
+
+/// Traits that other crates use and do not implement.
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<T, E> Sealed for Result<T, E> {}
+}

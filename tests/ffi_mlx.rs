@@ -213,3 +213,20 @@ fn the_default_backend_is_mlx() {
     assert_eq!(ffi::error_handler_returns(), cfg!(feature = "mlx-rs"));
     assert_eq!(ffi::take_error_message(), None);
 }
+
+#[test]
+fn the_backend_gives_the_calls_beside_the_wired_limit() {
+    let _alone = alone();
+    let backend = MlxBackend::new();
+    let version = backend.version().expect("MLX tells");
+    assert_eq!(Ok(version.clone()), ffi::version());
+    assert!(version.starts_with("0."), "{version}");
+    let old = backend.set_cache_limit(16 << 20).unwrap();
+    assert_eq!(backend.set_cache_limit(old), Ok(16 << 20));
+    let old = backend.set_memory_limit(1 << 30).unwrap();
+    assert_eq!(backend.set_memory_limit(old), Ok(1 << 30));
+    assert_eq!(backend.reset_peak_memory(), Ok(()));
+    assert_eq!(backend.clear_cache(), Ok(()));
+    let footprint = backend.footprint().expect("this system tells");
+    assert!(footprint > 4096, "{footprint}");
+}

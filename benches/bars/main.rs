@@ -21,7 +21,7 @@
 //! | `card.rs` | the same where each release synchronises |
 //! | `burst.rs`, `growing.rs` | calls of the setter: of many threads at once, of guards that grow |
 //! | `handoff.rs`, `wakeups.rs`, `fairness.rs` | waiting |
-//! | `training.rs` | a ticket around a real training step |
+//! | `training.rs`, `steps.rs` | a ticket around a real training step; what the report of a step costs |
 //! | `plot.rs`, `table.rs` | a run's pairs as a picture, runs as tables |
 #![allow(
     clippy::print_stdout,
@@ -49,6 +49,7 @@ mod pinning;
 mod plot;
 mod prepared;
 mod report;
+mod steps;
 mod table;
 mod traced;
 mod training;
@@ -112,6 +113,7 @@ fn measure(options: Options) -> Result<ExitCode, Failure> {
     handoff::run(&mut report);
     wakeups::run(&mut report);
     fairness::run(&mut report);
+    steps::run(&mut report);
     training::run(&mut report);
     report.finish(json)
 }

@@ -14,7 +14,7 @@
 //! | `options.rs` | the command line |
 //! | `data.rs` | the wines, the folds, the random numbers |
 //! | `network.rs` | the networks and the training of one fold; no word of memory |
-//! | `measure.rs` | how much memory a fold needs, and the tickets that follow |
+//! | `sizes.rs` | how much memory a fold needs, and the budget that follows |
 //! | `sweep.rs` | all folds in rayon's workers: where tickets are acquired |
 //! | `progress.rs` | the bars |
 //! | `../common/timeline.rs`, `arguments.rs` | what `--timeline` records and writes; arguments, as the server takes them |
@@ -31,8 +31,6 @@ mod arguments;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod data;
 #[cfg(any(target_vendor = "apple", with_mlx))]
-mod measure;
-#[cfg(any(target_vendor = "apple", with_mlx))]
 mod network;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod options;
@@ -40,6 +38,8 @@ mod options;
 mod progress;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod report;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod sizes;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod sweep;
 #[cfg(any(target_vendor = "apple", with_mlx))]
@@ -89,20 +89,17 @@ fn run(options: &options::Options) -> Result<(), Failure> {
 
     // The first call of mlx-rs installs an error handler that returns, in place of MLX's, which exits.
     mlx_rs::memory::active_memory()?;
-    // MLX keeps freed buffers for reuse, counted neither as active nor in the peak. A budget is to bound
-    // what the process really holds, so nothing is kept here.
-    mlx_wired::ffi::set_cache_limit(0)?;
 
     let wines = data::Wines::load();
     let folds = data::folds(wines.count(), options.folds);
-    let measured = measure::measure(&wines, &folds, options)?;
+    let sizes = sizes::Sizes::measure(&wines, &folds, options)?;
     let timeline = options.timeline.as_deref();
     let timeline = timeline.map(|folder| timeline::start(Manager::shared(), folder));
     let timeline = timeline.transpose()?;
-    let outcome = sweep::run(&measured, &folds, options)?;
+    let outcome = sweep::run(&sizes, &folds, options)?;
     let written = timeline.map(timeline::Timeline::write).transpose()?;
 
-    let report = report::Report::new(&wines, &measured, &outcome, options);
+    let report = report::Report::new(&wines, &sizes, &outcome, options);
     print!("{report}");
     if let Some(written) = written {
         print!("{written}");

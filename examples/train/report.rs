@@ -2,9 +2,9 @@
 
 use crate::Failure;
 use crate::data::Wines;
-use crate::measure::Measured;
 use crate::network::NETWORKS;
 use crate::options::Options;
+use crate::sizes::Sizes;
 use crate::sweep::{Outcome, Trained};
 use mlx_wired::ffi;
 use serde::Serialize;
@@ -54,14 +54,9 @@ struct Row {
 }
 
 impl Report {
-    pub(crate) fn new(
-        wines: &Wines,
-        measured: &Measured,
-        outcome: &Outcome,
-        options: &Options,
-    ) -> Self {
+    pub(crate) fn new(wines: &Wines, sizes: &Sizes, outcome: &Outcome, options: &Options) -> Self {
         let networks: Vec<Row> = (0..NETWORKS.len())
-            .map(|network| Row::new(network, measured, outcome))
+            .map(|network| Row::new(network, sizes, outcome))
             .collect();
         let stats = outcome.stats.unwrap_or_default();
         Self {
@@ -73,8 +68,8 @@ impl Report {
             epochs: options.epochs,
             threads: options.threads,
             networks,
-            budget: measured.budget,
-            reserved: measured.reserved,
+            budget: sizes.budget,
+            reserved: sizes.reserved,
             mlx_peak: outcome.peak,
             most_held: outcome.most_held,
             most_folds_at_once: outcome.most_folds,
@@ -105,7 +100,7 @@ impl Report {
 }
 
 impl Row {
-    fn new(network: usize, measured: &Measured, outcome: &Outcome) -> Self {
+    fn new(network: usize, sizes: &Sizes, outcome: &Outcome) -> Self {
         let of_network = |trained: &&Trained| trained.network == network;
         let folds: Vec<&Trained> = outcome.trained.iter().filter(of_network).collect();
         let count = folds.len() as f64;
@@ -120,8 +115,8 @@ impl Row {
             correct,
             accuracy: correct as f64 / tested as f64,
             deviation: (squares.sum::<f64>() / count).sqrt(),
-            fold_peak: measured.peaks[network],
-            ticket: measured.tickets[network],
+            fold_peak: sizes.folds[network].above_start,
+            ticket: sizes.folds[network].ticket_bytes(),
             most_at_once: outcome.most_of_network[network],
             waits: waits.clone().filter(|waited| !waited.is_zero()).count(),
             waited: waits.clone().sum::<Duration>().as_secs_f64(),

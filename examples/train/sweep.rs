@@ -2,11 +2,12 @@
 
 use crate::Failure;
 use crate::data::Fold;
-use crate::measure::Measured;
 use crate::network::{self, NETWORKS, Start};
 use crate::options::Options;
 use crate::progress::Bars;
-use mlx_wired::{Manager, OwnedGuard, Policy, Stats, SumPolicy, Ticket, ffi};
+use crate::sizes::Sizes;
+use mlx_wired::train::{Limit, Run};
+use mlx_wired::{Manager, OwnedGuard, Policy, Stats, SumPolicy, Ticket};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -50,31 +51,26 @@ struct Tickets {
 }
 
 impl Tickets {
-    fn new(measured: &Measured) -> Result<Self, mlx_wired::Error> {
-        let policy = SumPolicy::capped(measured.budget);
-        let largest = measured.tickets.iter().max().copied().unwrap_or(0);
-        let shared = policy.ticket(measured.reserved).reservation();
+    fn new(sizes: &Sizes) -> Result<Self, mlx_wired::Error> {
+        let policy = SumPolicy::capped(sizes.budget);
+        let folds: Vec<Ticket> = sizes
+            .folds
+            .iter()
+            .map(|fold| fold.ticket(&policy))
+            .collect();
+        let largest = folds.iter().map(Ticket::bytes).max().unwrap_or(0);
+        let shared = policy.ticket(sizes.reserved).reservation();
         // Every fold gets its turn: what it waits for is other folds.
         let shared = shared.room_for(largest);
-        let folds = NETWORKS.iter().zip(&measured.tickets);
         Ok(Self {
             _shared: shared.label("data and initial weights").acquire_owned()?,
-            folds: folds
-                .map(|(network, bytes)| policy.ticket(*bytes).label(network.name))
-                .collect(),
+            folds,
         })
     }
 }
 
-pub(crate) fn run(
-    measured: &Measured,
-    folds: &[Fold],
-    options: &Options,
-) -> Result<Outcome, Failure> {
-    let tickets = options
-        .tickets
-        .then(|| Tickets::new(measured))
-        .transpose()?;
+pub(crate) fn run(sizes: &Sizes, folds: &[Fold], options: &Options) -> Result<Outcome, Failure> {
+    let tickets = options.tickets.then(|| Tickets::new(sizes)).transpose()?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .thread_name(|n| format!("worker {n}"))
@@ -82,8 +78,13 @@ pub(crate) fn run(
     let bars = Bars::new(folds.len(), options.epochs);
     let (running, held) = (Gauge::default(), Gauge::default());
     let of_network: Vec<Gauge> = NETWORKS.iter().map(|_| Gauge::default()).collect();
-    let _shared = held.enter(measured.reserved);
-    ffi::reset_peak_memory()?;
+    let _shared = held.enter(sizes.reserved);
+    // MLX keeps freed buffers for reuse, counted neither as active nor in the peak. A budget is to bound what the process
+    // really holds, so nothing is kept here. What is wired follows from the folds' own tickets.
+    let memory = Run::builder()
+        .no_wire()
+        .cache_limit(Limit::Fixed(0))
+        .start()?;
     let began = Instant::now();
 
     let train = |job: Job| -> Result<Trained, Failure> {
@@ -101,7 +102,8 @@ pub(crate) fn run(
         bars.running(running.now());
 
         let fold = &folds[job.fold];
-        let correct = network::train(&job.start, fold, options.epochs, || bars.epoch())?;
+        let train = || network::train(&job.start, fold, options.epochs, || bars.epoch());
+        let (correct, _) = memory.step(train)?;
 
         let trained = Trained {
             network: job.network,
@@ -120,7 +122,7 @@ pub(crate) fn run(
         bars.fold_done(trained.network, trained.accuracy());
         Ok(trained)
     };
-    let jobs = jobs(measured, folds.len());
+    let jobs = jobs(sizes, folds.len());
     // The bridge hands the jobs out one by one, in order: halving the list would not.
     let trained: Result<Vec<Trained>, Failure> =
         pool.install(|| jobs.into_iter().par_bridge().map(train).collect());
@@ -130,7 +132,7 @@ pub(crate) fn run(
     trained.sort_unstable_by_key(|trained| (trained.network, trained.fold));
 
     let wall = began.elapsed();
-    let peak = ffi::memory_counters()?.peak();
+    let peak = memory.finish()?.peak;
     let stats = tickets.map(|tickets| {
         drop(tickets);
         Manager::shared().stats()
@@ -146,15 +148,15 @@ pub(crate) fn run(
     })
 }
 
-fn jobs(measured: &Measured, folds: usize) -> Vec<Job> {
-    let networks = measured.starts.iter().enumerate();
+fn jobs(sizes: &Sizes, folds: usize) -> Vec<Job> {
+    let networks = sizes.starts.iter().zip(&sizes.folds).enumerate();
     networks
-        .flat_map(|(network, start)| {
+        .flat_map(|(network, (start, measured))| {
             (0..folds).map(move |fold| Job {
                 network,
                 fold,
                 start: start.clone(),
-                bytes: measured.tickets[network],
+                bytes: measured.ticket_bytes(),
             })
         })
         .collect()

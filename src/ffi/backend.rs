@@ -1,8 +1,8 @@
 //! What the coordinator needs from MLX, as a trait.
 
 use crate::names::Name;
+use crate::system;
 use std::fmt;
-use std::sync::Arc;
 
 /// The memory system that a [`Manager`](crate::Manager) coordinates.
 ///
@@ -110,6 +110,58 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// When a counter cannot be read.
     fn memory(&self) -> Result<MemoryCounters, BackendError>;
 
+    /// Resets the record of the peak, for all threads: see [`MemoryCounters::recorded_peak`].
+    ///
+    /// This and the next three are for what a program asks [`train`](crate::train) to do; a manager calls none of them. The
+    /// default of each is an error that says that the backend has no such call.
+    ///
+    /// # Errors
+    ///
+    /// When the record was not reset.
+    fn reset_peak_memory(&self) -> Result<(), BackendError> {
+        Err(missing("reset_peak_memory()"))
+    }
+
+    /// Sets the memory limit in bytes, for all threads, and returns the one before.
+    ///
+    /// # Errors
+    ///
+    /// When the limit was not changed.
+    fn set_memory_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        Err(missing(format!("set_memory_limit({bytes})")))
+    }
+
+    /// Sets how many bytes of freed buffers are kept for reuse, for all threads, and returns the limit before.
+    ///
+    /// # Errors
+    ///
+    /// When the limit was not changed.
+    fn set_cache_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        Err(missing(format!("set_cache_limit({bytes})")))
+    }
+
+    /// Frees all buffers that are kept for reuse, for all threads.
+    ///
+    /// # Errors
+    ///
+    /// When they were not freed.
+    fn clear_cache(&self) -> Result<(), BackendError> {
+        Err(missing("clear_cache()"))
+    }
+
+    /// What this process uses of the machine's memory, in bytes, without the pages of files; `None` if the system does not
+    /// tell. Where MLX computes in that memory (Metal, CPU), its arrays and its cache are part of it.
+    ///
+    /// The default asks the system: some microseconds, without allocating.
+    fn footprint(&self) -> Option<u64> {
+        Some(system::footprint()).filter(|bytes| *bytes > 0)
+    }
+
+    /// MLX's version, if this is MLX: what was measured with one does not hold for another. Default: none.
+    fn version(&self) -> Option<String> {
+        None
+    }
+
     /// Names the process-wide resource behind this backend, if there is one.
     ///
     /// Two managers whose backends give the same name cannot live at the same time
@@ -129,35 +181,9 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     }
 }
 
-/// A backend that others share is one.
-impl<B: Backend + ?Sized> Backend for Arc<B> {
-    fn device(&self) -> Device {
-        (**self).device()
-    }
-
-    fn budget(&self, admitted: u64) -> Option<Budget> {
-        (**self).budget(admitted)
-    }
-
-    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
-        (**self).set_wired_limit(bytes)
-    }
-
-    fn synchronize(&self) -> Result<(), BackendError> {
-        (**self).synchronize()
-    }
-
-    fn memory(&self) -> Result<MemoryCounters, BackendError> {
-        (**self).memory()
-    }
-
-    fn exclusive(&self) -> Option<&'static str> {
-        (**self).exclusive()
-    }
-
-    fn synchronizes(&self) -> bool {
-        (**self).synchronizes()
-    }
+/// What a call answers that the backend has not.
+fn missing(call: impl Into<String>) -> BackendError {
+    BackendError::new(call).with_message("this backend has no such call")
 }
 
 /// The [`Backend::exclusive`] name of MLX's wired limit.

@@ -122,6 +122,15 @@ pub fn clear_cache() -> Result<(), BackendError> {
     mlx::clear_cache()
 }
 
+/// MLX's version, for example `0.32.2`.
+///
+/// # Errors
+///
+/// If MLX failed.
+pub fn version() -> Result<String, BackendError> {
+    mlx::version()
+}
+
 /// Waits for the work on the calling thread's default stream of its default device.
 ///
 /// Streams belong to threads: work that another thread has started is not waited for. On a thread

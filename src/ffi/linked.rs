@@ -4,6 +4,7 @@ mod device;
 
 use super::error_handler::{self, check};
 use super::{BackendError, Budget, Device, MemoryCounters};
+use std::ffi::CStr;
 
 pub(super) use error_handler::{
     install as install_error_handler, returns as error_handler_returns,
@@ -84,6 +85,23 @@ pub(super) fn clear_cache() -> Result<(), BackendError> {
         || unsafe { mlx_sys::mlx_clear_cache() },
         || "mlx_clear_cache()".to_owned(),
     )
+}
+
+pub(super) fn version() -> Result<String, BackendError> {
+    // SAFETY: the text is made, written, read and freed once, here; what it points to is copied before that.
+    unsafe {
+        let mut text = mlx_sys::mlx_string_new();
+        let asked = check(
+            || mlx_sys::mlx_version(&raw mut text),
+            || "mlx_version()".to_owned(),
+        );
+        let read = asked.map(|()| {
+            let data = mlx_sys::mlx_string_data(text);
+            CStr::from_ptr(data).to_string_lossy().into_owned()
+        });
+        mlx_sys::mlx_string_free(text);
+        read
+    }
 }
 
 pub(super) fn synchronize() -> Result<(), BackendError> {

@@ -59,6 +59,26 @@ impl Backend for MlxBackend {
         calls::memory_counters()
     }
 
+    fn reset_peak_memory(&self) -> Result<(), BackendError> {
+        calls::reset_peak_memory()
+    }
+
+    fn set_memory_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        calls::set_memory_limit(bytes)
+    }
+
+    fn set_cache_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        calls::set_cache_limit(bytes)
+    }
+
+    fn clear_cache(&self) -> Result<(), BackendError> {
+        calls::clear_cache()
+    }
+
+    fn version(&self) -> Option<String> {
+        calls::version().ok()
+    }
+
     fn exclusive(&self) -> Option<&'static str> {
         LINKED.then_some(MLX_WIRED_LIMIT)
     }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod gate;
+mod memory;
 mod record;
 
 use std::fmt::{self, Write as _};
@@ -15,6 +16,7 @@ use crate::sync::unmodelled::{Mutex, MutexGuard};
 
 pub use self::builder::RecordingBuilder;
 pub use self::gate::Gate;
+pub use self::memory::{MemoryCall, MemorySetting};
 pub use self::record::{Call, Outcome, Synchronization};
 
 /// A backend that behaves like MLX on Metal, records each call and checks the rules of calling.
@@ -75,7 +77,7 @@ impl RecordingBackend {
 
     fn new(config: RecordingBuilder) -> Self {
         Self {
-            record: Mutex::new(Record::new(config.initial_limit, config.memory)),
+            record: Mutex::new(Record::new(&config)),
             cost: Mutex::new(config.cost),
             budget: Mutex::new(config.device.budget),
             gate: Mutex::new(None),
@@ -343,6 +345,30 @@ impl Backend for RecordingBackend {
                 .with_message("the test asked for it"));
         }
         Ok(record.memory)
+    }
+
+    fn reset_peak_memory(&self) -> Result<(), BackendError> {
+        self.change_memory(MemorySetting::Peak, 0).map(drop)
+    }
+
+    fn set_memory_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        self.change_memory(MemorySetting::MemoryLimit, bytes)
+    }
+
+    fn set_cache_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        self.change_memory(MemorySetting::CacheLimit, bytes)
+    }
+
+    fn clear_cache(&self) -> Result<(), BackendError> {
+        self.change_memory(MemorySetting::Cache, 0).map(drop)
+    }
+
+    fn footprint(&self) -> Option<u64> {
+        lock(&self.record).footprint
+    }
+
+    fn version(&self) -> Option<String> {
+        self.config.version.map(str::to_owned)
     }
 
     fn exclusive(&self) -> Option<&'static str> {

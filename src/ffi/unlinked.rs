@@ -47,6 +47,10 @@ pub(super) fn clear_cache() -> Result<(), BackendError> {
     no_mlx("mlx_clear_cache()")
 }
 
+pub(super) fn version() -> Result<String, BackendError> {
+    no_mlx("mlx_version()")
+}
+
 pub(super) fn synchronize() -> Result<(), BackendError> {
     no_mlx("mlx_synchronize_default()")
 }

@@ -196,6 +196,15 @@ impl Manager {
         }
     }
 
+    /// The backend, for its counters and limits beside the wired one.
+    ///
+    /// **Not for the wired limit**: a call of [`set_wired_limit`](Backend::set_wired_limit) is a foreign change to the
+    /// manager, which sets what it needs at its next call.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.inner().backend
+    }
+
     /// The process's manager, on MLX where it is linked. Made on first use with [`Config::default`], unless
     /// [`init_shared`](Self::init_shared) came first.
     ///

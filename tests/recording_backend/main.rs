@@ -3,6 +3,7 @@
 mod breaches;
 mod device;
 mod faults;
+mod memory;
 
 use mlx_wired::ffi::RecordingBackend;
 use std::panic::{self, AssertUnwindSafe};

@@ -27,6 +27,8 @@ pub struct RecordingBuilder {
     pub(super) panic_calls: BTreeSet<usize>,
     pub(super) fail_when: Option<FailWhen>,
     pub(super) memory: MemoryCounters,
+    pub(super) cache_limit: u64,
+    pub(super) version: Option<&'static str>,
 }
 
 impl RecordingBuilder {
@@ -46,6 +48,8 @@ impl RecordingBuilder {
             panic_calls: BTreeSet::new(),
             fail_when: None,
             memory,
+            cache_limit: 32 << 20,
+            version: None,
         }
     }
 
@@ -167,6 +171,18 @@ impl RecordingBuilder {
     /// Sets the memory counters.
     pub fn memory(mut self, counters: MemoryCounters) -> Self {
         self.memory = counters;
+        self
+    }
+
+    /// Sets the limit of the cache that is in force at the start. Default: 32 MiB, as MLX's CPU build has it.
+    pub fn initial_cache_limit(mut self, bytes: u64) -> Self {
+        self.cache_limit = bytes;
+        self
+    }
+
+    /// Sets [`Backend::version`](crate::ffi::Backend::version). Default: none.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = Some(version);
         self
     }
 

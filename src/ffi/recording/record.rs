@@ -3,6 +3,7 @@
 use std::thread::{self, ThreadId};
 
 use super::builder::RecordingBuilder;
+use super::memory::{MemoryCall, MemorySetting};
 use crate::ffi::{Device, MemoryCounters};
 
 /// One call of the setter.
@@ -55,6 +56,7 @@ pub(super) struct Faults {
     pub(super) panic_next: usize,
     pub(super) synchronize: Option<Fault>,
     pub(super) memory: bool,
+    pub(super) settings: Vec<(MemorySetting, Fault)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,10 +80,14 @@ pub(super) struct Record {
     pub(super) forbidden: bool,
     pub(super) faults: Faults,
     pub(super) memory: MemoryCounters,
+    pub(super) cache_limit: u64,
+    pub(super) footprint: Option<u64>,
+    pub(super) memory_calls: Vec<MemoryCall>,
 }
 
 impl Record {
-    pub(super) fn new(initial_limit: u64, memory: MemoryCounters) -> Self {
+    pub(super) fn new(config: &RecordingBuilder) -> Self {
+        let initial_limit = config.initial_limit;
         Self {
             limit: initial_limit,
             known: false,
@@ -93,7 +99,10 @@ impl Record {
             violations: Vec::new(),
             forbidden: false,
             faults: Faults::default(),
-            memory,
+            memory: config.memory,
+            cache_limit: config.cache_limit,
+            footprint: None,
+            memory_calls: Vec::new(),
         }
     }
 

@@ -1,0 +1,179 @@
+//! The limits of a run: what was there before each, and how they come back.
+
+use super::claim::Claim;
+use crate::OwnedGuard;
+use crate::ffi::{Backend, BackendError};
+use crate::names::Name;
+use crate::train::Error;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+/// One of the limits that a run sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RunLimit {
+    /// MLX's memory limit.
+    Memory,
+    /// The limit of MLX's cache.
+    Cache,
+    /// The wired limit, which the manager sets.
+    Wired,
+}
+
+impl fmt::Display for RunLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory limit",
+            Self::Cache => "cache limit",
+            Self::Wired => "wired limit",
+        })
+    }
+}
+
+/// A limit that did not come back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotRestored {
+    /// Which.
+    pub limit: RunLimit,
+    /// What it was before the run, in bytes; the wired one is the manager's, which tries again by itself.
+    pub before: Option<u64>,
+    /// Why.
+    pub error: Error,
+}
+
+/// Told of limits that did not come back, where nothing can be returned.
+pub(super) type Listener = Box<dyn FnOnce(&Error) + Send>;
+
+/// What a run has set, put back when it is dropped.
+pub(super) struct Limits {
+    backend: Arc<dyn Backend>,
+    guard: Option<OwnedGuard>,
+    memory_before: Option<u64>,
+    cache_before: Option<u64>,
+    listener: Option<Listener>,
+    /// Given up after all is set back.
+    claim: Claim,
+}
+
+impl Limits {
+    pub(super) fn new(backend: Arc<dyn Backend>, claim: Claim, listener: Option<Listener>) -> Self {
+        Self {
+            backend,
+            guard: None,
+            memory_before: None,
+            cache_before: None,
+            listener,
+            claim,
+        }
+    }
+
+    pub(super) fn hold(&mut self, guard: OwnedGuard) {
+        self.guard = Some(guard);
+    }
+
+    pub(super) fn set_memory(&mut self, bytes: u64) -> Result<(), BackendError> {
+        let before = caught(|| self.backend.set_memory_limit(bytes))?;
+        self.memory_before.get_or_insert(before);
+        Ok(())
+    }
+
+    /// Sets the limit of the cache and returns the one before.
+    pub(super) fn set_cache(&mut self, bytes: u64) -> Result<u64, BackendError> {
+        let before = caught(|| self.backend.set_cache_limit(bytes))?;
+        self.cache_before.get_or_insert(before);
+        Ok(before)
+    }
+
+    /// The limit of the cache that is in force. MLX tells it in no other way than by setting one; a high one for a moment lets
+    /// nothing go.
+    pub(super) fn learn_cache(&mut self) -> Result<u64, BackendError> {
+        let before = self.set_cache(isize::MAX as u64)?;
+        self.set_cache(before)?;
+        self.cache_before = None;
+        Ok(before)
+    }
+
+    /// Puts each limit back, whatever becomes of the others.
+    pub(super) fn restore(&mut self) -> Result<(), Error> {
+        if !self.claim.is_own() {
+            return Ok(());
+        }
+        let mut failed = Vec::new();
+        let backend = &self.backend;
+        if let Some(before) = self.memory_before.take() {
+            let set = caught(|| backend.set_memory_limit(before));
+            failed.extend(failure(RunLimit::Memory, before, set));
+        }
+        if let Some(before) = self.cache_before.take() {
+            let set = caught(|| backend.set_cache_limit(before));
+            failed.extend(failure(RunLimit::Cache, before, set));
+        }
+        if let Some(guard) = self.guard.take()
+            && let Some(error) = guard.release().error
+        {
+            failed.push(NotRestored {
+                limit: RunLimit::Wired,
+                before: None,
+                error: error.into(),
+            });
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::NotRestored { failed })
+        }
+    }
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        let restored = self.restore();
+        if let (Err(error), Some(listener)) = (restored, self.listener.take()) {
+            // A drop in unwinding would end the process.
+            let _panicked = panic::catch_unwind(AssertUnwindSafe(|| listener(&error)));
+        }
+    }
+}
+
+impl fmt::Debug for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limits")
+            .field("memory_before", &self.memory_before)
+            .field("cache_before", &self.cache_before)
+            .field("guard", &self.guard.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+fn failure(limit: RunLimit, before: u64, set: Result<u64, BackendError>) -> Option<NotRestored> {
+    set.err().map(|error| NotRestored {
+        limit,
+        before: Some(before),
+        error: error.into(),
+    })
+}
+
+/// A call of the backend whose panic is a failure of the call.
+pub(super) fn caught<T>(call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+    panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        let text = text.unwrap_or_else(|| "no message".to_owned());
+        Err(BackendError::new("a call of the backend").with_message(format!("panicked: {text}")))
+    })
+}
+
+impl fmt::Display for NotRestored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = self.error.to_string();
+        write!(f, "the {}", self.limit)?;
+        if let Some(before) = self.before {
+            write!(f, ", which was {before} bytes,")?;
+        }
+        write!(f, " did not come back ({})", Name::whole(&error))
+    }
+}

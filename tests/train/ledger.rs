@@ -1,0 +1,217 @@
+//! Tickets that learn.
+
+use super::{MIB, on, work};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::train::{Error, FileProblem, Ledger};
+use mlx_wired::{Manager, SumPolicy};
+use std::fs;
+use std::path::PathBuf;
+
+/// A folder of a test's own, which goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("mlx-wired-ledger-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).expect("the folder is new");
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("ledger.json")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("nothing else uses it");
+    }
+}
+
+fn bytes(ledger: &Ledger, label: &str) -> u64 {
+    let ticket = ledger
+        .ticket(&SumPolicy::new(), label)
+        .expect("it is known");
+    assert_eq!(ticket.get_label(), Some(label));
+    ticket.bytes()
+}
+
+#[test]
+fn the_next_ticket_covers_the_most_that_was_seen() {
+    let (manager, backend) = on(RecordingBackend::cpu());
+    let mut ledger = Ledger::new(&manager, "model");
+    assert!(
+        ledger.ticket(&SumPolicy::new(), "step").is_none(),
+        "nothing is known"
+    );
+    ledger
+        .measure("step", || work(&backend, 80 * MIB, 80 * MIB))
+        .unwrap();
+    assert_eq!(bytes(&ledger, "step"), 90 * MIB);
+
+    ledger.observe("step", 90 * MIB, 79 * MIB);
+    assert_eq!(bytes(&ledger, "step"), 90 * MIB, "it never shrinks");
+    ledger.observe("step", 90 * MIB, 96 * MIB);
+    ledger.observe("step", 90 * MIB, 91 * MIB);
+    assert_eq!(bytes(&ledger, "step"), 108 * MIB);
+    let entry = ledger.get("step").unwrap();
+    assert_eq!((entry.largest, entry.last), (96 * MIB, 91 * MIB));
+    assert_eq!(
+        (entry.observed, entry.over, entry.most_over),
+        (3, 2, 6 * MIB)
+    );
+
+    // Known, so not run again.
+    let ran = || -> () { panic!("it is not measured twice") };
+    assert_eq!(ledger.measure("step", ran).unwrap().above_start, 80 * MIB);
+}
+
+#[test]
+fn the_table_stands_ticket_beside_peak() {
+    let (manager, backend) = on(RecordingBackend::cpu());
+    let mut ledger = Ledger::new(&manager, "model");
+    ledger
+        .measure("step", || work(&backend, 80 * MIB, 80 * MIB))
+        .unwrap();
+    ledger.observe("step", 90 * MIB, 96 * MIB);
+    ledger.observe("a\nlong name", 8 * MIB, 7 * MIB);
+    ledger
+        .measure("unseen", || work(&backend, MIB, MIB))
+        .unwrap();
+    let expected = "\
+work          ticket  largest    last  over by    over     next
+a\\nlong name   8 MiB    7 MiB   7 MiB        -  0 of 1    8 MiB
+step          90 MiB   96 MiB  96 MiB    6 MiB  1 of 1  108 MiB
+unseen             -    1 MiB       -        -  0 of 0    2 MiB";
+    assert_eq!(ledger.to_string(), expected);
+}
+
+#[test]
+fn a_second_start_does_not_probe() {
+    let folder = Folder::new("second");
+    let device = || RecordingBackend::cpu().version("0.32.2");
+    let (manager, backend) = on(device());
+    let mut first = Ledger::open(folder.file(), &manager, "model").unwrap();
+    let measured = first
+        .measure("step", || work(&backend, 80 * MIB, 79 * MIB))
+        .unwrap();
+    first.observe("step", 90 * MIB, 100 * MIB);
+    first.save().unwrap();
+
+    let (manager, _backend) = on(device());
+    let mut second = Ledger::open(folder.file(), &manager, "model").unwrap();
+    let ran = || -> () { panic!("it is in the file") };
+    assert_eq!(second.measure("step", ran).unwrap(), measured);
+    assert_eq!(second.get("step"), first.get("step"));
+    assert_eq!(bytes(&second, "step"), bytes(&first, "step"));
+    let files = fs::read_dir(&folder.0).unwrap().count();
+    assert_eq!(files, 1, "what was written beside it is gone");
+}
+
+fn problem(result: Result<Ledger, Error>) -> FileProblem {
+    match result {
+        Err(Error::File { problem, .. }) => problem,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_of_another_key_says_so_and_can_be_replaced() {
+    let folder = Folder::new("key");
+    let open = |manager: &Manager, model: &str| Ledger::open(folder.file(), manager, model);
+    let (manager, backend) = on(RecordingBackend::cpu().version("0.32.2"));
+    let mut ledger = open(&manager, "model").unwrap();
+    ledger.measure("step", || work(&backend, MIB, MIB)).unwrap();
+
+    let (newer, _) = on(RecordingBackend::cpu().version("0.32.4"));
+    let (card, _) = on(RecordingBackend::cuda().version("0.32.2"));
+    for other in [
+        open(&manager, "other"),
+        open(&newer, "model"),
+        open(&card, "model"),
+    ] {
+        match problem(other) {
+            FileProblem::OtherKey { found, wanted } => {
+                assert_eq!(*found, *ledger.key());
+                assert_ne!(found, wanted);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut anew = Ledger::replacing(folder.file(), &newer, "model");
+    anew.measure("step", || ()).unwrap();
+    assert!(open(&newer, "model").is_ok() && open(&manager, "model").is_err());
+}
+
+#[test]
+fn a_malformed_file_is_an_error_and_never_a_wrong_number() {
+    let folder = Folder::new("malformed");
+    let (manager, backend) = on(RecordingBackend::cpu().version("0.32.2"));
+    let open = || Ledger::open(folder.file(), &manager, "model");
+    let mut ledger = open().unwrap();
+    ledger
+        .measure("step", || work(&backend, 80 * MIB, 79 * MIB))
+        .unwrap();
+    ledger.observe("step", 90 * MIB, 100 * MIB);
+    ledger.save().unwrap();
+    let good = fs::read_to_string(folder.file()).unwrap();
+    assert!(open().is_ok());
+
+    // Every file that was cut short.
+    for end in 0..good.len() - 2 {
+        fs::write(folder.file(), &good[..end]).unwrap();
+        assert!(
+            matches!(problem(open()), FileProblem::Malformed(_)),
+            "{end}"
+        );
+    }
+    let peak = (80 + 3) * MIB;
+    for (old, new) in [
+        ("\"format\": 1", "\"format\": 2".to_owned()),
+        (&*format!("\"peak\": {peak}"), "\"peak\": 5".to_owned()),
+        (&*format!("\"peak\": {peak}"), "\"peak\": -5".to_owned()),
+        (&*format!("\"peak\": {peak}"), "\"peak\": 1e40".to_owned()),
+        ("\"runs\": 2", "\"runs\": 0".to_owned()),
+        ("\"spread\": 0.0", "\"spread\": 2.0".to_owned()),
+        ("\"over\": 1", "\"over\": 2".to_owned()),
+        ("\"over\": 1", "\"over\": 0".to_owned()),
+        ("\"over\": 1", "\"over\": 1, \"more\": 1".to_owned()),
+        (
+            &*format!("\"largest\": {}", 100 * MIB),
+            "\"largest\": 1".to_owned(),
+        ),
+    ] {
+        let bad = good.replace(old, &new);
+        assert_ne!(bad, good, "{old} is there");
+        fs::write(folder.file(), bad).unwrap();
+        assert!(
+            matches!(problem(open()), FileProblem::Malformed(_)),
+            "{new}"
+        );
+    }
+    fs::write(folder.file(), &good).unwrap();
+    assert!(open().is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_what_was_there() {
+    let folder = Folder::new("unwritable");
+    let (manager, backend) = on(RecordingBackend::cpu());
+    // A folder is in its place.
+    fs::create_dir_all(folder.file().join("full")).unwrap();
+    assert!(matches!(
+        problem(Ledger::open(folder.file(), &manager, "m")),
+        FileProblem::Io(_)
+    ));
+    let mut ledger = Ledger::replacing(folder.file(), &manager, "m");
+    let result = ledger.measure("step", || work(&backend, MIB, MIB));
+    assert!(matches!(result, Err(Error::File { .. })), "{result:?}");
+    assert_eq!(ledger.get("step").unwrap().high_water(), MIB, "it is kept");
+    assert!(folder.file().join("full").is_dir());
+    assert_eq!(
+        fs::read_dir(&folder.0).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
+}

@@ -1,0 +1,38 @@
+//! The trainer's kit on a device that plays what a test says; `tests/train_mlx/` has it on MLX.
+//!
+//! | file | what it shows |
+//! | --- | --- |
+//! | `ledger.rs` | tickets that learn, their file, and the table |
+//! | `measure.rs` | what is measured, and when it is refused |
+//! | `scope.rs` | the limits of a run, and that they come back |
+//! | `steps.rs` | what is told of steps, and of growth |
+
+#[cfg(feature = "estimate")]
+mod ledger;
+mod measure;
+mod scope;
+mod steps;
+
+use mlx_wired::Manager;
+use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
+use std::sync::Arc;
+
+const MIB: u64 = 1 << 20;
+
+/// A manager on a device of which the test decides everything.
+fn on(device: RecordingBuilder) -> (Manager, Arc<RecordingBackend>) {
+    let backend = device.build();
+    let manager = Manager::builder().backend(backend.clone()).build();
+    (manager.expect("nothing is in the way"), backend)
+}
+
+/// Plays work: `up` bytes are allocated and `down` of them, or of those before, freed again.
+fn work(backend: &RecordingBackend, up: u64, down: u64) {
+    backend.update_memory(|counters| {
+        counters.active += up;
+        if up > 0 {
+            counters.recorded_peak = counters.recorded_peak.max(counters.active);
+        }
+        counters.active -= down;
+    });
+}
