@@ -3,5 +3,9 @@
 //! It stands on the crate's public names alone.
 
 mod error;
+#[cfg(feature = "estimate")]
+pub mod estimate;
 
 pub use error::Error;
+#[cfg(feature = "estimate")]
+pub use estimate::{estimate, plan};
