@@ -29,7 +29,7 @@
 //! | `kv-windows` | the same with at most the window's tokens, for layers that mlx-lm bounds so | exact |
 //! | `kv-chunk` | while a prompt is read in chunks a window's layer holds the window less one and a chunk | exact |
 //! | `state` | recurrent layers, whatever `n` is: the last inputs of a convolution and the state, which has 32 bits | estimated: a slice may hold what it was cut from |
-//! | `prefill` | the larger of a layer's two halves for a chunk: 2 x hidden + 3 x inner, or 2 x hidden + 2 x queries + keys and values, and without a fused kernel 2 x heads x chunk x `n` scores | estimated |
+//! | `prefill` | the larger of a layer's two halves for a chunk: 2 x hidden + 3 x inner, or 2 x hidden + 3 x queries + keys and values, and without a fused kernel 2 x heads x chunk x `n` scores | estimated |
 //!
 //! One prompt and its answer are meant: a conversation that goes on in turns may leave up to 255 tokens of room more in
 //! each layer. The cache that MLX keeps of freed buffers is not counted: it gives way.

@@ -289,6 +289,6 @@ fn scores_are_kept_where_no_fused_kernel_is() {
     let scores = 2 * 14 * chunk * 4096 * b + chunk * 4096;
     assert_eq!(
         all(DeviceKind::Cpu),
-        chunk * (2 * 896 + 2 * 896 + 2 * 128) * b + scores + logits
+        chunk * (2 * 896 + 3 * 896 + 2 * 128) * b + scores + logits
     );
 }

@@ -27,7 +27,7 @@ pub(super) fn item(shape: &Shape, tokens: &Tokens, device: DeviceKind) -> Item {
     let stream = shape.hidden.saturating_mul(2);
     let forward = stream.saturating_add(shape.inner.saturating_mul(3));
     let attention = stream
-        .saturating_add(shape.attention.saturating_mul(2))
+        .saturating_add(shape.attention.saturating_mul(3))
         .saturating_add(widest);
     // Without the fused kernel: scores and their softmax, of every head, and the mask.
     let has_scores = !shape.is_fused || device == DeviceKind::Cpu;
