@@ -75,7 +75,7 @@ fn an_index_and_shards_of_different_versions() {
     let (a, b) = (half("a", 1), half("b", 2));
     folder.index(&[
         ("x.safetensors", &[a.clone(), half("gone", 1)]),
-        ("y.safetensors", &[b.clone()]),
+        ("y.safetensors", std::slice::from_ref(&b)),
     ]);
     folder.weights("x.safetensors", &[a]);
     folder.weights("y.safetensors", &[b]);

@@ -215,3 +215,42 @@ fn the_largest_numbers_of_a_configuration_do_not_wrap() {
     assert_eq!(plan.estimate.bytes, u64::MAX);
     assert!(!plan.to_string().is_empty());
 }
+
+#[test]
+fn what_is_told_of_absurd_files_is_bounded() {
+    let sides = vec!["1"; 1_000_000].join(",");
+    let told = refused(
+        &format!(r#"{{"a":{{"dtype":"U8","shape":[{sides}],"data_offsets":[0,1]}}}}"#),
+        1,
+    );
+    assert!(told.contains("1000000 sides"), "{told}");
+
+    let folder = Folder::new();
+    for n in 0..200 {
+        folder.write(&format!("{n}.safetensors"), "no");
+    }
+    let model = crate::read(folder.path());
+    assert_eq!((model.problems.len(), model.is_whole()), (51, false));
+
+    let folder = Folder::new();
+    let tensors: Vec<_> = (0..100)
+        .map(|n| crate::kit::tensor(&n.to_string(), &format!("T{n}"), &[1], 1))
+        .collect();
+    folder.weights("model.safetensors", &tensors);
+    let model = crate::read(folder.path());
+    assert_eq!((model.types.len(), model.types["others"].tensors), (33, 68));
+    assert_eq!(whole(folder.path()), 100);
+}
+
+#[test]
+fn what_is_broken_and_does_not_count_does_not_matter() {
+    let folder = Folder::new();
+    folder.weights("model.safetensors", &[half("up", 3)]);
+    folder.write("adapters.safetensors", crate::kit::pointer(700));
+    assert_eq!(whole(folder.path()), 3 * MIB);
+    let text = crate::ample(&crate::read(folder.path())).to_string();
+    assert!(
+        text.contains("warning: adapters.safetensors is a pointer of Git LFS"),
+        "{text}"
+    );
+}

@@ -174,7 +174,6 @@ fn machines_read_verdict_bytes_items_and_problems() {
 #[test]
 fn people_read_a_table() {
     let text = plan(4 << 30, &Workload::new(model(QWEN)).context(4_096)).to_string();
-    println!("{text}");
     assert!(text.starts_with("fits: "), "{text}");
     assert!(!text.contains("GB"), "{text}");
     for line in [
@@ -189,4 +188,24 @@ fn people_read_a_table() {
             "no {line} in {text}"
         );
     }
+}
+
+#[test]
+fn nothing_is_chosen_where_that_gains_nothing() {
+    let training = Training::new(Optimizer::AdamW).rows(32);
+    let all = plan(4 << 30, &Workload::new(model(QWEN)).train(training));
+    assert_eq!((all.estimate.batch, all.change.len()), (32, 0));
+}
+
+#[test]
+fn no_largest_setting_is_told_where_not_all_is_known() {
+    let folder = Folder::new();
+    folder.sharded(&[10, 10], &[1]);
+    folder.write("config.json", QWEN);
+    let workload = Workload::new(Model::read(folder.path()).expect("it is there"));
+    let all = plan(1 << 40, &workload);
+    assert_eq!(
+        (all.verdict, all.largest.context, all.largest.batch),
+        (Verdict::Unknown, None, None)
+    );
 }

@@ -106,9 +106,9 @@ impl fmt::Display for Estimate {
             let (name, certainty, formula) = (&item.what, item.certainty, &item.formula);
             writeln!(f, "{name:what$}  {bytes:>12}  {certainty:9}  {formula}")?;
         }
-        let at_least = if self.is_known() { "" } else { "at least" };
+        let at_least = if self.is_known() { "" } else { "  at least" };
         let together = Bytes(self.bytes).to_string();
-        writeln!(f, "{:what$}  {together:>12}  {at_least}", "together")?;
+        writeln!(f, "{:what$}  {together:>12}{at_least}", "together")?;
         for problem in &self.problems {
             writeln!(f, "{problem}")?;
         }

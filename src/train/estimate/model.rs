@@ -11,6 +11,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// How many types are told apart.
+const MOST_TYPES: usize = 32;
+/// How many problems of files are told.
+const MOST_PROBLEMS: usize = 50;
+
 /// A part's weights, as the files' headers say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -113,6 +118,15 @@ impl Model {
         }
         let weights: Vec<Weights> = found.parts.iter().map(Weights::of).collect();
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+        if let Some(more) = problems
+            .len()
+            .checked_sub(MOST_PROBLEMS)
+            .filter(|more| *more > 0)
+        {
+            problems.truncate(MOST_PROBLEMS);
+            let text = format!("{more} more are not told");
+            problems.push(Problem::note("more-problems", text, "see to these first"));
+        }
         let inner = Inner {
             tensors: found
                 .parts
@@ -159,7 +173,9 @@ impl Model {
     fn new(weights: Vec<Weights>, problems: Vec<Problem>, inner: Inner) -> Self {
         let mut types: BTreeMap<String, OfType> = BTreeMap::new();
         for tensor in &inner.tensors {
-            let of_type = types.entry(tensor.dtype.clone()).or_default();
+            let is_one_more = types.len() >= MOST_TYPES && !types.contains_key(&tensor.dtype);
+            let name = if is_one_more { "others" } else { &tensor.dtype };
+            let of_type = types.entry(name.to_owned()).or_default();
             of_type.tensors += 1;
             of_type.bytes = of_type.bytes.saturating_add(tensor.bytes);
         }

@@ -53,7 +53,8 @@ pub struct Change {
     pub saved: u64,
 }
 
-/// The largest settings with which a tenth of the budget would be left, each with the others as they are.
+/// The largest settings with which a tenth of the budget would be left, each with the others as they are. Nothing is said
+/// where not all is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Largest {
@@ -101,11 +102,12 @@ pub fn plan(budget: u64, workload: &Workload) -> Plan {
     };
     search.shrink(workload);
     let estimate = search.needs.at(search.settings);
+    let largest = estimate.is_known().then(|| search.largest());
     Plan {
         verdict: verdict(budget, &estimate),
         budget,
         left: budget.saturating_sub(estimate.bytes),
-        largest: search.largest(),
+        largest: largest.unwrap_or_default(),
         estimate,
         change: search.change,
     }
@@ -174,6 +176,11 @@ impl Search<'_> {
             *of(&mut settings) = half;
         }
         let to = *of(&mut settings);
+        // It may gain nothing: smaller batches of a step add up their gradients.
+        let bytes = |settings| self.needs.at(settings).bytes;
+        if !self.fits(settings) && bytes(settings) >= bytes(self.settings) {
+            return;
+        }
         self.set(knob, from, to, settings);
     }
 

@@ -55,6 +55,14 @@ impl Problem {
         Self::new(Severity::Note, id, text, cure)
     }
 
+    /// The same where it does not concern what was counted.
+    pub(super) fn at_most(self, severity: Severity) -> Self {
+        Self {
+            severity: self.severity.min(severity),
+            ..self
+        }
+    }
+
     fn new(severity: Severity, id: &'static str, text: String, cure: impl Into<String>) -> Self {
         let cure = cure.into();
         Self {

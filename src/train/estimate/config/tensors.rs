@@ -237,7 +237,7 @@ impl Network {
         let first = fields.number("first_k_dense_replace")?.unwrap_or(0);
         let every = fields.size_or("moe_layer_freq", 1)?;
         let count = fields.number("n_routed_experts")?;
-        let Some(count) = count.filter(|_| at >= first && at % every == 0) else {
+        let Some(count) = count.filter(|_| at >= first && at.is_multiple_of(every)) else {
             self.gated("mlp", hidden, fields.size("intermediate_size")?, false);
             return Ok(());
         };

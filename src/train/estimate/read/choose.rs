@@ -3,7 +3,7 @@
 use super::sets::Set;
 use crate::error::Bytes;
 use crate::names::Name;
-use crate::train::estimate::Problem;
+use crate::train::estimate::{Problem, Severity};
 use std::cmp::Reverse;
 
 /// What counts of one folder.
@@ -35,13 +35,16 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
         adapters,
         ..Chosen::default()
     };
-    for mut set in rest {
+    for set in rest {
         let same = chosen.sets.iter().find(|kept| is_same(&set, kept));
         match same {
             Some(kept) => {
                 let problem = left_out(&set, kept);
                 chosen.problems.push(problem);
-                chosen.problems.append(&mut set.problems);
+                let rest = set.problems.into_iter();
+                chosen
+                    .problems
+                    .extend(rest.map(|problem| problem.at_most(Severity::Warning)));
             }
             None => chosen.sets.push(set),
         }

@@ -9,7 +9,7 @@ use super::parts::{self, Folder};
 use super::sets::{self, Set};
 use crate::error::Bytes;
 use crate::names::Name;
-use crate::train::estimate::Problem;
+use crate::train::estimate::{Problem, Severity};
 use std::path::{Path, PathBuf};
 
 /// The weights of one part of a model.
@@ -52,7 +52,7 @@ pub(in crate::train::estimate) fn read(path: &Path) -> std::io::Result<Found> {
         && found
             .problems
             .iter()
-            .all(|problem| problem.severity < super::super::Severity::Error)
+            .all(|problem| problem.severity < Severity::Error)
     {
         found.problems.push(Problem::error(
             "no-tensors",
@@ -254,6 +254,9 @@ impl Found {
                     format!("{shown} ({bytes}) is an adapter beside the model: not counted"),
                     "add its bytes if the program loads it",
                 ));
+                let rest = adapter.missing.into_iter().chain(adapter.problems);
+                self.problems
+                    .extend(rest.map(|problem| problem.at_most(Severity::Warning)));
             }
         }
         // The same names in the model's own folder: a copy in another precision, say.

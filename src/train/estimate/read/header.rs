@@ -15,6 +15,8 @@ use std::path::Path;
 
 /// The format's own bound on a header.
 const MOST_HEADER: u64 = 100_000_000;
+/// No tensor has more.
+const MOST_SIDES: usize = 32;
 /// How many bytes of a type's name are kept.
 const TYPE_NAME: usize = 16;
 
@@ -114,6 +116,12 @@ pub(super) fn parse(text: &[u8], data: u64) -> Result<Header, String> {
             let (has, needs) = (Bytes(data), Bytes(end));
             return Err(format!(
                 "was cut off: its tensors take {needs}, and {has} of them are there (tensor {shown})"
+            ));
+        }
+        if entry.shape.len() > MOST_SIDES {
+            return Err(format!(
+                "says that tensor {shown} has {} sides",
+                entry.shape.len()
             ));
         }
         let tensor = Tensor {
