@@ -20,7 +20,8 @@
 //!
 //! # The formulas
 //!
-//! Of text that is generated, for `b` sequences of `n` tokens. Numbers are as wide as `config.json` states.
+//! Of text that is generated, for `b` sequences of `n` tokens. Numbers are as wide as the weights are
+//! stored, or as `config.json` states where they are not here yet.
 //!
 //! | item | formula | certainty |
 //! | --- | --- | --- |

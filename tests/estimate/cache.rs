@@ -2,7 +2,7 @@
 
 use crate::configs::{DEEPSEEK, GEMMA, QWEN, config, model};
 use crate::item;
-use crate::kit::{Folder, half};
+use crate::kit::{Folder, half, single};
 use mlx_wired::ffi::DeviceKind;
 use mlx_wired::train::estimate::{Certainty, Estimate, Model, Workload, estimate};
 use serde_json::json;
@@ -215,6 +215,46 @@ fn models_with_pictures_have_their_text_below() {
         item(&of(&outer.to_string(), 256), "kv-cache"),
         item(&of(QWEN, 256), "kv-cache")
     );
+}
+
+#[test]
+fn layers_that_share_what_earlier_ones_keep() {
+    let types = [
+        "sliding_attention",
+        "full_attention",
+        "sliding_attention",
+        "full_attention",
+    ];
+    let fields = json!({"layer_types": types, "sliding_window": 256, "num_kv_shared_layers": 2});
+    let token = 2 * 2 * 64 * 2;
+    for family in ["gemma3n_text", "gemma4_text"] {
+        let all = of(&config(family, fields.clone()), 1024);
+        let kept = (item(&all, "kv-cache"), item(&all, "kv-windows"));
+        assert_eq!(kept, (1024 * token, 256 * token), "{family}");
+    }
+    let mut wide = fields;
+    wide["global_head_dim"] = 128.into();
+    wide["attention_k_eq_v"] = true.into();
+    wide["num_global_key_value_heads"] = 1.into();
+    assert_eq!(
+        item(&of(&config("gemma4_text", wide), 1024), "kv-cache"),
+        1024 * 2 * 128 * 2
+    );
+}
+
+#[test]
+fn the_cache_is_as_wide_as_the_weights_are_stored() {
+    let folder = Folder::new();
+    folder.write("config.json", QWEN);
+    let cache = || {
+        let model = Model::read(folder.path()).expect("it is there");
+        item(&estimate(&Workload::new(model).context(256)), "kv-cache")
+    };
+    let narrow = 256 * 24 * 2 * 2 * 64 * 2;
+    folder.weights("model.safetensors", &[half("up", 3), single("norm", 1)]);
+    assert_eq!(cache(), narrow);
+    folder.weights("model.safetensors", &[half("up", 1), single("norm", 3)]);
+    assert_eq!(cache(), 2 * narrow);
 }
 
 #[test]

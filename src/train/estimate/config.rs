@@ -107,25 +107,36 @@ fn language(all: &Map<String, Value>) -> (Cow<'_, Map<String, Value>>, Option<&s
         .text("model_type")
         .or(outer)
         .map(without_pictures);
-    if name != Some("gemma3_text") {
-        return (Cow::Borrowed(inner), name);
-    }
-    // Gemma 3's own files leave out what mlx-lm and transformers have as defaults.
+    // Gemma's own files leave out what mlx-lm and transformers have as defaults.
+    let defaults: &[(&str, u64)] = match name {
+        Some("gemma3_text") => &[
+            ("num_attention_heads", 8),
+            ("num_key_value_heads", 4),
+            ("head_dim", 256),
+        ],
+        Some("gemma4_text") => &[
+            ("num_attention_heads", 8),
+            ("num_key_value_heads", 1),
+            ("head_dim", 256),
+            ("global_head_dim", 512),
+            ("num_kv_shared_layers", 20),
+            ("sliding_window", 512),
+        ],
+        _ => return (Cow::Borrowed(inner), name),
+    };
     let mut inner = inner.clone();
-    for (field, default) in [
-        ("num_attention_heads", 8),
-        ("num_key_value_heads", 4),
-        ("head_dim", 256),
-        ("vocab_size", 262_208),
-    ] {
-        inner.entry(field).or_insert(default.into());
+    for (field, default) in defaults {
+        inner.entry(*field).or_insert((*default).into());
     }
+    inner.entry("vocab_size").or_insert(262_208.into());
     (Cow::Owned(inner), name)
 }
 
 fn without_pictures(name: &str) -> &str {
     match name {
         "gemma3" => "gemma3_text",
+        "gemma3n" => "gemma3n_text",
+        "gemma4" | "gemma4_unified" => "gemma4_text",
         "mistral3" | "llava" => "mistral",
         "pixtral" => "llama",
         "qwen2_vl" | "qwen2_5_vl" => "qwen2",
@@ -166,7 +177,7 @@ const ENCODERS: [&str; 7] = [
     "nomic_bert",
 ];
 
-const FAMILIES: [Family; 19] = [
+const FAMILIES: [Family; 20] = [
     Family {
         names: &[
             "qwen2",
@@ -225,6 +236,10 @@ const FAMILIES: [Family; 19] = [
             let n = fields.size_or("sliding_window_pattern", 6)?;
             attention::every(fields, n)
         },
+    },
+    Family {
+        names: &["gemma3n_text", "gemma4_text"],
+        layers: attention::shared,
     },
     Family {
         names: &["cohere2"],

@@ -117,6 +117,14 @@ impl Model {
             None => {}
         }
         let weights: Vec<Weights> = found.parts.iter().map(Weights::of).collect();
+        let tensors: Vec<Tensor> = found
+            .parts
+            .into_iter()
+            .flat_map(|part| part.tensors)
+            .collect();
+        if let (Some(shape), Some(number)) = (&mut config.shape, stored(&tensors)) {
+            shape.number = number;
+        }
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
         if let Some(more) = problems
             .len()
@@ -128,11 +136,7 @@ impl Model {
             problems.push(Problem::note("more-problems", text, "see to these first"));
         }
         let inner = Inner {
-            tensors: found
-                .parts
-                .into_iter()
-                .flat_map(|part| part.tensors)
-                .collect(),
+            tensors,
             config,
             has_config,
             is_planned: false,
@@ -237,6 +241,21 @@ impl Model {
                 "count anew once the weights are converted",
             ));
         }
+    }
+}
+
+/// How wide most of the numbers are that are computed with: mlx-lm casts nothing when it loads, whatever the
+/// configuration says. Of quantised weights these are the scales.
+fn stored(tensors: &[Tensor]) -> Option<u64> {
+    let bytes = |names: &[&str]| {
+        let of = tensors
+            .iter()
+            .filter(|tensor| names.contains(&tensor.dtype.as_str()));
+        of.map(|tensor| tensor.bytes).fold(0, u64::saturating_add)
+    };
+    match (bytes(&["F32"]), bytes(&["F16", "BF16"])) {
+        (0, 0) => None,
+        (singles, halves) => Some(if singles > halves { 4 } else { 2 }),
     }
 }
 

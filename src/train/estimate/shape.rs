@@ -22,7 +22,8 @@ pub struct Shape {
     pub vocabulary: u64,
     /// The longest context that the configuration states.
     pub longest: Option<u64>,
-    /// Bytes of a number in the computation: of `dtype` or `torch_dtype`; 2 where none is stated.
+    /// Bytes of a number in the computation: as the weights are stored; before they are there as `dtype` or `torch_dtype`
+    /// says, 2 where neither does.
     pub number: u64,
     /// Whether scores of attention are computed by MLX's fused kernel on Apple's GPUs, which keeps none of them.
     pub is_fused: bool,

@@ -98,6 +98,33 @@ pub(super) fn by_letters(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
     Ok(letters.map(layer).collect())
 }
 
+/// Gemma 3n and 4: by `layer_types`, and the last `num_kv_shared_layers` use what earlier ones keep. In Gemma 4 layers
+/// that see everything may have heads of other widths and numbers.
+pub(super) fn shared(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
+    let types = fields
+        .words("layer_types")?
+        .ok_or("`layer_types` is not there")?;
+    let mut layers = by_types(fields, &types)?;
+    let sliding = grouped(fields)?;
+    if let Some(dim) = fields.number("global_head_dim")?.filter(|dim| *dim > 0) {
+        let heads = match fields.flag("attention_k_eq_v", false) {
+            true => fields
+                .number("num_global_key_value_heads")?
+                .unwrap_or(sliding.rows),
+            false => sliding.rows,
+        };
+        for layer in &mut layers {
+            if let Layer::Full(width) = layer {
+                *width = Width::new(heads, dim, dim);
+            }
+        }
+    }
+    let shared = fields.number("num_kv_shared_layers")?.unwrap_or(0);
+    let own = layers.len().saturating_sub(shared as usize);
+    layers[own..].fill(Layer::Nothing);
+    Ok(layers)
+}
+
 /// Latent attention as DeepSeek's second version has it in mlx-lm: the latents are expanded before they are kept, so
 /// keys and values of all heads are.
 pub(super) fn expanded(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
