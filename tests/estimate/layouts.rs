@@ -109,6 +109,10 @@ fn the_same_weights_consolidated_beside_the_shards() {
     );
     assert_eq!(whole(folder.path()), 186 * MIB);
 
+    // As Meta publishes them.
+    folder.weights("original/consolidated.safetensors", &[half("wq", 186)]);
+    assert_eq!(whole(folder.path()), 186 * MIB);
+
     let folder = Folder::new();
     folder.weights("consolidated.00.safetensors", &[half("wq", 100)]);
     folder.weights("consolidated.01.safetensors", &[half("wk", 86)]);
@@ -329,8 +333,22 @@ fn an_adapter_beside_its_base_and_alone() {
         assert_eq!(whole(folder.path()), 181 * MIB);
         assert!(says(folder.path(), "adapter").contains(name));
     }
+    // In a folder of their own, as mlx-lm keeps several.
+    let folder = Folder::new();
+    for name in [
+        "adapters/adapters.safetensors",
+        "adapters/0000100_adapters.safetensors",
+    ] {
+        folder.weights(name, &adapter);
+    }
+    folder.weights("model.safetensors", &[half("up", 181)]);
+    assert_eq!(whole(folder.path()), 181 * MIB);
     let folder = Folder::new();
     folder.weights("adapter_model.safetensors", &adapter);
+    assert_eq!(
+        whole(folder.path().join("adapter_model.safetensors")),
+        11 * MIB
+    );
     assert!(lacking(folder.path(), "adapter-alone").contains("base"));
 }
 

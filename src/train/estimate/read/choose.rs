@@ -25,7 +25,7 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
     rest.sort_by_cached_key(|set| {
         let size = (Reverse(set.names.len()), set.name.len());
         (
-            is_consolidated(set),
+            set.is_consolidated(),
             !set.is_whole(),
             size,
             set.name.clone(),
@@ -53,7 +53,7 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
 }
 
 fn is_same(set: &Set, kept: &Set) -> bool {
-    if is_consolidated(set) && !is_consolidated(kept) {
+    if set.is_consolidated() && !kept.is_consolidated() {
         return set.is_whole();
     }
     // Shapes, too: two parts of a pipeline may use the same names, two text encoders of different widths say.
@@ -77,10 +77,6 @@ fn left_out(set: &Set, kept: &Set) -> Problem {
         format!("{name} is not whole, and {by} holds all of its tensors: that one is counted"),
         "move what is left of it away, so that no loader takes it",
     )
-}
-
-fn is_consolidated(set: &Set) -> bool {
-    set.name.starts_with("consolidated")
 }
 
 /// By the names that PEFT, mlx-lm and diffusers give them, or by their tensors.

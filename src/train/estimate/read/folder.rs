@@ -25,6 +25,7 @@ pub(in crate::train::estimate) struct Part {
 pub(in crate::train::estimate) struct Found {
     pub(in crate::train::estimate) parts: Vec<Part>,
     pub(in crate::train::estimate) problems: Vec<Problem>,
+    adapters: Vec<Set>,
     /// Where its `config.json` would be.
     pub(in crate::train::estimate) folder: Option<PathBuf>,
     /// It has a `model_index.json`.
@@ -88,6 +89,7 @@ impl Found {
         let path = path.to_owned();
         let set = Set::of_file(&listing::Entry { path, name, bytes });
         self.add(String::new(), vec![set]);
+        self.settle_adapters(true);
     }
 
     fn read_folder(&mut self, path: &Path, listing: Listing) {
@@ -142,7 +144,8 @@ impl Found {
         for folder in folders {
             self.read_part(folder);
         }
-        self.told_of_guess();
+        self.settle_adapters(false);
+        self.tell_of_guess();
     }
 
     /// A trainer's checkpoints are whole models: beside a model they do not count, alone one must be chosen.
@@ -233,50 +236,39 @@ impl Found {
     /// Chooses among the sets of a folder, and keeps what counts.
     fn add(&mut self, name: String, found: Vec<Set>) {
         let Chosen {
-            mut sets,
+            sets,
             adapters,
             problems,
         } = choose::choose(found);
         self.problems.extend(problems);
-        let is_alone = sets.is_empty();
-        for adapter in adapters {
-            let (shown, bytes) = (Name::new(&adapter.name).to_string(), Bytes(adapter.bytes()));
-            if is_alone {
-                self.problems.push(Problem::error(
-                    "adapter-alone",
-                    format!("{shown} ({bytes}) is an adapter, and its base model is not here"),
-                    "name the base model's folder; the adapter is counted here alone",
-                ));
-                sets.push(adapter);
-            } else {
-                self.problems.push(Problem::note(
-                    "adapter",
-                    format!("{shown} ({bytes}) is an adapter beside the model: not counted"),
-                    "add its bytes if the program loads it",
-                ));
-                let rest = adapter.missing.into_iter().chain(adapter.problems);
-                self.problems
-                    .extend(rest.map(|problem| problem.at_most(Severity::Warning)));
-            }
-        }
-        // The same names in the model's own folder: a copy in another precision, say.
-        let own = self
-            .parts
-            .first()
-            .filter(|part| part.name.is_empty() && !name.is_empty());
-        if let Some(own) = own
-            && sets.iter().all(|set| set.is_copy_of(&own.tensors))
-        {
+        self.adapters.extend(adapters);
+        // What the model's own folder holds already: a copy in another precision, say.
+        let is_own =
+            |part: &&Part| part.name.is_empty() && !name.is_empty() && !part.tensors.is_empty();
+        let is_there = |own: &Part| {
+            let is_copy = |set: &Set| set.is_consolidated() || set.is_copy_of(&own.tensors);
+            sets.iter().all(is_copy)
+        };
+        if self.parts.first().filter(is_own).is_some_and(is_there) {
             let bytes = sets.iter().map(Set::bytes).fold(0, u64::saturating_add);
-            self.problems.push(Problem::note(
-                "same-weights",
-                format!(
-                    "{} ({}) holds weights that are counted already",
-                    Name::new(&name),
-                    Bytes(bytes)
-                ),
-                "name that folder itself if a program loads it in the other's place",
-            ));
+            if bytes > 0 {
+                self.problems.push(Problem::note(
+                    "same-weights",
+                    format!(
+                        "{} ({}) holds weights that are counted already",
+                        Name::new(&name),
+                        Bytes(bytes)
+                    ),
+                    "name that folder itself if a program loads it in the other's place",
+                ));
+            }
+            return;
+        }
+        self.count(name, sets);
+    }
+
+    fn count(&mut self, name: String, sets: Vec<Set>) {
+        if sets.is_empty() {
             return;
         }
         let mut part = Part {
@@ -291,6 +283,38 @@ impl Found {
             part.tensors.extend(set.tensors);
         }
         self.parts.push(part);
+    }
+
+    /// Adapters beside a model do not count; those without one do, and the model is missing.
+    fn settle_adapters(&mut self, is_asked: bool) {
+        let adapters = std::mem::take(&mut self.adapters);
+        let is_alone = self.parts.is_empty();
+        for mut adapter in adapters {
+            let (shown, bytes) = (Name::new(&adapter.name).to_string(), Bytes(adapter.bytes()));
+            if !is_alone {
+                self.problems.push(Problem::note(
+                    "adapter",
+                    format!("{shown} ({bytes}) is an adapter beside the model: not counted"),
+                    "add its bytes if the program loads it",
+                ));
+                let rest = adapter.missing.into_iter().chain(adapter.problems);
+                self.problems
+                    .extend(rest.map(|problem| problem.at_most(Severity::Warning)));
+                continue;
+            }
+            let problem = Problem::error(
+                "adapter-alone",
+                format!("{shown} ({bytes}) is an adapter, and its base model is not here"),
+                "name the base model's folder; the adapter is counted here alone",
+            );
+            let most = if is_asked {
+                Severity::Warning
+            } else {
+                Severity::Error
+            };
+            adapter.problems.push(problem.at_most(most));
+            self.count(String::new(), vec![adapter]);
+        }
     }
 
     fn tell_of_formats(&mut self, listing: &Listing, has_weights: bool) {
@@ -323,7 +347,7 @@ impl Found {
         });
     }
 
-    fn told_of_guess(&mut self) {
+    fn tell_of_guess(&mut self) {
         let below = self
             .parts
             .iter()

@@ -62,6 +62,11 @@ impl Set {
         self.missing.is_empty() && !self.is_broken
     }
 
+    /// The name that Mistral and Meta give to all of a model, under tensors' names of their own.
+    pub(super) fn is_consolidated(&self) -> bool {
+        self.name.starts_with("consolidated")
+    }
+
     /// Whether all of its tensors are among these, by names and shapes.
     pub(super) fn is_copy_of(&self, tensors: &[Tensor]) -> bool {
         if self.names.is_empty() {
