@@ -150,6 +150,11 @@ fn without_a_measured_step_training_is_unknown() {
     let all = plan(1 << 40, &workload);
     assert_eq!((all.verdict, all.largest.batch), (Verdict::Unknown, None));
     assert_eq!(plan(1 << 30, &workload).verdict, Verdict::Impossible);
+    // What an update takes is a bound from above: it makes nothing impossible.
+    let least = estimate(&workload).least();
+    assert_eq!(least, 4 * 4 * 494_032_768);
+    assert_eq!(plan(least, &workload).verdict, Verdict::Unknown);
+    assert_eq!(plan(least - 1, &workload).verdict, Verdict::Impossible);
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub enum Certainty {
     Exact,
     /// By a formula that leaves something out; the item says which.
     Estimated,
+    /// At most so many bytes: how much of it is taken depends on the program.
+    Bound,
     /// No formula. The item's bytes are what is known of it, at least.
     Unknown,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Certainty {
         f.pad(match self {
             Self::Exact => "exact",
             Self::Estimated => "estimated",
+            Self::Bound => "at most",
             Self::Unknown => "unknown",
         })
     }
@@ -85,6 +88,15 @@ impl Estimate {
         items.map(|item| item.bytes).fold(0, u64::saturating_add)
     }
 
+    /// What it takes at least, in bytes: without what is a [bound](Certainty::Bound) from above.
+    pub fn least(&self) -> u64 {
+        let items = self
+            .items
+            .iter()
+            .filter(|item| item.certainty != Certainty::Bound);
+        items.map(|item| item.bytes).fold(0, u64::saturating_add)
+    }
+
     /// Whether [`bytes`](Estimate::bytes) is everything: no unknown item, and no [error](super::Severity::Error).
     pub fn is_known(&self) -> bool {
         let known = |item: &Item| item.certainty != Certainty::Unknown;
@@ -106,7 +118,11 @@ impl fmt::Display for Estimate {
             let (name, certainty, formula) = (&item.what, item.certainty, &item.formula);
             writeln!(f, "{name:what$}  {bytes:>12}  {certainty:9}  {formula}")?;
         }
-        let at_least = if self.is_known() { "" } else { "  at least" };
+        let at_least = match (self.is_known(), self.least()) {
+            (true, _) => String::new(),
+            (false, least) if least == self.bytes => "  at least".to_owned(),
+            (false, least) => format!("  at least {}", Bytes(least)),
+        };
         let together = Bytes(self.bytes).to_string();
         writeln!(f, "{:what$}  {together:>12}{at_least}", "together")?;
         for problem in &self.problems {

@@ -160,7 +160,7 @@ impl<'a> Needs<'a> {
                     true => "config.json does not say".to_owned(),
                     false => "there is no config.json".to_owned(),
                 },
-                source: "",
+                source: "config.json",
                 certainty: Certainty::Unknown,
                 is_held: false,
             });

@@ -24,7 +24,8 @@ pub enum Verdict {
     Tight,
     /// What is known of it is more than the budget already.
     Impossible,
-    /// Something is missing, unread or not to be counted, and the rest is within the budget.
+    /// Something is missing, unread or not to be counted, or only a [bound](super::Certainty::Bound) of it is known, and
+    /// the rest is within the budget.
     Unknown,
 }
 
@@ -114,15 +115,15 @@ pub fn plan(budget: u64, workload: &Workload) -> Plan {
 }
 
 fn verdict(budget: u64, estimate: &Estimate) -> Verdict {
-    let Some(left) = budget.checked_sub(estimate.bytes) else {
+    if estimate.least() > budget {
         return Verdict::Impossible;
-    };
-    if !estimate.is_known() {
-        Verdict::Unknown
-    } else if is_ample(budget, left) {
-        Verdict::Fits
-    } else {
-        Verdict::Tight
+    }
+    match budget.checked_sub(estimate.bytes) {
+        Some(left) if estimate.is_known() => match is_ample(budget, left) {
+            true => Verdict::Fits,
+            false => Verdict::Tight,
+        },
+        _ => Verdict::Unknown,
     }
 }
 
@@ -259,23 +260,26 @@ impl Search<'_> {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (needed, budget) = (Bytes(self.estimate.bytes), Bytes(self.budget));
-        let left = Bytes(self.left);
+        let (needed, least) = (self.estimate.bytes, self.estimate.least());
+        let (budget, left) = (Bytes(self.budget), Bytes(self.left));
         match self.verdict {
-            Verdict::Fits | Verdict::Tight => {
-                writeln!(f, "{}: {needed} of {budget}, {left} left", self.verdict)?;
+            verdict @ (Verdict::Fits | Verdict::Tight) => {
+                let needed = Bytes(needed);
+                writeln!(f, "{verdict}: {needed} of {budget}, {left} left")?;
             }
-            Verdict::Impossible => {
-                let over = Bytes(self.estimate.bytes - self.budget);
+            verdict @ Verdict::Impossible => {
+                let over = Bytes(least.saturating_sub(self.budget));
+                let least = Bytes(least);
                 writeln!(
                     f,
-                    "impossible: {needed} are needed, {over} more than {budget}"
+                    "{verdict}: {least} are needed, {over} more than {budget}"
                 )?;
             }
-            Verdict::Unknown => {
+            verdict @ Verdict::Unknown => {
+                let least = Bytes(least);
                 writeln!(
                     f,
-                    "unknown: at least {needed} of {budget}, and not all is known"
+                    "{verdict}: at least {least} of {budget}, and not all is known"
                 )?;
             }
         }

@@ -359,7 +359,7 @@ impl Parameters {
                 );
                 let update = wide.saturating_mul(1 + copies);
                 let formula = format!(
-                    "new weights and state beside the old, at most {} x {count} numbers",
+                    "new weights and state beside the old, {} x {count} numbers",
                     1 + copies
                 );
                 add(
@@ -367,7 +367,7 @@ impl Parameters {
                     "update, evaluated in one go",
                     update,
                     formula,
-                    Certainty::Estimated,
+                    Certainty::Bound,
                     false,
                 );
                 let formula = match measured {
