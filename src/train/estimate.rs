@@ -33,7 +33,8 @@
 //! | `prefill` | the larger of a layer's two halves for a chunk: 2 x hidden + 3 x inner, or 2 x hidden + 3 x queries + keys and values, and without a fused kernel 2 x heads x chunk x `n` scores | estimated |
 //!
 //! One prompt and its answer are meant: a conversation that goes on in turns may leave up to 255 tokens of room more in
-//! each layer. The cache that MLX keeps of freed buffers is not counted: it gives way.
+//! each layer. Weights are counted as they are stored: what a loader leaves out, a tower for pictures say, or converts is
+//! not known. The cache that MLX keeps of freed buffers is not counted: it gives way.
 //!
 //! Of training, for `p` parameters that are trained:
 //!

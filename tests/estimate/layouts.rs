@@ -173,7 +173,9 @@ fn the_cache_of_a_hub() {
     assert_eq!(whole(model.join("snapshots").join(commit)), 157 * MIB);
     assert_eq!(whole(model.join("blobs/9f86d0")), 157 * MIB);
 
-    // Another snapshot does not count, and a cache of many models is none.
+    // Another snapshot does not count; a cache of one model is that one, and of many none.
+    assert_eq!(whole(folder.path()), 157 * MIB);
+    std::fs::create_dir(folder.path().join("models--example--other")).expect("it can be made");
     folder.weights(
         "models--example--tiny/snapshots/ffff/model.safetensors",
         &[half("up", 1)],
@@ -272,6 +274,20 @@ fn checkpoints_of_a_run() {
     assert!(lacking(folder.path(), "many-checkpoints").contains("checkpoint-500"));
     folder.weights("model.safetensors", &[half("up", 9)]);
     assert_eq!(whole(folder.path()), 9 * MIB);
+}
+
+#[test]
+fn folders_of_several_models() {
+    let folder = Folder::new();
+    for bits in ["4bit", "8bit"] {
+        folder.weights(&format!("{bits}/model.safetensors"), &[half("up", 9)]);
+        folder.write(
+            &format!("{bits}/config.json"),
+            r#"{"architectures": ["Qwen2ForCausalLM"]}"#,
+        );
+    }
+    assert!(lacking(folder.path(), "many-models").contains("4bit, 8bit"));
+    assert_eq!(read(folder.path().join("4bit")).bytes(), 9 * MIB);
 }
 
 #[test]

@@ -96,18 +96,27 @@ impl Found {
         match hub::look(path, &listing) {
             Cache::No => self.read_model(path, listing),
             Cache::Nothing(problem) => self.problems.push(problem),
+            Cache::Model(model) => match Listing::of(&model) {
+                Ok(listing) => self.read_folder(&model, listing),
+                Err(unread) => self.unread_folder("the model's folder", &unread),
+            },
             Cache::Snapshot(snapshot, problems) => {
                 self.problems.extend(problems);
                 match Listing::of(&snapshot) {
                     Ok(listing) => self.read_model(&snapshot, listing),
-                    Err(unread) => self.problems.push(Problem::error(
-                        "unread-folder",
-                        format!("the snapshot {}", unread.why()),
-                        "fetch the model again",
-                    )),
+                    Err(unread) => self.unread_folder("the snapshot", &unread),
                 }
             }
         }
+    }
+
+    fn unread_folder(&mut self, what: &str, unread: &Unread) {
+        let text = format!("{what} {}", unread.why());
+        self.problems.push(Problem::error(
+            "unread-folder",
+            text,
+            "fetch the model again",
+        ));
     }
 
     fn read_model(&mut self, path: &Path, listing: Listing) {
@@ -130,7 +139,10 @@ impl Found {
             }
             Some(Err(problem)) => self.problems.push(problem),
             Some(Ok(_)) => {}
-            None => folders = self.without_checkpoints(folders, &listing),
+            None => {
+                folders = self.without_checkpoints(folders, &listing);
+                self.tell_of_models(path, &folders);
+            }
         }
         let own = Folder {
             name: String::new(),
@@ -177,6 +189,27 @@ impl Found {
             return rest;
         }
         checkpoints
+    }
+
+    /// Folders that each hold a model of their own: none of them is part of another.
+    fn tell_of_models(&mut self, path: &Path, folders: &[Folder]) {
+        let is_model = |folder: &&Folder| parts::is_model(&path.join(&folder.name));
+        let names: Vec<&str> = folders
+            .iter()
+            .filter(is_model)
+            .map(|folder| folder.name.as_str())
+            .collect();
+        if names.len() > 1 {
+            self.problems.push(Problem::error(
+                "many-models",
+                format!(
+                    "there are {}: {}",
+                    sets::count(names.len(), "model"),
+                    sets::some(&names)
+                ),
+                "name the folder of one of them",
+            ));
+        }
     }
 
     fn leave_out(&mut self, folder: Folder, why: &str) {

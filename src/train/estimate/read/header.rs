@@ -15,6 +15,7 @@ use std::path::Path;
 
 /// The format's own bound on a header.
 const MOST_HEADER: u64 = 100_000_000;
+const NO_HEADER: &str = "has a header that is not in the safetensors format";
 /// No tensor has more.
 const MOST_SIDES: usize = 32;
 /// How many bytes of a type's name are kept.
@@ -93,8 +94,16 @@ pub(super) fn read(path: &Path) -> Result<Header, Bad> {
         let text = format!("ends within its header: {has} of which the header alone takes {needs}");
         return Err(Bad::Malformed(text));
     }
+    // The format says so, and much that is no header is known by it before all of that is read.
     let mut text = Vec::new();
-    file.take(length)
+    file.by_ref()
+        .take(length.min(1))
+        .read_to_end(&mut text)
+        .map_err(Unread::from)?;
+    if text != b"{" {
+        return Err(Bad::Malformed(NO_HEADER.to_owned()));
+    }
+    file.take(length - 1)
         .read_to_end(&mut text)
         .map_err(Unread::from)?;
     parse(&text, size - 8 - length).map_err(Bad::Malformed)
@@ -102,8 +111,7 @@ pub(super) fn read(path: &Path) -> Result<Header, Bad> {
 
 /// Reads a header's text; `data` is how long the data behind it is.
 pub(super) fn parse(text: &[u8], data: u64) -> Result<Header, String> {
-    let Entries(entries) = serde_json::from_slice(text)
-        .map_err(|_| "has a header that is not in the safetensors format".to_owned())?;
+    let Entries(entries) = serde_json::from_slice(text).map_err(|_| NO_HEADER.to_owned())?;
     let mut ranges = Vec::with_capacity(entries.len());
     let mut tensors = Vec::with_capacity(entries.len());
     for (name, entry) in entries {

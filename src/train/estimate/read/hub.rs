@@ -2,6 +2,7 @@
 
 use super::file;
 use super::listing::{Entry, Listing};
+use super::sets;
 use crate::names::Name;
 use crate::train::estimate::Problem;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub(super) enum Cache {
     /// Not of it.
     No,
+    /// The cache of this model alone.
+    Model(PathBuf),
     /// One model's: the snapshot that counts, and what is to be said.
     Snapshot(PathBuf, Vec<Problem>),
     /// It cannot be said which snapshot counts.
@@ -32,12 +35,17 @@ pub(super) fn look(path: &Path, listing: &Listing) -> Cache {
         .collect();
     match models.as_slice() {
         [] => Cache::No,
-        [first, ..] => Cache::Nothing(Problem::error(
+        [model] => Cache::Model(model.path.clone()),
+        all => Cache::Nothing(Problem::error(
             "many-models",
             format!(
-                "this is the hub's cache of {} models, {} among them",
-                models.len(),
-                first.shown()
+                "this is the hub's cache of {}: {}",
+                sets::count(all.len(), "model"),
+                sets::some(
+                    &all.iter()
+                        .map(|model| model.name.as_str())
+                        .collect::<Vec<_>>()
+                )
             ),
             "name one of its folders",
         )),

@@ -99,6 +99,20 @@ pub(super) fn of_pipeline(path: &Path) -> Option<Result<Vec<String>, Problem>> {
     Some(Ok(parts.map(|(name, _)| name).collect()))
 }
 
+/// Whether a folder holds a model that writes text, by its `config.json`.
+pub(super) fn is_model(folder: &Path) -> bool {
+    let text = file::read(&folder.join("config.json"), 1 << 20).ok();
+    let fields = text.and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
+    let classes = fields
+        .as_ref()
+        .and_then(|fields| fields.get("architectures")?.as_array());
+    classes
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .any(|class| class.ends_with("ForCausalLM"))
+}
+
 fn broken(why: &str) -> Problem {
     Problem::error(
         "malformed-file",
