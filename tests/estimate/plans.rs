@@ -203,6 +203,21 @@ fn nothing_is_chosen_where_that_gains_nothing() {
 }
 
 #[test]
+fn no_batch_is_chosen_that_was_not_measured() {
+    let training = Training::new(Optimizer::AdamW)
+        .rows(32)
+        .measured(StepCost::at(32, 8 << 30));
+    let workload = Workload::new(model(QWEN)).train(training);
+    let all = plan(12 << 30, &workload);
+    assert_eq!(
+        (all.verdict, all.estimate.batch, all.change.len()),
+        (Verdict::Impossible, 32, 0)
+    );
+    assert_eq!(all.largest.batch, None);
+    assert_eq!(plan(16 << 30, &workload).verdict, Verdict::Fits);
+}
+
+#[test]
 fn no_largest_setting_is_told_where_not_all_is_known() {
     let folder = Folder::new();
     folder.sharded(&[10, 10], &[1]);

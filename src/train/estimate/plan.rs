@@ -147,6 +147,14 @@ impl Search<'_> {
             .is_some_and(|left| is_ample(self.budget, left))
     }
 
+    /// Whether every item is known, at least by a formula.
+    fn is_known(&self, settings: Settings) -> bool {
+        let items = self.needs.at(settings).items;
+        items
+            .iter()
+            .all(|item| item.certainty != Certainty::Unknown)
+    }
+
     fn shrink(&mut self, workload: &Workload) {
         let begin = self.settings;
         if self.needs.has_cache() && workload.chunk == Knob::Auto {
@@ -177,9 +185,11 @@ impl Search<'_> {
             *of(&mut settings) = half;
         }
         let to = *of(&mut settings);
-        // It may gain nothing: smaller batches of a step add up their gradients.
+        // It may gain nothing, since smaller batches of a step add up their gradients; and what a step takes may not be
+        // known of other batches.
         let bytes = |settings| self.needs.at(settings).bytes;
-        if !self.fits(settings) && bytes(settings) >= bytes(self.settings) {
+        let is_gain = self.fits(settings) || bytes(settings) < bytes(self.settings);
+        if !is_gain || self.is_known(self.settings) && !self.is_known(settings) {
             return;
         }
         self.set(knob, from, to, settings);
@@ -216,14 +226,8 @@ impl Search<'_> {
             batch,
             ..self.settings
         };
-        let is_known = |batch| {
-            let items = self.needs.at(at(batch)).items;
-            items
-                .iter()
-                .all(|item| item.certainty != Certainty::Unknown)
-        };
         // What was measured with one batch alone tells nothing of others.
-        if !is_known(1) || !is_known(2) {
+        if !self.is_known(at(1)) || !self.is_known(at(2)) {
             return None;
         }
         let set = |settings: &mut Settings, batch| settings.batch = batch;

@@ -1,4 +1,4 @@
-//! Opening and reading files that somebody else wrote: regular ones alone, and never more than was asked for.
+//! Opening and reading files of unknown origin: regular ones alone, and never more than was asked for.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};

@@ -1,8 +1,8 @@
 //! The header of one safetensors file: which tensors it holds, of what type and shape, and how many bytes each takes.
 //!
 //! The format (<https://github.com/huggingface/safetensors>): eight bytes with the header's length, little-endian; the
-//! header, a JSON object; the data. A tensor's `data_offsets` are exact whatever its type is, so types that nobody here
-//! knows are counted, too.
+//! header, a JSON object; the data. A tensor's `data_offsets` are exact whatever its type is, so types that are
+//! not known here are counted, too.
 
 use super::file::{self, Unread};
 use crate::error::Bytes;

@@ -271,7 +271,7 @@ fn read_index(path: &Path) -> Result<Index, String> {
     }
     let index: Index = serde_json::from_slice(&bytes)
         .map_err(|_| "is no index (a JSON object with a `weight_map` of names)".to_owned())?;
-    // An index is somebody else's file: it may not lead out of its folder.
+    // What an index names may not lie outside its folder.
     let is_plain = |shard: &&String| {
         let mut parts = Path::new(shard.as_str()).components();
         matches!(
