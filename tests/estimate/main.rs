@@ -5,6 +5,7 @@
 
 mod cache;
 mod configs;
+mod folders;
 mod kit;
 mod layouts;
 mod malformed;
