@@ -1,13 +1,16 @@
 //! A trainer's kit: what to write in a ticket, whether a model fits, and what a run's memory does.
 //!
 //! [`Measure`] runs work alone and says what its ticket has to ask for; a [`Ledger`] keeps that in a file, and learns. A
-//! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did.
+//! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did. `estimate` and `plan`
+//! say what a model will need before it is loaded (feature `estimate`).
 //! [Training](crate::docs::training) has it as a whole.
 //!
 //! It stands on the crate's public names alone, but for how names and bytes are printed.
 
 mod alone;
 mod error;
+#[cfg(feature = "estimate")]
+pub mod estimate;
 mod explain;
 mod key;
 mod ledger;
@@ -17,6 +20,8 @@ mod run;
 
 pub use alone::OtherGuard;
 pub use error::{Error, FileProblem, WorkError};
+#[cfg(feature = "estimate")]
+pub use estimate::{estimate, plan};
 pub use explain::{BufferLimit, explain};
 pub use key::Key;
 pub use ledger::{Entry, Ledger};

@@ -1,8 +1,8 @@
 //! What the doctor reads of a model's folder.
 
-#[path = "../examples/doctor/model.rs"]
-mod model;
+#![cfg(feature = "estimate")]
 
+use mlx_wired::train::estimate::Model;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,16 +57,17 @@ fn shards_are_added_up() {
     let index = r#"{"weight_map":{"a":"model-00001-of-00002.safetensors",
         "c":"model-00002-of-00002.safetensors"}}"#;
     folder.write("model.safetensors.index.json", index.as_bytes());
-    let model = model::read(folder.path()).expect("the folder can be read");
-    assert_eq!((model.files, model.tensors, model.bytes), (2, 3, 132));
+    let model = Model::read(folder.path()).expect("the folder can be read");
+    let weights = &model.weights[0];
+    assert_eq!((weights.files, weights.tensors, model.bytes()), (2, 3, 132));
     assert_eq!(model.largest, Some(("c".to_owned(), 100)));
-    let types: Vec<_> = model.types.into_iter().collect();
-    let expected = [("BF16", 2, 108), ("F32", 1, 24)];
-    assert_eq!(
-        types,
-        expected.map(|(name, n, bytes)| (name.to_owned(), (n, bytes)))
-    );
-    assert!(model.missing.is_empty());
+    let types: Vec<_> = model
+        .types
+        .iter()
+        .map(|(name, of)| (name.as_str(), of.tensors, of.bytes))
+        .collect();
+    assert_eq!(types, [("BF16", 2, 108), ("F32", 1, 24)]);
+    assert!(model.is_whole(), "{:?}", model.problems);
 }
 
 #[test]
@@ -76,23 +77,30 @@ fn a_shard_that_is_not_there_is_named() {
     let index = r#"{"weight_map":{"a":"model-00001-of-00002.safetensors",
         "c":"model-00002-of-00002.safetensors"}}"#;
     folder.write("model.safetensors.index.json", index.as_bytes());
-    let model = model::read(folder.path()).expect("the folder can be read");
-    assert_eq!(model.missing, ["model-00002-of-00002.safetensors"]);
+    let model = Model::read(folder.path()).expect("the folder can be read");
+    assert!(!model.is_whole());
+    let text = &model.problems[0].text;
+    assert!(text.contains("model-00002-of-00002.safetensors"), "{text}");
 }
 
 #[test]
 fn a_single_file_can_be_named() {
     let folder = Folder::new("single");
     folder.write("weights.safetensors", &one());
-    let model = model::read(&folder.path().join("weights.safetensors"));
-    assert_eq!(model.map(|model| model.bytes), Ok(32));
+    let model = Model::read(folder.path().join("weights.safetensors")).expect("it can be read");
+    assert_eq!(model.bytes(), 32);
 }
 
 #[test]
 fn what_is_no_model_is_refused_with_its_name() {
     let folder = Folder::new("broken");
-    let refused = |path: &Path| model::read(path).expect_err("it is no model");
-    assert!(refused(folder.path()).contains("no *.safetensors"));
+    // What is there is read, and what is wrong with it is told.
+    let refused = |path: &Path| match Model::read(path) {
+        Ok(model) if !model.is_whole() => model.problems[0].text.clone(),
+        Ok(_) => panic!("it is no model"),
+        Err(error) => error.to_string(),
+    };
+    assert!(refused(folder.path()).contains("no tensor"));
     assert!(refused(&folder.path().join("nowhere")).contains("nowhere"));
     let mut cut = one();
     cut.truncate(cut.len() - 1);

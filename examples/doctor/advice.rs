@@ -1,53 +1,63 @@
 //! Whether a model fits, and what to write.
 
 use crate::machine::{Machine, line};
-use crate::model::Model;
 use indicatif::BinaryBytes;
 use mlx_wired::ffi;
+use mlx_wired::train::estimate::{Model, Plan, Verdict, Workload, plan};
 use std::fmt;
 
 pub(crate) struct Advice<'a> {
     model: &'a Model,
-    capacity: Option<(u64, &'static str)>,
+    plan: Plan,
+    /// What the budget is called; `None` where nothing is known about the memory.
+    budget: Option<&'static str>,
     wires: bool,
 }
 
 impl<'a> Advice<'a> {
     pub(crate) fn new(machine: &Machine, model: &'a Model) -> Self {
+        let capacity = machine.capacity();
+        let bytes = capacity.map_or(u64::MAX, |(bytes, _)| bytes);
         Self {
             model,
-            capacity: machine.capacity(),
+            plan: plan(bytes, &Workload::new(model.clone())),
+            budget: capacity.map(|(_, name)| name),
             wires: machine.wires(),
         }
     }
 
     pub(crate) fn fits(&self) -> bool {
-        let room = self
-            .capacity
-            .is_none_or(|(bytes, _)| self.model.bytes <= bytes);
-        room && self.model.missing.is_empty()
+        matches!(self.plan.verdict, Verdict::Fits | Verdict::Tight)
     }
 
     fn verdict(&self) -> String {
-        let Some((capacity, name)) = self.capacity else {
-            return "nothing is known about the memory".to_owned();
+        let Plan {
+            verdict,
+            budget,
+            left,
+            ref estimate,
+            ..
+        } = self.plan;
+        let share = 100.0 * estimate.bytes as f64 / budget as f64;
+        let left = BinaryBytes(left);
+        let (Some(name), true) = (self.budget, estimate.is_known()) else {
+            return match verdict {
+                Verdict::Impossible => format!("impossible: {share:.0} % of the memory, at least"),
+                _ => "unknown".to_owned(),
+            };
         };
-        let share = 100.0 * self.model.bytes as f64 / capacity as f64;
-        let left = BinaryBytes(capacity.saturating_sub(self.model.bytes));
-        match share {
-            0.0..=90.0 => format!("fits: {share:.0} % of {name}; {left} are left for work"),
-            90.0..=100.0 => format!(
-                "fits barely: {share:.0} % of {name}; {left} are left, which is little for a cache of keys and values"
-            ),
+        match verdict {
+            Verdict::Fits => format!("fits: {share:.0} % of {name}; {left} are left for work"),
+            Verdict::Tight => format!("tight: {share:.0} % of {name}; {left} are left"),
             _ => format!(
-                "does not fit: {share:.0} % of {name}; use a smaller quantisation, or a machine with more memory"
+                "impossible: {share:.0} % of {name}; use a smaller quantisation, or a machine with more memory"
             ),
         }
     }
 
     /// The program's first lines, with this model's size.
     fn code(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.model.bytes;
+        let bytes = self.plan.estimate.held();
         let (kind, why) = if self.wires {
             (
                 "resident",
@@ -83,22 +93,23 @@ impl<'a> Advice<'a> {
 impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = self.model;
-        let files = format!("{} in {} files", model.tensors, model.files);
-        line(f, "tensors", files)?;
-        line(f, "weights", BinaryBytes(model.bytes))?;
-        for (name, (tensors, bytes)) in &model.types {
-            let text = format!("{} in {tensors} tensors", BinaryBytes(*bytes));
+        let tensors: usize = model.weights.iter().map(|part| part.tensors).sum();
+        let files: usize = model.weights.iter().map(|part| part.files).sum();
+        line(f, "tensors", format!("{tensors} in {files} files"))?;
+        for (name, of) in &model.types {
+            let text = format!("{} in {} tensors", BinaryBytes(of.bytes), of.tensors);
             line(f, &format!("  {name}"), text)?;
         }
         if let Some((name, bytes)) = &model.largest {
-            line(
-                f,
-                "largest tensor",
-                format!("{}: {name}", BinaryBytes(*bytes)),
-            )?;
+            let text = format!("{}: {name}", BinaryBytes(*bytes));
+            line(f, "largest tensor", text)?;
         }
-        for shard in &model.missing {
-            line(f, "MISSING", format!("{shard}, which the index names"))?;
+        for item in &self.plan.estimate.items {
+            line(f, &item.what, BinaryBytes(item.bytes))?;
+        }
+        for problem in &self.plan.estimate.problems {
+            let text = format!("{}; {}", problem.text, problem.cure);
+            line(f, &problem.severity.to_string(), text)?;
         }
         line(f, "verdict", self.verdict())?;
         if self.fits() {

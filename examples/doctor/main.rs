@@ -8,7 +8,6 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `machine.rs` | the device, its limits, and whose they are |
-//! | `model.rs` | what a model's folder holds |
 //! | `advice.rs` | whether it fits, and the code |
 #![allow(
     clippy::print_stdout,
@@ -18,9 +17,9 @@
 
 mod advice;
 mod machine;
-mod model;
 
 use lexopt::prelude::*;
+use mlx_wired::train::estimate::Model;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,8 +50,11 @@ fn main() -> ExitCode {
     print!("{machine}");
     let mut all_fit = true;
     for path in models {
-        println!("\nmodel                 {}", path.display());
-        match model::read(&path) {
+        println!(
+            "\nmodel                 {}",
+            path.display().to_string().escape_debug()
+        );
+        match Model::read(&path) {
             Ok(model) => {
                 let advice = advice::Advice::new(&machine, &model);
                 print!("{advice}");

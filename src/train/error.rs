@@ -63,6 +63,14 @@ pub enum Error {
         /// Which, and why.
         failed: Vec<NotRestored>,
     },
+    /// Nothing is at a model's path, or it may not be looked at.
+    #[cfg(feature = "estimate")]
+    Model {
+        /// The path, escaped and cut.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The file of a [`Ledger`](super::Ledger) could not be used.
     File {
         /// Its path.
@@ -147,6 +155,14 @@ impl fmt::Display for Error {
                 let path = path.to_string_lossy();
                 write!(f, "{}: {problem}", Name::new(&path))
             }
+            #[cfg(feature = "estimate")]
+            Self::Model { path, source } => {
+                let why = source.kind();
+                write!(
+                    f,
+                    "no model can be read at {path} ({why}); name a model's folder"
+                )
+            }
         }
     }
 }
@@ -214,6 +230,8 @@ impl std::error::Error for Error {
             | Self::NotSteady { .. }
             | Self::BelowStart { .. }
             | Self::File { .. } => None,
+            #[cfg(feature = "estimate")]
+            Self::Model { source, .. } => Some(source),
         }
     }
 }

@@ -1,0 +1,35 @@
+//! Reading a model's files: headers and indexes alone, every layout in which models are found on disks.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `file.rs` | regular files alone, without waiting, never more than asked for |
+//! | `header.rs` | one file's header |
+//! | `listing.rs` | what is in a folder |
+//! | `sets.rs` | files that are loaded together |
+//! | `choose.rs` | which sets count, where the same weights lie there twice |
+//! | `parts.rs`, `hub.rs` | folders below, and the hub's cache |
+//! | `folder.rs` | all of it |
+
+mod choose;
+mod file;
+mod folder;
+mod header;
+mod hub;
+mod listing;
+mod parts;
+mod sets;
+
+pub(super) use folder::{Part, read};
+pub(super) use header::Tensor;
+
+/// The whole of a small file beside the weights, or why it was not read. `None` if it is not there.
+pub(super) fn small(path: &std::path::Path) -> Option<Result<Vec<u8>, String>> {
+    match file::read(path, 16 << 20) {
+        Ok(bytes) if file::lfs_pointer(&bytes).is_some() => Some(Err(
+            "is a pointer of Git LFS in place of the file".to_owned(),
+        )),
+        Ok(bytes) => Some(Ok(bytes)),
+        Err(file::Unread::Gone) => None,
+        Err(unread) => Some(Err(unread.why())),
+    }
+}
