@@ -9,8 +9,9 @@
 //! overtakings not counted (31), the hysteresis mark off by one (33), the cooldown not restarted (20), a held-back
 //! shrink never forgotten (142), the cover (2) and the cap (1) off by one, the first policy speaking for ever (13), the
 //! ceiling lowering a higher baseline (39), owned guards held by threads (1), no second linger (8), a linger after close
-//! (96), the first set a foreign one (1), a demand for a hold that
-//! overtakes by size (169), all holds taken for held for ever by one that is set aside (25). In the second: an epoch closed by a failed restore, whose baseline ratchets
+//! (96), the first set a foreign one (1), a demand for a hold that overtakes by size (169), all holds taken for held for ever
+//! by one that is set aside (25), the number of guards at once off by one (4) or with the residents in it (234), a hold that
+//! comes or grows taken for nobody's concern (31). In the second: an epoch closed by a failed restore, whose baseline ratchets
 //! (14), the demand of a failed call kept (1), nobody let in after a timeout (224). In the third: a failed call made again
 //! by waiters that raise nothing (318). Not in 600 scripts: a shrink forced after nine cooldowns instead of eight, the
 //! queue not examined after a failed call, and circles that close among those who wait already left unbroken. The rules'

@@ -98,6 +98,16 @@ fn r26a_jobs_take_turns() -> Result<(), Error> {
 }
 
 #[test]
+fn r26b_a_hold_of_no_bytes_that_goes_gives_its_room_back() -> Result<(), Error> {
+    let ten = Ten::new()?;
+    let promise = ten.reservation(0).room_for(8).acquire_owned()?;
+    let next = ten.queued(&ten.reservation(5));
+    drop(promise);
+    assert_eq!(next.result()?.bytes(), 5);
+    ten.rig.finish()
+}
+
+#[test]
 fn r26b_a_hold_of_another_group_leaves_the_room_under_a_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(10))?;
     let (one, other) = (SumPolicy::uncapped(), SumPolicy::capped(100));
