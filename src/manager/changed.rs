@@ -130,8 +130,9 @@ impl Core {
 
     /// Marks every group, since what may be held has changed.
     pub(super) fn judge_all_again(&mut self) {
-        for state in self.groups.all_mut() {
-            state.changed = Changed::ALL;
+        let live: Vec<usize> = self.live_groups().map(|state| state.shared.index).collect();
+        for index in live {
+            self.group_mut(index).changed = Changed::ALL;
         }
     }
 }
