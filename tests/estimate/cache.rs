@@ -332,3 +332,24 @@ fn scores_are_kept_where_no_fused_kernel_is() {
         chunk * (2 * 896 + 3 * 896 + 2 * 128) * b + scores + logits
     );
 }
+
+#[test]
+fn a_cache_that_is_quantised_has_no_fused_kernel() {
+    let workload = Workload::new(model(QWEN)).context(4096);
+    let plain = item(&estimate(&workload), "prefill");
+    let quantised = item(&estimate(&workload.quantised_cache(8, 64)), "prefill");
+    let scores = 2 * 14 * 2048 * 4096 * 2;
+    assert!(plain < scores && quantised > scores, "{plain} {quantised}");
+}
+
+#[test]
+fn scores_that_are_capped_have_no_fused_kernel() {
+    let prefill = |family| {
+        item(
+            &of(&config(family, json!({"head_dim": 128})), 4096),
+            "prefill",
+        )
+    };
+    let scores = 2 * 8 * 2048 * 4096 * 2;
+    assert!(prefill("gemma") < scores && prefill("gemma2") > scores);
+}
