@@ -17,7 +17,7 @@ pub(super) struct Chosen {
 
 /// Sorts out what holds the same weights as another set.
 ///
-/// * `consolidated*` beside anything else: Mistral's and Meta's names for the same tensors.
+/// * `consolidated*` beside as many numbers: Mistral's and Meta's names for the same tensors.
 /// * A set all of whose tensors are in another one, by names and shapes: another precision of them (`model.fp16`), a
 ///   copy, a rest of an earlier download. The whole one counts; of two equals the one with the shorter name.
 pub(super) fn choose(sets: Vec<Set>) -> Chosen {
@@ -36,7 +36,13 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
         ..Chosen::default()
     };
     for set in rest {
-        let same = chosen.sets.iter().find(|kept| is_same(&set, kept));
+        let mut kept = chosen.sets.iter();
+        let others = kept.clone().filter(|kept| !kept.is_consolidated());
+        let same = match set.is_consolidated_of(others.clone().flat_map(|kept| &kept.tensors)) {
+            true => others.max_by_key(|kept| kept.bytes()),
+            // Shapes, too: two parts of a pipeline may use the same names, two text encoders of different widths say.
+            false => kept.find(|kept| set.is_copy_of(&kept.tensors)),
+        };
         match same {
             Some(kept) => {
                 let problem = left_out(&set, kept);
@@ -50,14 +56,6 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
         }
     }
     chosen
-}
-
-fn is_same(set: &Set, kept: &Set) -> bool {
-    if set.is_consolidated() && !kept.is_consolidated() {
-        return set.is_whole();
-    }
-    // Shapes, too: two parts of a pipeline may use the same names, two text encoders of different widths say.
-    set.is_copy_of(&kept.tensors)
 }
 
 fn left_out(set: &Set, kept: &Set) -> Problem {

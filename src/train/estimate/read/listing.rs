@@ -112,6 +112,11 @@ fn is_other_format(name: &str) -> bool {
     OTHER_FORMATS.contains(&end) || end == "bin" && stem.contains("model")
 }
 
+/// Whether MLX reads such files, other than safetensors.
+pub(super) fn is_read_by_mlx(name: &str) -> bool {
+    name.ends_with(".gguf") || name.ends_with(".npz")
+}
+
 pub(super) fn text(name: &OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
