@@ -3,9 +3,9 @@
 use super::alone::OtherGuard;
 use super::explain::explain;
 use super::{Key, NotRestored};
-use crate::error::Bytes;
 use crate::ffi::BackendError;
-use crate::names::{Name, Place};
+use crate::print::Bytes;
+use crate::print::{Name, Place};
 use std::fmt;
 use std::panic::Location;
 use std::path::PathBuf;

@@ -45,6 +45,8 @@ fn each_steps_peak_is_its_own() {
     let summary = run.finish().unwrap();
     assert_eq!((summary.steps, summary.peak), (2, 3100 * MIB));
     assert_eq!(summary.peak_between, 3600 * MIB);
+    let text = "2 steps, peak 3.03 GiB, 3.52 GiB between steps";
+    assert_eq!(summary.to_string(), text);
 }
 
 #[test]

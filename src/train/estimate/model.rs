@@ -4,7 +4,7 @@ use super::config::{self, Config};
 use super::read::{self, Part, Tensor};
 use super::shape::Shape;
 use super::{Problem, Severity};
-use crate::names::Name;
+use crate::print::Name;
 use crate::train::Error;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -219,7 +219,7 @@ impl Parameters {
             }
         }
         if packed > 0 {
-            let bytes = crate::error::Bytes(packed);
+            let bytes = crate::print::Bytes(packed);
             all.problems.push(Problem::error(
                 "packed-weights",
                 format!("{bytes} of the weights are quantised or of types that have no gradients"),

@@ -3,7 +3,7 @@
 use super::claim::Claim;
 use crate::OwnedGuard;
 use crate::ffi::{Backend, BackendError};
-use crate::names::Name;
+use crate::print::Name;
 use crate::train::Error;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};

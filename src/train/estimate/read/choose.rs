@@ -1,8 +1,7 @@
 //! Which sets of a folder count: the same weights often lie there twice.
 
 use super::sets::Set;
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::{Problem, Severity};
 use std::cmp::Reverse;
 

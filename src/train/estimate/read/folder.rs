@@ -7,8 +7,7 @@ use super::hub::{self, Cache};
 use super::listing::{self, Listing};
 use super::parts::{self, Folder};
 use super::sets::{self, Set};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::{Problem, Severity};
 use std::path::{Path, PathBuf};
 

@@ -5,8 +5,7 @@
 //! not known here are counted, too.
 
 use super::file::{self, Unread};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! What is in a folder, by the names and kinds of its entries.
 
 use super::file::Unread;
-use crate::names::Name;
+use crate::print::Name;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,8 +4,7 @@
 use super::file;
 use super::listing::{Entry, Listing, is_read_by_mlx};
 use super::sets;
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::Problem;
 use serde_json::{Map, Value};
 use std::path::Path;

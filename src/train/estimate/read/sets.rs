@@ -3,8 +3,7 @@
 use super::file;
 use super::header::{self, Bad, Tensor};
 use super::listing::{Entry, Listing};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::Problem;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
