@@ -255,6 +255,25 @@ fn an_adapter_beside_its_base_and_alone() {
 }
 
 #[test]
+fn names_that_have_the_letters_of_an_adapter_by_chance_are_none() {
+    let folder = Folder::new();
+    folder.weights("model.safetensors", &[half("up", 181)]);
+    folder.weights("critic.safetensors", &[half("exploration.critic", 20)]);
+    assert_eq!(whole(folder.path()), 201 * MIB);
+    // As diffusers, kohya and mlx-lm write theirs.
+    for name in [
+        "to_q_lora.down.weight",
+        "lora_unet_up.alpha",
+        "layers.0.q_proj.lora_a",
+    ] {
+        let folder = Folder::new();
+        folder.weights("model.safetensors", &[half("up", 181)]);
+        folder.weights("style.safetensors", &[half(name, 20)]);
+        assert_eq!(whole(folder.path()), 181 * MIB);
+    }
+}
+
+#[test]
 fn folders_and_pipes_named_like_files() {
     let folder = Folder::new();
     folder.weights("weights.safetensors", &[half("up", 139)]);

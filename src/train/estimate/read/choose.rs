@@ -81,6 +81,12 @@ fn is_adapter(set: &Set) -> bool {
     let name = set.name.strip_suffix(".safetensors").unwrap_or(&set.name);
     let by_name = matches!(name, "adapter_model" | "adapters" | "pytorch_lora_weights")
         || name.ends_with("_adapters");
-    let is_low_rank = |name: &String| name.to_ascii_lowercase().contains("lora");
-    by_name || !set.names.is_empty() && set.names.iter().all(is_low_rank)
+    by_name || !set.names.is_empty() && set.names.iter().all(|name| is_low_rank(name))
+}
+
+/// Whether `lora` is a word of the name: not the middle of one.
+fn is_low_rank(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
+    words.any(|word| word == "lora")
 }
