@@ -8,6 +8,7 @@
 //! It stands on the crate's public names alone.
 
 mod alone;
+mod claim;
 mod error;
 #[cfg(feature = "estimate")]
 pub mod estimate;

@@ -58,6 +58,11 @@ pub enum Error {
         /// Where it was started.
         place: &'static Location<'static>,
     },
+    /// Something is measured already: MLX's peak is one for the process, and each run of a measurement resets it.
+    MeasurementInProgress {
+        /// Where that began.
+        place: &'static Location<'static>,
+    },
     /// Limits that a run set did not come back. The others did.
     NotRestored {
         /// Which, and why.
@@ -144,6 +149,11 @@ impl fmt::Display for Error {
                 "a run began at {} and has not ended; end it first, or take its steps from there",
                 Place(place)
             ),
+            Self::MeasurementInProgress { place } => write!(
+                f,
+                "what was begun to be measured at {} has not ended; measure one after another",
+                Place(place)
+            ),
             Self::NotRestored { failed } => {
                 for (place, limit) in failed.iter().enumerate() {
                     let before = if place == 0 { "" } else { "; " };
@@ -227,6 +237,7 @@ impl std::error::Error for Error {
             Self::NotRestored { failed } => failed.first().map(|limit| &limit.error as _),
             Self::NotAlone { .. }
             | Self::RunInProgress { .. }
+            | Self::MeasurementInProgress { .. }
             | Self::NotSteady { .. }
             | Self::BelowStart { .. }
             | Self::File { .. } => None,

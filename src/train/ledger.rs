@@ -113,6 +113,7 @@ impl Ledger {
     /// # Blocking
     ///
     /// As [`Measuring::run`].
+    #[track_caller]
     pub fn measure<W: Work>(
         &mut self,
         measuring: impl Into<Measuring>,

@@ -2,7 +2,6 @@
 
 mod builder;
 mod carried;
-mod claim;
 mod governor;
 mod growth;
 mod limits;
