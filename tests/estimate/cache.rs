@@ -343,6 +343,19 @@ fn a_cache_that_is_quantised_has_no_fused_kernel() {
 }
 
 #[test]
+fn numbers_of_32_bits_have_no_fused_kernel_on_cuda() {
+    let prefill = |dtype: &str, device| {
+        let text = config("qwen3", json!({"dtype": dtype, "head_dim": 128}));
+        let workload = Workload::new(model(&text)).context(4096).on(device);
+        item(&estimate(&workload), "prefill")
+    };
+    let scores = 2 * 8 * 2048 * 4096;
+    assert!(prefill("float32", DeviceKind::Cuda) > 4 * scores);
+    assert!(prefill("float32", DeviceKind::Metal) < 4 * scores);
+    assert!(prefill("bfloat16", DeviceKind::Cuda) < 2 * scores);
+}
+
+#[test]
 fn scores_that_are_capped_have_no_fused_kernel() {
     let prefill = |family| {
         item(
