@@ -5,7 +5,7 @@ mod obstacle;
 mod print;
 
 pub use obstacle::Obstacle;
-pub(crate) use print::Bytes;
+pub use print::Bytes;
 
 use crate::ffi::BackendError;
 use crate::snapshot::Contention;

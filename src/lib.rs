@@ -197,6 +197,12 @@ mod trace;
 #[cfg(not(any(loom, shuttle)))]
 pub mod train;
 
+/// How sizes, names and places are printed: in this crate's texts, and in a program's beside them.
+pub mod print {
+    pub use crate::error::Bytes;
+    pub use crate::names::{Name, Place};
+}
+
 pub use error::{Error, GroupLimit, Obstacle, StayingGuard};
 pub use event::{Event, EventKind, Subscriber};
 pub use manager::{

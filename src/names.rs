@@ -12,26 +12,37 @@ const LONG: usize = 80;
 /// How many bytes of a path.
 const LONG_PATH: usize = 120;
 
-/// A name that a program gave, safe to print: control and format characters are escaped, and what is over its length is
-/// cut.
-pub(crate) struct Name<'a> {
+/// A name that a program was given, safe to print: control and format characters are escaped, and what is over its length
+/// is cut.
+///
+/// ```
+/// use mlx_wired::print::Name;
+///
+/// assert_eq!(Name::new("qwen\n\u{1b}[2J").to_string(), "qwen\\n\\u{1b}[2J");
+/// assert_eq!(Name::cut("llama-3.1-8b", 5).to_string(), "llama…");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Name<'a> {
     text: &'a str,
     most: usize,
 }
 
 impl<'a> Name<'a> {
     /// At most 80 bytes of it.
-    pub(crate) fn new(text: &'a str) -> Self {
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
         Self { text, most: LONG }
     }
 
     /// At most so many bytes of it as printed, and `…` for the rest.
-    pub(crate) fn cut(text: &'a str, most: usize) -> Self {
+    #[must_use]
+    pub fn cut(text: &'a str, most: usize) -> Self {
         Self { text, most }
     }
 
     /// All of it, escaped: for messages that are told whole.
-    pub(crate) fn whole(text: &'a str) -> Self {
+    #[must_use]
+    pub fn whole(text: &'a str) -> Self {
         Self::cut(text, usize::MAX)
     }
 
@@ -71,7 +82,8 @@ impl fmt::Display for Name<'_> {
 }
 
 /// A place in the program, safe to print: of a long path the end is told.
-pub(crate) struct Place<'a>(pub(crate) &'a Location<'a>);
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a>(pub &'a Location<'a>);
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,9 +5,10 @@
 //! say what a model will need before it is loaded (feature `estimate`).
 //! [Training](crate::docs::training) has it as a whole.
 //!
-//! It stands on the crate's public names alone, but for how names and bytes are printed.
+//! It stands on the crate's public names alone.
 
 mod alone;
+mod claim;
 mod error;
 #[cfg(feature = "estimate")]
 pub mod estimate;

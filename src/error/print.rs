@@ -17,7 +17,15 @@ pub(super) const NAME_IN_SHORT: usize = 24;
 pub(super) const NAME_IN_FULL: usize = 80;
 
 /// Bytes for people: in the largest unit that leaves at least 1, rounded to two digits.
-pub(crate) struct Bytes(pub(crate) u64);
+///
+/// ```
+/// use mlx_wired::print::Bytes;
+///
+/// assert_eq!(Bytes(3 << 29).to_string(), "1.50 GiB");
+/// assert_eq!(Bytes(64 << 20).to_string(), "64 MiB");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,9 +3,9 @@
 use super::alone::OtherGuard;
 use super::explain::explain;
 use super::{Key, NotRestored};
-use crate::error::Bytes;
 use crate::ffi::BackendError;
-use crate::names::{Name, Place};
+use crate::print::Bytes;
+use crate::print::{Name, Place};
 use std::fmt;
 use std::panic::Location;
 use std::path::PathBuf;
@@ -56,6 +56,11 @@ pub enum Error {
     /// A run scope lives already: two would put back each other's limits.
     RunInProgress {
         /// Where it was started.
+        place: &'static Location<'static>,
+    },
+    /// Something is measured already: MLX's peak is one for the process, and each run of a measurement resets it.
+    MeasurementInProgress {
+        /// Where that began.
         place: &'static Location<'static>,
     },
     /// Limits that a run set did not come back. The others did.
@@ -144,6 +149,11 @@ impl fmt::Display for Error {
                 "a run began at {} and has not ended; end it first, or take its steps from there",
                 Place(place)
             ),
+            Self::MeasurementInProgress { place } => write!(
+                f,
+                "what was begun to be measured at {} has not ended; measure one after another",
+                Place(place)
+            ),
             Self::NotRestored { failed } => {
                 for (place, limit) in failed.iter().enumerate() {
                     let before = if place == 0 { "" } else { "; " };
@@ -227,6 +237,7 @@ impl std::error::Error for Error {
             Self::NotRestored { failed } => failed.first().map(|limit| &limit.error as _),
             Self::NotAlone { .. }
             | Self::RunInProgress { .. }
+            | Self::MeasurementInProgress { .. }
             | Self::NotSteady { .. }
             | Self::BelowStart { .. }
             | Self::File { .. } => None,

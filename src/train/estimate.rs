@@ -44,7 +44,7 @@
 //! | `optimizer-state` | 0, 4 x `p` with momentum, 8 x `p` for Adam and AdamW | exact |
 //! | `master-weights` | 4 x `p` | exact |
 //! | `gradients`, `accumulation` | as wide as what is trained; a further copy where several passes are added up | exact |
-//! | `update` | new weights and new state beside the old ones, where all are evaluated in one go: 4 x `p` x (1 + copies in the state) | at most |
+//! | `update` | new weights and new state beside the old ones, where all are evaluated in one go: 4 x `p` x (1 + copies in the state), and what is cast to 16 bits | at most |
 //! | `activations` | none: measure a step, and say so with [`Training::measured`] | unknown |
 //!
 //! `p` of [adapters](Lora): rank x (rows + columns) for each matrix.

@@ -1,7 +1,7 @@
 //! What a measurement holds for.
 
 use crate::Manager;
-use crate::names::Name;
+use crate::print::Name;
 use std::fmt;
 
 /// What a measurement holds for: the same model, on the same device, with the same MLX.

@@ -113,6 +113,7 @@ impl Ledger {
     /// # Blocking
     ///
     /// As [`Measuring::run`].
+    #[track_caller]
     pub fn measure<W: Work>(
         &mut self,
         measuring: impl Into<Measuring>,
@@ -142,9 +143,10 @@ impl Ledger {
         entry.largest = entry.largest.max(above_start);
         entry.last = above_start;
         entry.ticket = ticket;
-        entry.observed += 1;
+        // A file may say anything.
+        entry.observed = entry.observed.saturating_add(1);
         if let Some(over @ 1..) = above_start.checked_sub(ticket) {
-            entry.over += 1;
+            entry.over = entry.over.saturating_add(1);
             entry.most_over = entry.most_over.max(over);
         }
     }

@@ -1,11 +1,13 @@
 //! Measuring what a closure needs, by MLX's own count.
 
 use super::alone::Alone;
+use super::claim::{Claim, Claimed};
 use super::error::WorkError;
 use super::measured::{Measured, Trial};
 use super::{Error, sealed};
 use crate::ffi::Backend;
 use crate::{Manager, Policy};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,6 +37,7 @@ pub trait Measure: Policy + Clone + Sized {
     /// # Blocking
     ///
     /// For as long as some four to ten runs of `work` take.
+    #[track_caller]
     fn measure<W: Work>(
         &self,
         label: impl Into<Arc<str>>,
@@ -70,10 +73,10 @@ impl<T, E: Into<WorkError>> Work for Result<T, E> {
 /// How something is measured.
 ///
 /// MLX has one record of the peak for the whole process. So a measurement [refuses](Error::NotAlone) while other guards of
-/// the manager live, and if one appears meanwhile; what runs without a ticket is not seen. Each run begins with that record
-/// reset. The first runs are discarded: they compile, and make the optimizer's state. Then the closure runs until two
-/// results, one after the other, agree: within 2 % on the CPU, within 20 % elsewhere, where MLX runs ahead of what it has
-/// computed. What counts is the largest.
+/// the manager live, and if one appears meanwhile, and [while another lasts](Error::MeasurementInProgress); what runs
+/// without a ticket is not seen. Each run begins with that record reset. The first runs are discarded: they compile, and
+/// make the optimizer's state. Then the closure runs until two results, one after the other, agree: within 2 % on the CPU,
+/// within 20 % elsewhere, where MLX runs ahead of what it has computed. What counts is the largest.
 ///
 /// The closure evaluates what it computes: MLX is lazy, and what is not evaluated takes no memory yet.
 ///
@@ -148,15 +151,17 @@ impl Measuring {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAlone`], [`Error::NotSteady`], [`Error::BelowStart`]; [`Error::Work`] with the closure's own error;
+    /// [`Error::NotAlone`], [`Error::MeasurementInProgress`], [`Error::NotSteady`], [`Error::BelowStart`]; [`Error::Work`] with the closure's own error;
     /// [`Error::Backend`] where there are no counters, as without MLX.
     ///
     /// # Blocking
     ///
     /// For as long as the runs take.
+    #[track_caller]
     pub fn run<W: Work>(self, mut work: impl FnMut() -> W) -> Result<Measured, Error> {
         let manager = self.manager.as_ref().unwrap_or_else(|| Manager::shared());
         let backend = manager.backend();
+        let _claim = Claim::of(Claimed::Peak, backend, Location::caller())?;
         let alone = Alone::watch(manager, &self.label, self.beside_holds)?;
         let mut run = || {
             let run = self.run_once(&**backend, &mut work)?;

@@ -1,8 +1,8 @@
 //! What was measured, and the ticket that follows from it.
 
-use crate::error::Bytes;
 use crate::ffi::DeviceKind;
-use crate::names::Name;
+use crate::print::Bytes;
+use crate::print::Name;
 use crate::{Manager, Policy, Ticket};
 use std::fmt;
 use std::sync::Arc;

@@ -2,7 +2,6 @@
 
 mod builder;
 mod carried;
-mod claim;
 mod governor;
 mod growth;
 mod limits;
@@ -30,6 +29,7 @@ use watch::{Begun, Watch};
 /// cause.
 ///
 /// Steps may run on any threads, several at once: they share the run by reference. Each step's ticket is its own affair.
+/// A run is its process's own: in a forked child it may be dropped, which does nothing there, and no more.
 ///
 /// ```
 /// use mlx_wired::Manager;

@@ -332,3 +332,37 @@ fn scores_are_kept_where_no_fused_kernel_is() {
         chunk * (2 * 896 + 3 * 896 + 2 * 128) * b + scores + logits
     );
 }
+
+#[test]
+fn a_cache_that_is_quantised_has_no_fused_kernel() {
+    let workload = Workload::new(model(QWEN)).context(4096);
+    let plain = item(&estimate(&workload), "prefill");
+    let quantised = item(&estimate(&workload.quantised_cache(8, 64)), "prefill");
+    let scores = 2 * 14 * 2048 * 4096 * 2;
+    assert!(plain < scores && quantised > scores, "{plain} {quantised}");
+}
+
+#[test]
+fn numbers_of_32_bits_have_no_fused_kernel_on_cuda() {
+    let prefill = |dtype: &str, device| {
+        let text = config("qwen3", json!({"dtype": dtype, "head_dim": 128}));
+        let workload = Workload::new(model(&text)).context(4096).on(device);
+        item(&estimate(&workload), "prefill")
+    };
+    let scores = 2 * 8 * 2048 * 4096;
+    assert!(prefill("float32", DeviceKind::Cuda) > 4 * scores);
+    assert!(prefill("float32", DeviceKind::Metal) < 4 * scores);
+    assert!(prefill("bfloat16", DeviceKind::Cuda) < 2 * scores);
+}
+
+#[test]
+fn scores_that_are_capped_have_no_fused_kernel() {
+    let prefill = |family| {
+        item(
+            &of(&config(family, json!({"head_dim": 128})), 4096),
+            "prefill",
+        )
+    };
+    let scores = 2 * 8 * 2048 * 4096 * 2;
+    assert!(prefill("gemma") < scores && prefill("gemma2") > scores);
+}

@@ -119,6 +119,25 @@ fn the_same_weights_consolidated_beside_the_shards() {
 }
 
 #[test]
+fn what_is_consolidated_beside_a_part_of_it_counts() {
+    let folder = Folder::new();
+    folder.weights("mm_projector.safetensors", &[half("projector", 2)]);
+    folder.weights("consolidated.safetensors", &[half("wq", 186)]);
+    assert_eq!(whole(folder.path()), 188 * MIB);
+
+    let folder = Folder::new();
+    folder.weights("mm_projector.safetensors", &[half("projector", 2)]);
+    folder.weights("original/consolidated.safetensors", &[half("wq", 186)]);
+    assert_eq!(whole(folder.path()), 188 * MIB);
+
+    // In another precision it is as many numbers still.
+    let folder = Folder::new();
+    folder.sharded(&[97, 89], &[]);
+    folder.weights("consolidated.safetensors", &[single("wq", 2 * 186)]);
+    assert_eq!(whole(folder.path()), 186 * MIB);
+}
+
+#[test]
 fn the_same_tensors_in_two_precisions_and_a_copy() {
     let folder = Folder::new();
     let narrow = [tensor("up", "F16", &[25 * MIB], 50 * MIB)];
@@ -236,6 +255,25 @@ fn an_adapter_beside_its_base_and_alone() {
 }
 
 #[test]
+fn names_that_have_the_letters_of_an_adapter_by_chance_are_none() {
+    let folder = Folder::new();
+    folder.weights("model.safetensors", &[half("up", 181)]);
+    folder.weights("critic.safetensors", &[half("exploration.critic", 20)]);
+    assert_eq!(whole(folder.path()), 201 * MIB);
+    // As diffusers, kohya and mlx-lm write theirs.
+    for name in [
+        "to_q_lora.down.weight",
+        "lora_unet_up.alpha",
+        "layers.0.q_proj.lora_a",
+    ] {
+        let folder = Folder::new();
+        folder.weights("model.safetensors", &[half("up", 181)]);
+        folder.weights("style.safetensors", &[half(name, 20)]);
+        assert_eq!(whole(folder.path()), 181 * MIB);
+    }
+}
+
+#[test]
 fn folders_and_pipes_named_like_files() {
     let folder = Folder::new();
     folder.weights("weights.safetensors", &[half("up", 139)]);
@@ -293,10 +331,24 @@ fn formats_that_are_not_read_are_named() {
         let folder = Folder::new();
         folder.write(name, [0; 700]);
         assert!(lacking(folder.path(), "other-format").contains(name));
-        // Beside a model in the format it is another form of the same, most often.
+        // Beside a model in the format it is another form of the same, most often: MLX reads but two of them.
         folder.weights("model.safetensors", &[half("up", 2)]);
-        assert_eq!(whole(folder.path()), 2 * MIB);
-        assert!(says(folder.path(), "other-format").contains(name));
+        if name.ends_with("gguf") || name.ends_with("npz") {
+            assert!(lacking(folder.path(), "other-format").contains(name));
+            assert_eq!(whole(folder.path().join("model.safetensors")), 2 * MIB);
+        } else {
+            assert_eq!(whole(folder.path()), 2 * MIB);
+            assert!(says(folder.path(), "other-format").contains(name));
+        }
+
+        // In a folder below it is told, too.
+        let folder = Folder::new();
+        folder.weights("model.safetensors", &[half("up", 2)]);
+        let below = format!("below/{name}");
+        folder.write(&below, [0; 700]);
+        assert!(says(folder.path(), "other-format").contains(&below));
+        let is_whole = read(folder.path()).is_whole();
+        assert_eq!(is_whole, !name.ends_with("gguf") && !name.ends_with("npz"));
     }
     let folder = Folder::new();
     folder.write("model.gguf", [0; 700]);

@@ -118,6 +118,17 @@ fn files_that_were_cut_off() {
     }
 }
 
+/// The system's own files have no length and hold something all the same, as a file does that grows while it is read.
+/// This one's first eight bytes are a small number.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_longer_than_it_says() {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink("/proc/self/auxv", folder.at("model.safetensors"))
+        .expect("the link can be made");
+    lacking(folder.path(), "malformed-file");
+}
+
 #[test]
 fn indexes_that_lead_elsewhere_or_nowhere() {
     for index in [
@@ -253,4 +264,20 @@ fn what_is_broken_and_does_not_count_does_not_matter() {
         text.contains("warning: adapters.safetensors is a pointer of Git LFS"),
         "{text}"
     );
+}
+
+#[test]
+fn layers_without_end_are_none() {
+    for pattern in ["hybrid_override_pattern", "layers_block_type"] {
+        let many: serde_json::Value = match pattern {
+            "layers_block_type" => vec!["attention"; 5_000].into(),
+            _ => "*".repeat(5_000).into(),
+        };
+        let config = serde_json::json!({
+            "model_type": "nemotron_h", "hidden_size": 64, "num_attention_heads": 1, "mamba_num_heads": 1,
+            "mamba_head_dim": 1, "ssm_state_size": 1, "n_groups": 1, "conv_kernel": 1, pattern: many,
+        });
+        let model = mlx_wired::train::estimate::Model::from_config(&config.to_string());
+        assert_eq!(model.shape, None, "more layers than any model has");
+    }
 }

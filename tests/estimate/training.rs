@@ -53,8 +53,11 @@ fn weights_that_are_cast_back_or_copied() {
     assert_eq!(item(&kept, "trained-weights"), 2 * QWEN_NUMBERS);
     assert_eq!(item(&kept, "gradients"), 2 * QWEN_NUMBERS);
     assert_eq!(item(&kept, "optimizer-state"), 8 * QWEN_NUMBERS);
+    // What has 32 bits and what is cast of it, beside the old.
+    assert_eq!(item(&kept, "update"), (3 * 4 + 2) * QWEN_NUMBERS);
     let master = of(&qwen, adam.precision(Precision::Master));
     assert_eq!(item(&master, "master-weights"), 4 * QWEN_NUMBERS);
+    assert_eq!(item(&master, "update"), (3 * 4 + 2) * QWEN_NUMBERS);
     assert_eq!(master.held(), kept.held() + 4 * QWEN_NUMBERS);
 }
 

@@ -109,6 +109,29 @@ fn a_second_start_does_not_probe() {
     assert_eq!(files, 1, "what was written beside it is gone");
 }
 
+#[test]
+fn counts_of_a_file_do_not_wrap() {
+    let folder = Folder::new("counts");
+    let (manager, _backend) = on(RecordingBackend::cpu());
+    let mut ledger = Ledger::open(folder.file(), &manager, "model").unwrap();
+    ledger.observe("step", MIB, 2 * MIB);
+    ledger.save().unwrap();
+    let text = fs::read_to_string(folder.file()).unwrap();
+    let most = |text: String, name: &str| {
+        let (from, to) = (
+            format!("\"{name}\": 1,"),
+            format!("\"{name}\": {},", u64::MAX),
+        );
+        assert!(text.contains(&from), "{text}");
+        text.replace(&from, &to)
+    };
+    fs::write(folder.file(), most(most(text, "observed"), "over")).unwrap();
+    let mut ledger = Ledger::open(folder.file(), &manager, "model").unwrap();
+    ledger.observe("step", MIB, 2 * MIB);
+    let entry = ledger.get("step").unwrap();
+    assert_eq!((entry.observed, entry.over), (u64::MAX, u64::MAX));
+}
+
 fn problem(result: Result<Ledger, Error>) -> FileProblem {
     match result {
         Err(Error::File { problem, .. }) => problem,

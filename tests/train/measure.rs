@@ -161,6 +161,26 @@ fn it_refuses_while_other_guards_live() {
 }
 
 #[test]
+fn a_second_measurement_meanwhile_is_refused() {
+    let (manager, backend) = on(RecordingBackend::cpu());
+    let measuring = Measuring::new("step").manager(&manager);
+    let mut told = Vec::new();
+    let first = measuring.clone().run(|| {
+        work(&backend, 80 * MIB, 80 * MIB);
+        // It would reset the peak.
+        let second = measuring.clone().run(|| ());
+        told.push(second.unwrap_err());
+    });
+    assert_eq!(first.unwrap().above_start, 80 * MIB);
+    assert_eq!(told.len(), 4);
+    assert!(told.iter().all(|error| {
+        matches!(error, Error::MeasurementInProgress { place } if place.file().ends_with("measure.rs"))
+    }));
+    assert!(told[0].to_string().contains("measure.rs"), "{}", told[0]);
+    measuring.run(|| ()).expect("it has ended");
+}
+
+#[test]
 fn a_guard_that_comes_and_goes_meanwhile_is_noticed() {
     let (manager, _backend) = on(RecordingBackend::cpu());
     let other = manager.ticket(&SumPolicy::new(), MIB).label("other");

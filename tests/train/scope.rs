@@ -300,3 +300,19 @@ fn a_kept_cache_limit_is_learned_and_not_set_at_the_end() {
     run.finish().unwrap();
     assert_eq!(backend.cache_limit(), 7, "the program's own");
 }
+
+#[test]
+fn steps_have_their_room_beside_a_run_that_wires_all_there_is() {
+    let (manager, backend) = on(metal());
+    for budget in [None, Some(16 * GIB)] {
+        manager.configure(|config| config.budget(budget)).unwrap();
+        let run = Run::builder().manager(&manager).start().unwrap();
+        assert_eq!(backend.current_limit(), 48 * GIB);
+        let ticket = manager.ticket(&SumPolicy::new(), 15 * GIB);
+        let guard = ticket.try_acquire().unwrap();
+        run.step(|| Ok::<(), Error>(())).unwrap();
+        drop(guard);
+        run.finish().unwrap();
+        backend.assert_baseline(WIRED);
+    }
+}

@@ -2,7 +2,9 @@
 
 use super::{MIB, on, work};
 use mlx_wired::Manager;
-use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
+use mlx_wired::ffi::{
+    Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,
+};
 use mlx_wired::train::{GrowthCause, Limit, Run, RunBuilder, StepReport};
 use std::convert::Infallible;
 use std::sync::Barrier;
@@ -43,6 +45,8 @@ fn each_steps_peak_is_its_own() {
     let summary = run.finish().unwrap();
     assert_eq!((summary.steps, summary.peak), (2, 3100 * MIB));
     assert_eq!(summary.peak_between, 3600 * MIB);
+    let text = "2 steps, peak 3.03 GiB, 3.52 GiB between steps";
+    assert_eq!(summary.to_string(), text);
 }
 
 #[test]
@@ -137,6 +141,44 @@ fn counters_that_cannot_be_read_do_not_lose_the_steps_value() {
     assert!(report.to_string().ends_with("(not counted)"), "{report}");
     backend.fail_memory(false);
     assert!(step(&run, || ()).counted);
+}
+
+/// A device whose footprint cannot be asked without a panic.
+#[derive(Debug)]
+struct NoFootprint(std::sync::Arc<RecordingBackend>);
+
+impl Backend for NoFootprint {
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        self.0.set_wired_limit(bytes)
+    }
+    fn synchronize(&self) -> Result<(), BackendError> {
+        self.0.synchronize()
+    }
+    fn memory(&self) -> Result<MemoryCounters, BackendError> {
+        self.0.memory()
+    }
+    fn reset_peak_memory(&self) -> Result<(), BackendError> {
+        self.0.reset_peak_memory()
+    }
+    fn set_cache_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        self.0.set_cache_limit(bytes)
+    }
+    fn footprint(&self) -> Option<u64> {
+        panic!("nobody knows");
+    }
+}
+
+#[test]
+fn a_footprint_that_panics_does_not_lose_the_steps_value() {
+    let backend = NoFootprint(RecordingBackend::cpu().build());
+    let manager = Manager::builder().backend(backend).build().unwrap();
+    let run = builder(&manager).start().unwrap();
+    let (value, report) = run.step(|| Ok::<u32, Infallible>(7)).unwrap();
+    assert_eq!((value, report.outside), (7, None));
+    run.finish().unwrap();
 }
 
 /// The first growth that is told in so many steps, and in which.

@@ -347,8 +347,8 @@ fn shape(name: &str, fields: &Fields<'_>, family: &Family) -> Result<Shape, Wron
         vocabulary: fields.size_or("vocab_size", 1)?,
         longest: longest.filter(|longest| *longest > 0),
         number: number(fields)?,
-        // The head widths of MLX's fused kernel for many queries at once.
-        is_fused: !is_latent && matches!(dim, 64 | 80 | 128),
+        // The head widths of MLX's fused kernel for many queries at once. Gemma 2 caps its scores, so it computes them.
+        is_fused: !is_latent && name != "gemma2" && matches!(dim, 64 | 80 | 128),
         scans: matches!(name, "jamba" | "mamba" | "falcon_mamba"),
         layers,
     })

@@ -1,7 +1,7 @@
 //! What takes memory, how much, and how sure that is.
 
 use super::Problem;
-use crate::error::Bytes;
+use crate::print::Bytes;
 use serde::Serialize;
 use std::fmt;
 

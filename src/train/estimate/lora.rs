@@ -6,7 +6,7 @@
 use super::Problem;
 use super::model::Model;
 use super::read::Tensor;
-use crate::names::Name;
+use crate::print::Name;
 use serde::Serialize;
 use std::collections::HashMap;
 

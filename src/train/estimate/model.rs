@@ -4,7 +4,7 @@ use super::config::{self, Config};
 use super::read::{self, Part, Tensor};
 use super::shape::Shape;
 use super::{Problem, Severity};
-use crate::names::Name;
+use crate::print::Name;
 use crate::train::Error;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -57,7 +57,8 @@ pub struct OfType {
 /// | an adapter beside its base | the base; the adapter is named |
 /// | an adapter alone | the adapter; its base is missing |
 /// | a pointer of Git LFS in a file's place; a file that was cut off; one that is malformed | not known: a [`Problem`] |
-/// | `*.gguf`, `*.npz`, and other formats | not read: named |
+/// | `*.gguf`, `*.npz` | not read: a [`Problem`] that names them, beside weights that are read, too, since MLX loads them |
+/// | other formats | not read: named; a [`Problem`] where there is nothing else |
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Model {

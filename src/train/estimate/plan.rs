@@ -4,7 +4,7 @@ use super::item::{Certainty, Estimate};
 use super::needs::{Needs, Settings};
 use super::workload::{Knob, Workload};
 use super::{MIN_CHUNK, MIN_CONTEXT, thousands};
-use crate::error::Bytes;
+use crate::print::Bytes;
 use serde::Serialize;
 use std::fmt;
 

@@ -29,8 +29,14 @@ pub(super) fn item(shape: &Shape, tokens: &Tokens, device: DeviceKind) -> Item {
     let attention = stream
         .saturating_add(shape.attention.saturating_mul(3))
         .saturating_add(widest);
-    // Without the fused kernel: scores and their softmax, of every head, and the mask.
-    let has_scores = !shape.is_fused || device == DeviceKind::Cpu;
+    // Without the fused kernel: scores and their softmax, of every head, and the mask. It takes no quantised cache, and
+    // on CUDA (cuDNN's) no numbers of 32 bits.
+    let takes = match device {
+        DeviceKind::Metal => true,
+        DeviceKind::Cuda => shape.number == 2,
+        DeviceKind::Cpu => false,
+    };
+    let has_scores = !shape.is_fused || !takes || tokens.quantised.is_some();
     let seen = shape.layers.iter().map(|layer| match *layer {
         Layer::Full(_) | Layer::Both { .. } => tokens.context,
         Layer::Window { window, .. } => tokens.in_window(window),

@@ -25,7 +25,8 @@ pub struct Shape {
     /// Bytes of a number in the computation: as the weights are stored; before they are there as `dtype` or `torch_dtype`
     /// says, 2 where neither does.
     pub number: u64,
-    /// Whether scores of attention are computed by MLX's fused kernel on Apple's GPUs, which keeps none of them.
+    /// Whether scores of attention are computed by MLX's fused kernel on Apple's GPUs, which keeps none of them. A cache
+    /// that is quantised never is.
     pub is_fused: bool,
     /// It has layers of the first Mamba, whose work while a prompt is read is not estimated.
     pub(super) scans: bool,

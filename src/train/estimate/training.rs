@@ -219,7 +219,7 @@ impl Parameters {
             }
         }
         if packed > 0 {
-            let bytes = crate::error::Bytes(packed);
+            let bytes = crate::print::Bytes(packed);
             all.problems.push(Problem::error(
                 "packed-weights",
                 format!("{bytes} of the weights are quantised or of types that have no gradients"),
@@ -357,10 +357,16 @@ impl Parameters {
                     Certainty::Exact,
                     false,
                 );
-                let update = wide.saturating_mul(1 + copies);
+                // What is cast to the parameters' own width stands beside that, too.
+                let cast = match training.precision {
+                    Precision::Kept | Precision::Master if !of_lora => self.stored,
+                    _ => 0,
+                };
+                let update = wide.saturating_mul(1 + copies).saturating_add(cast);
                 let formula = format!(
-                    "new weights and state beside the old, {} x {count} numbers",
-                    1 + copies
+                    "new weights and state beside the old, {} x {count} numbers{}",
+                    1 + copies,
+                    if cast > 0 { ", and the cast ones" } else { "" }
                 );
                 add(
                     "update",

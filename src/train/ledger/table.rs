@@ -1,8 +1,7 @@
 //! Tickets against real peaks, as a table.
 
 use super::Ledger;
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use std::fmt;
 
 const HEADS: [&str; 7] = [

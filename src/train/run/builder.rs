@@ -1,10 +1,10 @@
 //! How a run is set up.
 
-use super::claim::Claim;
 use super::limits::{Limits, Listener, caught};
 use super::watch::Watch;
 use super::{Error, Run};
 use crate::ffi::DeviceKind;
+use crate::train::claim::{Claim, Claimed};
 use crate::{Manager, Ticket};
 use std::fmt;
 use std::panic::Location;
@@ -124,7 +124,7 @@ impl RunBuilder {
         // Measures the budget anew, where that is measured.
         manager.poke()?;
         let backend = manager.backend().clone();
-        let claim = Claim::of(&backend, place)?;
+        let claim = Claim::of(Claimed::Limits, &backend, place)?;
         let counters = caught(|| backend.memory())?;
         let mut limits = Limits::new(backend, claim, self.listener);
 

@@ -1,7 +1,6 @@
 //! Memory that grows from step to step: which, how fast, and what to do.
 
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use std::fmt;
 use std::sync::Arc;
 

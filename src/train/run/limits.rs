@@ -1,10 +1,10 @@
 //! The limits of a run: what was there before each, and how they come back.
 
-use super::claim::Claim;
 use crate::OwnedGuard;
 use crate::ffi::{Backend, BackendError};
-use crate::names::Name;
+use crate::print::Name;
 use crate::train::Error;
+use crate::train::claim::Claim;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What a step's memory was, as numbers and as a line.
 
 use super::growth::Growth;
+use crate::print::Bytes;
 use std::fmt;
 use std::time::Duration;
 
@@ -128,6 +129,8 @@ impl fmt::Display for Tenths {
 }
 
 /// What a whole run showed. Sizes in bytes.
+///
+/// Prints as `400 steps, peak 3.10 GiB`, and `, 3.60 GiB between steps` where that was more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunSummary {
@@ -138,4 +141,14 @@ pub struct RunSummary {
     /// The largest peak between steps: of validation and checkpoints. With [`Run::after_eval`](super::Run::after_eval)
     /// alone there is no between, and they are in the peak of the step after.
     pub peak_between: u64,
+}
+
+impl fmt::Display for RunSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} steps, peak {}", self.steps, Bytes(self.peak))?;
+        match self.peak_between > self.peak {
+            true => write!(f, ", {} between steps", Bytes(self.peak_between)),
+            false => Ok(()),
+        }
+    }
 }

@@ -223,7 +223,7 @@ impl Watch {
                 self.counters.active.saturating_add(self.counters.cache)
             }
         };
-        let footprint = backend.footprint();
+        let footprint = caught(|| Ok(backend.footprint())).ok().flatten();
         self.outside = footprint.and_then(|bytes| bytes.checked_sub(within));
         match self.outside {
             None => self.beside.interrupt(),

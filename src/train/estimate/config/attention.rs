@@ -13,10 +13,16 @@ pub(super) fn layers(fields: &Fields<'_>) -> Result<u64, Wrong> {
             .or_else(|_| fields.size("n_layers"))
             .map_err(|_| wrong)
     })?;
-    if layers > MOST_LAYERS {
-        return Err(format!("{layers} layers are more than any model has"));
-    }
+    check_count(layers)?;
     Ok(layers)
+}
+
+/// Not more layers than any model has.
+pub(super) fn check_count(layers: u64) -> Result<(), Wrong> {
+    match layers <= MOST_LAYERS {
+        true => Ok(()),
+        false => Err(format!("{layers} layers are more than any model has")),
+    }
 }
 
 /// Keys and values of grouped heads: `num_key_value_heads` of them, as many as heads of queries where the field is not

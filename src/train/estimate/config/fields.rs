@@ -1,6 +1,6 @@
 //! Numbers and names out of a `config.json`, each checked.
 
-use crate::names::Name;
+use crate::print::Name;
 use serde_json::{Map, Value};
 
 /// What is wrong with a field, in words.

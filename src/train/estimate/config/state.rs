@@ -3,7 +3,7 @@
 //! A convolution keeps its last inputs, one less than its kernel is long, in the type that the model computes in. What
 //! a recurrence keeps is 32 bits wide where mlx-lm makes it so, or where the step that it is multiplied with is.
 
-use super::attention::{grouped, layers};
+use super::attention::{check_count, grouped, layers};
 use super::fields::{Fields, Wrong, told};
 use crate::train::estimate::shape::Layer;
 
@@ -136,11 +136,13 @@ pub(super) fn nemotron(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
             '-' | 'E' => Ok(Layer::Nothing),
             _ => Err("`hybrid_override_pattern` has an unknown letter".to_owned()),
         };
+        check_count(letters.len() as u64)?;
         return letters.chars().map(layer).collect();
     }
     let types = fields
         .words("layers_block_type")?
         .ok_or("`hybrid_override_pattern` is not there")?;
+    check_count(types.len() as u64)?;
     let kinds = [
         ("mamba", state),
         ("attention", attention),

@@ -1,8 +1,7 @@
 //! Which sets of a folder count: the same weights often lie there twice.
 
 use super::sets::Set;
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::{Problem, Severity};
 use std::cmp::Reverse;
 
@@ -17,7 +16,7 @@ pub(super) struct Chosen {
 
 /// Sorts out what holds the same weights as another set.
 ///
-/// * `consolidated*` beside anything else: Mistral's and Meta's names for the same tensors.
+/// * `consolidated*` beside as many numbers: Mistral's and Meta's names for the same tensors.
 /// * A set all of whose tensors are in another one, by names and shapes: another precision of them (`model.fp16`), a
 ///   copy, a rest of an earlier download. The whole one counts; of two equals the one with the shorter name.
 pub(super) fn choose(sets: Vec<Set>) -> Chosen {
@@ -36,7 +35,13 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
         ..Chosen::default()
     };
     for set in rest {
-        let same = chosen.sets.iter().find(|kept| is_same(&set, kept));
+        let mut kept = chosen.sets.iter();
+        let others = kept.clone().filter(|kept| !kept.is_consolidated());
+        let same = match set.is_consolidated_of(others.clone().flat_map(|kept| &kept.tensors)) {
+            true => others.max_by_key(|kept| kept.bytes()),
+            // Shapes, too: two parts of a pipeline may use the same names, two text encoders of different widths say.
+            false => kept.find(|kept| set.is_copy_of(&kept.tensors)),
+        };
         match same {
             Some(kept) => {
                 let problem = left_out(&set, kept);
@@ -50,14 +55,6 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
         }
     }
     chosen
-}
-
-fn is_same(set: &Set, kept: &Set) -> bool {
-    if set.is_consolidated() && !kept.is_consolidated() {
-        return set.is_whole();
-    }
-    // Shapes, too: two parts of a pipeline may use the same names, two text encoders of different widths say.
-    set.is_copy_of(&kept.tensors)
 }
 
 fn left_out(set: &Set, kept: &Set) -> Problem {
@@ -84,6 +81,12 @@ fn is_adapter(set: &Set) -> bool {
     let name = set.name.strip_suffix(".safetensors").unwrap_or(&set.name);
     let by_name = matches!(name, "adapter_model" | "adapters" | "pytorch_lora_weights")
         || name.ends_with("_adapters");
-    let is_low_rank = |name: &String| name.to_ascii_lowercase().contains("lora");
-    by_name || !set.names.is_empty() && set.names.iter().all(is_low_rank)
+    by_name || !set.names.is_empty() && set.names.iter().all(|name| is_low_rank(name))
+}
+
+/// Whether `lora` is a word of the name: not the middle of one.
+fn is_low_rank(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
+    words.any(|word| word == "lora")
 }

@@ -7,8 +7,7 @@ use super::hub::{self, Cache};
 use super::listing::{self, Listing};
 use super::parts::{self, Folder};
 use super::sets::{self, Set};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::{Problem, Severity};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +67,7 @@ impl Found {
     fn read_file(&mut self, path: &Path) {
         let name = path.file_name().map(listing::text).unwrap_or_default();
         let shown = Name::new(&name);
-        if name.ends_with(".gguf") || name.ends_with(".npz") {
+        if listing::is_read_by_mlx(&name) {
             self.problems.push(Problem::error(
                 "other-format",
                 format!("{shown} is not read: only *.safetensors are"),
@@ -260,7 +259,8 @@ impl Found {
                 "name the folder of one model",
             ));
         }
-        self.tell_of_formats(&listing, has_weights);
+        let formats = parts::formats(&name, &listing, has_weights);
+        self.problems.extend(formats);
         if has_weights {
             self.add(name, found);
         }
@@ -279,7 +279,8 @@ impl Found {
         let is_own =
             |part: &&Part| part.name.is_empty() && !name.is_empty() && !part.tensors.is_empty();
         let is_there = |own: &Part| {
-            let is_copy = |set: &Set| set.is_consolidated() || set.is_copy_of(&own.tensors);
+            let is_copy =
+                |set: &Set| set.is_consolidated_of(&own.tensors) || set.is_copy_of(&own.tensors);
             sets.iter().all(is_copy)
         };
         if self.parts.first().filter(is_own).is_some_and(is_there) {
@@ -348,36 +349,6 @@ impl Found {
             adapter.problems.push(problem.at_most(most));
             self.count(String::new(), vec![adapter]);
         }
-    }
-
-    fn tell_of_formats(&mut self, listing: &Listing, has_weights: bool) {
-        if listing.others.is_empty() {
-            return;
-        }
-        let names: Vec<&str> = listing
-            .others
-            .iter()
-            .map(|entry| entry.name.as_str())
-            .collect();
-        let bytes = listing
-            .others
-            .iter()
-            .map(|entry| entry.bytes)
-            .fold(0, u64::saturating_add);
-        let text = format!("not read: {} ({})", sets::some(&names), Bytes(bytes));
-        self.problems.push(if has_weights {
-            Problem::warning(
-                "other-format",
-                text,
-                "only the *.safetensors are counted; add the bytes of whatever else the program loads",
-            )
-        } else {
-            Problem::error(
-                "other-format",
-                text,
-                "only *.safetensors are read: convert them, or fetch the model in that format",
-            )
-        });
     }
 
     fn tell_of_guess(&mut self) {

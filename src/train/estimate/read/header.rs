@@ -5,8 +5,7 @@
 //! not known here are counted, too.
 
 use super::file::{self, Unread};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
@@ -89,11 +88,12 @@ pub(super) fn read(path: &Path) -> Result<Header, Bad> {
         let text = "is not in the safetensors format (its header would be longer than any)";
         return Err(Bad::Malformed(text.to_owned()));
     }
-    if size - 8 < length {
+    // It may have grown since its size was asked, and what the system itself offers as files has no size.
+    let Some(data) = size.saturating_sub(8).checked_sub(length) else {
         let (has, needs) = (Bytes(size), Bytes(length));
         let text = format!("ends within its header: {has} of which the header alone takes {needs}");
         return Err(Bad::Malformed(text));
-    }
+    };
     // The format says so, and much that is no header is known by it before all of that is read.
     let mut text = Vec::new();
     file.by_ref()
@@ -103,10 +103,10 @@ pub(super) fn read(path: &Path) -> Result<Header, Bad> {
     if text != b"{" {
         return Err(Bad::Malformed(NO_HEADER.to_owned()));
     }
-    file.take(length - 1)
+    file.take(length.saturating_sub(1))
         .read_to_end(&mut text)
         .map_err(Unread::from)?;
-    parse(&text, size - 8 - length).map_err(Bad::Malformed)
+    parse(&text, data).map_err(Bad::Malformed)
 }
 
 /// Reads a header's text; `data` is how long the data behind it is.

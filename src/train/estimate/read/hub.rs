@@ -3,7 +3,7 @@
 use super::file;
 use super::listing::{Entry, Listing};
 use super::sets;
-use crate::names::Name;
+use crate::print::Name;
 use crate::train::estimate::Problem;
 use std::path::{Path, PathBuf};
 

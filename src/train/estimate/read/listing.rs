@@ -1,7 +1,7 @@
 //! What is in a folder, by the names and kinds of its entries.
 
 use super::file::Unread;
-use crate::names::Name;
+use crate::print::Name;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,6 +110,11 @@ fn is_other_format(name: &str) -> bool {
         return false;
     };
     OTHER_FORMATS.contains(&end) || end == "bin" && stem.contains("model")
+}
+
+/// Whether MLX reads such files, other than safetensors.
+pub(super) fn is_read_by_mlx(name: &str) -> bool {
+    name.ends_with(".gguf") || name.ends_with(".npz")
 }
 
 pub(super) fn text(name: &OsStr) -> String {

@@ -2,8 +2,9 @@
 //! folders hold weights.
 
 use super::file;
-use super::listing::{Entry, Listing};
-use crate::names::Name;
+use super::listing::{Entry, Listing, is_read_by_mlx};
+use super::sets;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::Problem;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -68,15 +69,58 @@ fn visit(
             visit(folder, format!("{name}/"), depth + 1, left, found, problems);
         }
     }
-    let is_part = !listing.weights.is_empty() || !listing.indexes.is_empty();
-    if is_part
-        || listing
-            .unread
-            .iter()
-            .any(|(_, why)| !matches!(why, file::Unread::Folder))
-    {
+    let is_unread = |(_, why): &(_, file::Unread)| !matches!(why, file::Unread::Folder);
+    let is_part = !listing.weights.is_empty()
+        || !listing.indexes.is_empty()
+        || listing.unread.iter().any(is_unread);
+    if !is_part {
+        problems.extend(formats(&name, &listing, true));
+    } else {
         found.push(Folder { name, listing });
     }
+}
+
+/// What is in a folder in formats that are not read. Beside weights that are, it is most often another form of them; but
+/// what MLX itself reads a program may load as well, so not all is known then.
+pub(super) fn formats(folder: &str, listing: &Listing, has_weights: bool) -> Option<Problem> {
+    if listing.others.is_empty() {
+        return None;
+    }
+    let path = |entry: &Entry| match folder {
+        "" => entry.name.clone(),
+        folder => format!("{folder}/{}", entry.name),
+    };
+    // Those that matter more are told first.
+    let (read, others): (Vec<&Entry>, Vec<&Entry>) = listing
+        .others
+        .iter()
+        .partition(|entry| is_read_by_mlx(&entry.name));
+    let names: Vec<String> = read
+        .iter()
+        .chain(&others)
+        .map(|entry| path(entry))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bytes = listing.others.iter().map(|entry| entry.bytes);
+    let bytes = Bytes(bytes.fold(0, u64::saturating_add));
+    let text = format!("not read: {} ({bytes})", sets::some(&names));
+    Some(match (has_weights, read.is_empty()) {
+        (true, true) => Problem::warning(
+            "other-format",
+            text,
+            "only the *.safetensors are counted; add the bytes of whatever else the program loads",
+        ),
+        (true, false) => Problem::error(
+            "other-format",
+            text,
+            "only the *.safetensors are counted; move what the program does not load away, or name the file that it does",
+        ),
+        (false, _) => Problem::error(
+            "other-format",
+            text,
+            "only *.safetensors are read: convert them, or fetch the model in that format",
+        ),
+    })
 }
 
 /// The parts that a pipeline's index names.

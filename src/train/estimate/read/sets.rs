@@ -3,8 +3,7 @@
 use super::file;
 use super::header::{self, Bad, Tensor};
 use super::listing::{Entry, Listing};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use crate::train::estimate::Problem;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -65,6 +64,16 @@ impl Set {
     /// The name that Mistral and Meta give to all of a model, under tensors' names of their own.
     pub(super) fn is_consolidated(&self) -> bool {
         self.name.starts_with("consolidated")
+    }
+
+    /// Whether these may be the same weights under other names: they are about as many numbers. A smaller part of a
+    /// model, a projector say, is none.
+    pub(super) fn is_consolidated_of<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = &'a Tensor>,
+    ) -> bool {
+        let own = count_numbers(&self.tensors);
+        self.is_consolidated() && self.is_whole() && count_numbers(tensors) >= own - own / 16
     }
 
     /// Whether all of its tensors are among these, by names and shapes.
@@ -143,6 +152,11 @@ impl Set {
         }
         self
     }
+}
+
+fn count_numbers<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> u64 {
+    let numbers = tensors.into_iter().map(Tensor::numbers);
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// What is told of a file whose tensors are not known.
