@@ -2,10 +2,13 @@
 
 use mlx_wired::ffi;
 
+/// The rows of a matrix that takes a while to find singular, so that its inversion seldom fails before the start returns:
+/// on a busy machine one of two rows did, again and again.
+const ROWS: usize = 256;
+
 /// Starts work on the CPU that fails while it is evaluated.
 ///
-/// Now and then it has failed before its start returns, which is told of it then: that one is forgotten, and another
-/// started.
+/// If it has failed before its start returns, which is told of it then, that one is forgotten, and another started.
 ///
 /// # Panics
 ///
@@ -27,10 +30,10 @@ fn start_inversion() -> i32 {
     // that outlive the calls.
     unsafe {
         let cpu = mlx_sys::mlx_default_cpu_stream_new();
-        let singular = [0.0_f32; 4];
+        let singular = vec![0.0_f32; ROWS * ROWS];
         let matrix = mlx_sys::mlx_array_new_data(
             singular.as_ptr().cast(),
-            [2, 2].as_ptr(),
+            [ROWS as i32, ROWS as i32].as_ptr(),
             2,
             mlx_sys::mlx_dtype__MLX_FLOAT32,
         );
