@@ -128,10 +128,13 @@ impl Core {
         line.fold(Changed::default(), |all, state| all.or(state.changed))
     }
 
-    /// Marks every group, since what may be held has changed.
+    /// Marks every group with waiters, since what may be held has changed. In others a mark concerns none, and would keep
+    /// them listed.
     pub(super) fn judge_all_again(&mut self) {
         for state in self.groups.all_mut() {
-            state.changed = Changed::ALL;
+            if state.waiters().next().is_some() {
+                state.changed = Changed::ALL;
+            }
         }
     }
 }
@@ -170,21 +173,23 @@ impl Inner {
         }
         let (mut total, mut staying, mut largest_room) = (0_u64, 0_u64, 0);
         for state in core.line_of(index) {
-            let rooms = state.holds.rooms().map(|room| room.bytes);
-            largest_room = rooms.fold(largest_room, u64::max);
+            largest_room = largest_room.max(state.holds.largest_room());
             total = total.saturating_add(state.holds.bytes());
             staying = staying.saturating_add(state.holds.staying());
         }
         let budget = core.config.budget.unwrap_or(u64::MAX);
         core.line_of(index).any(|state| {
             let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
-            let fits = |held: u64, of_all: u64, bytes: u64| {
-                held.saturating_add(bytes) <= most && of_all.saturating_add(bytes) <= budget
+            let holds = &state.holds;
+            let in_group = |held: u64, bytes: u64| held.saturating_add(bytes) <= most;
+            let in_all = |held: u64, bytes: u64| held.saturating_add(bytes) <= budget;
+            let beside_holds = |bytes| in_group(holds.bytes(), bytes) && in_all(total, bytes);
+            let beside_staying = |bytes| in_group(holds.staying(), bytes) && in_all(staying, bytes);
+            // The rooms of other groups are left by the budget alone.
+            let leaves_rooms = |bytes: u64| {
+                in_group(holds.bytes(), bytes.saturating_add(holds.largest_room()))
+                    && in_all(total, bytes.saturating_add(largest_room))
             };
-            let holds = state.holds.bytes();
-            let beside_holds = |bytes| fits(holds, total, bytes);
-            let beside_staying = |bytes| fits(state.holds.staying(), staying, bytes);
-            let leaves_rooms = |bytes: u64| beside_holds(bytes.saturating_add(largest_room));
             let (line, aside) = (state.in_line, state.set_aside);
             let lets_in = aside.active.least_is(beside_holds) || aside.holds.least_is(leaves_rooms);
             let keeps_out = line.active.most_is_not(beside_holds)
