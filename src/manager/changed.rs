@@ -74,16 +74,20 @@ impl Span {
     }
 }
 
-/// The demands of some waiters: the active ones, and those for holds with the room that they want.
+/// The demands of some waiters: the active ones, those of them that do not wait for holds, and those for holds with the
+/// room that they want.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spans {
     active: Span,
+    /// Refused where they do not fit beside what stays.
+    refusable: Span,
     holds: Span,
 }
 
 impl Spans {
     pub(crate) const NONE: Self = Self {
         active: Span::NONE,
+        refusable: Span::NONE,
         holds: Span::NONE,
     };
 
@@ -97,6 +101,9 @@ impl Spans {
             self.holds.include(more, with_room);
         } else {
             self.active.include(bytes, bytes);
+            if !waiter.for_holds {
+                self.refusable.include(bytes, bytes);
+            }
         }
     }
 
@@ -194,7 +201,7 @@ impl Inner {
             let lets_in = aside.active.least_is(beside_holds) || aside.holds.least_is(leaves_rooms);
             let keeps_out = line.active.most_is_not(beside_holds)
                 || line.holds.most_is_not(leaves_rooms)
-                || aside.active.most_is_not(beside_staying);
+                || aside.refusable.most_is_not(beside_staying);
             (changed.freed && lets_in) || (changed.taken && keeps_out)
         })
     }
