@@ -250,7 +250,10 @@ fn r32_acquires_and_releases_take_no_lock() -> Result<(), Error> {
         .resident()
         .acquire_owned()?;
     let job = rig.manager.ticket(&policy, 1);
-    let pair = || Ok::<_, Error>(drop((job.acquire()?, job.acquire_owned()?)));
+    let pair = || {
+        drop((job.acquire()?, job.acquire_owned()?));
+        Ok::<_, Error>(())
+    };
     pair()?;
     let before = rig.manager.stats().admissions;
     for _ in 0..100 {
