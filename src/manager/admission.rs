@@ -180,11 +180,18 @@ impl Inner {
         let mut core = self.lock();
         core.groups.list(ticket.group().index);
         let coordinates = core.mode != WireMode::Uncoordinated;
-        let too_many = |most| coordinates && ticket.group().active(word) > u64::from(most);
+        let too_many = |most| {
+            let most = u64::from(most);
+            coordinates
+                && word.driving() > most
+                && ticket.group().active(ticket.group().load()) > most
+        };
+        // Whoever waits has come later, unless its flag was seen.
+        let passes = word.has_waiters() && !self.is_line_empty(&core, ticket.group().index);
         let redo = word.overflows()
             || inside
             || core.judges_all(self)
-            || !self.is_line_empty(&core, ticket.group().index)
+            || passes
             || ticket.most().is_some_and(too_many)
             || !self.holds(&core, ticket, word.sum());
         if !redo {

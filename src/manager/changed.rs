@@ -3,7 +3,7 @@
 //! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So a
 //! group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew concerns
 //! nobody while the largest demand in line still fits beside it, and one that shrank nobody while the smallest that is set
-//! aside does not. Otherwise all are judged again.
+//! aside does not, or of those for holds the first. Otherwise all are judged again.
 //!
 //! The bounds only widen while waiters come and go, until all are judged: that costs as much as narrowing them.
 
@@ -12,7 +12,6 @@ use super::core::Core;
 use super::group::GroupState;
 use super::queue::Waiter;
 use crate::sync::Arc;
-use crate::ticket::Ticket;
 
 /// What has changed since the waiters of a group were judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,9 +57,9 @@ impl Span {
         most: 0,
     };
 
-    fn include(&mut self, least: u64, most: u64) {
-        self.least = self.least.min(least);
-        self.most = self.most.max(most);
+    fn include(&mut self, bytes: u64) {
+        self.least = self.least.min(bytes);
+        self.most = self.most.max(bytes);
     }
 
     /// Whether the least of them, if there is any, is such.
@@ -74,29 +73,41 @@ impl Span {
     }
 }
 
-/// The demands of some waiters: the active ones, and those for holds with the room that they want.
+/// The demands of some waiters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spans {
     active: Span,
+    /// Those of them that are refused where they do not fit beside what stays.
+    refusable: Span,
+    /// Those for holds, with the room that they want.
     holds: Span,
+    /// What holds grow by.
+    growths: Span,
 }
 
 impl Spans {
     pub(crate) const NONE: Self = Self {
         active: Span::NONE,
+        refusable: Span::NONE,
         holds: Span::NONE,
+        growths: Span::NONE,
     };
 
     pub(super) fn include(&mut self, waiter: &Waiter) {
         let ticket = &waiter.ticket;
         let bytes = ticket.bytes();
         if ticket.is_hold() {
-            // A hold that grows is counted among the holds with what it has.
-            let more = bytes - waiter.from.as_ref().map_or(0, Ticket::bytes);
-            let with_room = bytes.saturating_add(ticket.room().bytes);
-            self.holds.include(more, with_room);
+            self.holds
+                .include(bytes.saturating_add(ticket.room().bytes));
+            if let Some(from) = &waiter.from {
+                // It is counted among the holds with what it has.
+                self.growths.include(bytes - from.bytes());
+            }
         } else {
-            self.active.include(bytes, bytes);
+            self.active.include(bytes);
+            if !waiter.for_holds {
+                self.refusable.include(bytes);
+            }
         }
     }
 
@@ -128,11 +139,13 @@ impl Core {
         line.fold(Changed::default(), |all, state| all.or(state.changed))
     }
 
-    /// Marks every group, since what may be held has changed.
+    /// Marks every group with waiters, since what may be held has changed. In others a mark concerns none, and would keep
+    /// them listed.
     pub(super) fn judge_all_again(&mut self) {
-        let live: Vec<usize> = self.live_groups().map(|state| state.shared.index).collect();
-        for index in live {
-            self.group_mut(index).changed = Changed::ALL;
+        for state in self.groups.all_mut() {
+            if state.waiters().next().is_some() {
+                state.changed = Changed::ALL;
+            }
         }
     }
 }
@@ -171,26 +184,40 @@ impl Inner {
         }
         let (mut total, mut staying, mut largest_room) = (0_u64, 0_u64, 0);
         for state in core.line_of(index) {
-            let rooms = state.holds.rooms().map(|room| room.bytes);
-            largest_room = rooms.fold(largest_room, u64::max);
+            largest_room = largest_room.max(state.holds.largest_room());
             total = total.saturating_add(state.holds.bytes());
             staying = staying.saturating_add(state.holds.staying());
         }
         let budget = core.config.budget.unwrap_or(u64::MAX);
+        // Demands for holds that do not live yet wait behind the first that is set aside.
+        let first = core
+            .first_set_aside(index)
+            .filter(|first| first.is_new_hold());
         core.line_of(index).any(|state| {
             let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
-            let fits = |held: u64, of_all: u64, bytes: u64| {
-                held.saturating_add(bytes) <= most && of_all.saturating_add(bytes) <= budget
+            let holds = &state.holds;
+            let in_group = |held: u64, bytes: u64| held.saturating_add(bytes) <= most;
+            let in_all = |held: u64, bytes: u64| held.saturating_add(bytes) <= budget;
+            let beside_holds = |bytes| in_group(holds.bytes(), bytes) && in_all(total, bytes);
+            let beside_staying = |bytes| in_group(holds.staying(), bytes) && in_all(staying, bytes);
+            // The rooms of other groups are left by the budget alone.
+            let leaves_rooms = |bytes: u64, own: u64| {
+                let (of_group, of_all) = (holds.largest_room().max(own), largest_room.max(own));
+                in_group(holds.bytes(), bytes.saturating_add(of_group))
+                    && in_all(total, bytes.saturating_add(of_all))
             };
-            let holds = state.holds.bytes();
-            let beside_holds = |bytes| fits(holds, total, bytes);
-            let beside_staying = |bytes| fits(state.holds.staying(), staying, bytes);
-            let leaves_rooms = |bytes: u64| beside_holds(bytes.saturating_add(largest_room));
+            let is_let_in = |first: &Waiter| {
+                let ticket = &first.ticket;
+                ticket.group().index == state.shared.index
+                    && leaves_rooms(ticket.bytes(), ticket.room().bytes)
+            };
             let (line, aside) = (state.in_line, state.set_aside);
-            let lets_in = aside.active.least_is(beside_holds) || aside.holds.least_is(leaves_rooms);
+            let lets_in = aside.active.least_is(beside_holds)
+                || aside.growths.least_is(|bytes| leaves_rooms(bytes, 0))
+                || first.is_some_and(|first| is_let_in(first));
             let keeps_out = line.active.most_is_not(beside_holds)
-                || line.holds.most_is_not(leaves_rooms)
-                || aside.active.most_is_not(beside_staying);
+                || line.holds.most_is_not(|bytes| leaves_rooms(bytes, 0))
+                || aside.refusable.most_is_not(beside_staying);
             (changed.freed && lets_in) || (changed.taken && keeps_out)
         })
     }

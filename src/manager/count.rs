@@ -2,7 +2,7 @@
 
 use super::changed::Changed;
 use super::core::Core;
-use super::group::GroupState;
+use super::group::{GroupState, Residents};
 use super::holds::HoldKey;
 use super::word::Word;
 use crate::sync::{Arc, Ordering};
@@ -32,11 +32,8 @@ impl Core {
         let word = ticket.add();
         if ticket.kind() == Kind::Resident {
             // After the word: an acquire that goes by fewer residents than there are comes for the lock at worst.
-            ticket
-                .group()
-                .reads
-                .residents
-                .fetch_add(1, Ordering::Release);
+            let residents = &ticket.group().reads.residents;
+            residents.fetch_add(Residents::COMES, Ordering::Release);
         }
         word
     }
@@ -53,8 +50,10 @@ impl Core {
         let was = state.holds.remove(key);
         let place = was.map_or(place, |(_, place)| place);
         state.holds.add(key, ticket, place, false);
-        state.note_changed(was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
-        self.look_for_circles = true;
+        let (before, now) = (was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
+        state.note_changed(before, now);
+        // One that shrinks closes none.
+        self.look_for_circles |= now > before;
     }
 
     /// Enters a guard that is leaked among the holds that stay; if it is a hold already, in place of that.
@@ -94,11 +93,8 @@ impl Core {
         }
         if ticket.kind() == Kind::Resident {
             // Before the word: an acquire that takes its place in the word sees it gone here, too.
-            ticket
-                .group()
-                .reads
-                .residents
-                .fetch_sub(1, Ordering::Release);
+            let residents = &ticket.group().reads.residents;
+            residents.fetch_add(Residents::GOES, Ordering::Release);
         }
         ticket.subtract()
     }

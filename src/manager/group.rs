@@ -55,10 +55,27 @@ pub(crate) struct Reads {
     pub(crate) shrink_floor: AtomicU64,
     /// For Max and Peak: from which size on the last guard of its size may allow a shrink when it is released.
     pub(crate) size_floor: AtomicU64,
-    /// How many residents live. It is never more than the word counts: raised after the word, and lowered before it.
+    /// See [`Residents`]. It never counts more than the word: raised after the word, and lowered before it. Under the
+    /// lock alone.
     pub(crate) residents: AtomicU64,
     /// [`Reads::ALWAYS`] and the others.
     pub(crate) flags: AtomicU32,
+}
+
+/// A decoded copy of [`Reads::residents`]: how many live, in the lower half, and how often that has changed, in the upper.
+/// By the number alone another resident that has come would look like one that has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Residents(u64);
+
+impl Residents {
+    /// What one adds that comes.
+    pub(crate) const COMES: u64 = (1 << 32) + 1;
+    /// What one adds that goes: one less, and one more change.
+    pub(crate) const GOES: u64 = (1 << 32) - 1;
+
+    pub(crate) const fn count(self) -> u64 {
+        self.0 & u32::MAX as u64
+    }
 }
 
 impl Reads {
@@ -125,11 +142,15 @@ impl Group {
         }
     }
 
-    /// How many active guards live, by the group's word.
+    /// How many active guards live, by a word that was read under the lock: there it and the number of residents agree.
     pub(crate) fn active(&self, word: Word) -> u64 {
-        // Acquire, as the word was read: whoever sees a resident gone from the word sees it gone here.
-        let residents = self.reads.residents.load(Ordering::Acquire);
-        word.driving().saturating_sub(residents)
+        word.driving().saturating_sub(self.residents().count())
+    }
+
+    /// How many residents live, and how often that has changed.
+    pub(crate) fn residents(&self) -> Residents {
+        // Acquire: those that are counted are in the word that the caller swaps after this.
+        Residents(self.reads.residents.load(Ordering::Acquire))
     }
 
     /// The word as it is; decisions that must not miss an addition use [`Group::read`].

@@ -82,6 +82,11 @@ impl Holds {
         self.rooms.keys().copied()
     }
 
+    /// The largest room that is wanted.
+    pub(crate) fn largest_room(&self) -> u64 {
+        self.rooms().map(|room| room.bytes).max().unwrap_or(0)
+    }
+
     /// The rooms that are wanted by those that stay.
     pub(crate) fn rooms_that_stay(&self) -> impl Iterator<Item = Room> {
         let rooms = self.stay.values().map(|hold| hold.room);

@@ -6,7 +6,6 @@
 use super::Inner;
 use super::config::WireMode;
 use super::core::Core;
-use super::judge::is_below_most;
 use super::locked::Locked;
 use super::user_code;
 use super::word::Word;
@@ -49,8 +48,9 @@ impl Inner {
         let word = seen.checked_add(ticket.demand())?;
         let fits =
             !formula.can_refuse() || word.sum() < formula.admitted(core.admission_baseline());
+        let too_many = |most| state.shared.active(word) > u64::from(most);
         if !fits
-            || !is_below_most(&core, ticket.into())
+            || ticket.most().is_some_and(too_many)
             || !core.covers(core.guaranteed, state, word, ticket.bytes())
         {
             return None;

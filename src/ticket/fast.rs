@@ -104,13 +104,13 @@ impl Ticket {
                 None => Fast::Closed,
             },
             Route::SwapIfFew => {
-                // Relaxed: too few send it to the lock, and too many are seen below.
-                let residents = self.group.reads.residents.load(Ordering::Relaxed);
-                match self.swap_in(admit, self.most.saturating_add(residents)) {
-                    // A resident may have left since, and another guard have taken its place in the word.
+                let residents = self.group.residents();
+                let most = self.most.saturating_add(residents.count());
+                match self.swap_in(admit, most) {
                     Some(word) => {
-                        let too_many = self.group.active(word) > self.most;
-                        self.entered(word, word.sum(), too_many)
+                        // One may have left before the swap, and another guard have taken its place in the word.
+                        let have_changed = self.group.residents() != residents;
+                        self.entered(word, word.sum(), have_changed)
                     }
                     None => Fast::Closed,
                 }
@@ -119,10 +119,10 @@ impl Ticket {
         }
     }
 
-    /// `full`: the demand must be taken back.
+    /// `looks`: the demand is to be looked at under the lock, whether it is covered or not.
     #[inline(always)]
-    fn entered(&self, word: Word, basis: u64, full: bool) -> Fast {
-        if basis < self.group.reads.cover.load(Ordering::Acquire) && !full {
+    fn entered(&self, word: Word, basis: u64, looks: bool) -> Fast {
+        if basis < self.group.reads.cover.load(Ordering::Acquire) && !looks {
             Fast::Admitted(word)
         } else {
             Fast::Added(word)
@@ -448,6 +448,32 @@ mod tests {
             let refused = late(|config| config.budget(15), 10, 10, before);
             assert!(refused.is_some_and(|error| error.is_would_block()));
         }
+    }
+
+    /// One that was counted before the first waiter came does not wait behind it.
+    #[test]
+    fn r16_one_that_was_counted_first_keeps_its_place() -> Result<(), Error> {
+        let manager = Manager::builder()
+            .backend(RecordingBackend::metal().build())
+            .build()?;
+        let ticket = manager.ticket(&SumPolicy::capped(10), 6);
+        drop(ticket.acquire()?);
+        let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
+        let entered = ticket.enter_below(admit);
+        assert!(matches!(entered, Fast::Added(_)), "nothing is covered");
+        std::thread::scope(|scope| {
+            let later = scope.spawn(|| ticket.acquire_owned());
+            while manager.waiting().is_empty() {
+                std::thread::yield_now();
+            }
+            let place = Location::caller();
+            let kept = ticket.enter_locked(entered, Wait::none(), place);
+            if kept.is_ok() {
+                ticket.leave(None);
+            }
+            drop(later.join().expect("it fits once the first has left")?);
+            kept.map(drop)
+        })
     }
 
     /// A guard that is the last of its size leaves while another of that size does not fit, and counts for a moment.

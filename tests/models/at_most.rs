@@ -3,7 +3,7 @@
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
 use super::world::{Demand, World, eager};
-use mlx_wired::{AtMost, PolicyId, SumPolicy};
+use mlx_wired::{AtMost, PolicyId, SumPolicy, Wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,6 +63,34 @@ fn two_take_turns_while_a_resident_leaves() {
 #[test]
 fn two_take_turns_while_a_resident_comes() {
     explore(Size::Three, || turns_beside_a_resident(2, false));
+}
+
+/// A resident leaves, a guard takes its place in the word, and another resident comes: another that looked before all of
+/// that does not take the second for the first.
+#[test]
+fn one_of_two_is_let_in_while_residents_come_and_go() {
+    explore(Size::Three, || {
+        let world = World::new(eager());
+        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let resident = world.active("a", Form::Sum, 1).staying_resident();
+        let leaves = resident.acquire_owned().unwrap();
+        let warm = lone(&world).acquire_owned();
+        world.open();
+        drop(warm);
+        let demand = lone(&world);
+        let other = spawn(move || {
+            drop(leaves);
+            let guard = demand.acquire_owned_with(Wait::none());
+            (guard, resident.acquire_owned())
+        });
+        let demand = lone(&world);
+        let guard = demand.acquire_owned_with(Wait::none());
+        let (others, comes) = other.join();
+        assert!(guard.is_err() || others.is_err(), "one at a time");
+        drop((guard, others, comes));
+        drop(high);
+        world.finish();
+    });
 }
 
 #[test]

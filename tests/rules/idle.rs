@@ -69,6 +69,31 @@ fn r40_a_pair_costs_the_same_beside_idle_sizes() {
     compare(Config::default(), |manager| of(manager, 1), of);
 }
 
+/// What may be held has changed, and each was in use since then, beside one that stays.
+#[test]
+fn r40_groups_that_were_idle_when_all_were_judged_again_cost_nothing() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let manager = &rig.manager;
+    let session = || manager.ticket(&BudgetPolicy::new(0), 1 << 20);
+    let (first, stays) = (session(), manager.ticket(&BudgetPolicy::new(0), 1 << 30));
+    pairs(&first);
+    let alone = pairs(&first).max(pairs(&first));
+    let others: Vec<Ticket> = (1..IDLE).map(|_| session()).collect();
+    manager.poke()?;
+    let staying = stays.acquire()?;
+    for other in &others {
+        drop(other.acquire()?);
+    }
+    drop(staying);
+    pairs(&first);
+    let beside = pairs(&first).min(pairs(&first));
+    assert!(
+        beside < FACTOR * alone,
+        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
+    );
+    rig.finish()
+}
+
 /// More groups than are looked at while they are few, one in use after the other, beside one that stays.
 #[test]
 fn r40_a_group_that_was_idle_is_covered_and_restored_as_before() -> Result<(), Error> {

@@ -27,6 +27,7 @@ mod holders;
 mod holds;
 mod hysteresis;
 mod idle;
+mod judged_again;
 mod left_behind;
 mod limit;
 mod linger;
