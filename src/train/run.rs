@@ -92,8 +92,9 @@ impl Run {
     ///
     /// # Blocking
     ///
-    /// As long as the step. Apart from that below a microsecond, but for the steps after which the footprint is read or the
-    /// cache's limit set: [`outside_every`](RunBuilder::outside_every), [`cache_limit`](RunBuilder::cache_limit).
+    /// As long as the step. Apart from that below a microsecond, but for the steps after which the footprint is read, the
+    /// budget measured or the cache's limit set: [`outside_every`](RunBuilder::outside_every),
+    /// [`budget_every`](RunBuilder::budget_every), [`cache_limit`](RunBuilder::cache_limit).
     pub fn step<T, E>(&self, step: impl FnOnce() -> Result<T, E>) -> Result<(T, StepReport), E> {
         let backend = &**self.manager.backend();
         let begun = self.watch().begin(backend);
@@ -117,6 +118,12 @@ impl Run {
         let mut report = watch.end(begun, &**self.manager.backend());
         if self.governs && report.counted {
             self.govern(&mut watch, &mut report);
+        }
+        if watch.is_budget_due() {
+            drop(watch);
+            // It takes the manager's lock, and may admit waiters.
+            self.manager.maintain();
+            self.watch().budget = builder::measured_budget(&self.manager);
         }
         report
     }

@@ -50,6 +50,26 @@ fn each_steps_peak_is_its_own() {
 }
 
 #[test]
+fn a_budget_that_moves_is_measured_again_unless_it_is_the_programs_own() {
+    let (manager, backend) = on(RecordingBackend::cpu());
+    backend.set_budget(4096 * MIB);
+    let budgets = |run: RunBuilder| {
+        let run = run.start().unwrap();
+        backend.set_budget(2048 * MIB);
+        let told = [(); 2].map(|()| step(&run, || {}).budget.map(|bytes| bytes / MIB));
+        backend.set_budget(4096 * MIB);
+        run.finish().unwrap();
+        told
+    };
+    let each_step = builder(&manager).budget_every(Duration::ZERO);
+    assert_eq!(budgets(each_step), [Some(4096), Some(2048)]);
+    let seldom = builder(&manager).budget_every(Duration::MAX);
+    assert_eq!(budgets(seldom), [Some(4096), Some(4096)]);
+    let own = builder(&manager).budget_every(Duration::ZERO);
+    assert_eq!(budgets(own.budget(1024 * MIB)), [Some(1024), Some(1024)]);
+}
+
+#[test]
 fn without_closures_the_peak_is_that_since_the_last_report() {
     let (manager, backend) = on(RecordingBackend::cpu());
     let run = builder(&manager).start().unwrap();

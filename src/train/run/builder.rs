@@ -33,6 +33,7 @@ pub struct RunBuilder {
     memory: Limit,
     cache: Limit,
     outside_every: Duration,
+    budget_every: Duration,
     listener: Option<Listener>,
 }
 
@@ -46,6 +47,7 @@ impl RunBuilder {
             memory: Limit::Auto,
             cache: Limit::Auto,
             outside_every: Duration::from_millis(10),
+            budget_every: Duration::from_secs(1),
             listener: None,
         }
     }
@@ -100,6 +102,15 @@ impl RunBuilder {
         self
     }
 
+    /// How long after it was last measured the budget is measured again, at the end of a step, if it is not the program's own:
+    /// other programs come and go, and a container's limit may change. It is measured for the manager too, as
+    /// [`Manager::maintain`] does it, so waiters are judged by it. Default: 1 s. Zero: after each step. MLX's memory limit stays
+    /// as it was set at the start.
+    pub fn budget_every(mut self, time: Duration) -> Self {
+        self.budget_every = time;
+        self
+    }
+
     /// Is told of limits that could not be put back where the run is dropped, in unwinding too. [`Run::finish`] returns the
     /// error instead.
     pub fn on_not_restored(mut self, told: impl FnOnce(&Error) + Send + 'static) -> Self {
@@ -139,11 +150,7 @@ impl RunBuilder {
         }
 
         let kind = manager.device().kind;
-        let of_all_groups = manager.config().budget;
-        let budget = self.budget.or_else(|| {
-            let known = of_all_groups.into_iter().chain(manager.budget());
-            known.min()
-        });
+        let budget = self.budget.or_else(|| measured_budget(&manager));
         let memory = match (self.memory, kind, budget) {
             (Limit::Fixed(bytes), _, _) => Some(bytes),
             (Limit::Auto, DeviceKind::Cuda, Some(budget)) => Some(budget - budget / 20),
@@ -159,7 +166,9 @@ impl RunBuilder {
             }
             Limit::Auto | Limit::Keep => limits.learn_cache()?,
         };
-        let watch = Watch::new(kind, budget, Some(cache), self.outside_every, counters);
+        let budget_every = self.budget.is_none().then_some(self.budget_every);
+        let every = (self.outside_every, budget_every);
+        let watch = Watch::new(kind, budget, Some(cache), every, counters);
         Ok(Run {
             manager,
             limits: Mutex::new(limits),
@@ -167,6 +176,12 @@ impl RunBuilder {
             watch: Mutex::new(watch),
         })
     }
+}
+
+/// What a manager has for everything, as it was measured last.
+pub(super) fn measured_budget(manager: &Manager) -> Option<u64> {
+    let of_all_groups = manager.config().budget;
+    of_all_groups.into_iter().chain(manager.budget()).min()
 }
 
 impl fmt::Debug for RunBuilder {

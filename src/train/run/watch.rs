@@ -26,6 +26,9 @@ pub(super) struct Watch {
     pub(super) budget: Option<u64>,
     pub(super) cache_limit: Option<u64>,
     outside_every: Duration,
+    /// How often the budget is measured, where it is measured at all, and when it was last.
+    budget_every: Option<Duration>,
+    budget_measured: Instant,
     steps: u64,
     counters: MemoryCounters,
     counted: bool,
@@ -68,7 +71,7 @@ impl Watch {
         kind: DeviceKind,
         budget: Option<u64>,
         cache_limit: Option<u64>,
-        outside_every: Duration,
+        (outside_every, budget_every): (Duration, Option<Duration>),
         counters: MemoryCounters,
     ) -> Self {
         Self {
@@ -76,6 +79,8 @@ impl Watch {
             budget,
             cache_limit,
             outside_every,
+            budget_every,
+            budget_measured: Instant::now(),
             steps: 0,
             counters,
             counted: true,
@@ -162,6 +167,18 @@ impl Watch {
             growth: self.news(),
             counted: self.counted,
         }
+    }
+
+    /// Whether it is time to measure the budget again, after a step that was told just now.
+    pub(super) fn is_budget_due(&mut self) -> bool {
+        let since = self
+            .reported
+            .saturating_duration_since(self.budget_measured);
+        let is_due = self.budget_every.is_some_and(|every| since >= every);
+        if is_due {
+            self.budget_measured = self.reported;
+        }
+        is_due
     }
 
     /// What the governor looks at.
