@@ -399,7 +399,8 @@ impl Manager {
     /// programs that switch housekeeping off.
     ///
     /// On a device without wired memory it also measures the [budget](Self::budget), each time, so that a program that calls
-    /// it now and then follows a container that is resized. That costs reading some files: 50 to 100 µs on Linux. On Metal nothing is read.
+    /// it now and then follows a container that is resized. That costs
+    /// reading some files on Linux. On Metal nothing is read.
     ///
     /// # Blocking
     ///

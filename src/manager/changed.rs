@@ -2,8 +2,9 @@
 //!
 //! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So a
 //! group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew concerns
-//! nobody while the largest demand in line still fits beside it, and one that shrank nobody while the smallest that is set
-//! aside does not, or of those for holds the first. Otherwise all are judged again.
+//! no waiter while the largest demand in line still fits beside it, and the largest set aside that may be refused fits beside
+//! what stays. One that shrank concerns none while the smallest demand that is set aside does not fit, or of those for
+//! holds the first. Otherwise all are judged again.
 //!
 //! The bounds only widen while waiters come and go, until all are judged: that costs as much as narrowing them.
 

@@ -5,7 +5,7 @@ use super::{Context, Formula, Policy, PolicyId, Sealed, Sizes};
 /// A built-in policy that admits an active demand only while few active guards of its group live: what
 /// [`SumPolicy::at_most`](super::SumPolicy::at_most) and its like make.
 ///
-/// A cap on bytes alone lets sixty small jobs onto a card that runs four at full speed. This caps their number besides:
+/// A cap on bytes alone lets more small jobs onto a card than it runs at full speed. This caps their number besides:
 /// an active demand is admitted beside at most `n` - 1 active guards of its group, of whatever ticket. One more waits in
 /// line. Residents and reservations do not count, and are not counted against it; nor is the growth of a guard. A leaked
 /// active guard counts for ever: with `n` of them an active demand is [`Error::NoRoom`](crate::Error::NoRoom).

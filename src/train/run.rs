@@ -163,7 +163,7 @@ impl Run {
 
     /// Notes, before a step's report, whether an array that the program carries from step to step (a moving average, a
     /// metric, a state) is evaluated: one that never is keeps all that it is computed from, of every step. It evaluates
-    /// nothing, and costs some 20 ns.
+    /// nothing.
     ///
     /// # Errors
     ///

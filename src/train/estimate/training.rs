@@ -85,8 +85,8 @@ impl StepCost {
         }
     }
 
-    /// The straight line through two measurements `(rows, bytes)`. With 2 and 8 rows it predicted the peaks of
-    /// batches up to 32 within 3 % on MLX's CPU build. `None` if both have the same rows, or the larger batch took less.
+    /// The straight line through two measurements `(rows, bytes)`. `None` if both have the
+    /// same rows, or the larger batch took less.
     pub fn line(one: (u64, u64), other: (u64, u64)) -> Option<Self> {
         let (small, large) = if one.0 < other.0 {
             (one, other)

@@ -95,8 +95,8 @@ impl RunBuilder {
         self
     }
 
-    /// How long after it was last read what the process uses beside MLX is read again, at the end of a step. It costs some 10
-    /// to 20 µs. Default: 10 ms. Zero: after each step.
+    /// How long after it was last read what the process uses beside MLX is read again, at the end of a step. It costs
+    /// more than the rest of a report. Default: 10 ms. Zero: after each step.
     pub fn outside_every(mut self, time: Duration) -> Self {
         self.outside_every = time;
         self
