@@ -76,6 +76,17 @@ fn mamba2(heads: u64, dim: u64, state: u64, groups: u64, kernel: u64) -> (u64, u
     (convolution(kernel, width), product(&[heads, dim, state]))
 }
 
+/// [`mamba2`] by the names that Granite and Falcon give its sizes.
+fn named_mamba2(fields: &Fields<'_>) -> Result<(u64, u64), Wrong> {
+    Ok(mamba2(
+        fields.size("mamba_n_heads")?,
+        fields.size("mamba_d_head")?,
+        fields.size("mamba_d_state")?,
+        fields.size("mamba_n_groups")?,
+        fields.size("mamba_d_conv")?,
+    ))
+}
+
 /// Granite 4's hybrids: `layer_types` of `mamba` and `attention`.
 pub(super) fn granite(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
     let types = fields
@@ -83,13 +94,7 @@ pub(super) fn granite(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
         .ok_or("`layer_types` is not there")?;
     let attention = Layer::Full(grouped(fields)?);
     let state = if types.contains(&"mamba") {
-        let (numbers, singles) = mamba2(
-            fields.size("mamba_n_heads")?,
-            fields.size("mamba_d_head")?,
-            fields.size("mamba_d_state")?,
-            fields.size("mamba_n_groups")?,
-            fields.size("mamba_d_conv")?,
-        );
+        let (numbers, singles) = named_mamba2(fields)?;
         Layer::State { numbers, singles }
     } else {
         Layer::Nothing
@@ -103,13 +108,7 @@ pub(super) fn granite(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
 
 /// Falcon-H1: attention and a state in every layer.
 pub(super) fn falcon(fields: &Fields<'_>) -> Result<Vec<Layer>, Wrong> {
-    let (numbers, singles) = mamba2(
-        fields.size("mamba_n_heads")?,
-        fields.size("mamba_d_head")?,
-        fields.size("mamba_d_state")?,
-        fields.size("mamba_n_groups")?,
-        fields.size("mamba_d_conv")?,
-    );
+    let (numbers, singles) = named_mamba2(fields)?;
     let layer = Layer::Both {
         width: grouped(fields)?,
         numbers,
