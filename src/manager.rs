@@ -20,6 +20,7 @@ mod housekeeping;
 mod in_the_way;
 mod inner;
 mod judge;
+mod live;
 mod locked;
 mod obstacle;
 mod owed;

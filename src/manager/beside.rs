@@ -6,7 +6,8 @@
 use super::Inner;
 use super::config::WireMode;
 use super::holds::{Holds, Room};
-use super::judge::{Demand, Live};
+use super::judge::Demand;
+use super::live::Live;
 use super::locked::Locked;
 use crate::Error;
 use crate::error::StayingGuard;

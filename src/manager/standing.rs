@@ -5,7 +5,7 @@
 
 use super::core::Core;
 use super::group::Reads;
-use super::judge::Live;
+use super::live::Live;
 use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::sync::Ordering;

@@ -3,7 +3,7 @@
 use super::Inner;
 use super::core::Core;
 use super::holds::Room;
-use super::judge::Live;
+use super::live::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::registry::Holder;
