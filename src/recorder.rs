@@ -29,6 +29,7 @@ mod intervals;
 mod leaks;
 #[cfg(feature = "timeline")]
 mod page;
+mod program;
 mod samples;
 #[cfg(feature = "timeline")]
 mod series;
@@ -62,6 +63,7 @@ use std::time::{Duration, Instant};
 /// alive.
 #[derive(Debug)]
 pub struct Recorder {
+    program: Arc<str>,
     subscriber: Subscriber,
     manager: Weak<Inner>,
     backend: Arc<dyn Backend>,
@@ -95,6 +97,7 @@ impl Recorder {
         let subscriber = manager.subscribe(Self::BETWEEN_POLLS);
         let inner = manager.inner();
         let mut recorder = Self {
+            program: program::of_this_process(),
             subscriber,
             manager: Arc::downgrade(inner),
             backend: inner.backend.clone(),
@@ -109,6 +112,26 @@ impl Recorder {
         };
         recorder.poll();
         recorder
+    }
+
+    /// What the recorded program is called in what is written. Without this it is the name that it was started by, without
+    /// its folder.
+    ///
+    /// It is printed escaped, and cut after 80 bytes.
+    ///
+    /// ```
+    /// use mlx_wired::Manager;
+    /// use mlx_wired::recorder::Recorder;
+    ///
+    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
+    /// let recording = Recorder::new(&manager).program("nightly training").finish();
+    /// assert_eq!(recording.program(), "nightly training");
+    /// # Ok::<(), mlx_wired::Error>(())
+    /// ```
+    #[must_use]
+    pub fn program(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.program = name.into();
+        self
     }
 
     /// Takes the events that have come, and a sample of memory. To be called often enough that not more than 16,384 events
@@ -151,6 +174,7 @@ impl Recorder {
     /// What is recorded if nothing was seen but the start.
     fn unseen(&self) -> Recording {
         Recording {
+            program: self.program.clone(),
             device: self.device.clone(),
             at_start: self.start.clone(),
             at_end: None,
@@ -194,6 +218,7 @@ impl Recorder {
             end: end.unwrap_or(self.start.time),
             lost: self.subscriber.lost(),
             dropped: self.dropped,
+            program: self.program,
             device: self.device,
             at_start: self.start,
             at_end: self.end,
@@ -206,6 +231,7 @@ impl Recorder {
 /// What a [`Recorder`] has seen.
 #[derive(Debug, Clone)]
 pub struct Recording {
+    program: Arc<str>,
     device: Device,
     at_start: Snapshot,
     at_end: Option<Snapshot>,
@@ -217,6 +243,12 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// What the recorded program is called.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
     /// From when on events are known: the start, or the first that was kept.
     #[must_use]
     pub fn begin(&self) -> Instant {

@@ -74,7 +74,7 @@ impl Recording {
     ) -> io::Result<()> {
         let mut entries = vec![
             Entry::new("M", "process_name", PROCESS, Duration::ZERO)
-                .with(json!({ "name": "mlx-wired" })),
+                .with(json!({ "name": Name::new(&self.program).text() })),
         ];
         let mut timed = Vec::new();
         tracks(intervals, &mut entries, &mut timed);

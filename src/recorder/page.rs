@@ -1,49 +1,25 @@
 //! One self-contained page: charts as SVG, tables, no script, nothing fetched.
 
+mod axes;
 mod charts;
+mod inks;
 mod tables;
+mod text;
 mod threads;
+mod ticks;
 
 use super::series::Demand;
 use super::{Interval, Recording, What};
 use crate::error::Bytes;
 use crate::names::Name;
-use charts::{Failure, Layout};
-use std::fmt::Display;
+use axes::{Failure, Layout};
+use inks::Key;
 use std::io::{self, Write};
 use std::time::Duration;
+use text::{Escaped, Time};
+use threads::Threads;
 
 const STYLE: &str = include_str!("page/style.css");
-
-/// Text in HTML.
-struct Escaped<T>(T);
-
-impl<T: Display> Display for Escaped<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for character in self.0.to_string().chars() {
-            match character {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                other => write!(f, "{other}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A duration; one of nothing is a dash.
-struct Time(Duration);
-
-impl Display for Time {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_zero() {
-            return f.write_str("–");
-        }
-        write!(f, "{:.1?}", self.0)
-    }
-}
 
 impl Recording {
     /// Writes a page with charts and tables, which needs nothing else: limit, ceiling and demand by name against time,
@@ -79,12 +55,16 @@ struct Page<'a, W> {
 
 impl<W: Write> Page<'_, W> {
     fn write(&mut self) -> Result<(), Failure> {
+        let program = Escaped(text::label(self.recording.program())).to_string();
+        let duration = text::length(self.recording.duration());
         write!(
             self.to,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>mlx-wired timeline</title>\n<style>\n{STYLE}</style></head>\n<body>\n"
+             <title>{program}: memory over {duration}</title>\n<style>\n{STYLE}</style></head>\n<body>\n{}\
+             <h1>{program}</h1>\n",
+            inks::patterns(),
         )?;
         self.head()?;
         if self.recording.duration() == Duration::ZERO {
@@ -98,7 +78,8 @@ impl<W: Write> Page<'_, W> {
             self.waiting()?;
             self.heat_map()?;
         }
-        tables::totals(&mut self.to, &self.recording.totals_of(self.intervals))?;
+        let totals = self.recording.totals_of(self.intervals);
+        tables::totals(&mut self.to, &totals, &self.demand)?;
         tables::longest_waits(&mut self.to, self.intervals)?;
         tables::leaks(&mut self.to, self.recording)?;
         writeln!(self.to, "</body></html>")?;
@@ -111,8 +92,8 @@ impl<W: Write> Page<'_, W> {
         let name = device.name.as_deref().unwrap_or("unnamed");
         writeln!(
             self.to,
-            "<h1>Memory over {:.1?}</h1>\n<p>{} ({}); wired memory is {}.</p>",
-            recording.duration(),
+            "<p>Memory over {} on {} ({}). Wired memory is {}.</p>",
+            text::length(recording.duration()),
             Escaped(device.kind),
             Escaped(Name::new(name)),
             Escaped(device.support),
@@ -120,7 +101,7 @@ impl<W: Write> Page<'_, W> {
         if recording.missing() > 0 {
             writeln!(
                 self.to,
-                "<p class=\"warning\">{} events are missing: totals and ends may be wrong.</p>",
+                "<p class=\"warning\">Events are missing: {}. Totals and ends may be wrong.</p>",
                 recording.missing()
             )?;
         }
@@ -128,8 +109,7 @@ impl<W: Write> Page<'_, W> {
         let longest = waits().map(Interval::duration).max().unwrap_or_default();
         let given_up = waits().filter(|it| it.end.is_refusal());
         let guards = self.intervals.iter().filter(|it| it.what == What::Guard);
-        let held = |values: &Vec<u64>| values.iter().sum::<u64>();
-        let most = self.demand.changes.iter().map(|(_, values)| held(values));
+        let most = Some(self.most_held()).filter(|_| !self.demand.changes.is_empty());
         let limit = recording.limit().into_iter().map(|(_, limit)| limit).max();
         let memory = recording.samples.iter().filter_map(|sample| sample.memory);
         let peak = memory.map(|memory| memory.peak()).max();
@@ -141,7 +121,7 @@ impl<W: Write> Page<'_, W> {
         let bytes = |bytes: Option<u64>| bytes.map(|bytes| Bytes(bytes).to_string());
         let tiles = [
             ("Guards", Some(guards.count().to_string())),
-            ("Most held at once", bytes(most.max())),
+            ("Most held at once", bytes(most)),
             ("Highest limit", bytes(limit.filter(|_| wired))),
             ("MLX's peak", bytes(peak)),
             ("Waits", Some(waits().count().to_string())),
@@ -165,43 +145,31 @@ impl<W: Write> Page<'_, W> {
     /// A chart in both layouts, one of which the style sheet shows.
     fn figure(
         &mut self,
-        title: &str,
-        caption: &str,
-        legend: &[Key],
+        about: About<'_>,
         draw: impl Fn(&Self, Layout) -> Result<String, Failure>,
     ) -> Result<(), Failure> {
+        let About { title, caption, .. } = about;
         writeln!(
             self.to,
             "<h2>{title}</h2>\n<figure><figcaption>{caption}</figcaption>"
         )?;
-        if !legend.is_empty() {
-            write!(self.to, "<ul class=\"legend\">")?;
-            for key in legend {
-                let (class, style) = (key.class, &key.style);
-                let name = Escaped(&key.name);
-                write!(
-                    self.to,
-                    "<li><i class=\"{class}\" style=\"{style}\"></i>{name}</li>"
-                )?;
+        if !about.legend.is_empty() {
+            write!(self.to, "<ul class=\"legend\" aria-label=\"Legend\">")?;
+            for key in about.legend {
+                write!(self.to, "{}", key.item())?;
             }
             writeln!(self.to, "</ul>")?;
         }
+        let label = Escaped(format_args!("{title}: {}", about.summary)).to_string();
         for (class, layout) in [("wide", Layout::WIDE), ("narrow", Layout::NARROW)] {
             let svg = draw(self, layout)?;
             writeln!(
                 self.to,
-                "<div class=\"chart {class}\" role=\"img\" aria-label=\"{title}\">{svg}</div>"
+                "<div class=\"chart {class}\" role=\"img\" aria-label=\"{label}\">{svg}</div>"
             )?;
         }
         writeln!(self.to, "</figure>")?;
         Ok(())
-    }
-
-    fn names(&self) -> Vec<Key> {
-        let names = self.demand.names.iter().enumerate();
-        names
-            .map(|(index, name)| Key::filled(&Name::new(name).text(), &format!("--s{index}")))
-            .collect()
     }
 
     fn memory(&mut self) -> Result<(), Failure> {
@@ -214,56 +182,63 @@ impl<W: Write> Page<'_, W> {
             (Some(ceiling), _) => (Some(ceiling), "ceiling"),
             (None, cap) => (cap, "cap of the group"),
         };
-        let mut legend = self.names();
+        let mut legend = Key::of_names(&self.demand);
         let wired = recording.device.support.is_supported();
         let limit_name = if wired {
             "limit"
         } else {
             "limit that would be set"
         };
-        legend.push(Key::line(limit_name, "rule", "--ink"));
+        legend.push(Key::line(inks::LIMIT, limit_name));
         if let Some(bytes) = bound {
             let name = format!("{bound_name}, {}", Bytes(bytes));
-            legend.push(Key::line(&name, "rule dashed", "--muted"));
+            legend.push(Key::line(inks::BOUND, &name));
         }
         if !active.is_empty() {
-            legend.push(Key::line("MLX active", "rule", "--active"));
-            legend.push(Key::line("MLX peak", "rule dotted", "--active"));
+            legend.push(Key::line(inks::ACTIVE, "MLX active"));
+            legend.push(Key::line(inks::PEAK, "MLX peak"));
         }
-        self.figure(
-            "Demand and limit",
-            "What guards hold, by name, the highest in each column; lines: the limit, and MLX's own counters.",
-            &legend,
-            |page, layout| {
-                let grid = layout.grid(recording.duration());
-                let shown = charts::Memory {
-                    grid,
-                    demand: &page.demand,
-                    limit: grid.highest(&limit),
-                    bound,
-                    active: grid.highest(&active),
-                    peak: grid.highest(&peak),
-                };
-                charts::memory(layout, &shown)
-            },
-        )
+        let about = About {
+            title: "Demand and limit",
+            caption: "What guards hold, by label, the highest in each column. Lines: the limit, and MLX's own counters.",
+            summary: format!("at most {} held at once", Bytes(self.most_held())),
+            legend: &legend,
+        };
+        self.figure(about, |page, layout| {
+            let grid = layout.grid(recording.duration());
+            let shown = charts::Memory {
+                grid,
+                demand: &page.demand,
+                limit: grid.highest(&limit),
+                bound,
+                active: grid.highest(&active),
+                peak: grid.highest(&peak),
+            };
+            charts::memory(layout, &shown)
+        })
+    }
+
+    fn most_held(&self) -> u64 {
+        let held = |values: &Vec<u64>| values.iter().fold(0_u64, |sum, it| sum.saturating_add(*it));
+        let states = self.demand.changes.iter().map(|(_, values)| held(values));
+        states.max().unwrap_or(0)
     }
 
     fn threads(&mut self) -> Result<(), Failure> {
-        let (threads, left_out) = threads::threads(self.intervals);
+        let threads = Threads::new(self.intervals);
         if threads.is_empty() {
             return Ok(());
         }
-        let mut legend = self.names();
-        legend.push(Key::filled("waits for admission", "--wait"));
-        let caption = match left_out {
-            0 => "What each thread held, and when it waited.".to_owned(),
-            more => {
-                format!("What each thread held, and when it waited; {more} more are not shown.")
-            }
+        let mut legend = Key::of_names(&self.demand);
+        legend.push(Key::hollow(inks::WAIT, "waits for admission"));
+        let about = About {
+            title: "Threads",
+            caption: &threads.caption(),
+            summary: threads.summary(),
+            legend: &legend,
         };
         let duration = self.recording.duration();
-        self.figure("Threads", &caption, &legend, |page, layout| {
+        self.figure(about, |page, layout| {
             threads::chart(layout, &threads, &page.demand, duration)
         })
     }
@@ -274,8 +249,14 @@ impl<W: Write> Page<'_, W> {
             return Ok(());
         }
         let duration = self.recording.duration();
-        let caption = "How many acquires waited for admission.";
-        self.figure("Waits", caption, &[], |_, layout| {
+        let most = steps.iter().map(|(_, waiting)| *waiting).max();
+        let about = About {
+            title: "Waits",
+            caption: "How many acquires waited for admission.",
+            summary: format!("at most {} at once", most.unwrap_or(0)),
+            legend: &[],
+        };
+        self.figure(about, |_, layout| {
             let grid = layout.grid(duration);
             charts::waiting(layout, grid, &grid.highest(&steps))
         })
@@ -286,40 +267,27 @@ impl<W: Write> Page<'_, W> {
             return Ok(());
         }
         let seconds = self.recording.duration().as_secs_f64();
-        self.figure(
-            "Sizes",
-            "Bytes held by guards of each size, up to a power of two; the stronger the colour, the more.",
-            &[],
-            |page, layout| {
-                let columns = if layout.width > 600 { 120 } else { 48 };
-                let map = page.recording.heat_map_of(page.intervals, columns);
-                charts::heat(layout, &map, seconds)
-            },
-        )
+        let guards = self.intervals.iter().filter(|it| it.what == What::Guard);
+        let largest = guards.map(|it| it.bytes).max().unwrap_or(0);
+        let about = About {
+            title: "Sizes",
+            caption: "Bytes held by guards of each size, up to a power of two; the stronger the colour, the more.",
+            summary: format!("the largest guard held {}", Bytes(largest)),
+            legend: &[],
+        };
+        self.figure(about, |page, layout| {
+            let columns = if layout.is_narrow() { 48 } else { 120 };
+            let map = page.recording.heat_map_of(page.intervals, columns);
+            charts::heat(layout, &map, seconds)
+        })
     }
 }
 
-/// An entry of a legend.
-struct Key {
-    name: String,
-    class: &'static str,
-    style: String,
-}
-
-impl Key {
-    fn filled(name: &str, color: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            class: "",
-            style: format!("background:var({color})"),
-        }
-    }
-
-    fn line(name: &str, class: &'static str, color: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            class,
-            style: format!("border-color:var({color})"),
-        }
-    }
+/// What is said of a chart.
+struct About<'a> {
+    title: &'a str,
+    caption: &'a str,
+    /// What is seen, for those who cannot see it.
+    summary: String,
+    legend: &'a [Key],
 }

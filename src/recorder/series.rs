@@ -8,8 +8,8 @@ use std::time::Duration;
 /// A value that holds from each time on until the next.
 pub(super) type Steps = Vec<(Duration, u64)>;
 
-/// How many names have a series of their own; the others share one.
-pub(super) const NAMES: usize = 6;
+/// How many names have a series of their own; the others share one. As many as the page has colours for.
+pub(super) const NAMES: usize = 14;
 /// What those are called together.
 const OTHERS: &str = "other";
 
@@ -18,6 +18,8 @@ const OTHERS: &str = "other";
 pub(super) struct Demand {
     /// Those that hold most bytes for longest come first; "other" is last.
     pub(super) names: Vec<String>,
+    /// How many names "other" stands for; if none, it is not among the names.
+    pub(super) others: usize,
     /// At each time, what each name holds.
     pub(super) changes: Vec<(Duration, Vec<u64>)>,
 }
@@ -32,7 +34,8 @@ impl Demand {
         }
         let mut by_weight: Vec<(&str, f64)> = weights.into_iter().collect();
         by_weight.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let has_others = by_weight.len() > NAMES;
+        let others = by_weight.len().saturating_sub(NAMES);
+        let has_others = others > 0;
         // One series of a name.
         by_weight.retain(|(name, _)| !has_others || *name != OTHERS);
         let mut names: Vec<String> = by_weight
@@ -72,7 +75,11 @@ impl Demand {
                 _ => changes.push((time, now.clone())),
             }
         }
-        Self { names, changes }
+        Self {
+            names,
+            others,
+            changes,
+        }
     }
 
     /// For each column the state in which most was held in all.
@@ -219,6 +226,7 @@ mod tests {
     fn a_stack_is_a_state_that_was() {
         let demand = Demand {
             names: vec!["a".to_owned(), "b".to_owned()],
+            others: 0,
             changes: vec![
                 (Duration::ZERO, vec![4, 0]),
                 (SECOND / 2, vec![0, 3]),

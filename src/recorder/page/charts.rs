@@ -1,115 +1,10 @@
-//! The charts, drawn in stand-in colours that the page's style sheet replaces in each colour scheme.
+//! The charts of memory, of waiting acquires and of sizes.
 
+use super::axes::{Area, Chart, Failure, Layout, axes, draw, svg};
+use super::inks::{ACTIVE, BOUND, HEAT, LIMIT, MUTED, PEAK, SURFACE, WAIT, series};
 use crate::recorder::heat_map::HeatMap;
 use crate::recorder::series::{Demand, Grid};
-use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use std::time::Duration;
-
-pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(super) type Chart<'a, 'b> =
-    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-
-const MUTED: RGBColor = RGBColor(2, 2, 2);
-const GRID: RGBColor = RGBColor(3, 3, 3);
-const SURFACE: RGBColor = RGBColor(4, 4, 4);
-const LIMIT: RGBColor = RGBColor(5, 5, 5);
-const BOUND: RGBColor = RGBColor(6, 6, 6);
-const ACTIVE: RGBColor = RGBColor(7, 7, 7);
-const PEAK: RGBColor = RGBColor(8, 8, 8);
-pub(super) const WAIT: RGBColor = RGBColor(9, 9, 9);
-const HEAT: RGBColor = RGBColor(16, 16, 16);
-
-/// The colour of a name's series.
-pub(super) fn series(index: usize) -> RGBColor {
-    RGBColor(32, 32, u8::try_from(index).unwrap_or(u8::MAX))
-}
-
-/// How a chart is laid out: for a wide page, or for a phone.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
-    pub(super) width: u32,
-    pub(super) labels: u32,
-    pub(super) ticks: usize,
-    pub(super) font: u32,
-}
-
-impl Layout {
-    pub(super) const WIDE: Self = Self {
-        width: 1120,
-        labels: 78,
-        ticks: 10,
-        font: 13,
-    };
-    pub(super) const NARROW: Self = Self {
-        width: 400,
-        labels: 62,
-        ticks: 4,
-        font: 12,
-    };
-
-    /// As many columns as can be told apart.
-    pub(super) fn grid(self, duration: Duration) -> Grid {
-        Grid::new(((self.width - self.labels) / 2) as usize, duration)
-    }
-}
-
-/// Draws into an SVG of this height.
-pub(super) fn svg(
-    layout: Layout,
-    height: u32,
-    draw: impl FnOnce(&Area<'_>) -> Result<(), Failure>,
-) -> Result<String, Failure> {
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, (layout.width, height)).into_drawing_area();
-        draw(&area)?;
-        area.present().map_err(|error| error.to_string())?;
-    }
-    Ok(text)
-}
-
-/// The empty chart: seconds against something.
-pub(super) fn axes<'a, 'b>(
-    area: &'a Area<'b>,
-    layout: Layout,
-    seconds: f64,
-    highest: f64,
-    rows: usize,
-    label: &dyn Fn(&f64) -> String,
-) -> Result<Chart<'a, 'b>, Failure> {
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(10)
-        .margin_right(14)
-        .x_label_area_size(28)
-        .y_label_area_size(layout.labels)
-        .build_cartesian_2d(0.0..seconds, 0.0..highest)
-        .map_err(|error| error.to_string())?;
-    let text = TextStyle::from(("sans-serif", layout.font)).color(&MUTED);
-    let digits = decimals(seconds, layout.ticks);
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(MUTED)
-        .label_style(text)
-        .x_labels(layout.ticks)
-        .y_labels(rows)
-        .x_label_formatter(&|x| format!("{x:.digits$} s"))
-        .y_label_formatter(label)
-        .draw()
-        .map_err(|error| error.to_string())?;
-    Ok(chart)
-}
-
-/// How many decimals tell ticks apart.
-fn decimals(seconds: f64, ticks: usize) -> usize {
-    let step = seconds / ticks as f64;
-    (-step.log10()).ceil().clamp(0.0, 6.0) as usize
-}
 
 /// A unit in which a chart's largest value has few digits.
 #[derive(Debug, Clone, Copy)]
@@ -189,19 +84,18 @@ pub(super) fn memory(layout: Layout, shown: &Memory<'_>) -> Result<String, Failu
             let area = AreaSeries::new(steps(&mut tops), 0.0, series(name).filled());
             draw(&mut chart, area.border_style(SURFACE.stroke_width(1)))?;
         }
-        let styles = [
-            (&shown.limit, LIMIT, 2),
-            (&shown.peak, PEAK, 2),
-            (&shown.active, ACTIVE, 2),
-        ];
-        for (values, color, width) in styles {
+        for (values, color) in [
+            (&shown.peak, PEAK),
+            (&shown.active, ACTIVE),
+            (&shown.limit, LIMIT),
+        ] {
             let first = values.iter().take_while(|value| value.is_none()).count();
             let mut known = values.iter().map(|value| value.unwrap_or(0) as f64);
             let points = steps(&mut known).split_off(2 * first);
-            draw(
-                &mut chart,
-                LineSeries::new(points, color.stroke_width(width)),
-            )?;
+            // A line stands out from any colour below it by its margins.
+            for style in [SURFACE.stroke_width(4), color.stroke_width(2)] {
+                draw(&mut chart, LineSeries::new(points.clone(), style))?;
+            }
         }
         if let Some(bytes) = bound {
             let y = bytes / unit.bytes;
@@ -287,17 +181,4 @@ fn rows_chart<'a, 'b>(
             .map_err(|error| error.to_string())?;
     }
     Ok(chart)
-}
-
-/// Draws a series; the backend writes to memory, which does not fail.
-pub(super) fn draw<'a, 'b: 'a, E, R>(chart: &mut Chart<'a, 'b>, elements: R) -> Result<(), Failure>
-where
-    for<'c> &'c E: plotters::element::PointCollection<'c, (f64, f64)>,
-    E: plotters::element::Drawable<SVGBackend<'b>>,
-    R: IntoIterator<Item = E>,
-{
-    chart
-        .draw_series(elements)
-        .map(|_| ())
-        .map_err(|error| error.to_string().into())
 }
