@@ -193,8 +193,15 @@ fn the_page_needs_nothing_else() -> Result<(), Error> {
         .expect("a vector takes it");
     let page = String::from_utf8(bytes).expect("the page is UTF-8");
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
-    for foreign in ["<script", "<link", "src=", "url(", "@import"] {
+    for foreign in ["<script", "<link", "src=", "@import"] {
         assert!(!page.contains(foreign), "{foreign}");
+    }
+    // What is referred to is in the page.
+    for (at, reference) in page.match_indices("url(") {
+        let id = page[at + reference.len()..].split(')').next();
+        let id = id.and_then(|id| id.strip_prefix('#'));
+        let pattern = format!("<pattern id=\"{}\"", id.expect("no address"));
+        assert_eq!(page.matches(&pattern).count(), 1, "{pattern}");
     }
     // The only address is that of SVG's name space.
     for (at, _) in page.match_indices("://") {
@@ -205,11 +212,11 @@ fn the_page_needs_nothing_else() -> Result<(), Error> {
         );
     }
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("width=device-width"));
-    assert_eq!(
-        page.matches("<svg").count(),
-        2 * 4,
-        "four charts, for two widths"
-    );
+    for layout in ["wide", "narrow"] {
+        let charts = format!("<div class=\"chart {layout}\" role=\"img\"");
+        assert_eq!(page.matches(&charts).count(), 4, "four charts, {layout}");
+    }
+    assert_eq!(page.matches("xmlns=").count(), 2 * 4, "each is drawn");
     assert!(page.contains("a &lt;b&gt; &amp; &quot;c&quot;") && !page.contains("<b>"));
     for part in [
         "By source",
@@ -347,23 +354,25 @@ fn the_demand_goes_when_its_guards_have_gone() -> Result<(), Error> {
 fn a_guard_may_be_called_what_the_rest_is_called() -> Result<(), Error> {
     let (manager, clock) = still()?;
     let policy = SumPolicy::uncapped();
-    let names = ["other", "a", "b", "c", "d", "e", "f", "g"];
+    let names = [
+        "other", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o",
+    ];
     let recorder = Recorder::new(&manager);
     let guards: Vec<_> = (1..)
         .zip(names)
         .map(|(size, name)| {
-            let ticket = manager.ticket(&policy, (9 - size) * MIB).label(name);
+            let ticket = manager.ticket(&policy, (17 - size) * MIB).label(name);
             ticket.acquire_owned()
         })
         .collect::<Result<_, _>>()?;
     clock.advance(SECOND);
     drop(guards);
     let recording = recorder.finish();
-    let most: u64 = ["a", "b", "c", "d", "e", "f", "other"]
-        .into_iter()
-        .filter_map(|name| counter(&recording, "demand", name).first().map(|it| it.1))
-        .sum();
-    assert_eq!(most, 36 * MIB);
+    let first = |name| counter(&recording, "demand", name).first().map(|it| it.1);
+    // Its own 16 MiB, and the single one of "o".
+    assert_eq!(first("other"), Some(17 * MIB));
+    let most: u64 = names.into_iter().filter_map(first).sum();
+    assert_eq!(most, 136 * MIB);
     Ok(())
 }
 

@@ -22,8 +22,12 @@ use threads::Threads;
 const STYLE: &str = include_str!("page/style.css");
 
 impl Recording {
-    /// Writes a page with charts and tables, which needs nothing else: limit, ceiling and demand by name against time,
-    /// each thread's guards and waits, a heat map of sizes, totals by source, and what is still held.
+    /// Writes a page with charts and tables, which needs nothing else: limit, ceiling and demand by label against time,
+    /// each thread's guards and waits, a heat map of sizes, totals by source, and what is still held. It is headed by the
+    /// [program's name](Self::program).
+    ///
+    /// The 14 labels that hold most bytes for longest have a look of their own in the charts. The others are drawn together;
+    /// the legend says how many they are.
     ///
     /// # Errors
     ///

@@ -95,6 +95,7 @@ impl Key {
     pub(super) fn of_names(demand: &Demand) -> Vec<Self> {
         let names = demand.names.iter().enumerate().map(|(index, name)| {
             let name = match index {
+                NAMES if demand.others == 1 => "1 other label".to_owned(),
                 NAMES => format!("{} other labels together", demand.others),
                 _ => label(name),
             };
