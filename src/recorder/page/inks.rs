@@ -4,7 +4,6 @@
 use super::text::{Escaped, label};
 use crate::recorder::series::{Demand, NAMES};
 use plotters::style::RGBColor;
-use std::fmt::Write;
 
 pub(super) const INK: RGBColor = RGBColor(1, 1, 1);
 pub(super) const MUTED: RGBColor = RGBColor(2, 2, 2);
@@ -34,25 +33,21 @@ fn hex(color: RGBColor) -> String {
 
 /// The hatchings of the colours, and the look of what all other names hold, to be found by every chart and legend.
 pub(super) fn patterns() -> String {
-    let mut patterns =
-        "<svg class=\"patterns\" aria-hidden=\"true\" width=\"0\" height=\"0\"><defs>".to_owned();
-    let mut pattern = |id: &str, color: RGBColor, lines: &str| {
-        let color = hex(color);
-        // Writing to a string does not fail.
-        let _ = write!(
-            patterns,
-            "<pattern id=\"{id}\" width=\"7\" height=\"7\" patternUnits=\"userSpaceOnUse\">\
-             <rect width=\"7\" height=\"7\" fill=\"{color}\"/><path d=\"{lines}\"/></pattern>"
-        );
-    };
     const RISING: &str = "M-1,1 l2,-2 M0,7 l7,-7 M6,8 l2,-2";
     const FALLING: &str = "M-1,6 l2,2 M0,0 l7,7 M6,-1 l2,2";
-    for index in 0..COLORS {
-        pattern(&format!("hatched-{index}"), series(index), RISING);
-    }
-    pattern("others", GRID, &format!("{RISING} {FALLING}"));
-    patterns.push_str("</defs></svg>\n");
-    patterns
+    let pattern = |id: &str, color: RGBColor, lines: &str| {
+        let color = hex(color);
+        format!(
+            "<pattern id=\"{id}\" width=\"7\" height=\"7\" patternUnits=\"userSpaceOnUse\">\
+             <rect width=\"7\" height=\"7\" fill=\"{color}\"/><path d=\"{lines}\"/></pattern>"
+        )
+    };
+    let hatched = |index| pattern(&format!("hatched-{index}"), series(index), RISING);
+    let hatched: String = (0..COLORS).map(hatched).collect();
+    let others = pattern("others", GRID, &format!("{RISING} {FALLING}"));
+    format!(
+        "<svg class=\"patterns\" aria-hidden=\"true\" width=\"0\" height=\"0\"><defs>{hatched}{others}</defs></svg>\n"
+    )
 }
 
 /// A mark of a legend: a small drawing in a stand-in colour.
