@@ -27,7 +27,7 @@ enum Column {
 /// A cell's content, as HTML.
 struct Cell {
     html: String,
-    /// Whether it says that there was nothing: a phone has no room for that.
+    /// Whether it says that there was nothing, which is left out where cells are stacked.
     is_nothing: bool,
 }
 
