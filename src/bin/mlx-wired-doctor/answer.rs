@@ -98,7 +98,12 @@ impl Answer {
         match verdict {
             Verdict::Fits | Verdict::Tight => {
                 let left = Bytes(plan.left);
-                format!("{verdict}: {needed} of {bytes}, {of}; {left} are left")
+                let mut text = format!("{verdict}: {needed} of {bytes}, {of}; {left} are left");
+                let mut problems = plan.estimate.problems.iter();
+                if problems.any(|problem| problem.id == "weights-alone") {
+                    text += " (the weights alone are counted)";
+                }
+                text
             }
             Verdict::Impossible => {
                 let over = Bytes(least.saturating_sub(budget.bytes));

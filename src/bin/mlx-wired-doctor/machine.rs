@@ -46,7 +46,11 @@ pub(crate) enum Trial {
 
 impl Machine {
     pub(crate) fn look() -> Self {
-        let manager = Manager::shared();
+        Self::of(Manager::shared())
+    }
+
+    /// The machine that this manager's device is in.
+    pub(crate) fn of(manager: &Manager) -> Self {
         let (system, snapshot) = (NoMlx::new(), manager.snapshot());
         let memory = system.device().memory_size;
         let allowed = system.budget(0).and_then(|budget| budget.memory);

@@ -14,6 +14,7 @@
 //! | `answer.rs`, `reasons.rs` | the verdict on a folder; why it is none that lets a program begin |
 //! | `tickets.rs` | the lines to write |
 //! | `finding.rs` | what is wrong or worth knowing, and checks that may fail themselves |
+//! | `macs.rs` | tests: what is said on Macs |
 //! | `text.rs`, `json.rs`, `output.rs` | what is said, for people and for programs, and where it goes |
 #![allow(
     clippy::print_stdout,
@@ -26,6 +27,8 @@ mod environment;
 mod finding;
 mod json;
 mod machine;
+#[cfg(test)]
+mod macs;
 mod options;
 mod output;
 mod reading;
@@ -66,7 +69,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn tell(options: &Options) -> ExitCode {
     let told = check("doctor-failed", "the doctor", || {
-        let report = Report::of(options);
+        let report = Report::of(options, Machine::look);
         let said = match options.json {
             true => json::report(&report),
             false => text::report(&report, options.verbose, output::marks()),
@@ -84,9 +87,9 @@ fn tell(options: &Options) -> ExitCode {
 }
 
 impl Report {
-    fn of(options: &Options) -> Self {
+    fn of(options: &Options, look: impl FnOnce() -> Machine) -> Self {
         let mut findings = Vec::new();
-        let machine = match check("machine-check-failed", "the machine", Machine::look) {
+        let machine = match check("machine-check-failed", "the machine", look) {
             Ok(machine) => {
                 findings.extend(machine.findings());
                 Some(machine)

@@ -36,13 +36,23 @@ impl<'a> Needs<'a> {
             workload,
         };
         match &needs.parameters {
-            Some(parameters) => needs.problems.extend(parameters.problems.iter().cloned()),
+            Some(parameters) => {
+                needs.problems.extend(parameters.problems.iter().cloned());
+                needs.tell_of_unread_config();
+            }
             None => needs.tell_of_cache(),
         }
         needs
             .problems
             .sort_by_key(|problem| Reverse(problem.severity));
         needs
+    }
+
+    /// Training needs no configuration, but one that was not read is a sign of a download that was cut off.
+    fn tell_of_unread_config(&mut self) {
+        let problems = self.workload.model.inner.config.problems.iter();
+        let unread = problems.filter(|problem| problem.id != "unknown-family");
+        self.problems.extend(unread.cloned());
     }
 
     /// Problems that concern generating text alone.
@@ -191,18 +201,19 @@ impl<'a> Needs<'a> {
 fn weights(workload: &Workload) -> Vec<Item> {
     let model = &workload.model;
     let item = |part: &super::Weights| {
-        let tensors = thousands(part.tensors as u64);
+        let plural = if part.tensors == 1 { "" } else { "s" };
+        let tensors = format!("{} tensor{plural}", thousands(part.tensors as u64));
         let (formula, source) = match (model.inner.is_planned, part.files) {
             (true, _) => (
-                format!("{tensors} tensors, by config.json"),
+                format!("{tensors}, by config.json"),
                 "transformers, modeling_*.py",
             ),
             (_, 1) => (
-                format!("{tensors} tensors in 1 file, by its header"),
+                format!("{tensors} in 1 file, by its header"),
                 "safetensors' data_offsets",
             ),
             (_, n) => (
-                format!("{tensors} tensors in {n} files, by their headers"),
+                format!("{tensors} in {n} files, by their headers"),
                 "safetensors' data_offsets",
             ),
         };
