@@ -62,7 +62,8 @@ fn a_full_disk_is_told_and_never_ends_well() {
 #[cfg(unix)]
 #[test]
 fn pipes_sockets_and_circles_of_links_hold_nobody_up() {
-    let make: [(&str, &dyn Fn(&std::path::Path)); 4] = [
+    type Make<'a> = &'a dyn Fn(&std::path::Path);
+    let make: [(&str, Make<'_>); 4] = [
         ("a pipe", &|path| {
             let made = Command::new("mkfifo").arg(path).status();
             assert!(made.expect("it is there").success());
@@ -106,13 +107,13 @@ fn what_may_not_be_read_is_told() {
     let folder = Folder::new();
     folder.weights("model.safetensors", &[half("up", 3)]);
     let file = folder.path().join("model.safetensors");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).expect("it is ours");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("it is ours");
     // Root may read everything.
     if File::open(&file).is_err() {
         let (_, value) = asked([folder.path()]);
         assert_eq!(value["verdict"], "unknown");
         assert!(has(&value, "unread-file"), "{value:#}");
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0)).expect("it is ours");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o000)).expect("it is ours");
         let (_, value) = asked([folder.path()]);
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("it is ours");
         assert!(has(&value, "unread-folder"), "{value:#}");

@@ -5,7 +5,7 @@ use crate::program::asked;
 use mlx_wired::train::WorkError;
 
 /// Not run: that they compile is what is tested.
-#[allow(dead_code, clippy::unreadable_literal, clippy::redundant_closure, reason = "as they are told")]
+#[allow(dead_code, reason = "as they are told")]
 #[rustfmt::skip]
 fn with_a_measured_step() -> Result<(), WorkError> {
     use mlx_wired::{Policy, SumPolicy};
@@ -17,7 +17,7 @@ fn with_a_measured_step() -> Result<(), WorkError> {
     Ok(())
 }
 
-#[allow(dead_code, clippy::unreadable_literal, clippy::redundant_closure, reason = "as they are told")]
+#[allow(dead_code, clippy::print_stdout, reason = "as they are told")]
 #[rustfmt::skip]
 fn with_a_step_to_measure(step: impl Fn(&u32) -> Result<(), WorkError>, batch: u32) -> Result<(), WorkError> {
     use mlx_wired::train::Measuring;
@@ -31,16 +31,16 @@ fn with_a_step_to_measure(step: impl Fn(&u32) -> Result<(), WorkError>, batch: u
     Ok(())
 }
 
-#[allow(dead_code, clippy::unreadable_literal, clippy::redundant_closure, reason = "as they are told")]
+#[allow(dead_code, reason = "as they are told")]
 #[rustfmt::skip]
-fn with_weights_alone(work: impl Fn() -> Result<(), WorkError>) -> Result<(), WorkError> {
+fn with_weights_alone(answer: impl Fn(&str) -> Result<(), WorkError>, longest: &str) -> Result<(), WorkError> {
     use mlx_wired::train::Measuring;
     use mlx_wired::{Policy, SumPolicy};
     let policy = SumPolicy::new();
     let weights = policy.ticket(3145728).reservation().label("weights");
     let _weights = weights.acquire()?; // 3 MiB: counted
-    // Load the model. Then measure the largest piece of work:
-    let measured = Measuring::new("request").beside_holds().run(|| work())?;
+    // Load the model. Then, with the largest request:
+    let measured = Measuring::new("request").beside_holds().run(|| answer(longest))?;
     let request = measured.ticket(&policy);
     let _guard = request.acquire()?; // in each worker, around the work
     Ok(())

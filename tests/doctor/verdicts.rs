@@ -73,7 +73,8 @@ fn what_goes_in_is_said_with_what_adds_up_to_it() {
 
 #[test]
 fn what_is_missing_or_unread_is_never_said_to_go_in() {
-    let make: [(&str, &dyn Fn(&Folder)); 7] = [
+    type Make<'a> = &'a dyn Fn(&Folder);
+    let make: [(&str, Make<'_>); 7] = [
         ("missing-shards", &|folder| folder.sharded(&[3, 5, 7], &[1])),
         ("missing-shards", &|folder| folder.sharded(&[3, 5], &[0, 1])),
         ("lfs-pointer", &|folder| {

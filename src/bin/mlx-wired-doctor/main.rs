@@ -15,7 +15,8 @@
 //! | `tickets.rs` | the lines to write |
 //! | `finding.rs` | what is wrong or worth knowing, and checks that may fail themselves |
 //! | `macs.rs` | tests: what is said on Macs |
-//! | `text.rs`, `json.rs`, `output.rs` | what is said, for people and for programs, and where it goes |
+//! | `text.rs`, `facts.rs`, `json.rs` | what is said, for people and for programs |
+//! | `output.rs` | where it goes |
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -24,6 +25,7 @@
 
 mod answer;
 mod environment;
+mod facts;
 mod finding;
 mod json;
 mod machine;

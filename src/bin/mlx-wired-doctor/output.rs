@@ -30,8 +30,8 @@ const SIGNS: Marks = Marks {
 pub(crate) fn marks() -> Marks {
     // The first that is set decides, as in the C library.
     let variables = ["LC_ALL", "LC_CTYPE", "LANG"];
-    let set = variables.iter().filter_map(std::env::var_os);
-    let locale = set.filter(|value| !value.is_empty()).next();
+    let mut set = variables.iter().filter_map(std::env::var_os);
+    let locale = set.find(|value| !value.is_empty());
     match locale {
         Some(locale) if io::stdout().is_terminal() && is_utf8(&locale.to_string_lossy()) => SIGNS,
         _ => WORDS,

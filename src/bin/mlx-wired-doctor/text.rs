@@ -2,12 +2,11 @@
 
 use super::Report;
 use super::answer::Answer;
+use super::facts::facts;
 use super::finding::Finding;
-use super::machine::{Machine, Trial};
 use super::output::Marks;
-use mlx_wired::ffi::DeviceKind;
-use mlx_wired::print::{Bytes, Name};
-use mlx_wired::train::estimate::{Certainty, Plan, Severity, Verdict};
+use mlx_wired::print::Bytes;
+use mlx_wired::train::estimate::{Certainty, Item, Plan, Severity, Verdict};
 use std::fmt::{self, Write};
 
 pub(crate) fn report(report: &Report, verbose: bool, marks: Marks) -> String {
@@ -29,8 +28,8 @@ fn write_report(f: &mut String, report: &Report, verbose: bool, marks: Marks) ->
             _ => marks.bad,
         };
         writeln!(f, "{mark} {}", answer.summary())?;
-        writeln!(f, "\n{}", answer.folder)?;
         if let Some(plan) = &answer.plan {
+            writeln!(f, "\n{}", answer.folder)?;
             items(f, plan)?;
             settings(f, plan)?;
         }
@@ -59,41 +58,32 @@ fn write_report(f: &mut String, report: &Report, verbose: bool, marks: Marks) ->
 /// A row for each, and the sum.
 fn items(f: &mut String, plan: &Plan) -> fmt::Result {
     let estimate = &plan.estimate;
-    let rows: Vec<(&str, String, Certainty, &str)> = estimate
-        .items
-        .iter()
-        .map(|item| {
-            let bytes = match item.certainty {
-                Certainty::Unknown if item.bytes == 0 => "?".to_owned(),
-                Certainty::Unknown => format!("> {}", Bytes(item.bytes)),
-                _ => Bytes(item.bytes).to_string(),
-            };
-            (
-                item.what.as_str(),
-                bytes,
-                item.certainty,
-                item.formula.as_str(),
-            )
-        })
-        .collect();
-    let wide = |width: &dyn Fn(&(&str, String, Certainty, &str)) -> usize| {
-        rows.iter().map(width).max().unwrap_or(0)
-    };
-    let what_wide = wide(&|row| row.0.chars().count()).max("together".len());
-    let bytes_wide = wide(&|row| row.1.len()).max(12);
-    for (what, bytes, certainty, formula) in &rows {
+    let sizes: Vec<String> = estimate.items.iter().map(size).collect();
+    let names = estimate.items.iter().map(|item| item.what.chars().count());
+    let (sum, least) = (Bytes(estimate.bytes).to_string(), estimate.least());
+    let name_wide = names.max().unwrap_or(0).max("together".len());
+    let sizes_wide = sizes.iter().map(String::len).max().unwrap_or(0);
+    let size_wide = sizes_wide.max(sum.len());
+    for (item, size) in estimate.items.iter().zip(&sizes) {
+        let (what, certainty, formula) = (&item.what, item.certainty, &item.formula);
         writeln!(
             f,
-            "  {what:<what_wide$}  {bytes:>bytes_wide$}  {certainty:<9}  {formula}"
+            "  {what:<name_wide$}  {size:>size_wide$}  {certainty:<9}  {formula}"
         )?;
     }
-    let together = Bytes(estimate.bytes).to_string();
-    write!(f, "  {:<what_wide$}  {together:>bytes_wide$}", "together")?;
-    let least = estimate.least();
+    write!(f, "  {:<name_wide$}  {sum:>size_wide$}", "together")?;
     match (estimate.is_known(), least == estimate.bytes) {
         (_, false) => writeln!(f, "  at least {}", Bytes(least)),
         (false, true) => writeln!(f, "  at least"),
         (true, true) => writeln!(f),
+    }
+}
+
+fn size(item: &Item) -> String {
+    match item.certainty {
+        Certainty::Unknown if item.bytes == 0 => "?".to_owned(),
+        Certainty::Unknown => format!("> {}", Bytes(item.bytes)),
+        _ => Bytes(item.bytes).to_string(),
     }
 }
 
@@ -167,117 +157,4 @@ fn findings(f: &mut String, all: &[Finding], verbose: bool, marks: Marks) -> fmt
         writeln!(f, "{} {} (-v tells more)", marks.note, rest.join(", "))?;
     }
     if is_empty { Ok(()) } else { writeln!(f) }
-}
-
-fn facts(machine: &Machine, verbose: bool) -> Vec<(&'static str, String)> {
-    let device = &machine.device;
-    let mut facts = Vec::new();
-    let known = device.name.iter().chain(&device.architecture);
-    let known: String = known.map(|it| format!(", {}", Name::new(it))).collect();
-    facts.push(("device", format!("{}{known}", device.kind)));
-    facts.push((
-        "MLX",
-        match &machine.mlx {
-            Some(version) => format!("{} is linked", Name::new(version)),
-            None => "not linked".to_owned(),
-        },
-    ));
-    if let Some(memory) = machine
-        .device
-        .memory_size
-        .filter(|_| device.kind == DeviceKind::Cuda)
-    {
-        let free = device
-            .free_memory
-            .map(|free| format!(", {} free", Bytes(free)));
-        facts.push((
-            "card's memory",
-            format!("{}{}", Bytes(memory), free.unwrap_or_default()),
-        ));
-    }
-    // What the device says first: it is the one that counts.
-    let memory = match device.kind {
-        DeviceKind::Cuda => machine.memory,
-        _ => device.memory_size.or(machine.memory),
-    };
-    if let Some(memory) = memory {
-        let free = machine
-            .available
-            .map(|free| format!(", {} free at present", Bytes(free)));
-        facts.push((
-            "memory",
-            format!("{}{}", Bytes(memory), free.unwrap_or_default()),
-        ));
-    }
-    facts.push((
-        "container",
-        match machine.container {
-            Some(limit) => format!("allows {}", Bytes(limit)),
-            None => "none that allows less".to_owned(),
-        },
-    ));
-    facts.push(("wired memory", device.support.to_string()));
-    if let Some(ceiling) = &machine.ceiling {
-        facts.push(("ceiling", ceiling.to_string()));
-    }
-    wired_limit(machine, &mut facts);
-    facts.push((
-        "budget",
-        match machine.budget {
-            Some(budget) => format!("{}, {}", Bytes(budget.bytes), budget.of),
-            None => "not known".to_owned(),
-        },
-    ));
-    facts.push((
-        "a guard",
-        match &machine.trial {
-            Trial::Wired => "of 1 MiB is admitted and wired".to_owned(),
-            Trial::Counted => "of 1 MiB is admitted; nothing is wired".to_owned(),
-            Trial::Refused(_) => "of 1 MiB is refused".to_owned(),
-        },
-    ));
-    if verbose {
-        let sizes = [
-            ("largest buffer", device.max_buffer_length),
-            ("memory limit", machine.counters.map(|it| it.memory_limit)),
-        ];
-        for (name, bytes) in sizes {
-            facts.extend(bytes.map(|bytes| (name, Bytes(bytes).to_string())));
-        }
-        facts.extend(
-            device
-                .resource_limit
-                .map(|n| ("buffers", format!("at most {n} at once"))),
-        );
-    }
-    for variable in &machine.variables {
-        let meaning = variable
-            .meaning
-            .map(|it| format!(": {it}"))
-            .unwrap_or_default();
-        facts.push((
-            "environment",
-            format!("{}={}{meaning}", variable.name, variable.value),
-        ));
-    }
-    if machine.variables.is_empty() {
-        facts.push(("environment", "nothing is set".to_owned()));
-    }
-    facts
-}
-
-/// A Mac's own limit, and what raises it.
-fn wired_limit(machine: &Machine, facts: &mut Vec<(&'static str, String)>) {
-    match machine.wired_limit {
-        Some(0) => facts.push(("system's limit", "the system's default".to_owned())),
-        Some(bytes) => facts.push(("system's limit", format!("set to {}", Bytes(bytes)))),
-        None => {}
-    }
-    if let Some(raise) = &machine.raise {
-        let (more, command) = (Bytes(raise.more), &raise.command);
-        facts.push((
-            "to raise it",
-            format!("{command}   ({more} more, until the next start)"),
-        ));
-    }
 }
