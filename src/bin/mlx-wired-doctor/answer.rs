@@ -88,6 +88,9 @@ impl Answer {
             return format!("{verdict}: {} was not read", self.folder);
         };
         let (needed, least) = (Bytes(plan.estimate.bytes), plan.estimate.least());
+        if plan.estimate.bytes == 0 {
+            return format!("{verdict}: nothing in {} could be counted", self.folder);
+        }
         let Some(budget) = self.budget else {
             let least = Bytes(least);
             return format!(

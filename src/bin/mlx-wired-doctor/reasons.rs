@@ -18,12 +18,11 @@ pub(crate) fn of(
 ) -> Vec<Finding> {
     let problems = plan.estimate.problems.iter().cloned();
     let mut findings: Vec<Finding> = problems.map(Finding::from).collect();
-    findings.extend(
-        plan.estimate
-            .items
-            .iter()
-            .filter_map(|item| unknown(item, options)),
-    );
+    // Where an error of the files says why an item is not known, that is enough.
+    if !findings.iter().any(Finding::is_error) {
+        let items = plan.estimate.items.iter();
+        findings.extend(items.filter_map(|item| unknown(item, options)));
+    }
     match machine.and_then(|machine| machine.budget) {
         None => findings.push(Finding::error(
             "no-budget",
@@ -72,10 +71,14 @@ fn unknown(item: &Item, options: &Options) -> Option<Finding> {
             format!("measure one (`Measuring`), and ask again with {batch}--step BYTES"),
         ));
     }
+    let how_much = match item.bytes {
+        0 => "cannot be counted",
+        _ => "can be counted in part alone",
+    };
     Some(Finding::error(
         "item-unknown",
-        format!("what {} takes is not known: {}", item.what, item.formula),
-        "measure a request, and add what it takes to the weights",
+        format!("{} {how_much}: {}", item.what, item.formula),
+        "fetch the model's config.json if it is missing; else measure a request, and add what it takes to the weights",
     ))
 }
 

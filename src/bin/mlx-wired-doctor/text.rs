@@ -28,7 +28,7 @@ fn write_report(f: &mut String, report: &Report, verbose: bool, marks: Marks) ->
             _ => marks.bad,
         };
         writeln!(f, "{mark} {}", answer.summary())?;
-        if let Some(plan) = &answer.plan {
+        if let Some(plan) = answer.plan.as_ref().filter(|it| it.estimate.bytes > 0) {
             writeln!(f, "\n{}", answer.folder)?;
             items(f, plan)?;
             settings(f, plan)?;

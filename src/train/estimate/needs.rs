@@ -129,10 +129,13 @@ impl<'a> Needs<'a> {
     /// Everything at these settings.
     pub(super) fn at(&self, settings: Settings) -> Estimate {
         let workload = self.workload;
-        let items = match (&self.parameters, &workload.training) {
+        let mut items = match (&self.parameters, &workload.training) {
             (Some(parameters), Some(training)) => parameters.items(training, settings.batch),
             _ => self.generating(settings),
         };
+        if !workload.model.is_whole() {
+            self.lower_to_what_was_read(&mut items);
+        }
         let training = workload.training.as_ref();
         Estimate {
             bytes: items
@@ -144,6 +147,16 @@ impl<'a> Needs<'a> {
             context: self.has_cache().then_some(settings.context),
             batch: settings.batch,
             passes: training.map_or(1, |training| training.passes(settings.batch)),
+        }
+    }
+
+    /// What follows from weights that were not all read is known at least.
+    fn lower_to_what_was_read(&self, items: &mut [Item]) {
+        let follows = |item: &&mut Item| {
+            item.id == "weights" || self.trains() && !matches!(item.id, "step" | "activations")
+        };
+        for item in items.iter_mut().filter(follows) {
+            item.certainty = Certainty::Unknown;
         }
     }
 
