@@ -144,7 +144,7 @@ fn what_is_no_model_is_told() {
 
 #[cfg(unix)]
 #[test]
-fn names_are_escaped_wherever_they_are_printed() {
+fn r42_names_are_escaped_wherever_the_doctor_prints_them() {
     use std::os::unix::ffi::OsStrExt;
     let folder = Folder::new();
     let red = std::ffi::OsStr::from_bytes(b"red \x1b[31m \xff \xe2\x80\xae folder");

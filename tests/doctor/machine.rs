@@ -40,7 +40,7 @@ fn the_machine_alone_ends_well_whatever_it_is() {
 fn what_the_environment_says_is_told() {
     let (text, value) = with("never");
     assert!(
-        text.contains("MLX_WIRED=never: no limit is ever set"),
+        text.contains("MLX_WIRED=never   (no limit is ever set;"),
         "{text}"
     );
     assert_eq!(value["machine"]["environment"][0]["name"], "MLX_WIRED");
@@ -51,7 +51,7 @@ fn what_the_environment_says_is_told() {
 fn r43_an_empty_variable_is_as_if_it_were_not_set() {
     let (text, value) = with("");
     assert!(
-        text.contains("MLX_WIRED=: empty: as if it were not set"),
+        text.contains("MLX_WIRED=   (empty: as if it were not set)"),
         "{text}"
     );
     assert!(!has(&value, "environment-not-understood"), "{value:#}");

@@ -39,8 +39,8 @@ fn of(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
     variables
 }
 
-const NEVER: &str = "no limit is ever set: tickets are admitted and counted, and nothing is wired";
-const OTHER: &str = "neither `auto` nor `never`, so it acts as `never`: nothing is wired";
+const NEVER: &str = "no limit is ever set; tickets are admitted and counted";
+const OTHER: &str = "neither `auto` nor `never`, so it acts as `never`";
 
 fn meaning(name: &str, value: &str) -> Option<&'static str> {
     Some(match (name, value) {
@@ -51,7 +51,7 @@ fn meaning(name: &str, value: &str) -> Option<&'static str> {
         ("MLX_WIRED_QUIET", "" | "0") => "as if it were not set",
         ("MLX_WIRED_QUIET", _) => "lines that stall print nothing on stderr",
         ("MLX_METAL_RESIDENCY_REFRESH_INTERVAL_MS", _) => {
-            "from MLX 0.32.4 on pages are let go when the GPU idles: a resident guard keeps the limit, not the pages"
+            "from MLX 0.32.4 on pages are let go when the GPU idles; a resident guard keeps the limit, not the pages"
         }
         ("CUDA_VISIBLE_DEVICES", _) => {
             "the cards that the program sees; the first of them counts here"

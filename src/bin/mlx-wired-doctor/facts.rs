@@ -89,7 +89,7 @@ pub(crate) fn facts(machine: &Machine, verbose: bool) -> Vec<(&'static str, Stri
     for variable in &machine.variables {
         let meaning = variable
             .meaning
-            .map(|it| format!(": {it}"))
+            .map(|it| format!("   ({it})"))
             .unwrap_or_default();
         facts.push((
             "environment",
