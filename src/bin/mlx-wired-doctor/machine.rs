@@ -51,16 +51,16 @@ impl Machine {
 
     /// The machine that this manager's device is in.
     pub(crate) fn of(manager: &Manager) -> Self {
-        let (system, snapshot) = (NoMlx::new(), manager.snapshot());
+        let (system, snapshot, backend) = (NoMlx::new(), manager.snapshot(), manager.backend());
         let memory = system.device().memory_size;
         let allowed = system.budget(0).and_then(|budget| budget.memory);
         let mut machine = Self {
             device: manager.device().clone(),
-            mlx: ffi::version().ok(),
+            mlx: backend.version(),
             memory,
             container: allowed.filter(|allowed| Some(*allowed) < memory),
             available: available(),
-            counters: ffi::memory_counters().ok(),
+            counters: backend.memory().ok(),
             ceiling: snapshot.ceiling,
             budget: None,
             wired_limit: wired_limit::set(),

@@ -14,7 +14,7 @@
 //! | `answer.rs`, `reasons.rs` | the verdict on a folder; why it is none that lets a program begin |
 //! | `tickets.rs` | the lines to write |
 //! | `finding.rs` | what is wrong or worth knowing, and checks that may fail themselves |
-//! | `macs.rs` | tests: what is said on Macs |
+//! | `devices.rs` | tests: what is said on Macs and cards |
 //! | `text.rs`, `facts.rs`, `json.rs` | what is said, for people and for programs |
 //! | `output.rs` | where it goes |
 #![allow(
@@ -24,13 +24,13 @@
 )]
 
 mod answer;
+#[cfg(test)]
+mod devices;
 mod environment;
 mod facts;
 mod finding;
 mod json;
 mod machine;
-#[cfg(test)]
-mod macs;
 mod options;
 mod output;
 mod reading;

@@ -1,11 +1,11 @@
-//! What is said on Macs, which a recording device plays.
+//! What is said on Macs and cards, which a recording device plays.
 
 use super::finding::Finding;
 use super::machine::Machine;
 use super::options::{self, Asked, Options};
 use super::{Report, json, output, text};
 use mlx_wired::Manager;
-use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::ffi::{RecordingBackend, Support};
 use mlx_wired::train::estimate::Verdict;
 use std::fs::{self, File};
 use std::io::Write;
@@ -152,4 +152,46 @@ fn without_a_look_at_the_machine_nothing_is_good() {
             .as_ref()
             .is_some_and(|plan| plan.estimate.bytes == 1 << 30)
     );
+}
+
+#[test]
+fn a_card_is_told_apart_from_the_machine() {
+    let card = || {
+        let backend = RecordingBackend::cuda().version("0.32.2").build();
+        let manager = Manager::builder().backend(backend).build();
+        Machine::of(&manager.expect("the settings are valid"))
+    };
+    let report = on(card, None);
+    let text = text::report(&report, false, output::marks());
+    for told in [
+        "CUDA, recorded CUDA device",
+        "0.32.2 is linked",
+        "card's memory  80 GiB, 79 GiB free",
+        "budget         76 GiB",
+        "nothing is wired",
+    ] {
+        assert!(text.contains(told), "{told} is not in {text}");
+    }
+    // What other programs have of the machine's memory is no concern of a card's.
+    let model = Model::new("on-a-card", 70);
+    let report = on(card, Some(&model.0));
+    assert_eq!(report.code(), 0);
+    assert!(found(&report, "memory-in-use").is_none());
+}
+
+#[test]
+fn a_system_that_wires_nothing_is_a_warning() {
+    let old = || {
+        let backend = RecordingBackend::metal().support(Support::SystemTooOld);
+        let manager = Manager::builder().backend(backend.build()).build();
+        Machine::of(&manager.expect("the settings are valid"))
+    };
+    let model = Model::new("not-wired", 4);
+    let report = on(old, Some(&model.0));
+    assert_eq!(report.code(), 0, "it goes in all the same");
+    assert!(found(&report, "system-too-old").is_some());
+    let answer = report.answer.as_ref().expect("a folder was named");
+    assert!(answer.tickets.join("\n").contains(".reservation()"));
+    let text = text::report(&report, false, output::marks());
+    assert!(!text.contains("sysctl"), "it would wire nothing: {text}");
 }
