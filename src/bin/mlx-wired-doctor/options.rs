@@ -25,7 +25,8 @@ what is done with the model:
   --step BYTES       what a training step of that batch was measured to take above what stays: 3221225472, 3GiB, 1.5GiB
 
 what is said:
-  --json             one object for programs in place of the text
+  --json             one object for programs in place of the text: verdict (fits, tight, impossible, unknown; null without a
+                     folder), bytes, items, problems and more; also where it fails
   -v, --verbose      notes, types and more facts, too
   -h, --help; -V, --version
 

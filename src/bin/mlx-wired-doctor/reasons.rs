@@ -30,7 +30,10 @@ pub(crate) fn of(
             "none for the verdict; `bytes` and the items hold all the same",
         )),
         Some(budget) => match plan.verdict {
-            Verdict::Impossible => findings.push(too_large(plan, options, budget)),
+            Verdict::Impossible => {
+                let container = machine.and_then(|machine| machine.container);
+                findings.push(too_large(plan, options, budget, container));
+            }
             Verdict::Unknown if plan.estimate.is_known() => findings.push(bounded(plan)),
             _ => {}
         },
@@ -51,9 +54,11 @@ pub(crate) fn of(
 
 /// Whether all is known but a training step, which can be measured.
 pub(crate) fn lacks_a_measured_step(plan: &Plan, findings: &[Finding]) -> bool {
-    let lacking = findings.iter().filter(|finding| finding.is_error());
-    let of_step = |finding: &Finding| finding.id == "step-not-measured";
-    plan.verdict == Verdict::Unknown && lacking.clone().count() == 1 && lacking.clone().all(of_step)
+    let mut errors = findings.iter().filter(|finding| finding.is_error());
+    let is_of_step = errors
+        .next()
+        .is_some_and(|error| error.id == "step-not-measured");
+    plan.verdict == Verdict::Unknown && is_of_step && errors.next().is_none()
 }
 
 fn unknown(item: &Item, options: &Options) -> Option<Finding> {
@@ -82,7 +87,7 @@ fn unknown(item: &Item, options: &Options) -> Option<Finding> {
     ))
 }
 
-fn too_large(plan: &Plan, options: &Options, budget: Budget) -> Finding {
+fn too_large(plan: &Plan, options: &Options, budget: Budget, container: Option<u64>) -> Finding {
     let largest = plan.largest;
     let mut cures = Vec::new();
     if let (Some(context), Some(_)) = (largest.context, options.context) {
@@ -93,6 +98,10 @@ fn too_large(plan: &Plan, options: &Options, budget: Budget) -> Finding {
     }
     if options.train.is_some() && !options.trains_adapters() {
         cures.push("train low-rank adapters (--lora 8)".to_owned());
+    }
+    if let Some(limit) = container {
+        let limit = Bytes(limit);
+        cures.push(format!("give the container more than {limit}"));
     }
     let least = plan.estimate.least();
     let ample = Bytes(least.saturating_add(least / 9));
