@@ -164,6 +164,8 @@
 //!
 //! * `estimate` (on by default): [`train::estimate`](mod@train::estimate), what a model needs before it is loaded; brings
 //!   `serde` and `serde_json`.
+//! * `doctor`: the program `mlx-wired-doctor` (`cargo install mlx-wired --features doctor`), which says what a machine gives
+//!   MLX, whether a model goes into it, and what to write; brings `lexopt`. The library stays as it is.
 //! * `mlx`: links MLX through `mlx-sys` where it is not linked anyway (Apple targets link it always). On Linux
 //!   it needs `scripts/with-mlx` or an MLX of your own: see [`ffi::LINKED`].
 //! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process

@@ -13,7 +13,9 @@ mod plans;
 mod soup;
 mod training;
 
-use mlx_wired::train::estimate::{Estimate, Model, Plan, Severity, Verdict, Workload, plan};
+use mlx_wired::train::estimate::{
+    Certainty, Estimate, Item, Model, Plan, Severity, Verdict, Workload, plan,
+};
 
 /// What a model at this path is, which is there.
 fn read(path: impl AsRef<std::path::Path>) -> Model {
@@ -49,6 +51,9 @@ fn lacking(path: impl AsRef<std::path::Path>, id: &str) -> String {
         .find(|problem| problem.id == id);
     let problem = problem.unwrap_or_else(|| panic!("no {id} in {plan}"));
     assert_eq!(problem.severity, Severity::Error);
+    let is_exact = |item: &Item| item.id == "weights" && item.certainty == Certainty::Exact;
+    let claims = plan.estimate.items.iter().any(is_exact);
+    assert!(model.is_whole() || !claims, "{plan}");
     let text = plan.to_string();
     assert!(!text.contains("fits"), "{text}");
     let has_control = text.chars().any(|c| c.is_control() && c != '\n');

@@ -16,7 +16,7 @@ pub enum Certainty {
     Estimated,
     /// At most so many bytes: how much of it is taken depends on the program.
     Bound,
-    /// No formula. The item's bytes are what is known of it, at least.
+    /// No formula, or files that were not all read. The item's bytes are what is known of it, at least.
     Unknown,
 }
 

@@ -36,13 +36,23 @@ impl<'a> Needs<'a> {
             workload,
         };
         match &needs.parameters {
-            Some(parameters) => needs.problems.extend(parameters.problems.iter().cloned()),
+            Some(parameters) => {
+                needs.problems.extend(parameters.problems.iter().cloned());
+                needs.tell_of_unread_config();
+            }
             None => needs.tell_of_cache(),
         }
         needs
             .problems
             .sort_by_key(|problem| Reverse(problem.severity));
         needs
+    }
+
+    /// Training needs no configuration, but one that was not read is a sign of a download that was cut off.
+    fn tell_of_unread_config(&mut self) {
+        let problems = self.workload.model.inner.config.problems.iter();
+        let unread = problems.filter(|problem| problem.id != "unknown-family");
+        self.problems.extend(unread.cloned());
     }
 
     /// Problems that concern generating text alone.
@@ -119,10 +129,13 @@ impl<'a> Needs<'a> {
     /// Everything at these settings.
     pub(super) fn at(&self, settings: Settings) -> Estimate {
         let workload = self.workload;
-        let items = match (&self.parameters, &workload.training) {
+        let mut items = match (&self.parameters, &workload.training) {
             (Some(parameters), Some(training)) => parameters.items(training, settings.batch),
             _ => self.generating(settings),
         };
+        if !workload.model.is_whole() {
+            self.lower_to_what_was_read(&mut items);
+        }
         let training = workload.training.as_ref();
         Estimate {
             bytes: items
@@ -134,6 +147,16 @@ impl<'a> Needs<'a> {
             context: self.has_cache().then_some(settings.context),
             batch: settings.batch,
             passes: training.map_or(1, |training| training.passes(settings.batch)),
+        }
+    }
+
+    /// What follows from weights that were not all read is known at least.
+    fn lower_to_what_was_read(&self, items: &mut [Item]) {
+        let follows = |item: &&mut Item| {
+            item.id == "weights" || self.trains() && !matches!(item.id, "step" | "activations")
+        };
+        for item in items.iter_mut().filter(follows) {
+            item.certainty = Certainty::Unknown;
         }
     }
 
@@ -191,18 +214,19 @@ impl<'a> Needs<'a> {
 fn weights(workload: &Workload) -> Vec<Item> {
     let model = &workload.model;
     let item = |part: &super::Weights| {
-        let tensors = thousands(part.tensors as u64);
+        let plural = if part.tensors == 1 { "" } else { "s" };
+        let tensors = format!("{} tensor{plural}", thousands(part.tensors as u64));
         let (formula, source) = match (model.inner.is_planned, part.files) {
             (true, _) => (
-                format!("{tensors} tensors, by config.json"),
+                format!("{tensors}, by config.json"),
                 "transformers, modeling_*.py",
             ),
             (_, 1) => (
-                format!("{tensors} tensors in 1 file, by its header"),
+                format!("{tensors} in 1 file, by its header"),
                 "safetensors' data_offsets",
             ),
             (_, n) => (
-                format!("{tensors} tensors in {n} files, by their headers"),
+                format!("{tensors} in {n} files, by their headers"),
                 "safetensors' data_offsets",
             ),
         };

@@ -1,7 +1,5 @@
 //! What the doctor reads of a model's folder.
 
-#![cfg(feature = "estimate")]
-
 use mlx_wired::train::estimate::Model;
 use std::fs;
 use std::path::{Path, PathBuf};
