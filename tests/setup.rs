@@ -258,6 +258,7 @@ fn the_table_quotes_what_others_say() {
     let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SETUP.md");
     let setup = fs::read_to_string(setup).expect("docs/SETUP.md");
     for words in [
+        "linker `cc` not found",
         "failed to run custom build command for `mlx-sys v0.7.0`",
         "is `cmake` not installed?",
         "Unable to find libclang",
