@@ -2,7 +2,7 @@
 //! MLX from plain threads.
 //!
 //! Each thread takes memory as it comes, so workers that fit alone do not fit together. On a Mac MLX keeps a bounded number
-//! of bytes *wired* for the GPU; the bound is one number for the process, 0 unless somebody sets it. Too low, and a model of
+//! of bytes *wired* for the GPU; the bound is one number for the process, 0 at first. Too low, and a model of
 //! 44.8 GB gives [0.62 tokens a second in place of 41](docs::numbers); too high, and the machine freezes. Work asks for memory
 //! with a [`Ticket`], waits until a [`Policy`] admits it, and holds a [`Guard`]; the [`Manager`] computes the limit that all
 //! live guards call for and calls the expensive setter as rarely as possible. Where MLX has no wired memory (CUDA, CPU),
