@@ -1,6 +1,15 @@
-//! Pages without code: [how programs are put together](patterns), [what does not work](limits), and
-//! [how to train](training). They are in the documentation alone.
+//! Pages without code, in the documentation alone:
+//!
+//! * [Policies](policies): which one for what, and what the device's budget is.
+//! * [Patterns](patterns): the shapes of programs: a pool, a queue of jobs, a server, a trainer.
+//! * [Training](training): what to write in a ticket, and how a run's memory is watched.
+//! * [Limits](limits): what does not work, and what does in its place.
+//! * [Numbers](numbers): what was measured, when, by which command.
+//! * [Set-up](setup): what a fresh machine says, why, and what to do.
 
 pub mod limits;
+pub mod numbers;
 pub mod patterns;
+pub mod policies;
+pub mod setup;
 pub mod training;

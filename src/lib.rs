@@ -1,45 +1,47 @@
-//! One owner for MLX's wired memory limit, for programs that run MLX from plain threads.
+//! Admission of MLX's work by the memory that it needs, and one owner for MLX's wired memory limit, for programs that run
+//! MLX from plain threads.
 //!
-//! MLX keeps a bounded number of bytes resident for the GPU, *wired*; the bound is one number for the
-//! process, 0 unless somebody sets it. Too low, and a large model is paged and runs many times slower; too
-//! high, and the machine freezes. This crate owns that number. Work asks for memory with a
-//! [`Ticket`], waits until a [`Policy`] admits it, and holds a [`Guard`]; the [`Manager`] computes the limit
-//! that all live guards call for and calls the expensive setter as rarely as possible.
-//!
-//! Where MLX has no wired memory (CUDA, CPU), admission and budgeting work all the same.
-//!
-//! The contract is `docs/RULES.md`, in the package too: what the library promises, rule by rule, and which tests prove it.
-//!
-//! # Quickstart
+//! Each thread takes memory as it comes, so workers that fit alone do not fit together. On a Mac MLX keeps a bounded number
+//! of bytes *wired* for the GPU; the bound is one number for the process, 0 at first. Too low, and a model of
+//! 44.8 GB gives [0.62 tokens a second in place of 41](docs::numbers); too high, and the machine freezes. Work asks for memory
+//! with a [`Ticket`], waits until a [`Policy`] admits it, and holds a [`Guard`]; the [`Manager`] computes the limit that all
+//! live guards call for and calls the expensive setter as rarely as possible. Where MLX has no wired memory (CUDA, CPU),
+//! admission and budgeting work all the same.
 //!
 //! ```
 //! use mlx_wired::{Error, Policy, SumPolicy};
 //! use rayon::prelude::*;
-//! use std::time::Duration;
+//! use std::{thread, time::Duration};
 //!
-//! # fn train_on(_: &u32) -> Result<(), Error> { Ok(()) }
-//! # let (weight_bytes, step_bytes, batches) = (64 << 20, 16 << 20, vec![1_u32, 2, 3]);
-//! let policy = SumPolicy::new();                     // capped at what the device recommends
-//! let weights = policy.ticket(weight_bytes).reservation().room_for(step_bytes);
-//! let _weights = weights.acquire()?;                 // counted; refused here if a step could never fit beside it
+//! const MIB: u64 = 1 << 20;
 //!
-//! let step = policy.ticket(step_bytes);              // active work
-//! batches.par_iter().try_for_each(|batch| {          // rayon workers, plain threads, anything
-//!     let _g = step.acquire()?;                      // blocks until admitted and wired
-//!     train_on(batch)
-//! })?;
+//! fn main() -> Result<(), Error> {
+//!     let policy = SumPolicy::capped(600 * MIB); // `new()`: what the device has
+//!     let step = policy.ticket(150 * MIB).label("step");
+//!     let weights = policy.ticket(200 * MIB).reservation();
+//!     // Before the weights are read: refused here if a step could never fit beside them.
+//!     let _weights = weights.room_for(step.bytes()).acquire_owned()?;
 //!
-//! match step.admit_timeout(Duration::from_secs(5)) {
-//!     Ok(_guard) => { /* the work */ }
-//!     Err(error) if error.is_timeout() => eprintln!("{error}"),
-//!     Err(error) => return Err(error),
+//!     (1..=8).into_par_iter().try_for_each(|batch| {
+//!         let guard = step.acquire()?; // blocks until it fits; on a Mac, until it is wired
+//!         println!("batch {batch} waited {:.0?}", guard.waited());
+//!         thread::sleep(Duration::from_millis(50)); // the work, evaluated before the guard goes
+//!         Ok::<(), Error>(())
+//!     })?;
+//!
+//!     if let Err(error) = policy.ticket(500 * MIB).acquire() {
+//!         println!("{error}");
+//!     }
+//!     Ok(())
 //! }
-//! # Ok::<(), Error>(())
 //! ```
 //!
-//! [Patterns](docs::patterns) has the shapes of whole programs: a pool, a queue of jobs, a server.
-//! [Limits](docs::limits) has what does not work, and what does in its place.
-//! [Training](docs::training) has what to write in a ticket, and how a run's memory is watched: [`train`].
+//! # Which policy for what
+//!
+#![doc = include_str!("../docs/POLICIES.md")]
+//!
+//! A policy asks for bytes; a ticket's [`Kind`] says for how long. [`Ticket::room_for`] refuses what stays at once if the
+//! largest step would not fit beside it. [`docs::policies`] has an example for each, and what the device's budget is.
 //!
 //! # Words
 //!
@@ -176,6 +178,16 @@
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber
 //!   a guard costs one relaxed load more; with one that wants level DEBUG, each guard allocates. A subscriber is never
 //!   called while the thread holds anything of the manager's.
+//!
+//! # Further
+//!
+//! * [`docs::patterns`]: the shapes of programs: a pool, a queue of jobs, a server, a trainer.
+//! * [`docs::training`]: what to write in a ticket, and how a run's memory is watched: [`train`].
+//! * [`docs::policies`]: which policy for what, and what the device's budget is.
+//! * [`docs::limits`]: what does not work, and what does in its place.
+//! * [`docs::numbers`]: what was measured, when, by which command.
+//! * [`docs::setup`]: what a fresh machine says, why, and what to do.
+//! * `docs/RULES.md`, in the package too: the contract, what the library promises, rule by rule, and which tests prove it.
 
 pub mod clock;
 #[cfg(doc)]
@@ -219,6 +231,10 @@ pub use snapshot::{Snapshot, Waiter};
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
 
 // The programs of the documents, which must compile, or must not.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/DEFECTS.md")]
 struct Defects;

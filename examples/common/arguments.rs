@@ -25,7 +25,12 @@ pub(crate) fn timeline(folder: PathBuf) -> Result<PathBuf, lexopt::Error> {
         );
         return Err(problem.into());
     }
-    let problem = |error| format!("--timeline {}: {error}", folder.display());
+    self::folder("--timeline", folder)
+}
+
+/// A folder for what is written. Makes it.
+pub(crate) fn folder(name: &str, folder: PathBuf) -> Result<PathBuf, lexopt::Error> {
+    let problem = |error| format!("{name} {}: {error}", folder.display());
     std::fs::create_dir_all(&folder).map_err(problem)?;
     Ok(folder)
 }

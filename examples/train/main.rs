@@ -16,6 +16,7 @@
 //! | `network.rs` | the networks and the training of one fold; no word of memory |
 //! | `sizes.rs` | how much memory a fold needs, and the budget that follows |
 //! | `sweep.rs` | all folds in rayon's workers: where tickets are acquired |
+//! | `pictures.rs` | `--pictures`: memory without and with tickets |
 //! | `progress.rs` | the bars |
 //! | `../common/timeline.rs`, `arguments.rs` | what `--timeline` records and writes; arguments, as the server takes them |
 //! | `report.rs` | the table, and the same for machines |
@@ -34,6 +35,8 @@ mod data;
 mod network;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod options;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod pictures;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod progress;
 #[cfg(any(target_vendor = "apple", with_mlx))]
@@ -93,6 +96,9 @@ fn run(options: &options::Options) -> Result<(), Failure> {
     let wines = data::Wines::load();
     let folds = data::folds(wines.count(), options.folds);
     let sizes = sizes::Sizes::measure(&wines, &folds, options)?;
+    if let Some(folder) = &options.pictures {
+        return pictures::run(&wines, &sizes, &folds, options, folder);
+    }
     let timeline = options.timeline.as_deref();
     let timeline = timeline.map(|folder| timeline::start(Manager::shared(), folder));
     let timeline = timeline.transpose()?;

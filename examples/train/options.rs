@@ -18,6 +18,8 @@ usage: scripts/with-mlx cargo run --release --example train -- [OPTIONS]
   --epochs N       passes over the training rows, 1 to 100000; default 60
   --quick          a short setting: 20 epochs, unless --epochs says otherwise
   --json FILE      writes the final table for machines, sizes in bytes, times in seconds
+  --pictures DIR   runs without tickets and then with them, and draws MLX's memory against time, both on the same
+                   axes, into DIR/without-tickets.svg and DIR/with-tickets.svg
   --timeline DIR   records guards, waits and memory, and writes a page with charts, a trace for Perfetto and
                    tables into DIR; needs cargo's --features timeline, before the --
   --help           this text
@@ -31,7 +33,7 @@ const DEFAULT_EPOCHS: usize = 60;
 const QUICK_EPOCHS: usize = 20;
 
 /// What the user asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) tickets: bool,
     pub(crate) budget: Option<u64>,
@@ -40,6 +42,7 @@ pub(crate) struct Options {
     pub(crate) epochs: usize,
     pub(crate) json: Option<PathBuf>,
     pub(crate) timeline: Option<PathBuf>,
+    pub(crate) pictures: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,7 @@ pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
         epochs: DEFAULT_EPOCHS,
         json: None,
         timeline: None,
+        pictures: None,
     };
     let (mut quick, mut epochs) = (false, None);
     let mut parser = lexopt::Parser::from_env();
@@ -84,12 +88,21 @@ pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
             Long("timeline") => {
                 options.timeline = Some(arguments::timeline(parser.value()?.into())?);
             }
+            Long("pictures") => {
+                options.pictures = Some(arguments::folder("--pictures", parser.value()?.into())?);
+            }
             Long("help") | Short('h') => return Ok(Parsed::Help),
             other => return Err(other.unexpected()),
         }
     }
     let usual = if quick { QUICK_EPOCHS } else { DEFAULT_EPOCHS };
     options.epochs = epochs.unwrap_or(usual);
+    let one_sweep = !options.tickets || options.json.is_some() || options.timeline.is_some();
+    if options.pictures.is_some() && one_sweep {
+        let problem =
+            "--pictures runs both ways: it goes with neither --no-tickets, --json nor --timeline";
+        return Err(problem.into());
+    }
     Ok(Parsed::Run(options))
 }
 

@@ -210,7 +210,8 @@ impl Report {
     }
 }
 
-struct Mib(u64);
+/// Bytes in MiB, with one digit after the point.
+pub(crate) struct Mib(pub(crate) u64);
 
 impl fmt::Display for Mib {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The shapes of programs: a pool of workers, a queue of jobs, a server.
+//! The shapes of programs: a pool of workers, a queue of jobs, a server, a trainer.
 //!
 //! What they have in common: what stays for long is a [reservation or a resident](crate::Kind) that leaves
 //! [room](crate::Ticket::room_for) for the work beside it, taken first; work takes a ticket of its own, for as long as it
@@ -140,5 +140,33 @@
 //! * A second model that does not fit waits beside the line: requests of the first go on. [`Manager::on_shortage`] is
 //!   where the server gives a model back for it. Keep models in `Arc`s, and take the one longest unused out of the table:
 //!   its guard goes with the last request that runs it.
+//!
+//! # A trainer
+//!
+//! What stays is a reservation with room for a step; a step is measured once, alone; the run holds the limits from its first
+//! step to its last. [Training](super::training) has each part; `examples/mini_train.rs` is this with a model.
+//!
+//! ```no_run
+//! use mlx_wired::train::{Measure, Run, WorkError};
+//! use mlx_wired::{Policy, SumPolicy};
+//!
+//! fn train(stays: u64, step: impl Fn() -> Result<f32, WorkError>) -> Result<(), WorkError> {
+//!     let policy = SumPolicy::new();
+//!     let ticket = policy.measure("step", &step)?.ticket(&policy);
+//!     // Weights, gradients and the optimizer's state.
+//!     let stays = policy.ticket(stays).reservation().room_for(ticket.bytes());
+//!     let run = Run::builder().ticket(stays.label("model")).start()?;
+//!     for _ in 0..1000 {
+//!         let _guard = ticket.acquire()?;
+//!         let (_loss, report) = run.step(&step)?;
+//!         println!("{report}");
+//!     }
+//!     println!("{}", run.finish()?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! * Runs side by side share a machine as [jobs](#a-queue-of-jobs) do: each one's reservation is its turn.
+//! * Validation and checkpoints are work with tickets of their own: they take what no step takes.
 //!
 //! [`Manager::on_shortage`]: crate::Manager::on_shortage

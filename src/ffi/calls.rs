@@ -14,7 +14,9 @@ use super::unlinked as mlx;
 ///
 /// # On Linux
 ///
-/// The build script of `mlx-sys` knows Apple's toolchain only, so the feature alone does not build there.
+/// The build script of `mlx-sys` knows Apple's toolchain only, so the feature alone does not build there: cargo ends with
+/// ``failed to run custom build command for `mlx-sys` ``, mostly with ``is `cmake` not installed?``. Installing it does not
+/// help. [Set-up](crate::docs::setup) has all that a fresh machine says, and what to do.
 /// Either run cargo under the repository's `scripts/with-mlx`, from any package's folder: it prepares MLX's
 /// CPU build once and links it, whether or not the feature is on.
 ///
