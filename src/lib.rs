@@ -186,6 +186,7 @@ mod holders;
 mod manager;
 mod names;
 pub mod policy;
+mod pressure;
 pub mod recorder;
 #[cfg(feature = "serde")]
 mod serialize;
@@ -213,6 +214,7 @@ pub use policy::{
     AtMost, BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes,
     SumPolicy,
 };
+pub use pressure::PressureLevel;
 pub use snapshot::{Snapshot, Waiter};
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
 
