@@ -9,6 +9,7 @@ pub(crate) use journal::{Journal, Moment};
 pub use subscriber::Subscriber;
 
 use crate::Holder;
+use crate::pressure::PressureLevel;
 use crate::snapshot::WaitReason;
 use crate::sync::ThreadId;
 use std::panic::Location;
@@ -131,6 +132,14 @@ pub enum EventKind {
         from: Option<u64>,
         /// What it is.
         to: Option<u64>,
+    },
+    /// The level of the [pressure](crate::Manager::set_pressure) has changed, and with it what counts of
+    /// [elastic](crate::Config::elastic) caps.
+    PressureChanged {
+        /// What it was.
+        from: PressureLevel,
+        /// What it is.
+        to: PressureLevel,
     },
     /// Somebody else changed the limit: MLX reported another previous value than the one set last.
     ForeignLimit {

@@ -200,6 +200,7 @@ mod holders;
 mod manager;
 mod names;
 pub mod policy;
+mod pressure;
 pub mod recorder;
 #[cfg(feature = "serde")]
 mod serialize;
@@ -227,6 +228,7 @@ pub use policy::{
     AtMost, BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes,
     SumPolicy,
 };
+pub use pressure::PressureLevel;
 pub use snapshot::{Snapshot, Waiter};
 pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
 

@@ -11,6 +11,7 @@ pub(crate) mod core;
 mod count;
 mod cover;
 mod decide;
+mod elastic;
 mod figures;
 mod finishing;
 pub(crate) mod group;
@@ -326,7 +327,7 @@ impl Manager {
         } else {
             pressure.clamp(0.0, 1.0)
         };
-        inner.lock().pressure = pressure;
+        inner.press(pressure);
         inner.poke()
     }
 

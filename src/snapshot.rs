@@ -10,6 +10,7 @@ pub(crate) use print::thread_number;
 pub use reason::WaitReason;
 
 use crate::ffi::Support;
+use crate::pressure::PressureLevel;
 use crate::sync::ThreadId;
 use crate::{Holder, Kind, Stats, WireMode};
 use std::panic::Location;
@@ -67,6 +68,10 @@ pub struct Snapshot {
     pub owed: Owed,
     /// How scarce memory is, as last reported.
     pub pressure: f64,
+    /// The level of that.
+    pub level: PressureLevel,
+    /// The share of [elastic](crate::Config::elastic) caps, and of the budget, that counts for new demands now.
+    pub share: f64,
     /// Live guards of all groups.
     pub live: u64,
     /// Their sizes together.
@@ -87,7 +92,7 @@ pub struct Snapshot {
     pub wait_times: WaitTimes,
 }
 
-// The one float is a pressure from 0 to 1, so equality is total.
+// The floats are from 0 to 1, so equality is total.
 impl Eq for Snapshot {}
 
 /// Where a baseline came from.

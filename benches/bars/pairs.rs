@@ -19,13 +19,15 @@ pub(crate) fn run(report: &mut Report) {
 
 /// What a pair may cost with so many threads, in multiples of BASE.
 fn bar(policy: BuiltIn, threads: usize) -> Option<f64> {
-    use BuiltIn::{Budget, Fixed, Max, MaxAtMost, Peak, SumAtMost, SumCapped, SumUncapped};
+    use BuiltIn::{
+        Budget, Fixed, Max, MaxAtMost, Peak, SumAtMost, SumCapped, SumElastic, SumUncapped,
+    };
     match (policy, threads) {
         (SumUncapped | Fixed, 1) => Some(1.25),
         (SumUncapped | Fixed, 2) => Some(1.8),
         (SumUncapped | Fixed, _) => Some(1.6),
-        (SumCapped | Budget | SumAtMost, 1) => Some(1.4),
-        (SumCapped | Budget | SumAtMost, _) => Some(2.2),
+        (SumCapped | Budget | SumAtMost | SumElastic, 1) => Some(1.4),
+        (SumCapped | Budget | SumAtMost | SumElastic, _) => Some(2.2),
         (Max | Peak, 1) => Some(3.0),
         (Max | Peak | MaxAtMost, _) => None,
     }

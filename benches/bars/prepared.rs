@@ -21,18 +21,20 @@ pub(crate) enum BuiltIn {
     SumCapped,
     Budget,
     SumAtMost,
+    SumElastic,
     Max,
     MaxAtMost,
     Peak,
 }
 
 impl BuiltIn {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::SumUncapped,
         Self::Fixed,
         Self::SumCapped,
         Self::Budget,
         Self::SumAtMost,
+        Self::SumElastic,
         Self::Max,
         Self::MaxAtMost,
         Self::Peak,
@@ -45,6 +47,7 @@ impl BuiltIn {
             Self::SumCapped => "sum-capped",
             Self::Budget => "budget",
             Self::SumAtMost => "sum-at-most",
+            Self::SumElastic => "sum-elastic",
             Self::Max => "max",
             Self::MaxAtMost => "max-at-most",
             Self::Peak => "peak",
@@ -55,7 +58,7 @@ impl BuiltIn {
         match self {
             Self::SumUncapped => manager.ticket(&SumPolicy::uncapped(), BYTES),
             Self::Fixed => manager.ticket(&FixedPolicy::new(CAP), BYTES),
-            Self::SumCapped => manager.ticket(&SumPolicy::capped(CAP), BYTES),
+            Self::SumCapped | Self::SumElastic => manager.ticket(&SumPolicy::capped(CAP), BYTES),
             Self::Budget => manager.ticket(&BudgetPolicy::new(BYTES).with_cap(CAP), BYTES),
             Self::SumAtMost => manager.ticket(&SumPolicy::capped(CAP).at_most(MANY), BYTES),
             Self::Max => manager.ticket(&MaxPolicy::new(), BYTES),
@@ -102,6 +105,11 @@ impl Prepared {
 
     pub(crate) fn built_in(policy: BuiltIn, threads: usize, live: usize) -> Self {
         let manager = manager();
+        if policy == BuiltIn::SumElastic {
+            let elastic = manager.configure(|config| config.elastic([1.0, 0.9, 0.75, 0.5]));
+            let pressed = elastic.and_then(|()| manager.set_pressure(1.0));
+            pressed.expect("no guard is in the way");
+        }
         let ticket = policy.ticket(&manager);
         Self::new(manager, ticket, threads, live)
     }

@@ -60,6 +60,9 @@ impl Refusal<'_> {
             Obstacle::Pressure { percent } => {
                 write!(f, "{name} refuses it at a pressure of {percent} %")?;
             }
+            Obstacle::Elastic { level, percent } => {
+                write!(f, "the pressure is {level}, {percent} % of its cap count")?;
+            }
             _ => write!(f, "{name} refuses it")?,
         }
         if !f.alternate() {
@@ -75,7 +78,7 @@ impl Refusal<'_> {
     fn cures(&self, f: &mut fmt::Formatter<'_>, first: &str) -> fmt::Result {
         let all = f.alternate();
         let first = match self.obstacle {
-            Obstacle::Pressure { .. } => "wait until it falls",
+            Obstacle::Pressure { .. } | Obstacle::Elastic { .. } => "wait until it falls",
             _ => first,
         };
         let lacks_place = matches!(self.obstacle, Obstacle::AtMost { .. });

@@ -1,5 +1,7 @@
 //! What is in the way of a demand.
 
+use crate::pressure::PressureLevel;
+
 /// What is in the way of a demand that was not admitted, and so what the cure is.
 ///
 /// Errors carry it as data, for programs that act on it: a trainer halves its batch where the device bounds, a server
@@ -31,6 +33,14 @@ pub enum Obstacle {
     },
     /// A policy of the program's own refused.
     Policy,
+    /// There is room, but for the [pressure](crate::Manager::set_pressure), under which
+    /// [a share](crate::Config::elastic) of the cap or of the budget counts.
+    Elastic {
+        /// How scarce memory is.
+        level: PressureLevel,
+        /// How much counts, in percent.
+        percent: u8,
+    },
     /// A demand for a guard that stays or may be evicted fits by its size, but not with what is promised: the
     /// [room](crate::Ticket::room_for) of one that lives, or a place to an earlier demand for one that waits.
     Promised,

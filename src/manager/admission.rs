@@ -193,7 +193,8 @@ impl Inner {
             || core.judges_all(self)
             || passes
             || ticket.most().is_some_and(too_many)
-            || !self.holds(&core, ticket, word.sum());
+            || !self.holds(&core, ticket, word.sum())
+            || core.is_over_share(ticket, word.sum());
         if !redo {
             return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);
         }
@@ -249,7 +250,10 @@ impl Inner {
         let entered = match verdict {
             Ok(Verdict::Admit) => self.start(core, demand, place).map(Entered::Admitted),
             Ok(Verdict::Wait) => self
-                .enqueue(core, demand, patience, place)
+                .enqueue(core, demand, patience, place, false)
+                .map(Entered::Queued),
+            Ok(Verdict::Delayed) => self
+                .enqueue(core, demand, patience, place, true)
                 .map(Entered::Queued),
             Err(error) => Err(error),
         };

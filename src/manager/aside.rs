@@ -52,7 +52,7 @@ impl Inner {
     pub(super) fn is_first_set_aside(&self, waiter: &Waiter) -> bool {
         let core = self.lock();
         let first = core.first_set_aside(waiter.ticket.group().index);
-        first.is_some_and(|first| first.number == waiter.number)
+        first.is_some_and(|first| first.number == waiter.number && !core.is_delayed_aside(first))
     }
 
     /// Whether the waiters of a line are to be judged again.
@@ -96,6 +96,7 @@ impl Inner {
             return false;
         }
         let disturbed = core.was_disturbed();
+        let is_delayed = waiter.is_new_hold() && self.is_delayed(core, demand);
         let state = core.group_mut(index);
         let is_aside = state.aside.contains_key(&waiter.number);
         match beside {
@@ -107,6 +108,10 @@ impl Inner {
             }
             Ok(Beside::Work) if !is_aside => false,
             Ok(Beside::Work) if held_back && waiter.is_new_hold() => true,
+            Ok(Beside::Work) if is_delayed => {
+                self.note_delayed_aside(core, waiter);
+                true
+            }
             Ok(Beside::Work) => {
                 let before = state.changed;
                 core.take_waiter(waiter);
@@ -122,11 +127,13 @@ impl Inner {
                 false
             }
             Ok(Beside::Holds) => {
-                if !is_aside {
+                if is_aside {
+                    core.group_mut(index).delayed.remove(&waiter.number);
+                } else {
                     core.take_waiter(waiter);
                     core.set_aside(Arc::clone(waiter), self.clock.now());
-                    self.clear_flag(core, index);
                 }
+                self.clear_flag(core, index);
                 true
             }
         }

@@ -109,6 +109,10 @@ pub struct Config {
     pub growth_step: Option<u64>,
     /// How many acquires may wait in the manager.
     pub max_waiting: Option<usize>,
+    /// The share of the caps and of the budget that counts for new demands, by the level of the pressure.
+    pub elastic: Option<[f64; 4]>,
+    /// The longest that the pressure alone delays a demand.
+    pub pressure_patience: Duration,
 }
 
 impl Default for Config {
@@ -132,6 +136,8 @@ impl Default for Config {
             sync_on_release: SyncOnRelease::Auto,
             growth_step: None,
             max_waiting: None,
+            elastic: None,
+            pressure_patience: Duration::from_secs(10),
         }
     }
 }
@@ -280,6 +286,41 @@ impl Config {
         self
     }
 
+    /// Lets caps give way under [pressure](crate::Manager::set_pressure): by its [level](crate::PressureLevel) from normal to
+    /// critical, the caps of built-in policies and the [budget](Self::budget) count with this share of themselves, from 0 to
+    /// 1, for new demands. No share may be larger than the one before it. Default: none, they count in full.
+    ///
+    /// It only delays. What lives stays, and may grow. A demand that fits in full is admitted all the same if it is the first
+    /// in its line and no active guard of the line lives (a reservation or a resident: no guard at all), and at the latest after
+    /// [`pressure_patience`](Self::pressure_patience). Errors of demands that can never be admitted, or not beside what is
+    /// held, go by the caps in full, and so do circles. A reservation or a resident that is delayed holds up no active work.
+    ///
+    /// ```
+    /// use mlx_wired::{Config, Manager, SumPolicy};
+    ///
+    /// let config = Config::default().elastic([1.0, 0.9, 0.75, 0.5]);
+    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).config(config).build()?;
+    /// let step = manager.ticket(&SumPolicy::capped(100), 40);
+    /// let _first = step.acquire()?;
+    /// manager.set_pressure(0.6)?; // urgent: 75 of the 100 count
+    /// assert_eq!(step.available(), Some(35));
+    /// assert!(step.try_acquire().is_err());
+    /// # Ok::<(), mlx_wired::Error>(())
+    /// ```
+    #[must_use]
+    pub fn elastic(mut self, shares: impl Into<Option<[f64; 4]>>) -> Self {
+        self.elastic = shares.into();
+        self
+    }
+
+    /// The longest that the pressure alone delays a demand, from when it does first. A change counts for demands that are
+    /// delayed later. Default: 10 s.
+    #[must_use]
+    pub fn pressure_patience(mut self, patience: Duration) -> Self {
+        self.pressure_patience = patience;
+        self
+    }
+
     /// Clamps what is clamped and refuses the rest.
     pub(crate) fn validate(mut self) -> Result<Self, Error> {
         if self.shrink_threshold_ratio.is_nan() {
@@ -289,6 +330,16 @@ impl Config {
         if !(0.0..=1.0).contains(&self.margin) {
             let reason = format!("{} is not a fraction from 0 to 1", self.margin);
             return Err(invalid("margin", reason));
+        }
+        if let Some(shares) = self.elastic {
+            if let Some(share) = shares.iter().find(|share| !(0.0..=1.0).contains(*share)) {
+                let reason = format!("{share} is not a share from 0 to 1");
+                return Err(invalid("elastic", reason));
+            }
+            if !shares.is_sorted_by(|a, b| a >= b) {
+                let reason = format!("{shares:?}: more would count at a higher level of pressure");
+                return Err(invalid("elastic", reason));
+            }
         }
         Ok(self)
     }

@@ -4,6 +4,7 @@
 //! up in a table with a lock of its own. Answers about all groups load one number after another.
 
 use super::core::Core;
+use super::elastic::{pressed, share_of};
 use super::group::{Group, GroupKey};
 use super::{Manager, WireMode};
 use crate::fork;
@@ -28,6 +29,8 @@ pub(crate) struct Figures {
     device: AtomicU64,
     /// The budget over all groups.
     budget: AtomicU64,
+    /// The share of caps and budget that counts for new demands, as its bits.
+    share: AtomicU64,
     /// Everything is admitted.
     admits_all: AtomicBool,
 }
@@ -39,6 +42,7 @@ impl Default for Figures {
             baseline: AtomicU64::new(0),
             device: AtomicU64::new(NONE),
             budget: AtomicU64::new(NONE),
+            share: AtomicU64::new(1_f64.to_bits()),
             admits_all: AtomicBool::new(false),
         }
     }
@@ -52,6 +56,7 @@ impl Figures {
         store(&self.baseline, core.admission_baseline());
         store(&self.device, core.budget.unwrap_or(NONE));
         store(&self.budget, core.config.budget.unwrap_or(NONE));
+        store(&self.share, core.share().to_bits());
         let admits_all = core.mode == WireMode::Uncoordinated;
         self.admits_all.store(admits_all, Ordering::Relaxed);
     }
@@ -105,6 +110,10 @@ impl Figures {
         Some(self.device.load(Ordering::Relaxed)).filter(|bytes| *bytes != NONE)
     }
 
+    fn share(&self) -> f64 {
+        f64::from_bits(self.share.load(Ordering::Relaxed))
+    }
+
     fn admits_all(&self) -> bool {
         self.admits_all.load(Ordering::Relaxed)
     }
@@ -114,14 +123,15 @@ impl Figures {
         if self.admits_all() {
             return None;
         }
-        let formula = formula.resolve(self.device());
+        let share = self.share();
+        let formula = pressed(formula.resolve(self.device()), share);
         let by_policy = formula.can_refuse().then(|| {
             let admitted = formula.admitted(self.baseline.load(Ordering::Relaxed));
             admitted.saturating_sub(1).saturating_sub(in_use)
         });
         let by_budget = self
             .budget()
-            .map(|budget| budget.saturating_sub(self.in_use()));
+            .map(|budget| share_of(budget, share).saturating_sub(self.in_use()));
         by_policy.into_iter().chain(by_budget).min()
     }
 }
@@ -198,7 +208,7 @@ impl Manager {
         let figures = self.figures();
         let bound = figures.budget().or(figures.device());
         let bound = bound.filter(|_| !figures.admits_all())?;
-        Some(bound.saturating_sub(figures.in_use()))
+        Some(share_of(bound, figures.share()).saturating_sub(figures.in_use()))
     }
 
     /// How many wait for admission, in all groups. As momentary as [`in_use`](Self::in_use).

@@ -226,6 +226,8 @@ pub(crate) struct GroupState {
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
     /// Those set aside, by their numbers: the order of arrival. Changed likewise.
     pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
+    /// The numbers of those of them that are aside because of the pressure alone.
+    pub(crate) delayed: BTreeSet<u64>,
     /// Since when no waiter of its line was admitted.
     pub(crate) standstill: Option<Standstill>,
     /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its line.

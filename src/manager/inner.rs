@@ -153,6 +153,7 @@ impl Inner {
                 wants_sizes: false,
                 queue: Default::default(),
                 aside: Default::default(),
+                delayed: Default::default(),
                 asker: None,
                 changed: Default::default(),
                 in_line: Spans::NONE,

@@ -21,6 +21,8 @@ use crate::ticket::Ticket;
 pub(super) enum Verdict {
     Admit,
     Wait,
+    /// It would be admitted, but for the pressure (R33a).
+    Delayed,
 }
 
 /// What is asked for: a new guard's demand, or a live one's in place of what it has.
@@ -85,13 +87,21 @@ impl Inner {
         Ok(())
     }
 
-    /// Asks the demand's own policy, and the budget over all groups. A custom policy runs without the manager's lock;
-    /// the caller holds its group's judge.
+    /// Asks the demand's own policy, and the budget over all groups, by their caps in full and then by the share of them that
+    /// counts. A custom policy runs without the manager's lock; the caller holds its group's judge.
     pub(super) fn judge(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
     ) -> Result<Verdict, Error> {
+        let verdict = self.judge_in_full(core, demand)?;
+        Ok(match verdict {
+            Verdict::Admit if self.is_delayed(core, demand) => Verdict::Delayed,
+            other => other,
+        })
+    }
+
+    fn judge_in_full(&self, core: &mut Locked<'_>, demand: Demand<'_>) -> Result<Verdict, Error> {
         let ticket = demand.ticket;
         let index = ticket.group().index;
         core.group_mut(index).foreseen = None;
@@ -148,7 +158,7 @@ impl Inner {
             answer.map_err(|message| self.policy_panicked(core, ticket, message))?;
         if core.settings != settings && is_in_question(core, demand) {
             // The answer goes by others than are in force.
-            return self.judge(core, demand);
+            return self.judge_in_full(core, demand);
         }
         if verdict == Verdict::Admit && ticket.is_hold() && !self.leaves_rooms(core, demand)? {
             return Ok(Verdict::Wait);

@@ -32,6 +32,16 @@ impl Inner {
             };
         }
         let index = ticket.group().index;
+        let elastic = Obstacle::Elastic {
+            level: core.level(),
+            percent: (core.share() * 100.0).round() as u8,
+        };
+        if demand
+            .waiter
+            .is_some_and(|waiter| core.is_delayed_aside(waiter))
+        {
+            return elastic;
+        }
         let first = self.next_in_line(core, index, None).map(|(key, _)| key);
         let is_behind = |first| match own {
             Some(own) => first < own,
@@ -43,6 +53,9 @@ impl Inner {
         }
         if let Some(most) = ticket.most().filter(|_| !is_below_most(core, demand)) {
             return Obstacle::AtMost { most };
+        }
+        if self.is_delayed(core, demand) {
+            return elastic;
         }
         if ticket.is_hold() && !ticket.group().custom {
             return Obstacle::Promised;

@@ -63,7 +63,7 @@ impl Inner {
                 (WireMode::Uncoordinated, _) => u64::MAX,
                 // The budget is of all groups together: only the lock knows.
                 (_, Some(_)) => 0,
-                (_, None) => formula.admitted(admission_baseline),
+                (_, None) => core.pressed(formula).admitted(admission_baseline),
             };
             // Whoever read an `admit` before it was lowered, and is let in by it, must not pass here.
             let cover = cover.min(admit);

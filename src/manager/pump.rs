@@ -1,6 +1,7 @@
 //! Who is next in line: admitting waiters on their behalf.
 
 use super::Inner;
+use super::core::Core;
 use super::group::GroupState;
 use super::judge::Verdict;
 use super::locked::Locked;
@@ -18,7 +19,7 @@ impl Inner {
     /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
     pub(super) fn next_in_line(
         &self,
-        core: &Locked<'_>,
+        core: &Core,
         index: usize,
         after: Option<u64>,
     ) -> Option<(u64, Arc<Waiter>)> {
@@ -38,12 +39,12 @@ impl Inner {
     }
 
     /// The key of the first in line.
-    pub(super) fn first_in_line(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
+    pub(super) fn first_in_line(&self, core: &Core, index: usize) -> Option<u64> {
         self.next_in_line(core, index, None).map(|(key, _)| key)
     }
 
     /// Whether nobody is in line before a new demand of this group.
-    pub(super) fn is_line_empty(&self, core: &Locked<'_>, index: usize) -> bool {
+    pub(super) fn is_line_empty(&self, core: &Core, index: usize) -> bool {
         let together = core.config.budget.is_some();
         core.group(index).is_awaited_by_none()
             && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
@@ -74,6 +75,7 @@ impl Inner {
         let mut admitted = false;
         loop {
             self.judge_again(core, index);
+            self.take_back_delayed(core, index);
             admitted |= self.pump_line(core, index);
             if !self.is_to_judge_again(core, index) {
                 break;
@@ -129,7 +131,16 @@ impl Inner {
             if passed.iter().any(exhausted) {
                 break;
             }
-            if verdict == Ok(Verdict::Wait) {
+            if verdict == Ok(Verdict::Delayed) {
+                if waiter.is_new_hold() {
+                    // Aside it delays no work, whose end it waits for.
+                    core.take_waiter(&waiter);
+                    self.set_aside_delayed(core, &waiter);
+                    continue;
+                }
+                self.delay(core, &waiter);
+            }
+            if let Ok(Verdict::Wait | Verdict::Delayed) = verdict {
                 if exhausted(&waiter) || passed.len() >= MOST_PASSED {
                     break;
                 }
@@ -182,10 +193,10 @@ impl Inner {
         Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))
     }
 
-    /// Clears the group's `WAITERS` flag if nobody waits in it.
+    /// Clears the group's `WAITERS` flag if no release is to look for any of its waiters.
     pub(super) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
         let state = core.group(index);
-        if state.is_awaited_by_none() {
+        if state.is_left_alone() {
             state.shared.clear_flag();
         }
     }

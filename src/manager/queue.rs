@@ -44,6 +44,8 @@ pub(crate) struct Waiter {
     pub(crate) may_give_up: bool,
     /// How long its line may admit no waiter before that is told of, if ever.
     pub(crate) stall_after: Option<Duration>,
+    /// When its patience with the pressure ends, once that has delayed it. Written under the manager's lock.
+    pub(crate) delayed_until: Mutex<Option<Instant>>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
@@ -141,6 +143,7 @@ impl Core {
             return Some(taken);
         }
         let taken = state.aside.remove(&waiter.number)?;
+        state.delayed.remove(&waiter.number);
         // Demands for holds may have been set aside behind it.
         state.changed.freed = true;
         state.tell_waiting();
@@ -154,6 +157,7 @@ impl Core {
         let state = self.group_mut(index);
         let queue = std::mem::take(&mut state.queue);
         let aside = std::mem::take(&mut state.aside);
+        state.delayed.clear();
         state.tell_waiting();
         self.waiting -= queue.len() as u64;
         self.aside -= aside.len() as u64;

@@ -117,6 +117,8 @@ impl Inner {
                 retry_in: core.owed.retry_at.map(in_how_long),
             },
             pressure: core.pressure,
+            level: core.level(),
+            share: core.share(),
             live: groups.iter().map(|group| group.guards).sum(),
             live_bytes: groups.iter().map(|group| group.bytes).sum(),
             uncovered: demands().count(),

@@ -164,6 +164,10 @@ impl Inner {
     pub(super) fn wait_reason(&self, core: &Core, demand: Demand<'_>) -> WaitReason {
         let ticket = demand.ticket;
         if demand.waiter.is_some_and(|waiter| core.is_aside(waiter)) {
+            if let Some(why) = self.delayed_by(core, demand) {
+                return why;
+            }
+
             let line = core.line_of(ticket.group().index);
             let held = line.map(|state| state.holds.bytes());
             return WaitReason::Holds {
@@ -181,6 +185,9 @@ impl Inner {
             let group = ticket.group();
             let active = group.active(group.load());
             return WaitReason::AtMost { active, most };
+        }
+        if let Some(why) = self.delayed_by(core, demand) {
+            return why;
         }
         if !ticket.group().custom {
             return WaitReason::Work {

@@ -11,8 +11,8 @@
 //! A demand that waits for holds is not in line but [set aside](super::aside).
 //!
 //! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled; and it wakes by itself now and
-//! then to look whether its line stands still ([`stalls`](super::stalls)), or to ask for memory
-//! ([`shortage`](super::shortage)).
+//! then to look whether its line stands still ([`stalls`](super::stalls)), to ask for memory
+//! ([`shortage`](super::shortage)), or because its patience with the pressure is over ([`elastic`](super::elastic)).
 
 use super::Inner;
 use super::admission::Patience;
@@ -61,13 +61,14 @@ pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 }
 
 impl Inner {
-    /// Puts a demand that must wait into the queue, or says why it may not.
+    /// Puts a demand that must wait into the queue, or says why it may not. `delayed`: it waits for the pressure alone.
     pub(super) fn enqueue(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         patience: &Patience,
         place: &'static Location<'static>,
+        delayed: bool,
     ) -> Result<Place, Error> {
         let ticket = demand.ticket;
         let mut settings = core.settings;
@@ -104,6 +105,7 @@ impl Inner {
             may_give_up: patience.wait.may_give_up(),
             aside_since: Mutex::new(None),
             stall_after: core.config.stall_after,
+            delayed_until: Mutex::new(None),
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });
@@ -152,10 +154,15 @@ impl Inner {
         // Without the lock, while a policy was asked, holds may have come or gone.
         let disturbed = core.was_disturbed();
         core.group_mut(index).changed.all |= disturbed;
-        if aside {
+        if delayed && !aside && waiter.is_new_hold() {
+            self.set_aside_delayed(core, &waiter);
+        } else if aside {
             core.set_aside(waiter.clone(), since);
         } else {
             core.enqueue(waiter.clone(), since);
+            if delayed {
+                self.delay(core, &waiter);
+            }
         }
         Ok(Place {
             look_at: next_look(core, &waiter, since),
@@ -233,6 +240,7 @@ impl Inner {
         let _span = WaitSpan::enter(waiter);
         let mut look_at = place.look_at;
         let mut asks_at = None;
+        let mut patience_ended = None;
         let outcome = loop {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
@@ -250,6 +258,13 @@ impl Inner {
             {
                 break outcome;
             }
+            let patience_ends = *waiter.delayed_until.lock();
+            let patience_ends = patience_ends.filter(|at| Some(*at) != patience_ended);
+            if has_come(patience_ends) {
+                self.end_patience(waiter);
+                patience_ended = patience_ends;
+                continue;
+            }
             let may_ask = self.has_reclaimers() && self.is_first_set_aside(waiter);
             // One that is the first again asks at once.
             asks_at = asks_at.filter(|_| may_ask);
@@ -260,6 +275,7 @@ impl Inner {
                 asks_at = self.clock.now().checked_add(shortage::AGAIN);
                 continue;
             }
+            let next = earlier(next, patience_ends);
             self.clock.park(&place.sleeper, earlier(next, asks_at));
         };
         if let Some(token) = token {
@@ -296,15 +312,21 @@ impl Inner {
         self.emit(&mut core, kind, Some(ticket), |event| {
             event.place = Some(waiter.place);
         });
-        // The one behind may fit where this one did not. It settles its own limit when it wakes, unless it is covered.
-        let admitted = self.pump(&mut core, ticket.group().index);
+        // The one behind may fit where this one did not.
+        self.examine_line(&mut core, ticket.group().index);
+        Some(Err(error))
+    }
+
+    /// Admits from a line, though nothing was released. Those that are admitted settle their own limit when they wake, unless
+    /// they are covered.
+    pub(super) fn examine_line(&self, core: &mut Locked<'_>, index: usize) {
+        let admitted = self.pump(core, index);
         if admitted
             && !core.uncovered.values().any(|it| it.cover.is_awaited())
-            && (core.routes_closed(self) || holder_falls(&core))
+            && (core.routes_closed(self) || holder_falls(core))
         {
-            self.settle(&mut core);
+            self.settle(core);
         }
-        self.revisit(&mut core);
-        Some(Err(error))
+        self.revisit(core);
     }
 }

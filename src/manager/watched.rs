@@ -40,10 +40,10 @@ impl Inner {
             return None;
         }
         let state = core.group(index);
-        if state.formula != ticket.formula() || !state.is_awaited_by_none() {
+        if state.formula != ticket.formula() || !state.is_left_alone() {
             return None;
         }
-        let formula = state.resolved;
+        let formula = core.pressed(state.resolved);
         let seen = state.shared.load();
         let word = seen.checked_add(ticket.demand())?;
         let fits =

@@ -87,7 +87,15 @@ impl Snapshot {
             writeln!(f, "budget    {} over all groups", Bytes(budget))?;
         }
         if self.pressure > 0.0 {
-            writeln!(f, "pressure  {:.2}", self.pressure)?;
+            write!(f, "pressure  {:.2}, {}", self.pressure, self.level)?;
+            if self.share < 1.0 {
+                let percent = 100.0 * self.share;
+                write!(
+                    f,
+                    "; {percent:.0} % of caps and budget count for new demands"
+                )?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }

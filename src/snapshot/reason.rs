@@ -1,6 +1,7 @@
 //! Why a demand waits.
 
 use crate::error::Bytes;
+use crate::pressure::PressureLevel;
 use std::fmt;
 
 /// Why a demand waits for admission. Sizes in bytes.
@@ -43,6 +44,16 @@ pub enum WaitReason {
     Pressure(f64),
     /// Its policy, one of the program's own, refuses it.
     Policy,
+    /// It fits, but for the [pressure](crate::Manager::set_pressure), under which [a share](crate::Config::elastic) of the cap
+    /// or of the budget counts. It is admitted at the latest after [`Config::pressure_patience`](crate::Config::pressure_patience).
+    Delayed {
+        /// How scarce memory is.
+        level: PressureLevel,
+        /// What the live guards hold: those of its group, or of all groups under a budget over them.
+        in_use: u64,
+        /// How much of the cap or of the budget counts.
+        counts: u64,
+    },
 }
 
 // The one float is a pressure from 0 to 1, so equality is total.
@@ -86,6 +97,16 @@ impl fmt::Display for WaitReason {
                 write!(f, "its policy refuses it at a pressure of {pressure:.2}")
             }
             Self::Policy => f.write_str("its policy refuses it"),
+            Self::Delayed {
+                level,
+                in_use,
+                counts,
+            } => write!(
+                f,
+                "the pressure is {level}: {} in use of the {} that count",
+                Bytes(in_use),
+                Bytes(counts)
+            ),
         }
     }
 }

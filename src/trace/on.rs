@@ -19,6 +19,7 @@ fn level(kind: &EventKind) -> Option<Level> {
         | EventKind::LimitApplied
         | EventKind::BaselineRestored
         | EventKind::BudgetChanged { .. } => Level::DEBUG,
+        EventKind::PressureChanged { .. } => Level::INFO,
         EventKind::LimitApplyFailed(_)
         | EventKind::LimitClamped { .. }
         | EventKind::ForeignLimit { .. }
@@ -105,6 +106,10 @@ fn report(event: &Event) {
         EventKind::BaselineRestored => limit_event!(Level::DEBUG, event, "baseline restored"),
         EventKind::BudgetChanged { from, to } => {
             limit_event!(Level::DEBUG, event, from, to, "the budget changed");
+        }
+        EventKind::PressureChanged { from, to } => {
+            let (from, to) = (from.to_string(), to.to_string());
+            limit_event!(Level::INFO, event, from, to, "the pressure changed");
         }
         EventKind::LimitApplyFailed(error) => {
             let error = &*Name::whole(error).text();

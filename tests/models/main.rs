@@ -14,6 +14,7 @@ mod budget;
 mod circle;
 mod closing;
 mod configuring;
+mod elastic;
 mod epoch_end;
 mod failing_setter;
 mod giving_up;

@@ -12,6 +12,7 @@ mod contention;
 mod costs;
 mod custom;
 mod departing;
+mod elastic;
 mod errors;
 mod event_fields;
 mod events;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::Obstacle;
 use crate::ffi::BackendError;
+use crate::pressure::PressureLevel;
 
 #[test]
 fn bytes_are_written_for_people() {
@@ -33,6 +34,10 @@ fn obstacles() -> Vec<Obstacle> {
         Obstacle::Budget,
         Obstacle::Pressure { percent: u8::MAX },
         Obstacle::Policy,
+        Obstacle::Elastic {
+            level: PressureLevel::Critical,
+            percent: u8::MAX,
+        },
         Obstacle::Promised,
         Obstacle::AtMost { most: u32::MAX },
         Obstacle::Line,
@@ -48,6 +53,7 @@ fn obstacles() -> Vec<Obstacle> {
             | Obstacle::Budget
             | Obstacle::Pressure { .. }
             | Obstacle::Policy
+            | Obstacle::Elastic { .. }
             | Obstacle::Promised
             | Obstacle::AtMost { .. }
             | Obstacle::Line
