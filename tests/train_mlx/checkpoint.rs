@@ -3,7 +3,8 @@
 //! | file | what it shows |
 //! | --- | --- |
 //! | `transformer.rs`, `mlx.rs` | a network of eight blocks; MLX's own `mlx_checkpoint` |
-//! | `peaks.rs` | what recomputing saves, and that gradients are the same to the bit; the table of `docs/TRAINING.md` |
+//! | `peaks.rs` | what recomputing saves, and that gradients are the same to the bit |
+//! | `table.rs` | every setting's peak and time, printed |
 //! | `traps.rs` | each way to get wrong gradients, or none, or no cause |
 //! | `modules.rs` | blocks that are modules |
 //! | `verifying.rs` | what `verify` finds, and what it says |
@@ -11,6 +12,8 @@
 mod mlx;
 mod modules;
 mod peaks;
+#[cfg(target_os = "linux")]
+mod table;
 mod transformer;
 mod traps;
 mod verifying;

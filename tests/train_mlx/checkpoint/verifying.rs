@@ -43,7 +43,6 @@ fn why(result: std::result::Result<Verified, Error>) -> (Unverified, String) {
     let Error::Unverified(why) = error else {
         panic!("{short}");
     };
-    println!("{short}\n{whole}");
     (*why, whole)
 }
 
