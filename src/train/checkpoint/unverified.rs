@@ -63,9 +63,9 @@ impl fmt::Display for Unverified {
             }
             Self::NotRepeatable(difference) => {
                 write_difference(f, difference)?;
-                f.write_str(" in two runs without checkpoints; ")?;
+                f.write_str(", in a second run without checkpoints; ")?;
                 f.write_str(if f.alternate() {
-                    "so nothing can be said of a run with them. Likely cause: the work reads state that changes from run \
+                    "nothing can be said of a run with them. Likely cause: the work reads state that changes from run \
                      to run (a counter, random numbers that are not mlx-rs's, an update of the weights); give each run \
                      the same"
                 } else {
@@ -83,11 +83,11 @@ impl fmt::Display for Unverified {
                 if f.alternate() {
                     write!(
                         f,
-                        " with blocks recomputed; {count} of {of} gradients differ. Likely cause: {}",
+                        ", with blocks recomputed. {count} of {of} gradients differ. Likely cause: {}",
                         cause.whole()
                     )
                 } else {
-                    write!(f, " when recomputed; {}", cause.short())
+                    write!(f, ", with blocks recomputed; {}", cause.short())
                 }
             }
         }
