@@ -13,7 +13,9 @@ mod error;
 #[cfg(feature = "estimate")]
 pub mod estimate;
 mod explain;
+mod fit;
 mod key;
+mod knob;
 mod ledger;
 mod measure;
 mod measured;
@@ -24,7 +26,9 @@ pub use error::{Error, FileProblem, WorkError};
 #[cfg(feature = "estimate")]
 pub use estimate::{estimate, plan};
 pub use explain::{BufferLimit, explain};
+pub use fit::{Considered, Fit, FitChange, Fittable, Fitted, Plan, Why};
 pub use key::Key;
+pub use knob::Knob;
 pub use ledger::{Entry, Ledger};
 pub use measure::{Measure, Measuring, Work};
 pub use measured::Measured;

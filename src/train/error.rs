@@ -2,7 +2,7 @@
 
 use super::alone::OtherGuard;
 use super::explain::explain;
-use super::{Key, NotRestored};
+use super::{Key, NotRestored, Plan};
 use crate::ffi::BackendError;
 use crate::print::Bytes;
 use crate::print::{Name, Place};
@@ -67,6 +67,28 @@ pub enum Error {
     NotRestored {
         /// Which, and why.
         failed: Vec<NotRestored>,
+    },
+    /// What lives already leaves no room in the budget that a [`Fit`](super::Fit) was given. Nothing was run.
+    OverBudget {
+        /// Live arrays, in bytes.
+        active: u64,
+        /// What was [known](super::Fit::at_least) to come on top.
+        at_least: u64,
+        /// The budget.
+        budget: u64,
+        /// How much of it is kept free.
+        margin: u64,
+    },
+    /// No plan of a [`Fit`](super::Fit) is known to stay within the budget.
+    NothingFits {
+        /// The one that needs least.
+        plan: Plan,
+        /// What it needs, in bytes: as measured if it was run, otherwise as expected.
+        needs: u64,
+        /// The budget.
+        budget: u64,
+        /// How much of it is kept free.
+        margin: u64,
     },
     /// Nothing is at a model's path, or it may not be looked at.
     #[cfg(feature = "estimate")]
@@ -165,6 +187,31 @@ impl fmt::Display for Error {
                 let path = path.to_string_lossy();
                 write!(f, "{}: {problem}", Name::new(&path))
             }
+            Self::OverBudget {
+                active,
+                at_least,
+                budget,
+                margin,
+            } => write!(
+                f,
+                "{} live already and {} are to come: over {} less a margin of {}; free some, or raise the budget",
+                Bytes(*active),
+                Bytes(*at_least),
+                Bytes(*budget),
+                Bytes(*margin),
+            ),
+            Self::NothingFits {
+                plan,
+                needs,
+                budget,
+                margin,
+            } => write!(
+                f,
+                "nothing fits {} less a margin of {}: {plan}, needs {}; raise the budget, or take shorter rows",
+                Bytes(*budget),
+                Bytes(*margin),
+                Bytes(*needs),
+            ),
             #[cfg(feature = "estimate")]
             Self::Model { path, source } => {
                 let why = source.kind();
@@ -240,6 +287,8 @@ impl std::error::Error for Error {
             | Self::MeasurementInProgress { .. }
             | Self::NotSteady { .. }
             | Self::BelowStart { .. }
+            | Self::OverBudget { .. }
+            | Self::NothingFits { .. }
             | Self::File { .. } => None,
             #[cfg(feature = "estimate")]
             Self::Model { source, .. } => Some(source),

@@ -9,7 +9,9 @@
 
 #[cfg(feature = "estimate")]
 mod ledger;
+mod fit;
 mod measure;
+mod network;
 mod scope;
 mod steps;
 
