@@ -4,6 +4,7 @@ mod clock;
 mod cost;
 mod fitted;
 mod meter;
+mod model;
 mod plan;
 mod search;
 mod space;
@@ -196,7 +197,11 @@ impl Fit {
             spent: Spent::default(),
         };
         let mut search = Search::new(space);
-        search.run(|plan, is_first| meter.run(plan, if is_first { 2 } else { 1 }))?;
+        search.run(|plan, adding| match adding {
+            // Nothing is known: the optimizer's state has yet to come, and functions to be compiled.
+            None => meter.run(plan, 2, 0),
+            Some(adding) => meter.run(plan, 1, adding),
+        })?;
         let spent = meter.spent;
         drop(meter);
         if let Some(limits) = &mut limits {
@@ -225,11 +230,15 @@ impl Fit {
         if batches.is_empty() {
             batches.push(self.rows);
         }
-        let steps = match self.batch {
-            Knob::Auto => Vec::new(),
-            Knob::Fixed(_) => {
+        let largest = batches.last().copied().unwrap_or(1);
+        let steps = match (self.batch, &self.batches) {
+            (Knob::Auto, Some(_)) => Vec::new(),
+            // From one to the next a pass may need half as much again, or a third.
+            _ => {
                 let doubled = std::iter::successors(Some(1_usize), |it| it.checked_mul(2));
-                doubled.take_while(|it| *it < batches[0]).collect()
+                let doubled = doubled.take_while(|it| *it < largest);
+                let between = doubled.flat_map(|it| [it, it + it / 2]);
+                between.filter(|it| *it < largest).collect()
             }
         };
         let mut levels = match self.recompute {
@@ -259,7 +268,7 @@ impl Fit {
             .as_ref()
             .and_then(|model| Some((model, search.best(model)?)));
         let Some((model, (best, rows_per_second))) = best else {
-            let (plan, needs) = search.least_of_all(model.as_ref());
+            let (plan, needs) = search.least_of_all();
             return Err(Error::NothingFits {
                 plan,
                 needs,
@@ -273,7 +282,7 @@ impl Fit {
             rows: self.rows,
             budget: self.budget,
             margin,
-            peak: best.cost.peak(best.plan),
+            peak: search.peak(best),
             predicted: expected.map(|it| it.1),
             rows_per_second,
             probes: search.ran(),

@@ -145,14 +145,23 @@ impl Shape {
     /// Rows a second, undisturbed.
     pub(crate) fn rate(&self, rows: usize, plan: Plan) -> f64 {
         let rest = rows % plan.batch;
-        let rest = if rest > 0 { self.seconds(rest, plan.first) } else { 0.0 };
+        let rest = if rest > 0 {
+            self.seconds(rest, plan.first)
+        } else {
+            0.0
+        };
         let passes = (rows / plan.batch) as f64 * self.seconds(plan.batch, plan.first);
         rows as f64 / (passes + rest + 2.0 * self.row)
     }
 }
 
 impl Network {
-    pub(crate) fn new(shape: Shape, rows: usize, backend: &Arc<RecordingBackend>, seed: u64) -> Self {
+    pub(crate) fn new(
+        shape: Shape,
+        rows: usize,
+        backend: &Arc<RecordingBackend>,
+        seed: u64,
+    ) -> Self {
         backend.update_memory(|counters| counters.active = shape.weights);
         Self {
             shape,
@@ -185,11 +194,16 @@ impl Network {
 
     fn pass_time(&mut self, seconds: f64) {
         let disturbed = seconds * (1.0 + self.shape.noise * self.random.f64());
-        self.clock.fetch_add((disturbed * 1e9) as u64, Ordering::Relaxed);
+        self.clock
+            .fetch_add((disturbed * 1e9) as u64, Ordering::Relaxed);
     }
 
     fn between(&self) -> u64 {
-        if self.has_state { self.shape.held() } else { self.shape.weights }
+        if self.has_state {
+            self.shape.held()
+        } else {
+            self.shape.weights
+        }
     }
 }
 

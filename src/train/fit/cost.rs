@@ -13,10 +13,8 @@ pub(super) struct Cost {
     pub(super) gradients: u64,
     /// How far such a pass went above its start.
     pub(super) begin: u64,
-    /// How far a pass went above its start that adds to the sum.
-    pub(super) add: u64,
-    /// Whether passes that add are within what may be used.
-    pub(super) accumulates: bool,
+    /// How far a pass went above its start that adds to the sum, if one was run.
+    pub(super) add: Option<u64>,
     /// The peak of an update.
     pub(super) update: u64,
     /// The time of the fastest pass.
@@ -30,14 +28,11 @@ impl Cost {
         self.start = self.start.max(before);
         self.begin = self.begin.max(above);
         self.gradients = self.gradients.max(after.saturating_sub(before));
-        // As long as none has added: with the sum beside it.
-        self.add = self.add.max(self.begin);
-        self.accumulates = true;
     }
 
     pub(super) fn see_add(&mut self, before: u64, above: u64) {
         self.gradients = self.gradients.max(before.saturating_sub(self.start));
-        self.add = self.add.max(above);
+        self.add = self.add.max(Some(above));
     }
 
     pub(super) fn see_update(&mut self, peak: u64) {
@@ -50,24 +45,19 @@ impl Cost {
         self.update_time = least(self.update_time, update);
     }
 
-    /// The peak of a training by this plan.
-    pub(super) fn peak(&self, plan: Plan) -> u64 {
-        self.at_most(plan, 1.0, 0.0)
+    /// How much further above its start a pass went because it adds to a sum, if one was run.
+    pub(super) fn adding(&self) -> Option<u64> {
+        Some(self.add?.saturating_sub(self.begin))
     }
 
-    /// How far passes go above the start, the sum of gradients included, where gradients are added up.
-    pub(super) fn passes_above(&self) -> u64 {
-        self.begin.max(self.gradients.saturating_add(self.add))
-    }
-
-    /// The most that `plan` can need if its passes need at most `scale` times as much above their start as this one's, and
-    /// `blocks` bytes more.
-    pub(super) fn at_most(&self, plan: Plan, scale: f64, blocks: f64) -> u64 {
-        let pass = |start: u64, above: u64| start as f64 + above as f64 * scale + blocks;
-        let mut peak = pass(self.start, self.begin);
-        if plan.accumulate > 1 {
-            peak = peak.max(pass(self.start.saturating_add(self.gradients), self.add));
-        }
-        (peak.ceil() as u64).max(self.update)
+    /// The peak of a training by `plan`, whose passes go so far above their start where they begin a sum, and so much further
+    /// where they add to it.
+    pub(super) fn peak(&self, plan: Plan, begin: u64, adding: u64) -> u64 {
+        let pass = self.start.saturating_add(begin);
+        let pass = match plan.accumulate {
+            1 => pass,
+            _ => pass.saturating_add(self.gradients).saturating_add(adding),
+        };
+        pass.max(self.update)
     }
 }

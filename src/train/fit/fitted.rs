@@ -1,7 +1,8 @@
 //! What was chosen, and why.
 
 use super::Plan;
-use super::search::{Model, Search};
+use super::model::Model;
+use super::search::Search;
 use super::space::Known;
 use crate::print::Bytes;
 use std::fmt;
@@ -117,14 +118,14 @@ impl fmt::Display for Why {
 
 /// All plans to choose from, the fastest first.
 pub(super) fn considered(search: &Search, model: &Model<'_>, chosen: &Known) -> Vec<Considered> {
-    let block = search.space.block_at_most(&search.known);
+    let shown = search.space.shown(&search.known);
     let taken = model.rate(chosen.plan);
     let of = |plan: Plan| {
         let known = search.known.iter().find(|it| it.plan == plan);
         let over = search.over.iter().find(|it| it.0 == plan);
-        let at_most = search.space.at_most(plan, &search.known, block);
+        let at_most = search.space.at_most(plan, &search.known, shown);
         let rate = model.rate(plan);
-        let peak = known.map(|known| known.cost.peak(plan));
+        let peak = known.map(|known| search.peak(known));
         let peak = peak.or(over.map(|it| it.1));
         let measured = peak.is_some();
         let peak = peak.unwrap_or_else(|| model.peak(plan));
@@ -138,7 +139,7 @@ pub(super) fn considered(search: &Search, model: &Model<'_>, chosen: &Known) -> 
             }
         } else if peak > search.space.limit {
             Why::ExpectedOver
-        } else if search.is_no_faster(rate, taken) {
+        } else if Search::is_no_faster(rate, taken) {
             Why::ExpectedSlower
         } else if at_most.is_none_or(|bytes| bytes > search.space.limit) {
             Why::NotShown
@@ -171,7 +172,7 @@ pub(super) fn changes(search: &Search, model: &Model<'_>, chosen: &Known) -> Vec
     ];
     let needs = |plan: Plan| {
         let known = search.known.iter().find(|it| it.plan == plan);
-        known.map_or_else(|| model.peak(plan), |known| known.cost.peak(plan))
+        known.map_or_else(|| model.peak(plan), |known| search.peak(known))
     };
     let pairs = steps.windows(2).filter(|pair| pair[0] != pair[1]);
     let change = |pair: &[Plan]| FitChange {

@@ -70,38 +70,39 @@ impl Call {
 impl<T: Fittable> Meter<'_, T> {
     /// Runs a plan for some updates, of which the first `warm_up` do not count, as a training does: passes, the first of
     /// which begins the sum of the gradients, and an update. Of an update's passes two are run: the others are as the second.
-    pub(super) fn run(&mut self, plan: Plan, warm_up: u32) -> Result<Outcome, Error> {
+    pub(super) fn run(&mut self, plan: Plan, warm_up: u32, adding: u64) -> Result<Outcome, Error> {
         let mut cost = Cost::default();
+        let mut adds = plan.accumulate > 1;
         for update in 0..warm_up + COUNTED {
             // The state of the optimizer may have come since.
-            let begin_peak = self.active()?.saturating_add(cost.begin);
-            if begin_peak > self.limit {
-                return Ok(Outcome::Over(begin_peak));
+            let expected = self.active()?.saturating_add(cost.begin);
+            if expected > self.limit {
+                return Ok(Outcome::Over(expected));
             }
             let begin = self.pass(plan, true)?;
             cost.see_begin(begin.before, begin.above(), begin.after);
-            let mut pass = begin;
-            if begin.peak <= self.limit && plan.accumulate > 1 {
-                let add_peak = begin.after.saturating_add(cost.begin.max(cost.add));
-                if add_peak > self.limit {
-                    cost.accumulates = false;
-                } else {
-                    let add = self.pass(plan, false)?;
-                    cost.see_add(add.before, add.above());
-                    pass = if add.peak > begin.peak { add } else { begin };
-                    pass.time = begin.time.min(add.time);
-                }
+            if begin.peak > self.limit {
+                return Ok(Outcome::Over(begin.peak));
             }
-            if pass.peak > self.limit {
-                return Ok(Outcome::Over(pass.peak));
+            let mut time = begin.time;
+            let adding = cost.adding().unwrap_or(adding);
+            let expected = begin
+                .after
+                .saturating_add(cost.begin)
+                .saturating_add(adding);
+            if adds && expected <= self.limit {
+                let add = self.pass(plan, false)?;
+                cost.see_add(add.before, add.above());
+                adds = add.peak <= self.limit;
+                time = time.min(add.time);
             }
             let apply = self.update()?;
+            cost.see_update(apply.peak);
             if apply.peak > self.limit {
                 return Ok(Outcome::Over(apply.peak));
             }
-            cost.see_update(apply.peak);
             if update >= warm_up {
-                cost.see_times(pass.time, apply.time);
+                cost.see_times(time, apply.time);
             }
         }
         Ok(Outcome::Within(cost))

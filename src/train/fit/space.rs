@@ -22,6 +22,15 @@ pub(super) struct Space {
     pub(super) reach: Option<usize>,
 }
 
+/// What the plans that were run show of all others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    /// The most that one row's activations of one block can be, in bytes.
+    pub(super) block: f64,
+    /// How much more a pass needs that adds to a sum, in bytes.
+    pub(super) adding: u64,
+}
+
 /// A plan that was run and stayed within.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
@@ -39,9 +48,23 @@ impl Space {
         self.grid(&self.batches)
     }
 
+    pub(super) fn is_choice(&self, plan: Plan) -> bool {
+        self.batches.contains(&plan.batch) && self.levels.contains(&plan.first)
+    }
+
     /// All plans that are run on the way.
     pub(super) fn on_the_way(&self) -> impl Iterator<Item = Plan> + '_ {
-        self.grid(&self.batches).chain(self.grid(&self.steps))
+        let batches = self.batches.iter().chain(&self.steps);
+        batches.flat_map(move |&batch| {
+            self.levels_on_the_way()
+                .map(move |first| self.plan(batch, first))
+        })
+    }
+
+    /// Between the levels to choose from all numbers of blocks are.
+    fn levels_on_the_way(&self) -> std::ops::RangeInclusive<usize> {
+        let last = self.levels.last().copied().unwrap_or(0);
+        last..=self.levels.first().copied().unwrap_or(0)
     }
 
     fn grid<'a>(&'a self, batches: &'a [usize]) -> impl Iterator<Item = Plan> + 'a {
@@ -56,38 +79,76 @@ impl Space {
         self.plan(batches.min().unwrap_or(1), first)
     }
 
-    /// The most that one row's activations of one block can be, in bytes: each plan says something about it. Those of all
-    /// blocks that are not recomputed live together when the backward pass begins, and those of one that is live at once when
-    /// it is recomputed.
-    pub(super) fn block_at_most(&self, known: &[Known]) -> f64 {
-        let of = |it: &Known| {
+    /// What is shown by the plans that were run.
+    ///
+    /// Activations of all blocks that are not recomputed live together when the backward pass begins, and those of one that
+    /// is live at once when it is recomputed: so each plan bounds what one block can have.
+    pub(super) fn shown(&self, known: &[Known]) -> Shown {
+        let block = |it: &Known| {
             let together = self.blocks.saturating_sub(it.plan.first).max(1);
-            let above = match it.cost.accumulates && it.plan.accumulate > 1 {
-                true => it.cost.begin.min(it.cost.add),
-                false => it.cost.begin,
-            };
-            above as f64 / (it.plan.batch * together) as f64
+            it.cost.begin as f64 / (it.plan.batch * together) as f64
         };
-        known.iter().map(of).fold(f64::INFINITY, f64::min)
+        let adding = known.iter().filter_map(|it| it.cost.adding()).max();
+        let gradients = known.iter().map(|it| it.cost.gradients).max();
+        Shown {
+            block: known.iter().map(block).fold(f64::INFINITY, f64::min),
+            // The new sum beside the old one.
+            adding: adding.or(gradients).unwrap_or(0),
+        }
     }
 
-    /// The most that `plan` can need, in bytes, after what is known. `None` if nothing known says anything.
-    pub(super) fn at_most(&self, plan: Plan, known: &[Known], block: f64) -> Option<u64> {
+    /// The most that `plan` can need, in bytes. `None` if nothing that was run says anything.
+    pub(super) fn at_most(&self, plan: Plan, known: &[Known], shown: Shown) -> Option<u64> {
         let of = |it: &Known| {
-            let more_blocks = it.plan.first.checked_sub(plan.first)?;
-            if self
-                .reach
-                .is_some_and(|reach| plan.batch > reach * it.plan.batch)
-            {
-                return None;
-            }
-            let scale = (plan.batch as f64 / it.plan.batch as f64).max(1.0);
-            let blocks = (more_blocks * plan.batch) as f64 * block;
             Some(
                 it.cost
-                    .at_most(plan, scale, if more_blocks > 0 { blocks } else { 0.0 }),
+                    .peak(plan, self.begin_at_most(plan, it, shown)?, shown.adding),
             )
         };
         known.iter().filter_map(of).min()
+    }
+
+    /// The most that a plan's passes can need that begin a sum, and its update.
+    pub(super) fn at_most_alone(&self, plan: Plan, known: &[Known], shown: Shown) -> Option<u64> {
+        let alone = Plan {
+            accumulate: 1,
+            ..plan
+        };
+        self.at_most(alone, known, shown)
+    }
+
+    /// How far a plan's passes can go above their start, after one that was run.
+    fn begin_at_most(&self, plan: Plan, it: &Known, shown: Shown) -> Option<u64> {
+        let more_blocks = it.plan.first.checked_sub(plan.first)?;
+        if self
+            .reach
+            .is_some_and(|reach| plan.batch > reach * it.plan.batch)
+        {
+            return None;
+        }
+        let scale = (plan.batch as f64 / it.plan.batch as f64).max(1.0);
+        let blocks = match more_blocks {
+            0 => 0.0,
+            more => shown.block * (more * plan.batch) as f64,
+        };
+        Some((it.cost.begin as f64 * scale + blocks).ceil() as u64)
+    }
+
+    /// The peak of a plan that was run, as measured; where passes that add were not, what they need at most.
+    pub(super) fn peak(&self, known: &Known, shown: Shown) -> u64 {
+        let Known { plan, cost } = known;
+        let begins = cost.peak(
+            Plan {
+                accumulate: 1,
+                ..*plan
+            },
+            cost.begin,
+            0,
+        );
+        match (plan.accumulate, cost.add) {
+            (1, _) => begins,
+            (_, Some(add)) => begins.max(cost.peak(*plan, add, 0)),
+            (_, None) => cost.peak(*plan, cost.begin, shown.adding),
+        }
     }
 }
