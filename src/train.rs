@@ -7,12 +7,15 @@
 //!
 //! It stands on the crate's public names alone.
 
+mod allocation;
 mod alone;
 mod claim;
 mod error;
 #[cfg(feature = "estimate")]
 pub mod estimate;
 mod explain;
+#[cfg(feature = "estimate")]
+mod file;
 mod fit;
 mod key;
 mod knob;
@@ -20,7 +23,9 @@ mod ledger;
 mod measure;
 mod measured;
 mod run;
+mod sizer;
 
+pub use allocation::is_allocation_failure;
 pub use alone::OtherGuard;
 pub use error::{Error, FileProblem, WorkError};
 #[cfg(feature = "estimate")]
@@ -35,6 +40,7 @@ pub use measured::Measured;
 pub use run::{
     Growth, GrowthCause, Limit, NotRestored, Run, RunBuilder, RunLimit, RunSummary, StepReport,
 };
+pub use sizer::{BatchSizer, Micro, SizedStep, Split};
 
 /// Traits that other crates use and do not implement.
 mod sealed {

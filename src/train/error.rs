@@ -83,7 +83,7 @@ pub enum Error {
     NothingFits {
         /// The one that needs least.
         plan: Plan,
-        /// What it needs, in bytes: as measured if it was run, otherwise as expected.
+        /// What it needs, in bytes: as measured if it was run, otherwise what it can need at most.
         needs: u64,
         /// The budget.
         budget: u64,
@@ -98,7 +98,7 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The file of a [`Ledger`](super::Ledger) could not be used.
+    /// The file of a [`Ledger`](super::Ledger) or a [`Fitted`](super::Fitted) could not be used.
     File {
         /// Its path.
         path: PathBuf,
@@ -207,7 +207,7 @@ impl fmt::Display for Error {
                 margin,
             } => write!(
                 f,
-                "nothing fits {} less a margin of {}: {plan}, needs {}; raise the budget, or take shorter rows",
+                "nothing fits {} less a margin of {}: {plan}, needs up to {}; raise the budget, or take shorter rows",
                 Bytes(*budget),
                 Bytes(*margin),
                 Bytes(*needs),
@@ -231,13 +231,13 @@ impl fmt::Display for FileProblem {
             Self::Malformed(what) => {
                 write!(
                     f,
-                    "not a ledger: {}; remove it, and it is measured anew",
+                    "not what was written there: {}; remove it, and it is measured anew",
                     Name::new(what)
                 )
             }
             Self::OtherKey { found, wanted } => write!(
                 f,
-                "measured for {found}, not for {wanted}; `Ledger::replacing` begins anew"
+                "measured for {found}, not for {wanted}; remove it, or take `Ledger::replacing`"
             ),
         }
     }

@@ -1,7 +1,18 @@
 //! Fitting a training into a budget.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `plan.rs` | a plan |
+//! | `clock.rs`, `meter.rs` | the time; running a plan and reading what it takes |
+//! | `cost.rs`, `space.rs` | what a plan took; what that shows of all others: the bounds |
+//! | `surface.rs`, `model.rs` | what is expected of plans that were not run |
+//! | `search.rs` | which is run next |
+//! | `fitted.rs`, `table.rs`, `file.rs` | the choice, with why; its table; its file |
 
 mod clock;
 mod cost;
+#[cfg(feature = "estimate")]
+mod file;
 mod fitted;
 mod meter;
 mod model;
@@ -56,7 +67,87 @@ pub trait Fittable {
     fn restore(&mut self) {}
 }
 
-/// Fits a training into a budget.
+/// Fits a training into a budget: how many rows a pass takes, how many blocks its backward pass recomputes, and how many
+/// passes make an update. The rows of an update stay.
+///
+/// It runs at most ten plans, the real ones, for three updates each (the first for four), takes the fastest that stays within,
+/// and of those within 3 % of it the one that needs least. What it takes is a plan that was run.
+///
+/// ```
+/// use mlx_wired::Manager;
+/// use mlx_wired::ffi::RecordingBackend;
+/// use mlx_wired::train::{Fit, Fittable, Plan};
+///
+/// # use std::sync::Arc;
+/// struct Trainer { /* a copy of the model, its optimizer, and data */
+/// #     device: Arc<RecordingBackend>,
+/// }
+///
+/// impl Fittable for Trainer {
+///     type Error = std::io::Error;
+///
+///     fn pass(&mut self, plan: Plan, begins: bool) -> Result<(), Self::Error> {
+///         // On MLX: the next `plan.batch` rows, their gradients with `plan.first` blocks recomputed, added to the sum, or in
+///         // its place if `begins`; evaluated.
+/// #       let (kept, gradients) = (8 * plan.batch as u64 * (5 - plan.first as u64), if begins { 20 } else { 0 });
+/// #       self.device.update_memory(|counters| {
+/// #           counters.recorded_peak = counters.active + (20_u64.max(kept) << 20);
+/// #           counters.active += gradients << 20;
+/// #       });
+///         Ok(())
+///     }
+///
+///     fn update(&mut self) -> Result<(), Self::Error> {
+///         // On MLX: the optimizer's update with the sum, which then goes; evaluated.
+/// #       self.device.update_memory(|counters| counters.active -= 20 << 20);
+///         Ok(())
+///     }
+/// }
+///
+/// # let device = RecordingBackend::cpu().build();
+/// # let manager = Manager::builder().backend(device.clone()).build()?;
+/// # let mut trainer = Trainer { device };
+/// let fit = Fit::new(200 << 20, 32).blocks(4).manager(&manager);
+/// let fitted = fit.run(&mut trainer)?;
+/// assert!(fitted.peak <= 200 << 20 && fitted.highest_probe <= 200 << 20);
+/// assert_eq!(fitted.plan.batch * fitted.plan.accumulate, 32);
+/// println!("{fitted}");
+/// # Ok::<(), mlx_wired::train::Error>(())
+/// ```
+///
+/// # Why no plan that is run passes the budget
+///
+/// A plan is run only if those that were run before show that it stays within the budget less the margin. The first is the one
+/// that needs least: the smallest batch with the most blocks recomputed. Nothing can be known of it but what
+/// [`at_least`](Self::at_least) says; if it is over, nothing fits. From then on a pass is taken for this: at each moment there
+/// live the arrays from before it (weights, the optimizer's state, the sum of gradients), something that does not depend on
+/// its rows, such as gradients that are made, and something in proportion to its rows. From that follows:
+///
+/// * *More rows.* The peak above the start grows by at most the ratio of the rows. In proportion at most, since what does not
+///   depend on the rows is not negative; so the straight line through two plans, which is what is expected, is no bound.
+/// * *Fewer blocks recomputed.* Each block then keeps its activations until its backward pass, and blocks are alike. All that
+///   keep theirs live together when the backward pass begins, and those of a block that is recomputed live then: so the peak of
+///   each plan above its start, divided by the blocks that keep theirs (at least one) and by the rows, is a bound for one
+///   block and one row. The least of all these counts.
+/// * *More passes.* One that adds to a sum begins with that sum, and goes above its start as far as one that begins a sum, and
+///   by as much further as any did that was run.
+/// * *The update* needs the same in all plans.
+///
+/// Where these leave a gap, plans on the way are run that close it: in between, or without adding. What is not shown to fit is
+/// not taken, though it may: very near the smallest plan's peak little can be shown. The margin is for what differs from
+/// run to run, and where the above holds only nearly.
+///
+/// It does not hold where a trainer keeps more than the sum from pass to pass, where blocks are not alike (say so by
+/// [`recompute`](Self::recompute), which fixes it), or rows are of different lengths: run the longest.
+///
+/// Bytes are MLX's count of live arrays. Its cache of freed buffers and what the process uses beside MLX are not in the budget.
+///
+/// # On CUDA
+///
+/// MLX runs ahead of what it has computed, as far as its memory limit lets it, and its peaks tell little. So that limit is set
+/// near 0 meanwhile, and comes back at the end, after an error and in unwinding, too. No plan has more than four times the rows
+/// of one that was run. Times are those under that limit. [Train](super::Run) under a memory limit of the budget less a
+/// twentieth, as a run sets it. On Metal, which runs ahead too, this was not tried: the limit stays, and the margin is the same.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is fitted before `run`"]
 pub struct Fit {

@@ -11,7 +11,7 @@ mod watch;
 
 pub use builder::{Limit, RunBuilder};
 pub use growth::{Growth, GrowthCause};
-pub(super) use limits::Limits;
+pub(super) use limits::{Limits, caught};
 pub use limits::{NotRestored, RunLimit};
 pub use report::{RunSummary, StepReport};
 

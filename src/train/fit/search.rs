@@ -103,15 +103,17 @@ impl Search {
         rate * TIE <= than
     }
 
-    /// The plan that needs least of all, and how much; for when none fits.
+    /// The plan that needs least, and how much at most; for when none fits.
     pub(super) fn least_of_all(&self) -> (Plan, u64) {
-        let model = self.model();
-        let over = self.over.iter().copied();
-        let known = self.known.iter().map(|it| (it.plan, self.peak(it)));
-        let run = over.chain(known).filter(|it| self.space.is_choice(it.0));
-        let guessed = self.space.choices().filter(|plan| !self.is_known(*plan));
-        let guessed = guessed.filter_map(|plan| Some((plan, model.as_ref()?.peak(plan))));
-        let least = run.chain(guessed).min_by_key(|it| it.1);
+        let shown = self.space.shown(&self.known);
+        let over = |plan: Plan| self.over.iter().find(|it| it.0 == plan).map(|it| it.1);
+        let known = |plan: Plan| self.known.iter().find(|it| it.plan == plan);
+        let needs = |plan: Plan| {
+            let run = known(plan).map(|it| self.peak(it)).or(over(plan));
+            let bytes = run.or_else(|| self.space.at_most(plan, &self.known, shown))?;
+            Some((plan, bytes))
+        };
+        let least = self.space.choices().filter_map(needs).min_by_key(|it| it.1);
         let first = self.over.first().copied();
         least.or(first).unwrap_or((self.space.least(), 0))
     }

@@ -160,7 +160,9 @@ fn failure(limit: RunLimit, before: u64, set: Result<u64, BackendError>) -> Opti
 }
 
 /// A call of the backend whose panic is a failure of the call.
-pub(super) fn caught<T>(call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+pub(in crate::train) fn caught<T>(
+    call: impl FnOnce() -> Result<T, BackendError>,
+) -> Result<T, BackendError> {
     panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
         let text = payload
             .downcast_ref::<&str>()
