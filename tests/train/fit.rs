@@ -260,7 +260,7 @@ fn where_nothing_fits_the_smallest_plan_alone_was_run() {
     assert_eq!(network.restored, 1);
     let text = error.to_string();
     assert!(
-        text.starts_with("nothing fits 31.47 MiB less a margin of 1.57 MiB: 1 row x 32 passes, first 8 recomputed"),
+        text.starts_with("nothing fits 31.47 MiB less a margin of 966.80 KiB: 1 row x 32 passes, first 8 recomputed"),
         "{text}"
     );
     assert!(
@@ -454,7 +454,7 @@ fn it_prints_what_was_given_up_and_why() {
         "{text}"
     );
     assert!(
-        lines[0].contains("of 57.22 MiB (margin 2.86 MiB)"),
+        lines[0].contains("of 57.22 MiB (margin 1.72 MiB)"),
         "{text}"
     );
     assert!(lines[1].starts_with("batch 32 to "), "{text}");
