@@ -374,6 +374,7 @@ impl Fit {
             budget: self.budget,
             margin,
             peak: search.peak(best),
+            above_start: search.peak(best).saturating_sub(best.cost.start),
             predicted: expected.map(|it| it.1),
             rows_per_second,
             probes: search.ran(),

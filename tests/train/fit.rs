@@ -59,6 +59,7 @@ fn check(fitted: &Fitted, network: &Network, budget: u64) {
     assert_eq!(fitted.highest_probe, network.highest);
     assert!(fitted.peak + fitted.margin <= budget);
     assert_eq!(fitted.peak, shape.peak(fitted.plan), "as measured");
+    assert_eq!(fitted.above_start, fitted.peak - shape.held());
     assert!(network.ran.contains(&fitted.plan), "what is chosen was run");
     assert_eq!(network.ran.len(), fitted.probes, "no plan is run twice");
     assert!(fitted.probes <= 10);
