@@ -294,6 +294,37 @@ fn where_a_sum_of_gradients_does_not_fit_one_pass_may() {
     );
 }
 
+/// An optimizer that has its state is known to leave no room for the sum only when one is made: once, in the plan that needs
+/// least.
+#[test]
+fn a_sum_that_does_not_fit_is_made_once() {
+    let shape = Shape {
+        weights: 100 * MIB,
+        sums_apart: true,
+        ..Shape::transformer()
+    };
+    let (manager, network) = network(RecordingBackend::cpu(), shape, 8);
+    let mut network = network.trained();
+    let fitted = fit(560 * MIB, &manager, &network)
+        .run(&mut network)
+        .unwrap();
+    assert_eq!(fitted.plan.accumulate, 1, "{fitted}");
+    assert_eq!(network.added, 1);
+}
+
+/// The passes of the first update fit, and those after it, which brings the optimizer's state, would not.
+#[test]
+fn passes_that_would_be_over_with_the_state_are_not_run() {
+    let shape = Shape {
+        head: 20_000_000,
+        ..Shape::transformer()
+    };
+    let (manager, mut network) = network(RecordingBackend::cpu(), shape, 32);
+    let error = fit(36_000_000, &manager, &network).run(&mut network);
+    assert!(matches!(error, Err(Error::NothingFits { .. })), "{error:?}");
+    assert!(network.highest <= 36_000_000, "{}", network.highest);
+}
+
 #[test]
 fn the_margin_is_kept_free_and_told() {
     let (manager, mut network) = transformer();
