@@ -390,6 +390,23 @@ fn the_margin_is_kept_free_and_told() {
     assert!(fitted.to_string().contains("margin 30.52 MiB"), "{fitted}");
 }
 
+#[test]
+fn the_smallest_and_the_largest_of_everything_is_taken() {
+    for budget in [u64::MAX, (1 << 53) + 3] {
+        for (rows, blocks) in [(1, 0), (1, 1), (2, 1), (3, 5)] {
+            let shape = Shape {
+                blocks,
+                ..Shape::transformer()
+            };
+            let (manager, mut network) = network(RecordingBackend::cpu(), shape, rows);
+            let fit = fit(budget, &manager, &network).margin(0.0);
+            let fitted = fit.run(&mut network).unwrap();
+            check(&fitted, &network, budget);
+            assert_eq!(fitted.margin, 0);
+        }
+    }
+}
+
 /// A trainer of whose calls one fails or panics.
 struct Breaks<'a> {
     network: &'a mut Network,

@@ -72,7 +72,6 @@ impl<T: Fittable> Meter<'_, T> {
     /// which begins the sum of the gradients, and an update. Of an update's passes two are run: the others are as the second.
     pub(super) fn run(&mut self, plan: Plan, warm_up: u32, adding: u64) -> Result<Outcome, Error> {
         let mut cost = Cost::default();
-        let mut adds = plan.accumulate > 1;
         for update in 0..warm_up + COUNTED {
             // The state of the optimizer may have come since.
             let expected = self.active()?.saturating_add(cost.begin);
@@ -90,10 +89,9 @@ impl<T: Fittable> Meter<'_, T> {
                 .after
                 .saturating_add(cost.begin)
                 .saturating_add(adding);
-            if adds && expected <= self.limit {
+            if plan.accumulate > 1 && expected <= self.limit {
                 let add = self.pass(plan, false)?;
                 cost.see_add(add.before, add.above());
-                adds = add.peak <= self.limit;
                 time = time.min(add.time);
             }
             let apply = self.update()?;
