@@ -48,7 +48,6 @@ pub(super) struct Spent {
     /// The highest peak of all calls.
     pub(super) highest: u64,
     pub(super) passes: u64,
-    pub(super) rows: u64,
     pub(super) updates: u64,
 }
 
@@ -68,8 +67,9 @@ impl Call {
 }
 
 impl<T: Fittable> Meter<'_, T> {
-    /// Runs a plan for some updates, of which the first `warm_up` do not count, as a training does: passes, the first of
-    /// which begins the sum of the gradients, and an update. Of an update's passes two are run: the others are as the second.
+    /// Runs a plan as a training does for some updates, of whose times those of the first `warm_up` do not count. Of an
+    /// update's passes two are run, one that begins the sum of the gradients and one that adds to it: the others are as the
+    /// second. `adding` is how much more that one needs, as far as is known.
     pub(super) fn run(&mut self, plan: Plan, warm_up: u32, adding: u64) -> Result<Outcome, Error> {
         let mut cost = Cost::default();
         for update in 0..warm_up + COUNTED {
@@ -112,7 +112,6 @@ impl<T: Fittable> Meter<'_, T> {
 
     fn pass(&mut self, plan: Plan, begins: bool) -> Result<Call, Error> {
         self.spent.passes += 1;
-        self.spent.rows += plan.batch as u64;
         self.call(|trainer| trainer.pass(plan, begins).map_err(Into::into))
     }
 
