@@ -255,7 +255,7 @@ fn notes_are_named_and_told_when_asked_for() {
         assert!(long.out.contains(note), "{}", long.out);
     }
     assert!(
-        long.out.contains("F16: 181 MiB in 1 tensors"),
+        long.out.contains("F16: 181 MiB in 1 tensor\n"),
         "{}",
         long.out
     );
