@@ -209,10 +209,18 @@ fn folders_in_folders_and_links_that_lead_back() {
     folder.weights("a/b/c/d/e/model.safetensors", &[half("up", 2)]);
     folder.weights("model.safetensors", &[half("own", 1)]);
     assert_eq!(whole(folder.path()), 3 * MIB);
-    for (target, name) in [(".", "self"), ("..", "up"), ("a/b", "again")] {
+    for (target, name) in [(".", "self"), ("..", "up"), ("../../a", "a/b/again")] {
         symlink(target, folder.at(name)).expect("it can be linked");
     }
     assert_eq!(whole(folder.path()), 3 * MIB, "each counts once");
+    // Two parts of a pipeline may be one folder.
+    let folder = Folder::new();
+    pipeline(&folder);
+    std::fs::remove_dir_all(folder.path().join("vae")).expect("it is there");
+    symlink("unet", folder.at("vae")).expect("it can be linked");
+    assert_eq!(whole(folder.path()), (2 * 211 + 71) * MIB);
+    let folder = Folder::new();
+    folder.weights("model.safetensors", &[half("own", 1)]);
     folder.write("1/2/3/4/5/6/7/8/9/notes.txt", "");
     lacking(folder.path(), "many-folders");
 }

@@ -7,7 +7,7 @@ use super::sets;
 use crate::print::{Bytes, Name};
 use crate::train::estimate::Problem;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// How deep folders are looked into.
@@ -26,8 +26,8 @@ pub(super) struct Folder {
 pub(super) fn below(path: &Path, root: &Listing, problems: &mut Vec<Problem>) -> Vec<Folder> {
     let root_path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut walk = Walk {
-        seen: HashSet::new(),
-        root: root_path,
+        above: vec![root_path],
+        looked_at: 0,
         is_cut: false,
         found: Vec::new(),
         problems,
@@ -49,9 +49,9 @@ pub(super) fn below(path: &Path, root: &Listing, problems: &mut Vec<Problem>) ->
 }
 
 struct Walk<'a> {
-    root: PathBuf,
-    /// By the paths that links lead to: a link may lead back, or to what is there under another name.
-    seen: HashSet<PathBuf>,
+    /// The folders that a folder is in, by the paths that links lead to: a link may lead back.
+    above: Vec<PathBuf>,
+    looked_at: usize,
     is_cut: bool,
     found: Vec<Folder>,
     problems: &'a mut Vec<Problem>,
@@ -61,14 +61,14 @@ impl Walk<'_> {
     fn visit(&mut self, folder: &Entry, above: String, depth: usize) {
         let path = folder.path.canonicalize();
         let path = path.unwrap_or_else(|_| folder.path.clone());
-        if self.root.starts_with(&path) || self.seen.contains(&path) {
+        if self.above.iter().any(|above| above.starts_with(&path)) {
             return;
         }
-        if self.seen.len() == MOST_FOLDERS || depth > DEEPEST {
+        if self.looked_at == MOST_FOLDERS || depth > DEEPEST {
             self.is_cut = true;
             return;
         }
-        self.seen.insert(path);
+        self.looked_at += 1;
         let name = above + &folder.name;
         let listing = match Listing::of(&folder.path) {
             Ok(listing) => listing,
@@ -81,9 +81,11 @@ impl Walk<'_> {
                 return;
             }
         };
+        self.above.push(path);
         for folder in &listing.folders {
             self.visit(folder, format!("{name}/"), depth + 1);
         }
+        self.above.pop();
         let is_unread = |(_, why): &(_, file::Unread)| !matches!(why, file::Unread::Folder);
         let is_part = !listing.weights.is_empty()
             || !listing.indexes.is_empty()
