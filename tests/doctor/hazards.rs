@@ -95,8 +95,8 @@ fn pipes_sockets_and_circles_of_links_hold_nobody_up() {
         folder.weights("model.safetensors", &[half("up", 3)]);
         make(&folder.at("config.json"));
         let (_, value) = asked([folder.path()]);
-        let is_gone = what == "a link to nothing";
-        assert_eq!(value["verdict"] == "unknown", !is_gone, "{what}");
+        assert_eq!(value["verdict"], "unknown", "{what}");
+        assert!(has(&value, "unread-config"), "{what}: {value:#}");
     }
 }
 
@@ -140,6 +140,20 @@ fn what_is_no_model_is_told() {
         assert!(has(&value, id), "{name}: {value:#}");
         assert_eq!(value["tickets"].as_array().map(Vec::len), Some(0));
     }
+}
+
+#[test]
+fn absurd_settings_are_impossible_and_add_up() {
+    let folder = Folder::new();
+    folder.weights("model.safetensors", &[half("up", 3)]);
+    let config = include_str!("../data/configs/qwen2.5-0.5b.json");
+    folder.write("config.json", config);
+    let most = u64::MAX.to_string();
+    let path = folder.path().to_str().expect("it is text");
+    // That the items add up is looked at in each answer.
+    let (_, value) = asked([path, "--context", &most, "--batch", &most]);
+    assert_eq!(value["verdict"], "impossible");
+    assert_eq!(value["bytes"], u64::MAX);
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! Verdicts on folders, for people and for programs.
 
-use crate::kit::{Folder, MIB, half, matrix, pointer};
-use crate::program::{asked, has};
+use crate::kit::{Folder, MIB, half, matrix, pointer, tensor};
+use crate::program::{asked, doctor, has, said};
 use serde_json::{Value, json};
 
 /// A small network of a known family: four layers of width 256.
@@ -236,6 +236,33 @@ fn adapters_are_counted_by_their_rank_matrices_and_layers() {
     assert!(has(&value, "lora-nothing"), "{value:#}");
 }
 
+/// All but what depends on this machine's memory.
+#[test]
+fn the_readme_says_what_is_said() {
+    let readme = include_str!("../../README.md");
+    let (_, block) = readme.split_once("<!-- doctor -->").expect("it is marked");
+    let (_, block) = block.split_once("```text\n").expect("it begins");
+    let (block, _) = block.split_once("```").expect("it ends");
+    let is_of_the_model = |line: &&str| !line.starts_with("ok") && !line.contains("at most");
+    let lines: Vec<&str> = block.lines().filter(is_of_the_model).collect();
+    assert!(lines.len() > 5, "{block}");
+
+    let folder = Folder::new();
+    let config = include_str!("../data/configs/qwen2.5-0.5b.json");
+    folder.write("Qwen2.5-0.5B/config.json", config);
+    // As many tensors and numbers as it has.
+    let numbers = |n: u64| if n == 0 { 494_032_768 - 289 } else { 1 };
+    let tensors = (0..290).map(|n| tensor(&n.to_string(), "BF16", &[numbers(n)], 2 * numbers(n)));
+    let tensors: Vec<_> = tensors.collect();
+    folder.weights("Qwen2.5-0.5B/model.safetensors", &tensors);
+    let mut command = doctor(["--context", "8192", "--batch", "4", "Qwen2.5-0.5B"]);
+    command.current_dir(folder.path());
+    let told = said(command);
+    for line in lines {
+        assert!(told.out.contains(&format!("{line}\n")), "not said: {line}");
+    }
+}
+
 #[test]
 fn notes_are_named_and_told_when_asked_for() {
     let folder = Folder::new();
@@ -255,7 +282,7 @@ fn notes_are_named_and_told_when_asked_for() {
         assert!(long.out.contains(note), "{}", long.out);
     }
     assert!(
-        long.out.contains("F16: 181 MiB in 1 tensors"),
+        long.out.contains("F16: 181 MiB in 1 tensor\n"),
         "{}",
         long.out
     );

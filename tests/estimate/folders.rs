@@ -40,6 +40,10 @@ fn a_hub_without_a_main_that_is_there() {
     let folder = Folder::new();
     folder.write("refs/main", "eeee\n");
     folder.weights("snapshots/ffff/model.safetensors", &[half("up", 1)]);
+    // A loader asks for what refs/main names.
+    assert!(lacking(folder.path(), "snapshot").contains("only ffff"));
+    assert_eq!(whole(folder.path().join("snapshots/ffff")), MIB);
+    std::fs::remove_file(folder.path().join("refs/main")).expect("it is there");
     assert_eq!(whole(folder.path()), MIB);
     assert!(says(folder.path(), "snapshot").contains("ffff"));
     folder.weights("snapshots/dddd/model.safetensors", &[half("up", 1)]);
@@ -110,6 +114,115 @@ fn a_part_that_is_missing() {
     assert!(lacking(folder.path(), "missing-part").contains("unet"));
     std::fs::remove_dir_all(folder.path().join("unet")).expect("it is there");
     assert!(lacking(folder.path(), "missing-part").contains("unet"));
+}
+
+#[test]
+fn a_part_that_is_there_by_name_alone() {
+    type Make<'a> = &'a dyn Fn(&Folder);
+    let make: [(&str, Make<'_>); 4] = [
+        ("empty", &|_| {}),
+        ("in a format that is not read", &|folder| {
+            folder.write("unet/diffusion_pytorch_model.bin", [0; 700]);
+        }),
+        ("an index alone", &|folder| {
+            folder.index_named(
+                "unet/diffusion_pytorch_model.safetensors.index.json",
+                &[("0.safetensors", &[half("up", 1)])],
+            );
+        }),
+        ("a configuration that is a link to nothing", &|folder| {
+            symlink("nowhere", folder.at("unet/config.json")).expect("it can be linked");
+        }),
+    ];
+    for (what, make) in make {
+        let folder = Folder::new();
+        pipeline(&folder);
+        let unet = folder.path().join("unet");
+        std::fs::remove_dir_all(&unet).expect("it is there");
+        std::fs::create_dir(&unet).expect("it can be made");
+        make(&folder);
+        let id = match what {
+            "an index alone" => "missing-shards",
+            _ => "missing-part",
+        };
+        assert!(lacking(folder.path(), id).contains("unet"), "{what}");
+    }
+}
+
+#[test]
+fn parts_that_no_index_names_and_that_lack_weights() {
+    let parts = || {
+        let folder = Folder::new();
+        folder.weights("vae/0.safetensors", &[half("up", 3)]);
+        folder.write("vae/config.json", r#"{"_class_name": "AutoencoderKL"}"#);
+        folder
+    };
+    let folder = parts();
+    folder.write("scheduler/scheduler_config.json", "{}");
+    folder.write("assets/config.json", "{}");
+    assert_eq!(whole(folder.path()), 3 * MIB);
+    let folder = parts();
+    folder.write(
+        "unet/config.json",
+        r#"{"_class_name": "UNet2DConditionModel"}"#,
+    );
+    assert!(lacking(folder.path(), "missing-part").contains("unet"));
+    let folder = parts();
+    folder.write("unet/config.json", "{}");
+    folder.write("unet/diffusion_pytorch_model.bin", [0; 700]);
+    assert!(lacking(folder.path(), "missing-part").contains("unet"));
+    let folder = parts();
+    symlink("nowhere", folder.at("unet")).expect("it can be linked");
+    assert!(lacking(folder.path(), "missing-part").contains("unet"));
+    // Files of several parts have the same names.
+    let folder = parts();
+    folder.write("unet/0.safetensors", "");
+    assert!(lacking(folder.path(), "malformed-file").contains("0.safetensors has 0 bytes"));
+    assert!(lacking(folder.path(), "malformed-file").ends_with("(in unet)"));
+}
+
+#[test]
+fn downloads_that_have_not_ended() {
+    for name in [
+        "blobs/9f86d0.incomplete",
+        "snapshots/ffff/.cache/huggingface/download/x.incomplete",
+    ] {
+        let folder = Folder::new();
+        folder.write("refs/main", "ffff");
+        folder.weights("snapshots/ffff/model.safetensors", &[half("up", 1)]);
+        folder.write("blobs/9f86d0", "");
+        assert_eq!(whole(folder.path()), MIB);
+        folder.write(name, "");
+        lacking(folder.path(), "download-unfinished");
+    }
+    for end in ["part", "crdownload", "0123.incomplete"] {
+        let folder = Folder::new();
+        folder.weights("vae.safetensors", &[half("up", 1)]);
+        folder.write(&format!("model.safetensors.{end}"), "");
+        assert!(lacking(folder.path(), "unread-file").contains("has not ended"));
+    }
+}
+
+#[test]
+fn folders_in_folders_and_links_that_lead_back() {
+    let folder = Folder::new();
+    folder.weights("a/b/c/d/e/model.safetensors", &[half("up", 2)]);
+    folder.weights("model.safetensors", &[half("own", 1)]);
+    assert_eq!(whole(folder.path()), 3 * MIB);
+    for (target, name) in [(".", "self"), ("..", "up"), ("../../a", "a/b/again")] {
+        symlink(target, folder.at(name)).expect("it can be linked");
+    }
+    assert_eq!(whole(folder.path()), 3 * MIB, "each counts once");
+    // Two parts of a pipeline may be one folder.
+    let folder = Folder::new();
+    pipeline(&folder);
+    std::fs::remove_dir_all(folder.path().join("vae")).expect("it is there");
+    symlink("unet", folder.at("vae")).expect("it can be linked");
+    assert_eq!(whole(folder.path()), (2 * 211 + 71) * MIB);
+    let folder = Folder::new();
+    folder.weights("model.safetensors", &[half("own", 1)]);
+    folder.write("1/2/3/4/5/6/7/8/9/notes.txt", "");
+    lacking(folder.path(), "many-folders");
 }
 
 #[test]

@@ -371,8 +371,56 @@ fn one_shard_by_itself_is_one_shard() {
     let folder = Folder::new();
     folder.sharded(&[3, 4], &[]);
     let shard = folder.path().join("model-00001-of-00002.safetensors");
-    assert_eq!(whole(&shard), 3 * MIB);
-    assert!(says(&shard, "one-shard").contains("one of 2"));
+    assert!(lacking(&shard, "one-shard").contains("one of 2"));
+    assert_eq!(read(&shard).bytes(), 3 * MIB);
+    let index = folder.path().join("model.safetensors.index.json");
+    assert!(lacking(index, "malformed-file").contains("no file of weights"));
+}
+
+#[test]
+fn an_index_that_is_no_file() {
+    type Make<'a> = &'a dyn Fn(&std::path::Path);
+    let make: [Make<'_>; 4] = [
+        &|path| std::os::unix::fs::symlink("nowhere", path).expect("it can be linked"),
+        &|path| std::os::unix::fs::symlink(path, path).expect("it can be linked"),
+        &|path| std::fs::create_dir(path).expect("it can be made"),
+        &|path| {
+            let made = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(made.expect("mkfifo is there").success());
+        },
+    ];
+    for make in make {
+        let folder = Folder::new();
+        folder.weights("weights.safetensors", &[half("up", 3)]);
+        make(&folder.at("model.safetensors.index.json"));
+        assert!(lacking(folder.path(), "unread-file").contains("index.json"));
+    }
+}
+
+#[test]
+fn another_format_that_cannot_be_the_same_weights() {
+    let folder = Folder::new();
+    folder.weights("projector.safetensors", &[half("projector", 1)]);
+    let bin = std::fs::File::create(folder.at("pytorch_model.bin")).expect("it can be made");
+    bin.set_len(8 * MIB).expect("it can be sparse");
+    assert_eq!(whole(folder.path()), MIB);
+    bin.set_len(9 * MIB).expect("it can be sparse");
+    lacking(folder.path(), "other-format");
+}
+
+#[test]
+fn thousands_of_files_are_compared_in_time() {
+    let folder = Folder::new();
+    for n in 0..5_000 {
+        folder.weights(
+            &format!("{n}.safetensors"),
+            &[tensor(&n.to_string(), "U8", &[1], 1)],
+        );
+    }
+    let begin = std::time::Instant::now();
+    assert_eq!(whole(folder.path()), 5_000);
+    // Each with each takes minutes.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30));
 }
 
 #[test]

@@ -106,6 +106,10 @@ impl Answer {
                 if problems.any(|problem| problem.id == "weights-alone") {
                     text += " (the weights alone are counted)";
                 }
+                let mut changes = plan.change.iter();
+                if let Some(change) = changes.find(|change| change.knob == "context") {
+                    text += &format!(" (with a context of {} alone)", change.to);
+                }
                 text
             }
             Verdict::Impossible => {

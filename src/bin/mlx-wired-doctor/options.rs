@@ -16,7 +16,8 @@ usage: mlx-wired-doctor [OPTION...] [FOLDER]
                      folder for each part, the hub's cache), or one such file. Without one the machine alone is told of
 
 what is done with the model:
-  --context N        tokens of each sequence, prompt and answer together; else 8192, or the model's longest if it has less
+  --context N        tokens of each sequence, prompt and answer together; else 8192 (the model's longest if it has less), or
+                     fewer, down to 1024, where that does not go in: the answer says how many
   --batch N          sequences at once, or rows of a training step; else 1
   --train OPTIMIZER  it is trained: sgd, momentum, adam or adamw
   --lora RANK        adapters of this rank are trained, in all matrices of all layers, and the model is not

@@ -123,7 +123,8 @@ fn types(f: &mut String, answer: &Answer) -> fmt::Result {
     };
     for (name, of) in &model.types {
         let (tensors, bytes) = (of.tensors, Bytes(of.bytes));
-        writeln!(f, "  {name}: {bytes} in {tensors} tensors")?;
+        let plural = if tensors == 1 { "" } else { "s" };
+        writeln!(f, "  {name}: {bytes} in {tensors} tensor{plural}")?;
     }
     if let Some((name, bytes)) = &model.largest {
         writeln!(f, "  the largest tensor: {}, {name}", Bytes(*bytes))?;

@@ -52,11 +52,12 @@ pub struct OfType {
 /// | --- | --- |
 /// | one file; shards; an index and its shards | all of it; a shard that the index or a name speaks of and that is not there is a [`Problem`] |
 /// | `consolidated.safetensors`, another precision, a copy, beside the weights | the weights once |
-/// | the hub's cache, `models--NAME/snapshots/..` | the snapshot that `refs/main` names |
+/// | the hub's cache, `models--NAME/snapshots/..` | the snapshot that `refs/main` names; one that is not there is a [`Problem`] |
 /// | a folder for each part, with `model_index.json` or without | all parts |
 /// | an adapter beside its base | the base; the adapter is named |
 /// | an adapter alone | the adapter; its base is missing |
 /// | a pointer of Git LFS in a file's place; a file that was cut off; one that is malformed | not known: a [`Problem`] |
+/// | a part or an index that is there by name alone; a download that has not ended | not known: a [`Problem`] |
 /// | `*.gguf`, `*.npz` | not read: a [`Problem`] that names them, beside weights that are read, too, since MLX loads them |
 /// | other formats | not read: named; a [`Problem`] where there is nothing else |
 #[derive(Debug, Clone, Serialize)]

@@ -138,11 +138,14 @@ impl<'a> Needs<'a> {
             self.lower_to_what_was_read(&mut items);
         }
         let training = workload.training.as_ref();
+        // The items add up to the bytes, also where these are more than can be said.
+        let mut bytes = 0_u64;
+        for item in &mut items {
+            item.bytes = item.bytes.min(u64::MAX - bytes);
+            bytes += item.bytes;
+        }
         Estimate {
-            bytes: items
-                .iter()
-                .map(|item| item.bytes)
-                .fold(0, u64::saturating_add),
+            bytes,
             items,
             problems: self.problems.clone(),
             context: self.has_cache().then_some(settings.context),

@@ -1,5 +1,6 @@
 //! What is wrong, or worth knowing, and what to do about it.
 
+use crate::print::Name;
 use serde::Serialize;
 use std::fmt;
 
@@ -60,6 +61,13 @@ impl Problem {
         Self {
             severity: self.severity.min(severity),
             ..self
+        }
+    }
+
+    /// Names the folder of a part: files of several parts have the same names.
+    pub(super) fn tell_where(&mut self, part: &str) {
+        if !part.is_empty() {
+            self.text += &format!(" (in {})", Name::new(part));
         }
     }
 

@@ -4,6 +4,7 @@ use super::sets::Set;
 use crate::print::{Bytes, Name};
 use crate::train::estimate::{Problem, Severity};
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 /// What counts of one folder.
 #[derive(Default)]
@@ -34,13 +35,16 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
         adapters,
         ..Chosen::default()
     };
+    let mut holding = Holding::default();
     for set in rest {
-        let mut kept = chosen.sets.iter();
-        let others = kept.clone().filter(|kept| !kept.is_consolidated());
+        let others = chosen.sets.iter().filter(|kept| !kept.is_consolidated());
         let same = match set.is_consolidated_of(others.clone().flat_map(|kept| &kept.tensors)) {
             true => others.max_by_key(|kept| kept.bytes()),
             // Shapes, too: two parts of a pipeline may use the same names, two text encoders of different widths say.
-            false => kept.find(|kept| set.is_copy_of(&kept.tensors)),
+            false => {
+                let mut likely = holding.likely(&set).iter().map(|n| &chosen.sets[*n]);
+                likely.find(|kept| set.is_copy_of(&kept.tensors))
+            }
         };
         match same {
             Some(kept) => {
@@ -51,10 +55,42 @@ pub(super) fn choose(sets: Vec<Set>) -> Chosen {
                     .problems
                     .extend(rest.map(|problem| problem.at_most(Severity::Warning)));
             }
-            None => chosen.sets.push(set),
+            None => {
+                holding.add(chosen.sets.len(), &set);
+                chosen.sets.push(set);
+            }
         }
     }
     chosen
+}
+
+/// Which sets hold a tensor of a name and a shape: a folder may have ten thousand sets, and not each is compared with each.
+#[derive(Default)]
+struct Holding {
+    by_tensor: HashMap<(String, Vec<u64>), Vec<usize>>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl Holding {
+    fn add(&mut self, n: usize, set: &Set) {
+        for tensor in &set.tensors {
+            let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+            self.by_name.entry(name.clone()).or_default().push(n);
+            self.by_tensor.entry((name, shape)).or_default().push(n);
+        }
+    }
+
+    /// Those that hold one of the set's tensors, or one that its index names.
+    fn likely(&self, set: &Set) -> &[usize] {
+        let of = match (set.tensors.first(), set.names.first()) {
+            (Some(tensor), _) => self
+                .by_tensor
+                .get(&(tensor.name.clone(), tensor.shape.clone())),
+            (None, Some(name)) => self.by_name.get(name),
+            (None, None) => None,
+        };
+        of.map_or(&[], Vec::as_slice)
+    }
 }
 
 fn left_out(set: &Set, kept: &Set) -> Problem {

@@ -6,8 +6,12 @@ use std::path::Path;
 
 /// Why a file was not read.
 pub(super) enum Unread {
-    /// A link whose target is not there, or no file at all.
+    /// No file at all.
     Gone,
+    /// A link to a file that is not there.
+    Dangling,
+    /// A download that has not ended.
+    Unfinished,
     /// A folder.
     Folder,
     /// A named pipe, a device, a socket: opening one may wait for ever, or do something.
@@ -20,7 +24,9 @@ pub(super) enum Unread {
 impl Unread {
     pub(super) fn why(&self) -> String {
         match self {
-            Self::Gone => "is not there (a link may point to nothing)".to_owned(),
+            Self::Gone => "is not there".to_owned(),
+            Self::Dangling => "is a link to a file that is not there".to_owned(),
+            Self::Unfinished => "is a download that has not ended".to_owned(),
             Self::Folder => "is a folder".to_owned(),
             Self::Special => "is a pipe, a device or a socket".to_owned(),
             Self::Long(bytes) => format!("has {bytes} bytes, which is too long for such a file"),
@@ -40,7 +46,7 @@ impl From<io::Error> for Unread {
 
 /// Opens a regular file, or what a link to one leads to. Never waits for a pipe's other end.
 pub(super) fn open(path: &Path) -> Result<(File, u64), Unread> {
-    check(&fs::metadata(path)?)?;
+    check(&metadata(path)?)?;
     let mut options = OpenOptions::new();
     options.read(true);
     // Another file may have taken its place since.
@@ -50,6 +56,14 @@ pub(super) fn open(path: &Path) -> Result<(File, u64), Unread> {
     let metadata = file.metadata()?;
     check(&metadata)?;
     Ok((file, metadata.len()))
+}
+
+/// What is at the path, or what a link there leads to.
+pub(super) fn metadata(path: &Path) -> Result<fs::Metadata, Unread> {
+    fs::metadata(path).map_err(|error| match Unread::from(error) {
+        Unread::Gone if fs::symlink_metadata(path).is_ok() => Unread::Dangling,
+        unread => unread,
+    })
 }
 
 fn check(metadata: &fs::Metadata) -> Result<(), Unread> {

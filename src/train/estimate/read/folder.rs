@@ -75,10 +75,19 @@ impl Found {
             ));
             return;
         }
+        if name.ends_with(".json") {
+            self.problems.push(Problem::error(
+                "malformed-file",
+                format!("{shown} is no file of weights"),
+                "name the folder that it lies in",
+            ));
+            return;
+        }
         if let Some((_, _, of)) = sets::shard(&name)
             && of > 1
         {
-            self.problems.push(Problem::warning(
+            // No program loads a shard alone.
+            self.problems.push(Problem::error(
                 "one-shard",
                 format!("{shown} is one of {of} shards, and it alone is counted"),
                 "name the folder to have the whole model counted",
@@ -101,6 +110,7 @@ impl Found {
             },
             Cache::Snapshot(snapshot, problems) => {
                 self.problems.extend(problems);
+                self.problems.extend(hub::unfinished(&path.join("blobs")));
                 match Listing::of(&snapshot) {
                     Ok(listing) => self.read_model(&snapshot, listing),
                     Err(unread) => self.unread_folder("the snapshot", &unread),
@@ -120,7 +130,9 @@ impl Found {
 
     fn read_model(&mut self, path: &Path, listing: Listing) {
         self.folder = Some(path.to_owned());
-        let mut folders = parts::below(&listing, &mut self.problems);
+        let downloads = path.join(".cache/huggingface/download");
+        self.problems.extend(hub::unfinished(&downloads));
+        let mut folders = parts::below(path, &listing, &mut self.problems);
         let pipeline = parts::of_pipeline(path);
         self.is_pipeline = pipeline.is_some();
         match pipeline {
@@ -141,6 +153,9 @@ impl Found {
             None => {
                 folders = self.without_checkpoints(folders, &listing);
                 self.tell_of_models(path, &folders);
+                if listing.weights.is_empty() && listing.indexes.is_empty() {
+                    self.problems.extend(parts::lacking(&listing, &folders));
+                }
             }
         }
         let own = Folder {
@@ -235,8 +250,13 @@ impl Found {
 
     fn read_part(&mut self, folder: Folder) {
         let Folder { name, listing } = folder;
-        let found = sets::of(&listing);
+        let mut found = sets::of(&listing);
         let has_weights = !found.is_empty();
+        for set in &mut found {
+            let all = set.missing.iter_mut().chain(&mut set.problems);
+            all.for_each(|problem| problem.tell_where(&name));
+        }
+        let before = self.problems.len();
         for (entry, why) in &listing.unread {
             let text = format!("{} {}", entry.shown(), why.why());
             self.problems.push(match why {
@@ -259,6 +279,8 @@ impl Found {
                 "name the folder of one model",
             ));
         }
+        let own = self.problems.iter_mut().skip(before);
+        own.for_each(|problem| problem.tell_where(&name));
         let formats = parts::formats(&name, &listing, has_weights);
         self.problems.extend(formats);
         if has_weights {
@@ -316,6 +338,7 @@ impl Found {
             part.files += set.files;
             part.tensors.extend(set.tensors);
         }
+        part.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         self.parts.push(part);
     }
 

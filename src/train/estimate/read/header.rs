@@ -145,6 +145,14 @@ pub(super) fn parse(text: &[u8], data: u64) -> Result<Header, String> {
                 tensor.dtype, tensor.shape, tensor.bytes
             ));
         }
+        let mut sides = tensor.shape.iter();
+        let numbers = sides.try_fold(1_u64, |all, side| all.checked_mul(*side));
+        if numbers.is_none() {
+            let shape = &tensor.shape;
+            return Err(format!(
+                "says that tensor {shown} is {shape:?}, more than there can be"
+            ));
+        }
         ranges.push((begin, end));
         tensors.push(tensor);
     }
@@ -177,11 +185,7 @@ fn covered(mut ranges: Vec<(u64, u64)>) -> Option<u64> {
 
 /// Whether a tensor's shape and bytes agree. Types of less than a byte may be padded to one.
 fn agree(tensor: &Tensor, bits: u64) -> bool {
-    let mut numbers: Option<u64> = Some(1);
-    for side in &tensor.shape {
-        numbers = numbers.and_then(|all| all.checked_mul(*side));
-    }
-    let all = numbers.and_then(|numbers| numbers.checked_mul(bits));
+    let all = tensor.numbers().checked_mul(bits);
     all.is_some_and(|all| all.div_ceil(8) == tensor.bytes)
 }
 

@@ -1,7 +1,7 @@
 //! The cache folders of the Hugging Face hub: `models--NAME/snapshots/COMMIT/` with links into `blobs/`.
 
 use super::file;
-use super::listing::{Entry, Listing};
+use super::listing::{self, Entry, Listing};
 use super::sets;
 use crate::print::Name;
 use crate::train::estimate::Problem;
@@ -52,11 +52,35 @@ pub(super) fn look(path: &Path, listing: &Listing) -> Cache {
     }
 }
 
+/// Files of a folder that the hub's programs have begun to fetch. They are for a file that may lack here.
+pub(super) fn unfinished(folder: &Path) -> Option<Problem> {
+    let names = std::fs::read_dir(folder).ok()?.flatten();
+    let names = names.map(|entry| listing::text(&entry.file_name()));
+    let begun = names.filter(|name| name.ends_with(".incomplete")).count();
+    (begun > 0).then(|| {
+        Problem::error(
+            "download-unfinished",
+            format!(
+                "{} of the hub's did not end",
+                sets::count(begun, "download")
+            ),
+            "fetch the model again, or remove the `*.incomplete` if it is whole",
+        )
+    })
+}
+
 /// The snapshot that `refs/main` names; else the only one.
 fn choose(model: &Path, snapshots: &Path) -> Cache {
-    let there = Listing::of(snapshots)
-        .map(|listing| listing.folders)
-        .unwrap_or_default();
+    let there = match Listing::of(snapshots) {
+        Ok(listing) => listing.folders,
+        Err(unread) => {
+            return Cache::Nothing(Problem::error(
+                "unread-folder",
+                format!("snapshots {}", unread.why()),
+                "give its reader access",
+            ));
+        }
+    };
     let main = file::read(&model.join("refs").join("main"), 256).ok();
     let main = main.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     let named = main
@@ -78,23 +102,21 @@ fn choose(model: &Path, snapshots: &Path) -> Cache {
             Cache::Snapshot(snapshot.path.clone(), vec![note])
         }
         (_, [only]) => {
-            let text = match &main {
-                Some(main) => format!(
-                    "refs/main is {}, and only {} is there",
-                    Name::new(main),
-                    only.shown()
+            let (path, only) = (only.path.clone(), only.shown());
+            let problem = match &main {
+                // What loaders ask for is not there.
+                Some(main) => Problem::error(
+                    "snapshot",
+                    format!("refs/main is {}, and only {only} is there", Name::new(main)),
+                    "fetch the model, or name that snapshot's folder to have it counted",
                 ),
-                None => format!(
-                    "there is no refs/main; the only snapshot, {}, is read",
-                    only.shown()
+                None => Problem::note(
+                    "snapshot",
+                    format!("there is no refs/main; the only snapshot, {only}, is read"),
+                    "fetch the model again if another one is meant",
                 ),
             };
-            let note = Problem::note(
-                "snapshot",
-                text,
-                "fetch the model again if another one is meant",
-            );
-            Cache::Snapshot(only.path.clone(), vec![note])
+            Cache::Snapshot(path, vec![problem])
         }
         (_, []) => Cache::Nothing(Problem::error(
             "no-snapshot",

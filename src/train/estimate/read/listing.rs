@@ -1,15 +1,25 @@
 //! What is in a folder, by the names and kinds of its entries.
 
-use super::file::Unread;
+use super::file::{self, Unread};
 use crate::print::Name;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// How many entries of a folder are looked at.
 const MOST_ENTRIES: usize = 100_000;
 /// Formats whose weights are not read: their names' ends.
 const OTHER_FORMATS: [&str; 7] = ["gguf", "npz", "pt", "pth", "ckpt", "h5", "onnx"];
+/// What follows `.safetensors` while a file is on its way, by the hub, browsers and other programs.
+const UNFINISHED: [&str; 6] = [
+    "incomplete",
+    "part",
+    "partial",
+    "crdownload",
+    "download",
+    "aria2",
+];
 
 /// A file that may matter, with its name as it may be printed.
 pub(super) struct Entry {
@@ -35,8 +45,10 @@ pub(super) struct Listing {
     /// Weights in formats that are not read.
     pub(super) others: Vec<Entry>,
     pub(super) folders: Vec<Entry>,
-    /// Named like weights, and no regular file: the reason.
+    /// Named like weights or an index, and no regular file: the reason.
     pub(super) unread: Vec<(Entry, Unread)>,
+    /// Links to nothing with names as folders have them.
+    pub(super) dangling: Vec<Entry>,
     /// There are more than were looked at.
     pub(super) is_cut: bool,
 }
@@ -77,10 +89,15 @@ impl Listing {
             bytes,
         };
         let is_weights = name.ends_with(".safetensors");
-        match fs::metadata(&path) {
+        let is_index = name.contains(".safetensors.index.") && name.ends_with(".json");
+        match file::metadata(&path) {
             Ok(is) if is.is_dir() => {
                 if is_weights {
                     self.unread.push((entry(0), Unread::Folder));
+                }
+                if is_index {
+                    let error = ErrorKind::IsADirectory.into();
+                    self.unread.push((entry(0), Unread::Other(error)));
                 }
                 self.folders.push(entry(0));
             }
@@ -88,14 +105,17 @@ impl Listing {
                 let entry = entry(is.len());
                 if is_weights {
                     self.weights.push(entry);
-                } else if name.contains(".safetensors.index.") && name.ends_with(".json") {
+                } else if is_index {
                     self.indexes.push(entry);
+                } else if is_unfinished(&name) {
+                    self.unread.push((entry, Unread::Unfinished));
                 } else if is_other_format(&name) {
                     self.others.push(entry);
                 }
             }
-            Ok(_) if is_weights => self.unread.push((entry(0), Unread::Special)),
-            Err(error) if is_weights => self.unread.push((entry(0), error.into())),
+            Ok(_) if is_weights || is_index => self.unread.push((entry(0), Unread::Special)),
+            Err(unread) if is_weights || is_index => self.unread.push((entry(0), unread)),
+            Err(Unread::Dangling) if !name.contains('.') => self.dangling.push(entry(0)),
             _ => {}
         }
     }
@@ -103,6 +123,12 @@ impl Listing {
     pub(super) fn folder(&self, name: &str) -> Option<&Entry> {
         self.folders.iter().find(|folder| folder.name == name)
     }
+}
+
+/// Whether the name is that of weights on their way.
+fn is_unfinished(name: &str) -> bool {
+    let parts = name.split_once(".safetensors.");
+    parts.is_some_and(|(_, rest)| UNFINISHED.iter().any(|end| rest.ends_with(end)))
 }
 
 fn is_other_format(name: &str) -> bool {

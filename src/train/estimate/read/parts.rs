@@ -7,10 +7,11 @@ use super::sets;
 use crate::print::{Bytes, Name};
 use crate::train::estimate::Problem;
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// How deep folders are looked into.
-const DEEPEST: usize = 3;
+const DEEPEST: usize = 8;
 /// How many folders are looked into.
 const MOST_FOLDERS: usize = 1_000;
 
@@ -22,61 +23,78 @@ pub(super) struct Folder {
 }
 
 /// All folders below that hold weights.
-pub(super) fn below(root: &Listing, problems: &mut Vec<Problem>) -> Vec<Folder> {
-    let mut found = Vec::new();
-    let mut left = MOST_FOLDERS;
+pub(super) fn below(path: &Path, root: &Listing, problems: &mut Vec<Problem>) -> Vec<Folder> {
+    let root_path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut walk = Walk {
+        above: vec![root_path],
+        looked_at: 0,
+        is_cut: false,
+        found: Vec::new(),
+        problems,
+    };
     for folder in &root.folders {
-        visit(folder, String::new(), 1, &mut left, &mut found, problems);
+        walk.visit(folder, String::new(), 1);
     }
-    if left == 0 {
-        problems.push(Problem::error(
+    if walk.is_cut {
+        walk.problems.push(Problem::error(
             "many-folders",
             format!(
-                "there are more than {MOST_FOLDERS} folders in it, and the rest was not looked at"
+                "there are more than {MOST_FOLDERS} folders in it, or more than {DEEPEST} one in another, and the rest \
+                 was not looked at"
             ),
             "name the folder of one model",
         ));
     }
-    found
+    walk.found
 }
 
-fn visit(
-    folder: &Entry,
-    above: String,
-    depth: usize,
-    left: &mut usize,
-    found: &mut Vec<Folder>,
-    problems: &mut Vec<Problem>,
-) {
-    if *left == 0 {
-        return;
-    }
-    *left -= 1;
-    let name = above + &folder.name;
-    let listing = match Listing::of(&folder.path) {
-        Ok(listing) => listing,
-        Err(unread) => {
-            problems.push(Problem::error(
-                "unread-folder",
-                format!("{} {}", Name::new(&name), unread.why()),
-                "give its reader access, or move it away if it is no part of the model",
-            ));
+struct Walk<'a> {
+    /// The folders that a folder is in, by the paths that links lead to: a link may lead back.
+    above: Vec<PathBuf>,
+    looked_at: usize,
+    is_cut: bool,
+    found: Vec<Folder>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, folder: &Entry, above: String, depth: usize) {
+        let path = folder.path.canonicalize();
+        let path = path.unwrap_or_else(|_| folder.path.clone());
+        if self.above.iter().any(|above| above.starts_with(&path)) {
             return;
         }
-    };
-    if depth < DEEPEST {
-        for folder in &listing.folders {
-            visit(folder, format!("{name}/"), depth + 1, left, found, problems);
+        if self.looked_at == MOST_FOLDERS || depth > DEEPEST {
+            self.is_cut = true;
+            return;
         }
-    }
-    let is_unread = |(_, why): &(_, file::Unread)| !matches!(why, file::Unread::Folder);
-    let is_part = !listing.weights.is_empty()
-        || !listing.indexes.is_empty()
-        || listing.unread.iter().any(is_unread);
-    if !is_part {
-        problems.extend(formats(&name, &listing, true));
-    } else {
-        found.push(Folder { name, listing });
+        self.looked_at += 1;
+        let name = above + &folder.name;
+        let listing = match Listing::of(&folder.path) {
+            Ok(listing) => listing,
+            Err(unread) => {
+                self.problems.push(Problem::error(
+                    "unread-folder",
+                    format!("{} {}", Name::new(&name), unread.why()),
+                    "give its reader access, or move it away if it is no part of the model",
+                ));
+                return;
+            }
+        };
+        self.above.push(path);
+        for folder in &listing.folders {
+            self.visit(folder, format!("{name}/"), depth + 1);
+        }
+        self.above.pop();
+        let is_unread = |(_, why): &(_, file::Unread)| !matches!(why, file::Unread::Folder);
+        let is_part = !listing.weights.is_empty()
+            || !listing.indexes.is_empty()
+            || listing.unread.iter().any(is_unread);
+        if is_part {
+            self.found.push(Folder { name, listing });
+        } else {
+            self.problems.extend(formats(&name, &listing, true));
+        }
     }
 }
 
@@ -101,10 +119,19 @@ pub(super) fn formats(folder: &str, listing: &Listing, has_weights: bool) -> Opt
         .map(|entry| path(entry))
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let bytes = listing.others.iter().map(|entry| entry.bytes);
-    let bytes = Bytes(bytes.fold(0, u64::saturating_add));
-    let text = format!("not read: {} ({bytes})", sets::some(&names));
-    Some(match (has_weights, read.is_empty()) {
+    let mut by_end: BTreeMap<&str, u64> = BTreeMap::new();
+    for entry in &listing.others {
+        let end = entry.name.rsplit('.').next().unwrap_or_default();
+        let bytes = by_end.entry(end).or_default();
+        *bytes = bytes.saturating_add(entry.bytes);
+    }
+    let bytes = by_end.values().copied().fold(0, u64::saturating_add);
+    let text = format!("not read: {} ({})", sets::some(&names), Bytes(bytes));
+    // Another form of the same weights has 32 bits a number where these have 4, at most.
+    let counted = listing.weights.iter().map(|entry| entry.bytes);
+    let most = counted.fold(0, u64::saturating_add).saturating_mul(8);
+    let is_more = most > 0 && by_end.values().any(|bytes| *bytes > most);
+    Some(match (has_weights, read.is_empty() && !is_more) {
         (true, true) => Problem::warning(
             "other-format",
             text,
@@ -177,15 +204,48 @@ pub(super) fn missing(named: &[String], root: &Listing, found: &[Folder]) -> Vec
             ));
         };
         let has_weights = found.iter().any(|folder| folder.name == *name);
-        // Schedulers, tokenizers and the like have files of other names.
-        let is_network = folder.path.join("config.json").exists();
-        (is_network && !has_weights).then(|| {
-            Problem::error(
-                "missing-part",
-                format!("part {shown} has a config.json and no *.safetensors"),
-                "fetch its weights, in this format",
-            )
-        })
+        (!has_weights && !is_without_weights(&folder.path)).then(|| without_weights(name))
     });
     missing.collect()
+}
+
+fn without_weights(name: &str) -> Problem {
+    Problem::error(
+        "missing-part",
+        format!("part {} has no *.safetensors", Name::new(name)),
+        "fetch its weights, in this format",
+    )
+}
+
+/// Whether it is a scheduler, a tokenizer or the like: these have configurations of names of their own.
+fn is_without_weights(folder: &Path) -> bool {
+    let there = |name: &str| folder.join(name).exists();
+    let own = ["scheduler", "tokenizer", "preprocessor", "processor"];
+    !there("config.json") && own.iter().any(|name| there(&format!("{name}_config.json")))
+}
+
+/// Parts without weights, where no index names the parts: networks by their `config.json`, and links to nothing.
+pub(super) fn lacking(root: &Listing, found: &[Folder]) -> Vec<Problem> {
+    let is_found = |name: &str| {
+        let mut found = found.iter();
+        found.any(|folder| folder.name.split('/').next() == Some(name))
+    };
+    let lacking = root.folders.iter().filter(|folder| {
+        let Some(Ok(text)) = super::small(&folder.path.join("config.json")) else {
+            return false;
+        };
+        let fields = serde_json::from_slice::<Map<String, Value>>(&text);
+        let has = |key| fields.as_ref().is_ok_and(|it| it.contains_key(key));
+        let has_others = || Listing::of(&folder.path).is_ok_and(|it| !it.others.is_empty());
+        !is_found(&folder.name) && (has("_class_name") || has("architectures") || has_others())
+    });
+    let dangling = root.dangling.iter().map(|link| {
+        Problem::error(
+            "missing-part",
+            format!("{} is a link to nothing", link.shown()),
+            "fetch what it led to, or move it away if it is no part of the model",
+        )
+    });
+    let lacking = lacking.map(|folder| without_weights(&folder.name));
+    lacking.chain(dangling).collect()
 }

@@ -6,7 +6,7 @@ use super::listing::{Entry, Listing};
 use crate::print::{Bytes, Name};
 use crate::train::estimate::Problem;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 /// How long an index may be.
@@ -76,17 +76,13 @@ impl Set {
         self.is_consolidated() && self.is_whole() && count_numbers(tensors) >= own - own / 16
     }
 
-    /// Whether all of its tensors are among these, by names and shapes.
+    /// Whether all of its tensors are among these, by names and shapes. They are sorted by name.
     pub(super) fn is_copy_of(&self, tensors: &[Tensor]) -> bool {
         if self.names.is_empty() {
             return false;
         }
-        let there: HashMap<&str, &[u64]> = tensors
-            .iter()
-            .map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()))
-            .collect();
         let is_there =
-            |tensor: &Tensor| there.get(tensor.name.as_str()) == Some(&tensor.shape.as_slice());
+            |tensor: &Tensor| named(tensors, &tensor.name).any(|there| there.shape == tensor.shape);
         let read: BTreeSet<&str> = self
             .tensors
             .iter()
@@ -100,7 +96,7 @@ impl Set {
         self.tensors.iter().all(is_there)
             && rest
                 .into_iter()
-                .all(|name| there.contains_key(name.as_str()))
+                .all(|name| named(tensors, name).next().is_some())
     }
 
     /// Reads one file's header into it.
@@ -152,6 +148,13 @@ impl Set {
         }
         self
     }
+}
+
+/// Those of this name; the tensors are sorted by name.
+fn named<'a>(tensors: &'a [Tensor], name: &'a str) -> impl Iterator<Item = &'a Tensor> {
+    let first = tensors.partition_point(|tensor| tensor.name.as_str() < name);
+    let rest = tensors.iter().skip(first);
+    rest.take_while(move |tensor| tensor.name == name)
 }
 
 fn count_numbers<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> u64 {
@@ -233,12 +236,14 @@ fn by_index(entry: &Entry, listing: &Listing, taken: &mut BTreeSet<String>) -> S
     };
     let mut missing = Vec::new();
     for shard in index.weight_map.values().collect::<BTreeSet<_>>() {
-        match listing.weights.iter().find(|entry| entry.name == *shard) {
-            Some(entry) => {
+        let weights = &listing.weights;
+        match weights.binary_search_by(|entry| entry.name.cmp(shard)) {
+            Ok(at) => {
+                let entry = &weights[at];
                 taken.insert(entry.name.clone());
                 set.add(entry);
             }
-            None => missing.push(shard.as_str()),
+            Err(_) => missing.push(shard.as_str()),
         }
     }
     if !missing.is_empty() {
