@@ -8,6 +8,8 @@
 //! It stands on the crate's public names alone.
 
 mod alone;
+#[cfg(feature = "mlx-rs")]
+pub mod checkpoint;
 mod claim;
 mod error;
 #[cfg(feature = "estimate")]

@@ -68,6 +68,9 @@ pub enum Error {
         /// Which, and why.
         failed: Vec<NotRestored>,
     },
+    /// Gradients with recomputed blocks could not be verified, or are wrong.
+    #[cfg(feature = "mlx-rs")]
+    Unverified(Box<super::checkpoint::Unverified>),
     /// Nothing is at a model's path, or it may not be looked at.
     #[cfg(feature = "estimate")]
     Model {
@@ -161,6 +164,8 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            #[cfg(feature = "mlx-rs")]
+            Self::Unverified(error) => error.fmt(f),
             Self::File { path, problem } => {
                 let path = path.to_string_lossy();
                 write!(f, "{}: {problem}", Name::new(&path))
@@ -241,6 +246,8 @@ impl std::error::Error for Error {
             | Self::NotSteady { .. }
             | Self::BelowStart { .. }
             | Self::File { .. } => None,
+            #[cfg(feature = "mlx-rs")]
+            Self::Unverified(error) => error.source(),
             #[cfg(feature = "estimate")]
             Self::Model { source, .. } => Some(source),
         }
