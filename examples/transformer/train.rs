@@ -1,0 +1,176 @@
+//! The training: passes whose gradients are added up, and updates. What [`mlx_wired::train::Fit`] runs is what the run
+//! itself runs afterwards.
+
+use crate::Failure;
+use crate::block::block;
+use crate::data::Text;
+use crate::model::{self, Size};
+use crate::plan::Plan;
+use mlx_rs::Array;
+use mlx_rs::error::Exception;
+use mlx_rs::optimizers::{Adam, Optimizer};
+use mlx_rs::random::{key, split};
+use mlx_rs::transforms::eval;
+use mlx_wired::train::checkpoint::{Checkpointing, Recompute, value_and_grad};
+use std::rc::Rc;
+
+const LEARNING_RATE: f32 = 1e-3;
+const SEED: u64 = 1787;
+
+pub(crate) struct Trainer<'a> {
+    size: Size,
+    text: &'a Text,
+    /// Rows of an update.
+    rows: usize,
+    checkpointing: Checkpointing,
+    names: Vec<Rc<str>>,
+    numbers: Vec<i32>,
+    state: State,
+}
+
+/// What changes from update to update.
+struct State {
+    weights: Vec<Array>,
+    adam: Adam,
+    random: fastrand::Rng,
+    /// The sum of the gradients since the last update, and of the losses.
+    gradients: Vec<Array>,
+    loss: f64,
+}
+
+impl State {
+    fn new(size: Size) -> Result<Self, Exception> {
+        Ok(Self {
+            weights: size.weights(SEED)?,
+            adam: Adam::new(LEARNING_RATE),
+            random: fastrand::Rng::with_seed(SEED),
+            gradients: Vec::new(),
+            loss: 0.0,
+        })
+    }
+}
+
+impl<'a> Trainer<'a> {
+    pub(crate) fn new(size: Size, text: &'a Text, rows: usize) -> Result<Self, Exception> {
+        let state = State::new(size)?;
+        let count = state.weights.len();
+        Ok(Self {
+            size,
+            text,
+            rows,
+            checkpointing: Checkpointing::new(Recompute::None),
+            names: (0..count).map(|number| number.to_string().into()).collect(),
+            numbers: (0..count as i32).collect(),
+            state,
+        })
+    }
+
+    pub(crate) fn weights(&self) -> &[Array] {
+        &self.state.weights
+    }
+
+    pub(crate) fn parameters(&self) -> u64 {
+        self.weights()
+            .iter()
+            .map(|weight| weight.size() as u64)
+            .sum()
+    }
+
+    /// What it keeps from update to update, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let moments = self.state.adam.state.values().flat_map(|(m, v)| [m, v]);
+        model::bytes(self.weights().iter().chain(moments))
+    }
+
+    /// As new.
+    pub(crate) fn start_again(&mut self) -> Result<(), Exception> {
+        // The old ones are gone before the new ones come.
+        self.state.weights.clear();
+        self.state.gradients.clear();
+        self.state.adam.state.clear();
+        self.state = State::new(self.size)?;
+        Ok(())
+    }
+
+    /// All passes of an update, and the update. Gives the mean loss of a letter.
+    pub(crate) fn step(&mut self, plan: Plan) -> Result<f64, Failure> {
+        for pass in 0..plan.accumulate {
+            self.pass(plan, pass == 0)?;
+        }
+        self.update()?;
+        Ok(self.state.loss)
+    }
+
+    /// Forward and backward over the rows of one pass, evaluated. Its gradients begin a sum or are added to it.
+    pub(crate) fn pass(&mut self, plan: Plan, begins: bool) -> Result<(), Failure> {
+        let (size, state) = (self.size, &mut self.state);
+        if begins {
+            state.gradients.clear();
+            state.loss = 0.0;
+        }
+        let rows = self
+            .text
+            .sample(&mut state.random, plan.batch, size.context);
+        let keys = keys(state.random.u64(..), size.blocks)?;
+        self.checkpointing.set(Recompute::First(plan.first));
+        let run = recomputed(&self.checkpointing, size);
+        // By the letters of the whole update: so the sums over its passes are means, however many passes there are.
+        let share = Array::from_f32(((self.rows * size.context) as f32).recip());
+        let loss = |weights: &[Array]| -> Result<Vec<Array>, Exception> {
+            let logits = size.logits(weights, &rows.letters, Some(&keys), &run)?;
+            Ok(vec![model::loss(&logits, &rows.next)?.multiply(&share)?])
+        };
+        let (loss, gradients) = value_and_grad(loss, &self.numbers[..])(&state.weights)?;
+
+        let sums = state.gradients.iter().zip(&gradients);
+        let sums: Vec<Array> = sums
+            .map(|(sum, gradient)| sum.add(gradient))
+            .collect::<Result<_, _>>()?;
+        state.gradients = if begins { gradients } else { sums };
+        eval(state.gradients.iter().chain(&loss))?;
+        state.loss += loss[0].try_item_cast::<f64>()?;
+        Ok(())
+    }
+
+    /// Weight after weight: all at once, new weights and moments would stand beside the old ones.
+    pub(crate) fn update(&mut self) -> Result<(), Exception> {
+        let State {
+            weights,
+            adam,
+            gradients,
+            ..
+        } = &mut self.state;
+        for ((weight, gradient), name) in
+            weights.iter_mut().zip(gradients.drain(..)).zip(&self.names)
+        {
+            adam.update_single(name, &gradient, weight)?;
+            let (mean, square) = &adam.state[name];
+            eval([&*weight, mean, square])?;
+        }
+        Ok(())
+    }
+}
+
+/// Blocks that are computed again as `checkpointing` says.
+pub(crate) fn recomputed(
+    checkpointing: &Checkpointing,
+    size: Size,
+) -> impl Fn(usize, &[Array], &[Array]) -> Result<Vec<Array>, Exception> {
+    move |number, primals, constants| {
+        let block = move |primals: &[Array], constants: &[Array]| block(size, primals, constants);
+        checkpointing.block(number, block, primals, constants)
+    }
+}
+
+/// A key for each block's dropout.
+pub(crate) fn keys(seed: u64, blocks: usize) -> Result<Vec<Array>, Exception> {
+    let mut keys = Vec::new();
+    let mut rest = key(seed)?;
+    for _ in 0..blocks {
+        let (one, next) = split(&rest, 2)?;
+        keys.push(one);
+        rest = next;
+    }
+    eval(&keys)?;
+    Ok(keys)
+}
