@@ -7,6 +7,7 @@
 //!
 //! It stands on the crate's public names alone.
 
+mod allocation;
 mod alone;
 #[cfg(feature = "mlx-rs")]
 pub mod checkpoint;
@@ -15,24 +16,33 @@ mod error;
 #[cfg(feature = "estimate")]
 pub mod estimate;
 mod explain;
+#[cfg(feature = "estimate")]
+mod file;
+mod fit;
 mod key;
+mod knob;
 mod ledger;
 mod measure;
 mod measured;
 mod run;
+mod sizer;
 
+pub use allocation::is_allocation_failure;
 pub use alone::OtherGuard;
 pub use error::{Error, FileProblem, WorkError};
 #[cfg(feature = "estimate")]
 pub use estimate::{estimate, plan};
 pub use explain::{BufferLimit, explain};
+pub use fit::{Considered, Fit, FitChange, Fittable, Fitted, Plan, Why};
 pub use key::Key;
+pub use knob::Knob;
 pub use ledger::{Entry, Ledger};
 pub use measure::{Measure, Measuring, Work};
 pub use measured::Measured;
 pub use run::{
     Growth, GrowthCause, Limit, NotRestored, Run, RunBuilder, RunLimit, RunSummary, StepReport,
 };
+pub use sizer::{BatchSizer, Micro, SizedStep, Split};
 
 /// Traits that other crates use and do not implement.
 mod sealed {

@@ -2,7 +2,7 @@
 
 use super::alone::OtherGuard;
 use super::explain::explain;
-use super::{Key, NotRestored};
+use super::{Key, NotRestored, Plan};
 use crate::ffi::BackendError;
 use crate::print::Bytes;
 use crate::print::{Name, Place};
@@ -71,6 +71,28 @@ pub enum Error {
     /// Gradients with recomputed blocks could not be verified, or are wrong.
     #[cfg(feature = "mlx-rs")]
     Unverified(Box<super::checkpoint::Unverified>),
+    /// What lives already leaves no room in the budget that a [`Fit`](super::Fit) was given. Nothing was run.
+    OverBudget {
+        /// Live arrays, in bytes.
+        active: u64,
+        /// What was [known](super::Fit::at_least) to come on top.
+        at_least: u64,
+        /// The budget.
+        budget: u64,
+        /// How much of it is kept free.
+        margin: u64,
+    },
+    /// No plan of a [`Fit`](super::Fit) is known to stay within the budget.
+    NothingFits {
+        /// The one that needs least.
+        plan: Plan,
+        /// What it needs, in bytes: as measured if it was run, otherwise what it can need at most.
+        needs: u64,
+        /// The budget.
+        budget: u64,
+        /// How much of it is kept free.
+        margin: u64,
+    },
     /// Nothing is at a model's path, or it may not be looked at.
     #[cfg(feature = "estimate")]
     Model {
@@ -79,7 +101,7 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The file of a [`Ledger`](super::Ledger) could not be used.
+    /// The file of a [`Ledger`](super::Ledger) or a [`Fitted`](super::Fitted) could not be used.
     File {
         /// Its path.
         path: PathBuf,
@@ -170,6 +192,31 @@ impl fmt::Display for Error {
                 let path = path.to_string_lossy();
                 write!(f, "{}: {problem}", Name::new(&path))
             }
+            Self::OverBudget {
+                active,
+                at_least,
+                budget,
+                margin,
+            } => write!(
+                f,
+                "{} live already and {} are to come: over {} less a margin of {}; free some, or raise the budget",
+                Bytes(*active),
+                Bytes(*at_least),
+                Bytes(*budget),
+                Bytes(*margin),
+            ),
+            Self::NothingFits {
+                plan,
+                needs,
+                budget,
+                margin,
+            } => write!(
+                f,
+                "nothing fits {} less a margin of {}: {plan}, needs up to {}; raise the budget, or take shorter rows",
+                Bytes(*budget),
+                Bytes(*margin),
+                Bytes(*needs),
+            ),
             #[cfg(feature = "estimate")]
             Self::Model { path, source } => {
                 let why = source.kind();
@@ -189,13 +236,13 @@ impl fmt::Display for FileProblem {
             Self::Malformed(what) => {
                 write!(
                     f,
-                    "not a ledger: {}; remove it, and it is measured anew",
+                    "not what was written there: {}; remove it, and it is measured anew",
                     Name::new(what)
                 )
             }
             Self::OtherKey { found, wanted } => write!(
                 f,
-                "measured for {found}, not for {wanted}; `Ledger::replacing` begins anew"
+                "measured for {found}, not for {wanted}; remove it, or take `Ledger::replacing`"
             ),
         }
     }
@@ -245,6 +292,8 @@ impl std::error::Error for Error {
             | Self::MeasurementInProgress { .. }
             | Self::NotSteady { .. }
             | Self::BelowStart { .. }
+            | Self::OverBudget { .. }
+            | Self::NothingFits { .. }
             | Self::File { .. } => None,
             #[cfg(feature = "mlx-rs")]
             Self::Unverified(error) => error.source(),

@@ -76,7 +76,9 @@ pub use plan::{Change, Largest, Plan, Verdict, plan};
 pub use problem::{Problem, Severity};
 pub use shape::{Layer, Shape, Width};
 pub use training::{Optimizer, Precision, StepCost, Training};
-pub use workload::{Knob, Quantised, Workload};
+pub use workload::{Quantised, Workload};
+
+pub use super::Knob;
 
 /// Tokens of a sequence where none were given, unless the configuration allows fewer.
 pub const DEFAULT_CONTEXT: u64 = 8192;

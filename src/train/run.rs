@@ -11,13 +11,13 @@ mod watch;
 
 pub use builder::{Limit, RunBuilder};
 pub use growth::{Growth, GrowthCause};
+pub(super) use limits::{Limits, caught};
 pub use limits::{NotRestored, RunLimit};
 pub use report::{RunSummary, StepReport};
 
 use super::Error;
 use crate::Manager;
 use governor::Decision;
-use limits::Limits;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watch::{Begun, Watch};
 

@@ -7,9 +7,11 @@
 //! | `scope.rs` | the limits of a run, and that they come back |
 //! | `steps.rs` | what is told of steps, and of growth |
 
+mod fit;
 #[cfg(feature = "estimate")]
 mod ledger;
 mod measure;
+mod network;
 mod scope;
 mod steps;
 

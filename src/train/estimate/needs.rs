@@ -1,9 +1,10 @@
 //! What a workload needs at given settings.
 
+use super::Knob;
 use super::item::{Certainty, Estimate, Item};
 use super::kv::{self, Tokens};
 use super::training::Parameters;
-use super::workload::{Knob, Workload};
+use super::workload::Workload;
 use super::{DEFAULT_CONTEXT, Problem, prefill, thousands};
 use std::cmp::Reverse;
 

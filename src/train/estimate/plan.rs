@@ -1,8 +1,9 @@
 //! Whether a workload fits, with what settings, and what would.
 
+use super::Knob;
 use super::item::{Certainty, Estimate};
 use super::needs::{Needs, Settings};
-use super::workload::{Knob, Workload};
+use super::workload::Workload;
 use super::{MIN_CHUNK, MIN_CONTEXT, thousands};
 use crate::print::Bytes;
 use serde::Serialize;

@@ -3,34 +3,8 @@
 use super::model::Model;
 use super::training::Training;
 use crate::ffi::DeviceKind;
+use crate::train::Knob;
 use serde::Serialize;
-
-/// A setting that [`plan`](super::plan()) may choose, or may not touch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Knob {
-    /// Chosen: it begins with a stated default, and is made smaller where that does not fit.
-    #[default]
-    Auto,
-    /// As it is. At least 1.
-    Fixed(u64),
-}
-
-impl From<u64> for Knob {
-    fn from(value: u64) -> Self {
-        Self::Fixed(value)
-    }
-}
-
-impl Knob {
-    /// Its value to begin with.
-    pub(super) fn or(self, default: u64) -> u64 {
-        match self {
-            Self::Auto => default,
-            Self::Fixed(value) => value.max(1),
-        }
-    }
-}
 
 /// How a cache of keys and values is quantised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

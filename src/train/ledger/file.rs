@@ -4,14 +4,11 @@ use super::{Entry, Ledger};
 use crate::Manager;
 use crate::ffi::DeviceKind;
 use crate::train::measured::Trial;
-use crate::train::{Error, FileProblem, Key, Measured};
+use crate::train::{Error, FileProblem, Key, Measured, file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What the file is written as now.
@@ -67,14 +64,12 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let mut ledger = Self::replacing(path, manager, model);
         let path = ledger.path.as_deref().unwrap_or(Path::new(""));
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ledger),
-            Err(error) => return Err(failed(path, FileProblem::Io(error))),
+        let Some(text) = file::read(path)? else {
+            return Ok(ledger);
         };
         let kind = manager.device().kind;
         let entries = parse(&text, &ledger.key, kind);
-        ledger.entries = entries.map_err(|problem| failed(path, problem))?;
+        ledger.entries = entries.map_err(|problem| file::failed(path, problem))?;
         Ok(ledger)
     }
 
@@ -104,17 +99,7 @@ impl Ledger {
             key: self.key.clone(),
             work: self.entries.iter().map(to_line).collect(),
         };
-        let written = serde_json::to_vec_pretty(&content)
-            .map_err(io::Error::from)
-            .and_then(|text| replace(path, &text));
-        written.map_err(|error| failed(path, FileProblem::Io(error)))
-    }
-}
-
-fn failed(path: &Path, problem: FileProblem) -> Error {
-    Error::File {
-        path: path.to_owned(),
-        problem,
+        file::write(path, &content)
     }
 }
 
@@ -208,32 +193,4 @@ fn measured(label: Arc<str>, sizes: &Sizes, kind: DeviceKind) -> Option<Measured
         spread: sizes.spread,
         ..Measured::new(label, kind, sizes.warm_up, &[run])
     })
-}
-
-/// Puts a file in the place of another in one step.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-
-    let name = path
-        .file_name()
-        .ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut part = name.to_owned();
-    // Only uniqueness matters: other threads, and other processes, may write the same file.
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    part.push(format!(".{}.{number}.part", std::process::id()));
-    let part = path.with_file_name(part);
-    let written = write_new(&part, text).and_then(|()| fs::rename(&part, path));
-    if written.is_err() {
-        // It may not be there; what went wrong first is what is told.
-        let _removed = fs::remove_file(&part);
-    }
-    written
-}
-
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(text)?;
-    file.write_all(b"\n")?;
-    // Before the rename, or a crash of the machine may leave an empty file in its place.
-    file.sync_all()
 }

@@ -44,10 +44,10 @@ pub struct NotRestored {
 }
 
 /// Told of limits that did not come back, where nothing can be returned.
-pub(super) type Listener = Box<dyn FnOnce(&Error) + Send>;
+pub(in crate::train) type Listener = Box<dyn FnOnce(&Error) + Send>;
 
 /// What a run has set, put back when it is dropped.
-pub(super) struct Limits {
+pub(in crate::train) struct Limits {
     backend: Arc<dyn Backend>,
     guard: Option<OwnedGuard>,
     memory_before: Option<u64>,
@@ -58,7 +58,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new(backend: Arc<dyn Backend>, claim: Claim, listener: Option<Listener>) -> Self {
+    pub(in crate::train) fn new(
+        backend: Arc<dyn Backend>,
+        claim: Claim,
+        listener: Option<Listener>,
+    ) -> Self {
         Self {
             backend,
             guard: None,
@@ -73,7 +77,7 @@ impl Limits {
         self.guard = Some(guard);
     }
 
-    pub(super) fn set_memory(&mut self, bytes: u64) -> Result<(), BackendError> {
+    pub(in crate::train) fn set_memory(&mut self, bytes: u64) -> Result<(), BackendError> {
         let before = caught(|| self.backend.set_memory_limit(bytes))?;
         self.memory_before.get_or_insert(before);
         Ok(())
@@ -96,7 +100,7 @@ impl Limits {
     }
 
     /// Puts each limit back, whatever becomes of the others.
-    pub(super) fn restore(&mut self) -> Result<(), Error> {
+    pub(in crate::train) fn restore(&mut self) -> Result<(), Error> {
         if !self.claim.is_own() {
             return Ok(());
         }
@@ -156,7 +160,9 @@ fn failure(limit: RunLimit, before: u64, set: Result<u64, BackendError>) -> Opti
 }
 
 /// A call of the backend whose panic is a failure of the call.
-pub(super) fn caught<T>(call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+pub(in crate::train) fn caught<T>(
+    call: impl FnOnce() -> Result<T, BackendError>,
+) -> Result<T, BackendError> {
     panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
         let text = payload
             .downcast_ref::<&str>()

@@ -1,0 +1,171 @@
+//! Which plan is run next, and when the best is known.
+
+use super::Plan;
+use super::meter::Outcome;
+use super::model::Model;
+use super::space::{Known, Space};
+use crate::train::Error;
+
+/// How many plans are run at most.
+pub(super) const MOST: usize = 10;
+/// Rates this near are the same, and the plan that needs less memory is taken.
+const TIE: f64 = 0.97;
+/// From here on nothing is run but what may be chosen.
+const LAST: usize = 8;
+/// A plan on the way has to lower the bound to so much of it.
+const WORTH: f64 = 0.99;
+
+/// The search, as it stands.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) space: Space,
+    pub(super) known: Vec<Known>,
+    /// Plans that needed more than may be used, and how much.
+    pub(super) over: Vec<(Plan, u64)>,
+    /// What each plan that was run was expected to need.
+    pub(super) expected: Vec<(Plan, u64)>,
+}
+
+impl Search {
+    pub(super) fn new(space: Space) -> Self {
+        Self {
+            space,
+            known: Vec::new(),
+            over: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
+    /// Runs plans until the best of all that are shown to stay within is one that was run. `measure` is told how much more a
+    /// pass needs that adds to a sum, once that is known.
+    pub(super) fn run(
+        &mut self,
+        mut measure: impl FnMut(Plan, Option<u64>) -> Result<Outcome, Error>,
+    ) -> Result<(), Error> {
+        let least = self.space.least();
+        let outcome = measure(least, None)?;
+        self.see(least, outcome);
+        while self.ran() < MOST {
+            let Some((next, expected)) = self.next() else {
+                break;
+            };
+            self.expected.push((next, expected));
+            let adding = self.space.shown(&self.known).adding;
+            let outcome = measure(next, Some(adding))?;
+            self.see(next, outcome);
+        }
+        Ok(())
+    }
+
+    /// How many plans were run.
+    pub(super) fn ran(&self) -> usize {
+        self.known.len() + self.over.len()
+    }
+
+    fn see(&mut self, plan: Plan, outcome: Outcome) {
+        match outcome {
+            Outcome::Within(cost) => self.known.push(Known { plan, cost }),
+            Outcome::Over(needs) => self.over.push((plan, needs)),
+        }
+    }
+
+    fn is_known(&self, plan: Plan) -> bool {
+        self.known.iter().any(|it| it.plan == plan) || self.over.iter().any(|it| it.0 == plan)
+    }
+
+    /// The peak of a plan that was run.
+    pub(super) fn peak(&self, known: &Known) -> u64 {
+        self.space.peak(known, self.space.shown(&self.known))
+    }
+
+    /// The plans that were run and may be chosen, with their rates.
+    fn fitting<'a>(&'a self, model: &'a Model<'_>) -> impl Iterator<Item = (&'a Known, f64)> {
+        let fits = |known: &&Known| {
+            self.space.is_choice(known.plan) && self.peak(known) <= self.space.limit
+        };
+        let fitting = self.known.iter().filter(fits);
+        fitting.map(|known| (known, model.rate(known.plan)))
+    }
+
+    fn fastest(&self, model: &Model<'_>) -> f64 {
+        self.fitting(model).map(|it| it.1).fold(0.0, f64::max)
+    }
+
+    /// The choice: of the fastest that were run the one that needs least.
+    pub(super) fn best<'a>(&'a self, model: &'a Model<'_>) -> Option<(&'a Known, f64)> {
+        let fastest = self.fastest(model);
+        let near = self.fitting(model).filter(|it| it.1 >= fastest * TIE);
+        near.min_by_key(|(known, _)| self.peak(known))
+    }
+
+    /// Whether a rate is not above another one, beyond what is a tie.
+    pub(super) fn is_no_faster(rate: f64, than: f64) -> bool {
+        rate * TIE <= than
+    }
+
+    /// The plan that needs least, and how much at most; for when none fits.
+    pub(super) fn least_of_all(&self) -> (Plan, u64) {
+        let shown = self.space.shown(&self.known);
+        let over = |plan: Plan| self.over.iter().find(|it| it.0 == plan).map(|it| it.1);
+        let known = |plan: Plan| self.known.iter().find(|it| it.plan == plan);
+        let needs = |plan: Plan| {
+            let run = known(plan).map(|it| self.peak(it)).or(over(plan));
+            let bytes = run.or_else(|| self.space.at_most(plan, &self.known, shown))?;
+            Some((plan, bytes))
+        };
+        let least = self.space.choices().filter_map(needs).min_by_key(|it| it.1);
+        let first = self.over.first().copied();
+        least.or(first).unwrap_or((self.space.least(), 0))
+    }
+
+    pub(super) fn model(&self) -> Option<Model<'_>> {
+        Model::of(self)
+    }
+
+    /// The plan that is run next, and what it is expected to need.
+    fn next(&self) -> Option<(Plan, u64)> {
+        let model = self.model()?;
+        let fastest = self.fastest(&model);
+        let unknown = self.space.choices().filter(|plan| !self.is_known(*plan));
+        let mut wanted: Vec<(Plan, f64)> = unknown
+            .map(|plan| (plan, model.rate(plan)))
+            .filter(|(_, rate)| !Self::is_no_faster(*rate, fastest))
+            .collect();
+        wanted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let mut wanted = wanted.into_iter();
+        let next = wanted.find_map(|(plan, _)| self.towards(plan, &model))?;
+        Some((next, model.peak(next)))
+    }
+
+    /// `wanted` itself if it is shown to stay within; otherwise the plan that shows most about it, if one does.
+    fn towards(&self, wanted: Plan, model: &Model<'_>) -> Option<Plan> {
+        let space = &self.space;
+        let shown = space.shown(&self.known);
+        let now = space.at_most(wanted, &self.known, shown);
+        if now.is_some_and(|bytes| bytes <= space.limit) {
+            return Some(wanted);
+        }
+        let may_step = self.ran()
+            < if self.fastest(model) > 0.0 {
+                LAST
+            } else {
+                MOST - 1
+            };
+        if !may_step || self.peak(&model.hope(wanted)) > space.limit {
+            return None;
+        }
+        let after = |step: Plan| {
+            let mut known = self.known.clone();
+            known.push(model.hope(step));
+            space.at_most(wanted, &known, space.shown(&known))
+        };
+        let steps = space.on_the_way().filter(|step| {
+            let alone = space.at_most_alone(*step, &self.known, shown);
+            !self.is_known(*step) && alone.is_some_and(|bytes| bytes <= space.limit)
+        });
+        let steps = steps.filter_map(|step| Some((step, after(step)?)));
+        let (step, then) = steps.min_by_key(|it| it.1)?;
+        let is_worth = now.is_none_or(|now| (then as f64) < now as f64 * WORTH);
+        is_worth.then_some(step)
+    }
+}
