@@ -14,7 +14,7 @@
 //! | `train.rs` | passes and updates; what `Fit` runs |
 //! | `run.rs`, `beside.rs`, `seen.rs` | the run under tickets; evaluation and sampling beside it; what each kind of work took |
 //! | `checkpoint.rs`, `mlx_own.rs` | ways to recompute compared; MLX's own one |
-//! | `sweep.rs` | every plan, run, to hold `fit` against |
+//! | `fitting.rs`, `sweep.rs` | fitting into budgets; every plan, run, to hold that against |
 //! | `progress.rs`, `report.rs` | the bars; the tables |
 //! | `../common/` | what `--timeline` records and writes; arguments, as the other programs take them |
 //!
@@ -37,13 +37,13 @@ mod checkpoint;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod data;
 #[cfg(any(target_vendor = "apple", with_mlx))]
+mod fitting;
+#[cfg(any(target_vendor = "apple", with_mlx))]
 mod mlx_own;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod model;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod options;
-#[cfg(any(target_vendor = "apple", with_mlx))]
-mod plan;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod progress;
 #[cfg(any(target_vendor = "apple", with_mlx))]
@@ -116,7 +116,7 @@ fn run(options: &options::Options, text: &data::Text) -> Result<(), Failure> {
     let workload = Workload::new(Model::from_config(&setting.size.config()))
         .context(setting.size.context as u64)
         .train(Training::new(Optimizer::Adam).rows(setting.rows as u64));
-    println!("{}", plan(setting.budget, &workload));
+    println!("{}", plan(setting.budget(), &workload));
 
     // Measured: what checkpointing gives and costs, and every plan.
     let compared = checkpoint::compare(setting, text, &bars)?;
@@ -125,16 +125,21 @@ fn run(options: &options::Options, text: &data::Text) -> Result<(), Failure> {
     let needs = run::Needs::measure(setting, text, &trainer)?;
     let sweep = sweep::Sweep::run(setting, &mut trainer, &bars)?;
 
+    // Fitted: into the budget, and for comparison into a smaller and a larger one.
+    let fitted = fitting::fit_all(setting, &mut trainer, &bars)?;
+    let chosen = &fitted[1];
+    println!("{chosen}\n");
+    let fit = fitting::rows(&fitted, &sweep)?;
+
     // Run.
     let timeline = options.timeline.as_deref();
     let timeline = timeline.map(|folder| timeline::start(Manager::shared(), folder));
     let timeline = timeline.transpose()?;
-    let chosen = plan::Plan::new(setting.rows, setting.batches[0], 0);
-    let outcome = run::run(setting, text, &mut trainer, chosen, &needs, &bars)?;
+    let outcome = run::run(setting, text, &mut trainer, chosen.plan, &needs, &bars)?;
     let written = timeline.map(timeline::Timeline::write).transpose()?;
 
     let wall = began.elapsed().as_secs_f64();
-    let report = report::Report::new(sweep, compared, Vec::new(), outcome, wall);
+    let report = report::Report::new(sweep, compared, fit, outcome, wall);
     print!("{report}");
     if let Some(written) = written {
         print!("{written}");

@@ -2,8 +2,8 @@
 
 use crate::arguments::{self, number};
 use crate::model::Size;
-use crate::plan::Plan;
 use lexopt::prelude::*;
+use mlx_wired::train::Plan;
 use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
@@ -40,10 +40,8 @@ pub(crate) struct Setting {
     pub(crate) rows: usize,
     /// The batches to choose from.
     pub(crate) batches: &'static [usize],
-    /// What is fitted into, in bytes.
+    /// What is fitted into, in bytes: of all MLX's live arrays. The run is fitted into the middle one.
     pub(crate) budgets: [u64; 3],
-    /// What the run is fitted into.
-    pub(crate) budget: u64,
     /// Rows of the pass with which ways to checkpoint are compared.
     pub(crate) compared_rows: usize,
     pub(crate) updates: usize,
@@ -67,8 +65,7 @@ impl Setting {
                 },
                 rows: 8,
                 batches: &[2, 8],
-                budgets: [10_000_000, 16_000_000, 40_000_000],
-                budget: 16_000_000,
+                budgets: [6_500_000, 12_000_000, 30_000_000],
                 compared_rows: 8,
                 updates: 30,
                 look_every: 10,
@@ -87,13 +84,17 @@ impl Setting {
                 rows: 32,
                 batches: &[1, 2, 4, 8, 16, 32],
                 budgets: [48_000_000, 80_000_000, 240_000_000],
-                budget: 80_000_000,
                 compared_rows: 8,
                 updates: 150,
                 look_every: 25,
                 sampled: 240,
             }
         }
+    }
+
+    /// What the run's training is fitted into.
+    pub(crate) fn budget(&self) -> u64 {
+        self.budgets[1]
     }
 
     /// How many blocks may be recomputed: none, each quarter, all. As `Fit` chooses.
@@ -134,7 +135,7 @@ pub(crate) fn parse(alphabet: usize) -> Result<Parsed, lexopt::Error> {
         }
     }
     let mut setting = Setting::new(quick, alphabet);
-    setting.budget = budget.unwrap_or(setting.budget);
+    setting.budgets[1] = budget.unwrap_or(setting.budgets[1]);
     setting.updates = updates.unwrap_or(setting.updates);
     Ok(Parsed::Run(Options {
         setting,

@@ -5,12 +5,11 @@ use crate::beside::{Beside, evaluate, sample};
 use crate::data::Text;
 use crate::model;
 use crate::options::Setting;
-use crate::plan::Plan;
 use crate::progress::Bars;
 use crate::report::TicketRow;
 use crate::seen::{Seen, Work};
 use crate::train::Trainer;
-use mlx_wired::train::{Measured, Measuring, Run, RunSummary};
+use mlx_wired::train::{Measured, Measuring, Plan, Run, RunSummary};
 use mlx_wired::{Policy, SumPolicy, Ticket};
 use std::thread;
 
@@ -63,14 +62,14 @@ pub(crate) fn run(
     let size = setting.size;
     // What the training was fitted into, and what is done beside it.
     let beside = needs.ticket(&needs.evaluation) + needs.ticket(&needs.sampling);
-    let budget = setting.budget + beside;
+    let budget = setting.budget() + beside;
     let policy = SumPolicy::capped(budget);
     // Weights and moments stay. A step may have what is left of what it was fitted into.
     trainer.step(plan)?;
     let kept = trainer.bytes();
     trainer.start_again()?;
     let step = policy
-        .ticket(setting.budget.saturating_sub(kept))
+        .ticket(setting.budget().saturating_sub(kept))
         .label("step");
     let evaluation = policy
         .ticket(needs.ticket(&needs.evaluation))

@@ -2,11 +2,11 @@
 
 use crate::Failure;
 use crate::options::Setting;
-use crate::plan::Plan;
 use crate::progress::Bars;
 use crate::train::Trainer;
 use cpu_time::ProcessTime;
 use mlx_wired::ffi;
+use mlx_wired::train::Plan;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;

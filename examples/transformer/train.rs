@@ -5,13 +5,13 @@ use crate::Failure;
 use crate::block::block;
 use crate::data::Text;
 use crate::model::{self, Size};
-use crate::plan::Plan;
 use mlx_rs::Array;
 use mlx_rs::error::Exception;
 use mlx_rs::optimizers::{Adam, Optimizer};
 use mlx_rs::random::{key, split};
 use mlx_rs::transforms::eval;
 use mlx_wired::train::checkpoint::{Checkpointing, Recompute, value_and_grad};
+use mlx_wired::train::{Fittable, Plan};
 use std::rc::Rc;
 
 const LEARNING_RATE: f32 = 1e-3;
@@ -148,6 +148,23 @@ impl<'a> Trainer<'a> {
             eval([&*weight, mean, square])?;
         }
         Ok(())
+    }
+}
+
+impl Fittable for Trainer<'_> {
+    type Error = Failure;
+
+    fn pass(&mut self, plan: Plan, begins: bool) -> Result<(), Failure> {
+        Trainer::pass(self, plan, begins)
+    }
+
+    fn update(&mut self) -> Result<(), Failure> {
+        Ok(Trainer::update(self)?)
+    }
+
+    /// It is fitted before it has trained. If new weights cannot be made, the next pass fails for want of them.
+    fn restore(&mut self) {
+        drop(self.start_again());
     }
 }
 
