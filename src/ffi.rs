@@ -2,7 +2,7 @@
 //!
 //! A [`Backend`] is what a [`Manager`](crate::Manager) coordinates. [`MlxBackend`] is MLX through
 //! `mlx-sys`, [`NoMlx`] a machine without MLX, [`RecordingBackend`] a device for tests. All unsafe code
-//! of the library that touches MLX is in this module.
+//! of the library that touches MLX is in this module, but for that of gradient checkpointing (`train::checkpoint`).
 //!
 //! The functions are safe wrappers of MLX's process-wide calls, for use beside a manager (the counters
 //! and limits) or instead of one ([`set_wired_limit`]). They exist whether or not

@@ -168,7 +168,7 @@
 //!   it needs `scripts/with-mlx` or an MLX of your own: see [`ffi::LINKED`].
 //! * `mlx-rs`: states that the program uses mlx-rs, whose error handler returns instead of ending the process
 //!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first. A
-//!   [run](train::Run) can ask arrays whether they are evaluated.
+//!   [run](train::Run) can ask arrays whether they are evaluated, and `train::checkpoint` recomputes blocks.
 //! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.
 //! * `timeline`: a [recording](recorder) writes a page with charts, a trace that Perfetto opens, and CSV; implies `serde`.
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber

@@ -3,6 +3,7 @@
 //! [`Measure`] runs work alone and says what its ticket has to ask for; a [`Ledger`] keeps that in a file, and learns. A
 //! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did. `estimate` and `plan`
 //! say what a model will need before it is loaded (feature `estimate`).
+//! `checkpoint` recomputes blocks in the backward pass instead of keeping what they computed (feature `mlx-rs`).
 //! [Training](crate::docs::training) has it as a whole.
 //!
 //! It stands on the crate's public names alone.

@@ -5,12 +5,14 @@
 //! | file | what it shows |
 //! | --- | --- |
 //! | `network.rs` | a small network and its steps |
+//! | `checkpoint.rs`, `checkpoint/` | blocks that are recomputed: what it saves, equal gradients, and each way to get wrong ones |
 //! | `growth.rs` | each cause of growth is named rightly, and healthy runs give no alarm |
 //! | `measuring.rs` | what is measured of real steps |
 //! | `scope.rs` | a run's limits come back |
 
 #![cfg(any(target_vendor = "apple", with_mlx))]
 
+mod checkpoint;
 mod growth;
 mod measuring;
 mod network;

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///     let [x, weight] = primals else {
 ///         return Err("a block takes two primals".into());
 ///     };
-///     Ok(vec![x.matmul(weight)?.tanh()?])
+///     Ok(vec![mlx_rs::ops::tanh(x.matmul(weight)?)?])
 /// }
 ///
 /// let blocks = Checkpointing::new(Recompute::All);

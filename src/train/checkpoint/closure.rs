@@ -17,8 +17,8 @@ pub(super) type Body = Box<dyn Fn(&[Array], &[Array]) -> Result<Vec<Array>> + Se
 
 /// `forward(inputs)`, whose gradients are what `backward` returns: one for each input, since MLX does not count them.
 ///
-/// None of `inputs` must be the first array that mlx-rs ever saw: it installs an error handler that returns when it is
-/// first called, and until then MLX's own ends the process. A clone of an array is such a call.
+/// Some call of mlx-rs that can fail must come before it, and the clone of an array is one: with its first such call mlx-rs
+/// installs an error handler that returns, where MLX's own ends the process.
 pub(super) fn custom_vjp(forward: Body, backward: Body, inputs: &[Array]) -> Result<Vec<Array>> {
     let payload = |body: Body| Box::into_raw(Box::new(body)).cast::<c_void>();
     let inputs = Vector::of(inputs);

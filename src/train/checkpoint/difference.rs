@@ -111,7 +111,7 @@ fn numbers(array: &Array) -> Result<Vec<f32>> {
         Dtype::Complex64 => array.view::<f32>()?,
         _ => array.as_type::<f32>()?,
     };
-    let array = array.flatten(None, None)?;
+    let array = array.flatten(None, None)?.contiguous()?;
     array.eval()?;
     Ok(array
         .try_as_slice::<f32>()

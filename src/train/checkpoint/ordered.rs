@@ -87,7 +87,7 @@ pub(super) fn recomputing<F: Function>(
     constants: &[Array],
 ) -> Result<Vec<Array>> {
     let count = primals.len();
-    // The clones are calls of mlx-rs, whose error handler is in place from here on.
+    // The clones are calls of mlx-rs, before MLX's own: see `custom_vjp`.
     let mut inputs = primals.to_vec();
     for (place, constant) in constants.iter().enumerate() {
         inputs.push(sealed(block, place, constant)?);
@@ -124,8 +124,10 @@ pub(super) fn recomputing<F: Function>(
 
 /// The same array, and an error, instead of zeros, if its gradient is asked for.
 fn sealed(block: usize, place: usize, constant: &Array) -> Result<Array> {
+    // A call of mlx-rs, before MLX's own: see `custom_vjp`.
+    let constant = constant.clone();
     if !constant.dtype().is_inexact() {
-        return Ok(constant.clone());
+        return Ok(constant);
     }
     let same = |inputs: &[Array], _: &[Array]| Ok(inputs.to_vec());
     let refuse = move |_: &[Array], _: &[Array]| {
@@ -133,7 +135,11 @@ fn sealed(block: usize, place: usize, constant: &Array) -> Result<Array> {
             "checkpointing: constant {place} of block {block} needs a gradient: make it a primal, or `stop_gradient` it"
         )))
     };
-    let same = custom_vjp(Box::new(same), Box::new(refuse), &[constant.clone()])?;
+    let same = custom_vjp(
+        Box::new(same),
+        Box::new(refuse),
+        std::slice::from_ref(&constant),
+    )?;
     same.into_iter()
         .next()
         .ok_or_else(|| Exception::custom("checkpointing: MLX returned no array"))
