@@ -2,9 +2,11 @@
 //!
 //! | file | what it shows |
 //! | --- | --- |
+//! | `fit.rs`, `network.rs` | fitting to a budget, on networks that are played |
 //! | `ledger.rs` | tickets that learn, their file, and the table |
 //! | `measure.rs` | what is measured, and when it is refused |
 //! | `scope.rs` | the limits of a run, and that they come back |
+//! | `sizer.rs` | micro-batches that shrink when memory is refused |
 //! | `steps.rs` | what is told of steps, and of growth |
 
 mod fit;
@@ -13,6 +15,7 @@ mod ledger;
 mod measure;
 mod network;
 mod scope;
+mod sizer;
 mod steps;
 
 use mlx_wired::Manager;

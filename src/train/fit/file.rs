@@ -109,15 +109,19 @@ fn parse(text: &[u8], wanted: &Key) -> Result<Content, FileProblem> {
 /// Whether the numbers can all be true.
 fn is_consistent(Content { asked, fitted, .. }: &Content) -> bool {
     let Plan { batch, first, .. } = fitted.plan;
-    let is_plan =
-        fitted.rows > 0 && batch > 0 && fitted.plan == Plan::new(fitted.rows, batch, first);
+    let is_plan = |plan: Plan| {
+        let is_possible = plan.batch > 0 && plan.batch <= fitted.rows && plan.first <= asked.blocks;
+        is_possible && plan == Plan::new(fitted.rows, plan.batch, plan.first)
+    };
+    let changed = fitted.changes.iter().flat_map(|it| [it.from, it.to]);
+    let mut plans = fitted.considered.iter().map(|it| it.plan).chain(changed);
     let is_choice = |knob, value: usize, most: usize| match knob {
         Knob::Auto => true,
         Knob::Fixed(fixed) => fixed.min(most as u64) == value as u64,
     };
-    is_plan
+    is_plan(fitted.plan)
+        && plans.all(is_plan)
         && (asked.budget, asked.rows, asked.margin) == (fitted.budget, fitted.rows, fitted.margin)
-        && first <= asked.blocks
         && is_choice(asked.batch, batch, fitted.rows)
         && is_choice(asked.recompute, first, asked.blocks)
         && fitted.margin <= fitted.budget
