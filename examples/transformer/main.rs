@@ -108,7 +108,7 @@ fn run(options: &options::Options, text: &data::Text) -> Result<(), Failure> {
     let bars = progress::Bars::default();
 
     if let Some(file) = &options.sweep {
-        let mut trainer = train::Trainer::new(setting.size, text, setting.rows)?;
+        let mut trainer = train::Trainer::new(setting, text)?;
         return sweep::Sweep::run(setting, &mut trainer, &bars)?.write(file);
     }
 
@@ -121,9 +121,12 @@ fn run(options: &options::Options, text: &data::Text) -> Result<(), Failure> {
     // Measured: what checkpointing gives and costs, and every plan.
     let compared = checkpoint::compare(setting, text, &bars)?;
     println!("{compared}");
-    let mut trainer = train::Trainer::new(setting.size, text, setting.rows)?;
+    let mut trainer = train::Trainer::new(setting, text)?;
     let needs = run::Needs::measure(setting, text, &trainer)?;
-    let sweep = sweep::Sweep::run(setting, &mut trainer, &bars)?;
+    let sweep = match &options.swept {
+        Some(file) => sweep::Sweep::read(file, setting, &trainer)?,
+        None => sweep::Sweep::run(setting, &mut trainer, &bars)?,
+    };
 
     // Fitted: into the budget, and for comparison into a smaller and a larger one.
     let fitted = fitting::fit_all(setting, &mut trainer, &bars)?;

@@ -13,8 +13,9 @@ usage: scripts/with-mlx [--openblas] cargo run --release --example transformer -
 
   --quick          a small network and a short training
   --budget BYTES   what the training may take, MLX's live arrays in all; evaluation and sampling come on top
-  --updates N      updates of the training, 1 to 100000; default 150, quick 30
+  --updates N      updates of the training, 1 to 100000; default 200, quick 100
   --sweep FILE     only runs every plan that there is to choose from, and writes what each took
+  --swept FILE     holds what is fitted against a sweep that was written before, instead of one of its own
   --json FILE      writes the final tables for machines, sizes in bytes, times in seconds
   --timeline DIR   records guards, waits and memory, and writes a page with charts, a trace for Perfetto and
                    tables into DIR; needs cargo's --features timeline, before the --
@@ -28,6 +29,7 @@ exit status: 0; 1 if something failed; 2 for a bad argument
 pub(crate) struct Options {
     pub(crate) setting: Setting,
     pub(crate) sweep: Option<PathBuf>,
+    pub(crate) swept: Option<PathBuf>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) timeline: Option<PathBuf>,
 }
@@ -44,6 +46,9 @@ pub(crate) struct Setting {
     pub(crate) budgets: [u64; 3],
     /// Rows of the pass with which ways to checkpoint are compared.
     pub(crate) compared_rows: usize,
+    /// Updates of each plan of the sweep, of which the fastest counts.
+    pub(crate) swept_updates: usize,
+    pub(crate) learning_rate: f32,
     pub(crate) updates: usize,
     /// An evaluation and a sample after each so many updates.
     pub(crate) look_every: usize,
@@ -67,8 +72,10 @@ impl Setting {
                 batches: &[2, 8],
                 budgets: [6_500_000, 12_000_000, 30_000_000],
                 compared_rows: 8,
-                updates: 30,
-                look_every: 10,
+                swept_updates: 6,
+                learning_rate: 4e-3,
+                updates: 100,
+                look_every: 25,
                 sampled: 80,
             }
         } else {
@@ -85,8 +92,10 @@ impl Setting {
                 batches: &[1, 2, 4, 8, 16, 32],
                 budgets: [48_000_000, 80_000_000, 240_000_000],
                 compared_rows: 8,
-                updates: 150,
-                look_every: 25,
+                swept_updates: 2,
+                learning_rate: 2e-3,
+                updates: 200,
+                look_every: 40,
                 sampled: 240,
             }
         }
@@ -120,7 +129,7 @@ pub(crate) enum Parsed {
 
 pub(crate) fn parse(alphabet: usize) -> Result<Parsed, lexopt::Error> {
     let (mut quick, mut budget, mut updates) = (false, None, None);
-    let (mut sweep, mut json, mut timeline) = (None, None, None);
+    let (mut sweep, mut swept, mut json, mut timeline) = (None, None, None, None);
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -128,6 +137,7 @@ pub(crate) fn parse(alphabet: usize) -> Result<Parsed, lexopt::Error> {
             Long("budget") => budget = Some(number(&mut parser, "--budget", 1, usize::MAX)? as u64),
             Long("updates") => updates = Some(number(&mut parser, "--updates", 1, 100_000)?),
             Long("sweep") => sweep = Some(arguments::json(parser.value()?.into())?),
+            Long("swept") => swept = Some(parser.value()?.into()),
             Long("json") => json = Some(arguments::json(parser.value()?.into())?),
             Long("timeline") => timeline = Some(arguments::timeline(parser.value()?.into())?),
             Long("help") | Short('h') => return Ok(Parsed::Help),
@@ -140,6 +150,7 @@ pub(crate) fn parse(alphabet: usize) -> Result<Parsed, lexopt::Error> {
     Ok(Parsed::Run(Options {
         setting,
         sweep,
+        swept,
         json,
         timeline,
     }))

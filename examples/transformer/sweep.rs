@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 
-/// The first update makes the optimizer's state.
-const UPDATES: usize = 3;
-
 /// A plan's peak in bytes, all included, and the rows of a second of processor time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
@@ -46,7 +43,8 @@ impl Sweep {
             trainer.start_again()?;
             ffi::reset_peak_memory()?;
             let mut fastest = Duration::MAX;
-            for update in 0..UPDATES {
+            // The first makes the optimizer's state.
+            for update in 0..=setting.swept_updates {
                 let began = ProcessTime::now();
                 trainer.step(plan)?;
                 if update > 0 {
@@ -80,6 +78,18 @@ impl Sweep {
         self.plans
             .iter()
             .find(|row| (row.batch, row.first) == (plan.batch, plan.first))
+    }
+
+    /// One that was written before, for the same network and the same plans.
+    pub(crate) fn read(file: &Path, setting: &Setting, trainer: &Trainer) -> Result<Self, Failure> {
+        let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = std::fs::read(file).map_err(|error| problem(&error))?;
+        let sweep: Self = serde_json::from_slice(&text).map_err(|error| problem(&error))?;
+        let is_whole = setting.plans().all(|plan| sweep.row(plan).is_some());
+        if (sweep.parameters, sweep.rows, is_whole) == (trainer.parameters(), setting.rows, true) {
+            return Ok(sweep);
+        }
+        Err(problem(&"a sweep of another network, or of other plans").into())
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use crate::Failure;
 use crate::block::block;
 use crate::data::Text;
 use crate::model::{self, Size};
+use crate::options::Setting;
 use mlx_rs::Array;
 use mlx_rs::error::Exception;
 use mlx_rs::optimizers::{Adam, Optimizer};
@@ -14,14 +15,11 @@ use mlx_wired::train::checkpoint::{Checkpointing, Recompute, value_and_grad};
 use mlx_wired::train::{Fittable, Plan};
 use std::rc::Rc;
 
-const LEARNING_RATE: f32 = 1e-3;
 const SEED: u64 = 1787;
 
 pub(crate) struct Trainer<'a> {
-    size: Size,
+    setting: &'a Setting,
     text: &'a Text,
-    /// Rows of an update.
-    rows: usize,
     checkpointing: Checkpointing,
     names: Vec<Rc<str>>,
     numbers: Vec<i32>,
@@ -39,10 +37,10 @@ struct State {
 }
 
 impl State {
-    fn new(size: Size) -> Result<Self, Exception> {
+    fn new(setting: &Setting) -> Result<Self, Exception> {
         Ok(Self {
-            weights: size.weights(SEED)?,
-            adam: Adam::new(LEARNING_RATE),
+            weights: setting.size.weights(SEED)?,
+            adam: Adam::new(setting.learning_rate),
             random: fastrand::Rng::with_seed(SEED),
             gradients: Vec::new(),
             loss: 0.0,
@@ -51,13 +49,12 @@ impl State {
 }
 
 impl<'a> Trainer<'a> {
-    pub(crate) fn new(size: Size, text: &'a Text, rows: usize) -> Result<Self, Exception> {
-        let state = State::new(size)?;
+    pub(crate) fn new(setting: &'a Setting, text: &'a Text) -> Result<Self, Exception> {
+        let state = State::new(setting)?;
         let count = state.weights.len();
         Ok(Self {
-            size,
+            setting,
             text,
-            rows,
             checkpointing: Checkpointing::new(Recompute::None),
             names: (0..count).map(|number| number.to_string().into()).collect(),
             numbers: (0..count as i32).collect(),
@@ -88,7 +85,7 @@ impl<'a> Trainer<'a> {
         self.state.weights.clear();
         self.state.gradients.clear();
         self.state.adam.state.clear();
-        self.state = State::new(self.size)?;
+        self.state = State::new(self.setting)?;
         Ok(())
     }
 
@@ -103,7 +100,7 @@ impl<'a> Trainer<'a> {
 
     /// Forward and backward over the rows of one pass, evaluated. Its gradients begin a sum or are added to it.
     pub(crate) fn pass(&mut self, plan: Plan, begins: bool) -> Result<(), Failure> {
-        let (size, state) = (self.size, &mut self.state);
+        let (size, state) = (self.setting.size, &mut self.state);
         if begins {
             state.gradients.clear();
             state.loss = 0.0;
@@ -115,7 +112,7 @@ impl<'a> Trainer<'a> {
         self.checkpointing.set(Recompute::First(plan.first));
         let run = recomputed(&self.checkpointing, size);
         // By the letters of the whole update: so the sums over its passes are means, however many passes there are.
-        let share = Array::from_f32(((self.rows * size.context) as f32).recip());
+        let share = Array::from_f32(((self.setting.rows * size.context) as f32).recip());
         let loss = |weights: &[Array]| -> Result<Vec<Array>, Exception> {
             let logits = size.logits(weights, &rows.letters, Some(&keys), &run)?;
             Ok(vec![model::loss(&logits, &rows.next)?.multiply(&share)?])
