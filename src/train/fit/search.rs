@@ -10,10 +10,12 @@ use crate::train::Error;
 pub(super) const MOST: usize = 10;
 /// Rates this near are the same, and the plan that needs less memory is taken.
 const TIE: f64 = 0.97;
+/// Times are predicted so much too long at times.
+const DOUBT: f64 = 1.08;
+/// How many plans are run only because of that.
+const DOUBTS: usize = 2;
 /// From here on nothing is run but what may be chosen.
 const LAST: usize = 8;
-/// By how much a plan that was not run may be faster than expected: times are far worse to expect than peaks.
-const HOPE: f64 = 1.15;
 /// A plan on the way has to lower the bound to so much of it.
 const WORTH: f64 = 0.99;
 
@@ -26,6 +28,8 @@ pub(super) struct Search {
     pub(super) over: Vec<(Plan, u64)>,
     /// What each plan that was run was expected to need.
     pub(super) expected: Vec<(Plan, u64)>,
+    /// How many plans were run that are expected to be a little slower.
+    doubts: usize,
 }
 
 impl Search {
@@ -35,6 +39,7 @@ impl Search {
             known: Vec::new(),
             over: Vec::new(),
             expected: Vec::new(),
+            doubts: 0,
         }
     }
 
@@ -48,7 +53,8 @@ impl Search {
         let outcome = measure(least, None)?;
         self.see(least, outcome);
         while self.ran() < MOST {
-            let Some((next, expected)) = self.next() else {
+            let next = self.next().or_else(|| self.doubtful());
+            let Some((next, expected)) = next else {
                 break;
             };
             self.expected.push((next, expected));
@@ -128,16 +134,37 @@ impl Search {
     fn next(&self) -> Option<(Plan, u64)> {
         let model = self.model()?;
         let fastest = self.fastest(&model);
-        let hope = if self.ran() < LAST { HOPE } else { 1.0 };
         let unknown = self.space.choices().filter(|plan| !self.is_known(*plan));
         let mut wanted: Vec<(Plan, f64)> = unknown
             .map(|plan| (plan, model.rate(plan)))
-            .filter(|(_, rate)| !Self::is_no_faster(*rate * hope, fastest))
+            .filter(|(_, rate)| !Self::is_no_faster(*rate, fastest))
             .collect();
         wanted.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut wanted = wanted.into_iter();
         let next = wanted.find_map(|(plan, _)| self.towards(plan, &model))?;
         Some((next, model.peak(next)))
+    }
+
+    /// A plan that is shown to stay within and may be the fastest, if its time is predicted too long.
+    fn doubtful(&mut self) -> Option<(Plan, u64)> {
+        if self.doubts == DOUBTS {
+            return None;
+        }
+        let model = self.model()?;
+        let fastest = self.fastest(&model);
+        let shown = self.space.shown(&self.known);
+        let doubtful = self.space.choices().filter(|plan| {
+            let bytes = self.space.at_most(*plan, &self.known, shown);
+            !self.is_known(*plan) && bytes.is_some_and(|bytes| bytes <= self.space.limit)
+        });
+        let doubtful = doubtful.map(|plan| (plan, model.rate(plan)));
+        let (plan, rate) = doubtful.max_by(|a, b| a.1.total_cmp(&b.1))?;
+        if Self::is_no_faster(rate * DOUBT, fastest) {
+            return None;
+        }
+        let expected = model.peak(plan);
+        self.doubts += 1;
+        Some((plan, expected))
     }
 
     /// `wanted` itself if it is shown to stay within; otherwise the plan that shows most about it, if one does.
