@@ -172,8 +172,8 @@ impl Checkpointing {
     /// # Ok::<(), Exception>(())
     /// ```
     ///
-    /// What is left is an array in a `static` or a thread-local. It gets no gradient either, and only an array that does
-    /// without may stand there.
+    /// What is left is an array in a `static`, in a thread-local or behind a lock that was leaked. It gets no gradient
+    /// either, and only an array that does without may stand there.
     ///
     /// # Errors
     ///

@@ -7,9 +7,11 @@ use mlx_rs::error::{Exception, Result};
 use mlx_rs::macros::ModuleParameters;
 use mlx_rs::module::{Module, ModuleParameters, Param};
 use mlx_rs::nn::{BatchNorm, LayerNorm, LayerNormBuilder, Linear, gelu_approximate};
+use mlx_rs::transforms::eval;
 use mlx_rs::{Array, array};
 use mlx_wired::train::checkpoint::{Checkpointing, Recompute, module_value_and_grad};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A layer with a norm before it.
 #[derive(Debug, Clone, ModuleParameters)]
@@ -118,7 +120,7 @@ fn every_trainable_parameter_of_every_type_of_layer_has_its_gradient() {
 }
 
 #[test]
-fn frozen_weights_are_constants_and_cost_no_gradient() {
+fn frozen_weights_are_constants() {
     let _alone = alone();
     let mut network = Network::new();
     network.normed[0].freeze_parameters(true);
@@ -223,4 +225,35 @@ fn a_module_without_trainable_parameters_and_inputs_is_refused() {
         .module(3, &network.gate, nothing, &[], &[])
         .unwrap_err();
     assert!(error.what().contains("block 3 has no primals"), "{error}");
+}
+
+#[test]
+fn what_a_graph_keeps_of_a_module_goes_with_it() {
+    #[derive(Debug, Clone, ModuleParameters)]
+    struct Watched {
+        #[param]
+        weight: Param<Array>,
+        copies: Arc<()>,
+    }
+    let _alone = alone();
+    let module = Watched {
+        weight: Param::new(array!([1.0_f32, 2.0])),
+        copies: Arc::new(()),
+    };
+    let blocks = Checkpointing::new(Recompute::All);
+    let square = |module: &mut Watched, _: &[Array], _: &[Array]| Ok(vec![module.weight.square()?]);
+    let outputs = blocks.module(0, &module, square, &[], &[]).unwrap();
+    assert!(Arc::strong_count(&module.copies) > 1);
+    drop(outputs);
+    assert_eq!(Arc::strong_count(&module.copies), 1);
+
+    let mut trained = module.clone();
+    let loss = |module: &mut Watched, (): ()| -> Result<Array> {
+        blocks.module(0, module, square, &[], &[])?[0].sum(None)
+    };
+    let (value, gradients) = module_value_and_grad(loss)(&mut trained, ()).unwrap();
+    eval(gradients.values().chain([&value])).unwrap();
+    assert_eq!(numbers(&gradients["weight"]), [2.0, 4.0]);
+    drop(trained);
+    assert_eq!(Arc::strong_count(&module.copies), 1, "it was evaluated");
 }

@@ -85,6 +85,15 @@ fn each_block_more_saves_more_until_the_last() {
 }
 
 #[test]
+fn a_compiled_step_saves_too() {
+    let _alone = alone();
+    let network = Transformer::new(32, 64, 2);
+    let [plain, ordered] =
+        [Recompute::None, Recompute::All].map(|setting| network.peak_compiled(&kit(setting)));
+    assert!(ordered * 10 <= plain * 6, "{ordered} for {plain}");
+}
+
+#[test]
 fn steps_leave_nothing_behind() {
     let _alone = alone();
     let network = Transformer::new(32, 32, 2);

@@ -5,7 +5,7 @@ use mlx_rs::error::Exception;
 use mlx_rs::fast::layer_norm;
 use mlx_rs::nn::gelu_approximate;
 use mlx_rs::ops::{indexing::TryIndexOp, logsumexp_axis, softmax_axis, tril};
-use mlx_rs::transforms::eval;
+use mlx_rs::transforms::{compile::compile, eval};
 use mlx_rs::{Array, array};
 use mlx_wired::ffi;
 use mlx_wired::train::checkpoint::{Checkpointing, Recompute, value_and_grad};
@@ -79,20 +79,26 @@ impl Transformer {
 
     /// The loss and its gradients, evaluated in this order, and the peak meanwhile.
     pub(super) fn step(&self, mode: &Mode, order: Order) -> (Vec<Array>, u64) {
-        let argnums: Vec<i32> = (0..self.weights.len() as i32).collect();
-        ffi::reset_peak_memory().unwrap();
-        let loss = |arguments: &[Array]| loss(mode, arguments);
+        evaluated(order, || values_and_gradients(mode, &self.arguments()))
+    }
+
+    /// The peak of a second step of a compiled function.
+    pub(super) fn peak_compiled(&self, mode: &Mode) -> u64 {
+        let mode = mode.clone();
+        let mut step = compile(
+            move |arguments: &[Array]| values_and_gradients(&mode, arguments),
+            None,
+        );
+        let arguments = self.arguments();
+        let mut peak = || evaluated(Order::Natural, || step(&arguments)).1;
+        peak();
+        peak()
+    }
+
+    fn arguments(&self) -> Vec<Array> {
         let mut arguments = self.weights.clone();
         arguments.extend([self.tokens.clone(), self.mask.clone()]);
-        let (mut values, gradients) = value_and_grad(loss, argnums.as_slice())(&arguments).unwrap();
-        values.extend(gradients);
-        match order {
-            Order::Natural => eval(&values),
-            Order::Reverse => eval(values.iter().rev()),
-        }
-        .unwrap();
-        let counters = ffi::memory_counters().unwrap();
-        (values, counters.peak())
+        arguments
     }
 
     /// The largest peak of some steps after the first.
@@ -101,6 +107,28 @@ impl Transformer {
         let peaks = (0..steps).map(|_| self.step(mode, order).1);
         peaks.max().expect("there are steps")
     }
+}
+
+fn values_and_gradients(mode: &Mode, arguments: &[Array]) -> Result<Vec<Array>, Exception> {
+    let argnums: Vec<i32> = (0..arguments.len() as i32 - 2).collect();
+    let loss = |arguments: &[Array]| loss(mode, arguments);
+    let (mut values, gradients) = value_and_grad(loss, argnums.as_slice())(arguments)?;
+    values.extend(gradients);
+    Ok(values)
+}
+
+fn evaluated(
+    order: Order,
+    step: impl FnOnce() -> Result<Vec<Array>, Exception>,
+) -> (Vec<Array>, u64) {
+    ffi::reset_peak_memory().unwrap();
+    let values = step().unwrap();
+    match order {
+        Order::Natural => eval(&values),
+        Order::Reverse => eval(values.iter().rev()),
+    }
+    .unwrap();
+    (values, ffi::memory_counters().unwrap().peak())
 }
 
 pub(super) fn kit(recompute: Recompute) -> Mode {
