@@ -1,8 +1,9 @@
 //! A trainer's kit: what to write in a ticket, whether a model fits, and what a run's memory does.
 //!
 //! [`Measure`] runs work alone and says what its ticket has to ask for; a [`Ledger`] keeps that in a file, and learns. A
-//! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did. `estimate` and `plan`
-//! say what a model will need before it is loaded (feature `estimate`).
+//! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did. A [`Fit`] chooses the
+//! micro-batch and what is recomputed, so that a training stays within a budget; a [`BatchSizer`] shrinks and grows the
+//! micro-batch while it runs. `estimate` and `plan` say what a model will need before it is loaded (feature `estimate`).
 //! `checkpoint` recomputes blocks in the backward pass instead of keeping what they computed (feature `mlx-rs`).
 //! [Training](crate::docs::training) has it as a whole.
 //!

@@ -215,7 +215,7 @@ impl Fit {
         self
     }
 
-    /// How much of the budget is kept free, from 0 to 1, for what differs from run to run. Default: 0.05 on the CPU, 0.15
+    /// How much of the budget is kept free, from 0 to 1, for what differs from run to run. Default: 0.03 on the CPU, 0.15
     /// elsewhere.
     pub fn margin(mut self, part: f64) -> Self {
         self.margin = Some(part.clamp(0.0, 1.0));
@@ -303,7 +303,7 @@ impl Fit {
 
     fn space(&self, kind: DeviceKind) -> Space {
         let margin = self.margin.unwrap_or(match kind {
-            DeviceKind::Cpu => 0.05,
+            DeviceKind::Cpu => 0.03,
             DeviceKind::Cuda | DeviceKind::Metal => 0.15,
         });
         let mut batches = match (self.batch, &self.batches) {
@@ -374,6 +374,7 @@ impl Fit {
             budget: self.budget,
             margin,
             peak: search.peak(best),
+            above_start: search.peak(best).saturating_sub(best.cost.start),
             predicted: expected.map(|it| it.1),
             rows_per_second,
             probes: search.ran(),

@@ -59,6 +59,7 @@ fn check(fitted: &Fitted, network: &Network, budget: u64) {
     assert_eq!(fitted.highest_probe, network.highest);
     assert!(fitted.peak + fitted.margin <= budget);
     assert_eq!(fitted.peak, shape.peak(fitted.plan), "as measured");
+    assert_eq!(fitted.above_start, fitted.peak - shape.held());
     assert!(network.ran.contains(&fitted.plan), "what is chosen was run");
     assert_eq!(network.ran.len(), fitted.probes, "no plan is run twice");
     assert!(fitted.probes <= 10);
@@ -260,7 +261,7 @@ fn where_nothing_fits_the_smallest_plan_alone_was_run() {
     assert_eq!(network.restored, 1);
     let text = error.to_string();
     assert!(
-        text.starts_with("nothing fits 31.47 MiB less a margin of 1.57 MiB: 1 row x 32 passes, first 8 recomputed"),
+        text.starts_with("nothing fits 31.47 MiB less a margin of 966.80 KiB: 1 row x 32 passes, first 8 recomputed"),
         "{text}"
     );
     assert!(
@@ -291,6 +292,37 @@ fn where_a_sum_of_gradients_does_not_fit_one_pass_may() {
         (8, 1),
         "{fitted}"
     );
+}
+
+/// An optimizer that has its state is known to leave no room for the sum only when one is made: once, in the plan that needs
+/// least.
+#[test]
+fn a_sum_that_does_not_fit_is_made_once() {
+    let shape = Shape {
+        weights: 100 * MIB,
+        sums_apart: true,
+        ..Shape::transformer()
+    };
+    let (manager, network) = network(RecordingBackend::cpu(), shape, 8);
+    let mut network = network.trained();
+    let fitted = fit(560 * MIB, &manager, &network)
+        .run(&mut network)
+        .unwrap();
+    assert_eq!(fitted.plan.accumulate, 1, "{fitted}");
+    assert_eq!(network.added, 1);
+}
+
+/// The passes of the first update fit, and those after it, which brings the optimizer's state, would not.
+#[test]
+fn passes_that_would_be_over_with_the_state_are_not_run() {
+    let shape = Shape {
+        head: 20_000_000,
+        ..Shape::transformer()
+    };
+    let (manager, mut network) = network(RecordingBackend::cpu(), shape, 32);
+    let error = fit(36_000_000, &manager, &network).run(&mut network);
+    assert!(matches!(error, Err(Error::NothingFits { .. })), "{error:?}");
+    assert!(network.highest <= 36_000_000, "{}", network.highest);
 }
 
 #[test]
@@ -454,7 +486,7 @@ fn it_prints_what_was_given_up_and_why() {
         "{text}"
     );
     assert!(
-        lines[0].contains("of 57.22 MiB (margin 2.86 MiB)"),
+        lines[0].contains("of 57.22 MiB (margin 1.72 MiB)"),
         "{text}"
     );
     assert!(lines[1].starts_with("batch 32 to "), "{text}");

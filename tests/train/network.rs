@@ -40,7 +40,10 @@ pub(crate) struct Network {
     backend: Arc<RecordingBackend>,
     clock: Arc<AtomicU64>,
     random: fastrand::Rng,
+    /// Whether the optimizer has made its state: it does so in the first update.
     has_state: bool,
+    /// Passes that added to a sum.
+    pub(crate) added: u32,
     /// The highest that was ever live.
     pub(crate) highest: u64,
     pub(crate) ran: Vec<Plan>,
@@ -170,10 +173,19 @@ impl Network {
             clock: Arc::new(AtomicU64::new(0)),
             random: fastrand::Rng::with_seed(seed),
             has_state: false,
+            added: 0,
             highest: 0,
             ran: Vec::new(),
             restored: 0,
         }
+    }
+
+    /// One whose optimizer has its state already.
+    pub(crate) fn trained(mut self) -> Self {
+        self.has_state = true;
+        self.backend
+            .update_memory(|counters| counters.active = self.shape.held());
+        self
     }
 
     /// Its time, for `Fit::clock`.
@@ -215,6 +227,7 @@ impl Fittable for Network {
         if self.ran.last() != Some(&plan) {
             self.ran.push(plan);
         }
+        self.added += u32::from(!begins);
         let mut above = self.shape.above(plan.batch, plan.first);
         if !begins && self.shape.sums_apart {
             above = above.max(2 * self.shape.weights);

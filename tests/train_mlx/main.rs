@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `network.rs` | a small network and its steps |
 //! | `checkpoint.rs`, `checkpoint/` | blocks that are recomputed: what it saves, equal gradients, and each way to get wrong ones |
+//! | `fitting.rs` | steps are fitted into budgets, and stay within |
 //! | `growth.rs` | each cause of growth is named rightly, and healthy runs give no alarm |
 //! | `measuring.rs` | what is measured of real steps |
 //! | `scope.rs` | a run's limits come back |
@@ -13,6 +14,7 @@
 #![cfg(any(target_vendor = "apple", with_mlx))]
 
 mod checkpoint;
+mod fitting;
 mod growth;
 mod measuring;
 mod network;

@@ -46,21 +46,60 @@ impl Network {
 
     /// Forward, backward and update, all evaluated; returns the loss.
     pub(crate) fn step(&mut self, batch: &Array) -> Result<Array, Exception> {
+        let (values, gradients) = self.gradients(batch)?;
+        self.apply(&gradients)?;
+        drop(gradients);
+        eval(self.state().chain(&values))?;
+        Ok(values[0].clone())
+    }
+
+    /// Forward and backward: the gradients, so weighted, are added to a sum; nothing is evaluated.
+    pub(crate) fn add_gradients(
+        &self,
+        batch: &Array,
+        weight: f32,
+        sum: &mut Vec<Array>,
+    ) -> Result<(), Exception> {
+        let (_, gradients) = self.gradients(batch)?;
+        let weighted = gradients.iter().map(|it| it.multiply(array!(weight)));
+        let weighted = weighted.collect::<Result<Vec<Array>, _>>()?;
+        if sum.is_empty() {
+            *sum = weighted;
+        } else {
+            for (sum, gradient) in sum.iter_mut().zip(&weighted) {
+                *sum = sum.add(gradient)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The update with such a sum, evaluated.
+    pub(crate) fn update(&mut self, sum: &[Array]) -> Result<(), Exception> {
+        self.apply(sum)?;
+        eval(self.state())
+    }
+
+    fn gradients(&self, batch: &Array) -> Result<(Vec<Array>, Vec<Array>), Exception> {
         let rows = batch.shape()[0];
         let classes: Vec<i32> = (0..rows).map(|row| row % WIDTHS[2]).collect();
         let mut arguments = self.weights.clone();
         arguments.extend([batch.clone(), Array::from_slice(&classes, &[rows])]);
         let of: Vec<i32> = (0..self.weights.len() as i32).collect();
-        let (values, gradients) = value_and_grad_with_argnums(loss, of.as_slice())(&arguments)?;
-        drop(arguments);
-        let updates = self.names.iter().zip(&gradients).zip(&mut self.weights);
+        value_and_grad_with_argnums(loss, of.as_slice())(&arguments)
+    }
+
+    fn apply(&mut self, gradients: &[Array]) -> Result<(), Exception> {
+        let updates = self.names.iter().zip(gradients).zip(&mut self.weights);
         for ((name, gradient), weight) in updates {
             self.optimizer.update_single(name, gradient, weight)?;
         }
-        drop(gradients);
+        Ok(())
+    }
+
+    /// What an update leaves.
+    fn state(&self) -> impl Iterator<Item = &Array> {
         let moments = self.optimizer.state.values().flat_map(|(m, v)| [m, v]);
-        eval(self.weights.iter().chain(moments).chain(&values))?;
-        Ok(values[0].clone())
+        self.weights.iter().chain(moments)
     }
 
     /// The loss on a batch, without training.

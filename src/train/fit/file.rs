@@ -127,6 +127,7 @@ fn is_consistent(Content { asked, fitted, .. }: &Content) -> bool {
         && fitted.margin <= fitted.budget
         && fitted.peak <= fitted.budget - fitted.margin
         && fitted.peak <= fitted.highest_probe
+        && fitted.above_start <= fitted.peak
         && fitted.rows_per_second.is_finite()
         && fitted.probes > 0
 }

@@ -25,6 +25,9 @@ pub struct Fitted {
     pub margin: u64,
     /// The highest peak of the plan's passes and updates, as measured. At most the budget less the margin.
     pub peak: u64,
+    /// How far that is above what lives between updates: what a ticket has to cover
+    /// ([`Measured::ticket_bytes_for`](crate::train::Measured::ticket_bytes_for)).
+    pub above_start: u64,
     /// What the plan was expected to need before it was run; `None` of the first that was run.
     pub predicted: Option<u64>,
     /// Rows trained in a second of the [clock](super::Fit::clock), as measured.
