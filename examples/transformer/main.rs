@@ -70,13 +70,11 @@ fn main() -> ExitCode {
 
 #[cfg(any(target_vendor = "apple", with_mlx))]
 fn main() -> ExitCode {
-    use options::{Parsed, USAGE};
-
     let text = data::Text::load();
     let options = match options::parse(text.letters()) {
-        Ok(Parsed::Run(options)) => options,
-        Ok(Parsed::Help) => {
-            print!("{USAGE}");
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{}", options::USAGE);
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -138,7 +136,7 @@ fn run(options: &options::Options, text: &data::Text) -> Result<(), Failure> {
     let timeline = options.timeline.as_deref();
     let timeline = timeline.map(|folder| timeline::start(Manager::shared(), folder));
     let timeline = timeline.transpose()?;
-    let outcome = run::run(setting, text, &mut trainer, chosen.plan, &needs, &bars)?;
+    let outcome = run::run(setting, text, &mut trainer, chosen, &needs, &bars)?;
     let written = timeline.map(timeline::Timeline::write).transpose()?;
 
     let wall = began.elapsed().as_secs_f64();

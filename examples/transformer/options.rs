@@ -121,13 +121,8 @@ impl Setting {
     }
 }
 
-#[derive(Debug)]
-pub(crate) enum Parsed {
-    Run(Options),
-    Help,
-}
-
-pub(crate) fn parse(alphabet: usize) -> Result<Parsed, lexopt::Error> {
+/// Nothing where help was asked for.
+pub(crate) fn parse(alphabet: usize) -> Result<Option<Options>, lexopt::Error> {
     let (mut quick, mut budget, mut updates) = (false, None, None);
     let (mut sweep, mut swept, mut json, mut timeline) = (None, None, None, None);
     let mut parser = lexopt::Parser::from_env();
@@ -140,14 +135,14 @@ pub(crate) fn parse(alphabet: usize) -> Result<Parsed, lexopt::Error> {
             Long("swept") => swept = Some(parser.value()?.into()),
             Long("json") => json = Some(arguments::json(parser.value()?.into())?),
             Long("timeline") => timeline = Some(arguments::timeline(parser.value()?.into())?),
-            Long("help") | Short('h') => return Ok(Parsed::Help),
+            Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
     }
     let mut setting = Setting::new(quick, alphabet);
     setting.budgets[1] = budget.unwrap_or(setting.budgets[1]);
     setting.updates = updates.unwrap_or(setting.updates);
-    Ok(Parsed::Run(Options {
+    Ok(Some(Options {
         setting,
         sweep,
         swept,

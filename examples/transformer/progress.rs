@@ -12,7 +12,7 @@ pub(crate) struct Line(ProgressBar);
 impl Bars {
     pub(crate) fn line(&self, name: &'static str, length: u64) -> Line {
         let style =
-            ProgressStyle::with_template("{prefix:>13} {bar:24.cyan/dim} {pos}/{len} {msg}");
+            ProgressStyle::with_template("{prefix:>13} {bar:16.cyan/dim} {pos}/{len} {wide_msg}");
         let style = style.expect("a valid template").progress_chars("━━╌");
         let bar = self
             .0

@@ -104,10 +104,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.checkpointing.fmt(f)?;
         writeln!(
             f,
-            "\n{:>10} {:>28} {:>7} {:>10} {:>10} {:>8} {:>8}",
+            "{:>10} {:>28} {:>7} {:>10} {:>10} {:>8} {:>8}",
             "fit", "rows x passes, recomputed", "probes", "peak", "highest", "rows/s", "best"
         )?;
         for row in &self.fit {

@@ -9,7 +9,8 @@ use crate::progress::Bars;
 use crate::report::TicketRow;
 use crate::seen::{Seen, Work};
 use crate::train::Trainer;
-use mlx_wired::train::{Measured, Measuring, Plan, Run, RunSummary};
+use mlx_wired::ffi::device;
+use mlx_wired::train::{Fitted, Measured, Measuring, Run, RunSummary};
 use mlx_wired::{Policy, SumPolicy, Ticket};
 use std::thread;
 
@@ -55,7 +56,7 @@ pub(crate) fn run(
     setting: &Setting,
     text: &Text,
     trainer: &mut Trainer,
-    plan: Plan,
+    fitted: &Fitted,
     needs: &Needs,
     bars: &Bars,
 ) -> Result<Outcome, Failure> {
@@ -64,12 +65,13 @@ pub(crate) fn run(
     let beside = needs.ticket(&needs.evaluation) + needs.ticket(&needs.sampling);
     let budget = setting.budget() + beside;
     let policy = SumPolicy::capped(budget);
-    // Weights and moments stay. A step may have what is left of what it was fitted into.
-    trainer.step(plan)?;
+    // Weights and moments stay, from the first update on. A step takes what fitting measured, and a margin.
+    trainer.step(fitted.plan)?;
     let kept = trainer.bytes();
     trainer.start_again()?;
+    let step = Measured::ticket_bytes_for(device().kind, fitted.above_start);
     let step = policy
-        .ticket(setting.budget().saturating_sub(kept))
+        .ticket(step.min(setting.budget().saturating_sub(kept)))
         .label("step");
     let evaluation = policy
         .ticket(needs.ticket(&needs.evaluation))
@@ -103,7 +105,7 @@ pub(crate) fn run(
             let mut losses = Vec::new();
             for update in 1..=setting.updates {
                 let guard = step.acquire()?;
-                let (loss, report) = seen.work(Work::Step, || trainer.step(plan))?;
+                let (loss, report) = seen.work(Work::Step, || trainer.step(fitted.plan))?;
                 drop(guard);
                 losses.push(loss);
                 line.inc(1);
