@@ -2,8 +2,7 @@
 
 use super::Recompute;
 use super::module::Run;
-use super::ordered::Function;
-use super::ordered::{check_primals, is_off, kept, recomputing};
+use super::ordered::{Function, check_primals, is_off, kept, recomputing};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::module::ModuleParameters;
@@ -52,30 +51,16 @@ pub struct Checkpointing {
     shared: Arc<Shared>,
 }
 
+/// Settings, as how many blocks from the first are recomputed. They are numbers alone, and publish nothing else.
 #[derive(Default)]
 struct Shared {
-    wanted: Knob,
-    /// What the block that was traced last did, one higher; 0 if none was.
+    wanted: AtomicUsize,
+    /// Under which a block was traced last, one higher; 0 if none was.
     traced: AtomicUsize,
 }
 
-/// How many blocks, counted from the first, are recomputed.
-#[derive(Default)]
-struct Knob(AtomicUsize);
-
-/// All of them.
+/// All blocks.
 const ALL: usize = usize::MAX - 1;
-
-impl Knob {
-    fn set(&self, recompute: Recompute) {
-        // A number alone: it publishes nothing else.
-        self.0.store(encoded(recompute), Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Recompute {
-        decoded(self.0.load(Ordering::Relaxed))
-    }
-}
 
 fn encoded(recompute: Recompute) -> usize {
     match recompute {
@@ -104,13 +89,14 @@ impl Checkpointing {
 
     /// Changes the setting, of all clones, for blocks that run from now on.
     pub fn set(&self, recompute: Recompute) {
-        self.shared.wanted.set(recompute);
+        let blocks = encoded(recompute);
+        self.shared.wanted.store(blocks, Ordering::Relaxed);
     }
 
     /// The setting. `First(0)` is `None`.
     #[must_use]
     pub fn get(&self) -> Recompute {
-        self.shared.wanted.get()
+        decoded(self.shared.wanted.load(Ordering::Relaxed))
     }
 
     /// The setting under which a block was last traced, or nothing if none was yet.
@@ -276,9 +262,8 @@ impl Checkpointing {
             return kept(index, f, primals, constants);
         }
         let wanted = self.get();
-        self.shared
-            .traced
-            .store(encoded(wanted) + 1, Ordering::Relaxed);
+        let traced = encoded(wanted) + 1;
+        self.shared.traced.store(traced, Ordering::Relaxed);
         if wanted.recomputes(index) {
             recomputing(index, f, primals, constants)
         } else {

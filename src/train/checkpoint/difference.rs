@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The parameter: its name, or its place among those that `value_and_grad` was given.
+    /// The parameter's name, or the place of its gradient among those that `value_and_grad` returned.
     pub parameter: String,
     /// Which element of it, as in a flat list.
     pub element: usize,
@@ -46,18 +46,18 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the gradient of {} is {:e} for {:e}",
-            Name::cut(self.parameter.trim_start(), 24),
+            "gradient {} is {:?}, not {:?}",
+            Name::cut(&self.parameter, 24),
             self.other,
             self.plain
         )?;
         if f.alternate() {
             write!(
                 f,
-                " at element {}: a difference of {:e}, where the largest element is {:e}",
+                " at element {} (off by {:?}, the largest element is {:?})",
                 self.element,
-                self.difference(),
-                self.largest
+                self.difference() as f32,
+                self.largest as f32
             )?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What is said of gradients that could not be verified.
 
 use super::Difference;
-use crate::print::Name;
+use crate::print::{Name, Place};
 use crate::train::Error;
 use mlx_rs::error::Exception;
 use std::fmt;
@@ -46,28 +46,29 @@ impl fmt::Display for Unverified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed { recomputing, error } => {
-                let (with, most) = (if *recomputing { "with" } else { "without" }, 100);
-                let most = if f.alternate() { usize::MAX } else { most };
-                write!(f, "the run {with} recomputed blocks failed: {}", Name::cut(error.what(), most))?;
+                let with = if *recomputing { "with" } else { "without" };
+                let most = if f.alternate() { usize::MAX } else { 100 };
+                let what = Name::cut(error.what(), most);
+                write!(f, "the run {with} recomputed blocks failed: {what}")?;
                 if f.alternate() {
-                    let place = error.location();
-                    write!(f, " at {}", crate::print::Place(place))?;
+                    write!(f, " at {}", Place(error.location()))?;
                 }
                 Ok(())
             }
-            Self::NothingRecomputed => {
-                f.write_str("no block was recomputed: set `Recompute::All`, and verify before the function is compiled")
-            }
-            Self::OtherGradients => {
-                f.write_str("the runs returned gradients of other names or shapes; give each the same work")
-            }
+            Self::NothingRecomputed => f.write_str(
+                "no block was recomputed: set `Recompute::All`, and verify before the function is \
+                 compiled",
+            ),
+            Self::OtherGradients => f.write_str(
+                "the runs returned gradients of other names or shapes; give each the same work",
+            ),
             Self::NotRepeatable(difference) => {
-                write_difference(f, difference)?;
-                f.write_str(" in two runs without checkpoints; ")?;
+                difference.fmt(f)?;
+                f.write_str(", in a second run without checkpoints; ")?;
                 f.write_str(if f.alternate() {
-                    "so nothing can be said of a run with them. Likely cause: the work reads state that changes from run \
-                     to run (a counter, random numbers that are not mlx-rs's, an update of the weights); give each run \
-                     the same"
+                    "nothing can be said of a run with them. Likely cause: the work reads state \
+                     that changes from run to run (a counter, random numbers that are not mlx-rs's, \
+                     an update of the weights); give each run the same"
                 } else {
                     "give each run the same state"
                 })
@@ -78,70 +79,49 @@ impl fmt::Display for Unverified {
                 of,
                 values_differ,
             } => {
-                write_difference(f, difference)?;
-                let cause = Cause::of(difference, *values_differ);
+                difference.fmt(f)?;
+                f.write_str(", with blocks recomputed")?;
+                let cause = likely_cause(difference, *values_differ);
                 if f.alternate() {
+                    let whole = cause.whole;
                     write!(
                         f,
-                        " with blocks recomputed; {count} of {of} gradients differ. Likely cause: {}",
-                        cause.whole()
+                        ". {count} of {of} gradients differ. Likely cause: {whole}"
                     )
                 } else {
-                    write!(f, " when recomputed; {}", cause.short())
+                    write!(f, "; {}", cause.cure)
                 }
             }
         }
     }
 }
 
-fn write_difference(f: &mut fmt::Formatter<'_>, difference: &Difference) -> fmt::Result {
-    if f.alternate() {
-        write!(f, "{difference:#}")
-    } else {
-        write!(f, "{difference}")
-    }
-}
-
 /// What most likely made a gradient differ.
-enum Cause {
-    Beside,
-    Forward,
-    Again,
+struct Cause {
+    cure: &'static str,
+    whole: &'static str,
 }
 
-impl Cause {
-    fn of(difference: &Difference, values_differ: bool) -> Self {
-        if values_differ {
-            Self::Forward
-        } else if difference.other_is_zero {
-            Self::Beside
-        } else {
-            Self::Again
+fn likely_cause(difference: &Difference, values_differ: bool) -> Cause {
+    if values_differ {
+        Cause {
+            cure: "pass state that changes from run to run as a constant",
+            whole: "the values differ too, so the forward pass computed something else: a block \
+                    reads state that changes from run to run. Pass it as a constant",
         }
-    }
-
-    fn short(&self) -> &'static str {
-        match self {
-            Self::Beside => "pass it as a primal: it reaches a block another way",
-            Self::Forward => "a block's state changed from run to run",
-            Self::Again => "draw with a key among the constants, and change no state",
+    } else if difference.other_is_zero {
+        Cause {
+            cure: "it reaches a block another way: pass it as a primal",
+            whole: "the parameter reaches a block beside its primals, through an array that a \
+                    module keeps beside its parameters, a static or a thread-local. Pass it as a \
+                    primal",
         }
-    }
-
-    fn whole(&self) -> &'static str {
-        match self {
-            Self::Beside => {
-                "the parameter reaches a block beside its primals, through an array that a module keeps beside its \
-                 parameters, a static or a thread-local. Pass it as a primal"
-            }
-            Self::Forward => {
-                "the values differ too, so the forward pass computed something else: a block reads state that changes \
-                 from run to run. Pass it as a constant"
-            }
-            Self::Again => {
-                "the values are the same, so a block computed something else when it was recomputed: it draws random \
-                 numbers without a key, or changes state. Pass a key among its constants, and change nothing"
-            }
+    } else {
+        Cause {
+            cure: "draw with a key among the constants, and change no state",
+            whole: "the values are the same, so a block computed something else when it was \
+                    recomputed: it draws random numbers without a key, or changes state. Pass a \
+                    key among its constants, and change nothing",
         }
     }
 }

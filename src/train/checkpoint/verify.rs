@@ -8,39 +8,40 @@ use mlx_rs::Array;
 use mlx_rs::error::{Exception, Result as MlxResult};
 use mlx_rs::random::{RandomState, with_random_state};
 use mlx_rs::transforms::eval;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 /// What gradients and values may be: those of the kit's `value_and_grad`s.
 pub trait Arrays: sealed::Sealed {
-    /// Each with its name.
+    /// Each with its name or place, in an order that is the same for each run.
     #[doc(hidden)]
-    fn named(self) -> BTreeMap<String, Array>;
+    fn named(self) -> Vec<(String, Array)>;
 }
 
 impl sealed::Sealed for Array {}
 impl Arrays for Array {
-    fn named(self) -> BTreeMap<String, Array> {
+    fn named(self) -> Vec<(String, Array)> {
         vec![self].named()
     }
 }
 
 impl sealed::Sealed for Vec<Array> {}
 impl Arrays for Vec<Array> {
-    fn named(self) -> BTreeMap<String, Array> {
-        // Wide enough that their order is that of the numbers.
-        let name = |(place, array)| (format!("{place:4}"), array);
+    fn named(self) -> Vec<(String, Array)> {
+        let name = |(place, array): (usize, _)| (place.to_string(), array);
         self.into_iter().enumerate().map(name).collect()
     }
 }
 
 impl sealed::Sealed for HashMap<Rc<str>, Array> {}
 impl Arrays for HashMap<Rc<str>, Array> {
-    fn named(self) -> BTreeMap<String, Array> {
+    fn named(self) -> Vec<(String, Array)> {
         let name = |(name, array): (Rc<str>, _)| (name.to_string(), array);
-        self.into_iter().map(name).collect()
+        let mut named: Vec<_> = self.into_iter().map(name).collect();
+        named.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        named
     }
 }
 
@@ -66,11 +67,18 @@ impl fmt::Display for Verified {
             equal,
             largest,
         } = self;
+        let plural = if *blocks == 1 { "" } else { "s" };
         write!(
             f,
-            "{blocks} blocks recomputed: {equal} of {gradients} gradients are equal to those without, the others within \
-             {largest:.1e}"
-        )
+            "{blocks} block{plural} recomputed: {equal} of {gradients} gradients are equal to those without checkpoints"
+        )?;
+        if equal < gradients {
+            write!(
+                f,
+                ", the others within {largest:.0e} of their largest element"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -122,15 +130,14 @@ pub fn verify<V: Arrays, G: Arrays>(
     let off = Off::new();
     let plain = once(false)?;
     let again = once(false)?;
-    let noise = |name: &str| compare(name, &plain.gradients[name], &again.gradients[name]);
-    let mut may_differ = HashMap::new();
-    plain.same_names(&again)?;
-    for name in plain.gradients.keys() {
-        let difference = noise(name).map_err(failed(false))?;
+    plain.check_same_gradients(&again)?;
+    let mut noise = Vec::new();
+    for difference in plain.differences(&again) {
+        let difference = difference.map_err(failed(false))?;
         if difference.relative() > NOISE {
             return Err(Unverified::NotRepeatable(difference).into());
         }
-        may_differ.insert(name, difference.difference());
+        noise.push(difference.difference());
     }
     drop((off, again));
 
@@ -140,7 +147,7 @@ pub fn verify<V: Arrays, G: Arrays>(
     if blocks == 0 {
         return Err(Unverified::NothingRecomputed.into());
     }
-    plain.same_names(&with)?;
+    plain.check_same_gradients(&with)?;
     let mut verified = Verified {
         blocks,
         gradients: plain.gradients.len(),
@@ -149,9 +156,9 @@ pub fn verify<V: Arrays, G: Arrays>(
     };
     let mut wrong: Option<Difference> = None;
     let mut count = 0;
-    for (name, gradient) in &plain.gradients {
-        let found = compare(name, gradient, &with.gradients[name]).map_err(failed(true))?;
-        let allowed = 2.0 * may_differ[name] + ROUNDING * found.largest;
+    for (found, noise) in plain.differences(&with).zip(noise) {
+        let found = found.map_err(failed(true))?;
+        let allowed = 2.0 * noise + ROUNDING * found.largest;
         if found.difference() > allowed {
             count += 1;
             if wrong
@@ -191,8 +198,8 @@ fn failed(recomputing: bool) -> impl Fn(Exception) -> Unverified {
 
 /// What a run computed, evaluated.
 struct Outcome {
-    values: BTreeMap<String, Array>,
-    gradients: BTreeMap<String, Array>,
+    values: Vec<(String, Array)>,
+    gradients: Vec<(String, Array)>,
 }
 
 impl Outcome {
@@ -202,31 +209,40 @@ impl Outcome {
         let outcome = with_random_state(state, || catch_unwind(AssertUnwindSafe(run)));
         let (values, gradients) = outcome.unwrap_or_else(|panic| resume_unwind(panic))?;
         let (values, gradients) = (values.named(), gradients.named());
-        eval(values.values().chain(gradients.values()))?;
+        eval(values.iter().chain(&gradients).map(|(_, array)| array))?;
         Ok(Self { values, gradients })
     }
 
-    fn same_names(&self, other: &Self) -> Result<(), Unverified> {
-        let shapes = |of: &Self| -> Vec<_> {
-            let shape = |(name, array): (&String, &Array)| (name.clone(), array.shape().to_vec());
-            of.gradients.iter().map(shape).collect()
-        };
-        if shapes(self) == shapes(other) {
+    fn check_same_gradients(&self, other: &Self) -> Result<(), Unverified> {
+        if shapes(&self.gradients) == shapes(&other.gradients) {
             Ok(())
         } else {
             Err(Unverified::OtherGradients)
         }
     }
 
+    /// Of each gradient, where there are the same ones.
+    fn differences(&self, other: &Self) -> impl Iterator<Item = MlxResult<Difference>> {
+        let pairs = self.gradients.iter().zip(&other.gradients);
+        pairs.map(|((name, gradient), (_, other))| compare(name, gradient, other))
+    }
+
     fn values_differ(&self, other: &Self) -> MlxResult<bool> {
-        for (name, value) in &self.values {
-            let Some(other) = other.values.get(name) else {
-                return Ok(true);
-            };
+        if shapes(&self.values) != shapes(&other.values) {
+            return Ok(true);
+        }
+        for ((name, value), (_, other)) in self.values.iter().zip(&other.values) {
             if compare(name, value, other)?.relative() > ROUNDING {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+fn shapes(arrays: &[(String, Array)]) -> Vec<(&str, &[i32])> {
+    let arrays = arrays.iter();
+    arrays
+        .map(|(name, array)| (name.as_str(), array.shape()))
+        .collect()
 }

@@ -120,6 +120,8 @@ fn what_cannot_be_recomputed_is_refused() {
         let refused = |result: Result<Vec<Array>>| result.unwrap_err().what().to_owned();
         let none = refused(blocks.block(5, same, &[], &[]));
         assert!(none.contains("block 5 has no primals"), "{none}");
+        let error = blocks.block(5, same, &[], &[]).unwrap_err();
+        assert!(error.location().file().ends_with("traps.rs"), "{error}");
         let integers = refused(blocks.block(5, same, &[array!(1.0_f32), array!(1_i32)], &[]));
         assert!(
             integers.contains("primal 1 of block 5 is of Int32"),
