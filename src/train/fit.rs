@@ -346,7 +346,7 @@ impl Fit {
             steps,
             levels,
             blocks: self.blocks,
-            limit: (self.budget as f64 * (1.0 - margin)) as u64,
+            limit: ((self.budget as f64 * (1.0 - margin)) as u64).min(self.budget),
             reach: (kind != DeviceKind::Cpu).then_some(4),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! | file | what it shows |
 //! | --- | --- |
-//! | `fit.rs`, `network.rs` | fitting to a budget, on networks that are played |
+//! | `fit.rs`, `fit/`, `network.rs` | fitting to a budget, on networks that are played |
 //! | `ledger.rs` | tickets that learn, their file, and the table |
 //! | `measure.rs` | what is measured, and when it is refused |
 //! | `scope.rs` | the limits of a run, and that they come back |

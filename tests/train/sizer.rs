@@ -245,6 +245,16 @@ fn it_grows_back_after_calm_steps_and_waits_longer_where_that_did_not_last() {
 }
 
 #[test]
+fn it_never_grows_above_what_it_began_with() {
+    let (sizer, ..) = sizer(10);
+    let mut sizer = sizer.grow_after(1);
+    assert!(sizer.shrink() && sizer.shrink());
+    let sizes: Vec<usize> = (0..4).map(|_| calm(&mut sizer, 1)).collect();
+    assert_eq!(sizes, [4, 8, 10, 10]);
+    assert_eq!(sizer.largest(), 10);
+}
+
+#[test]
 fn it_shrinks_under_pressure_down_to_the_least() {
     let (sizer, ..) = sizer(10);
     let mut sizer = sizer.at_least(2);

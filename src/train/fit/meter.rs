@@ -48,7 +48,6 @@ pub(super) struct Spent {
     /// The highest peak of all calls.
     pub(super) highest: u64,
     pub(super) passes: u64,
-    pub(super) rows: u64,
     pub(super) updates: u64,
 }
 
@@ -68,11 +67,11 @@ impl Call {
 }
 
 impl<T: Fittable> Meter<'_, T> {
-    /// Runs a plan for some updates, of which the first `warm_up` do not count, as a training does: passes, the first of
-    /// which begins the sum of the gradients, and an update. Of an update's passes two are run: the others are as the second.
+    /// Runs a plan as a training does for some updates, of whose times those of the first `warm_up` do not count. Of an
+    /// update's passes two are run, one that begins the sum of the gradients and one that adds to it: the others are as the
+    /// second. `adding` is how much more that one needs, as far as is known.
     pub(super) fn run(&mut self, plan: Plan, warm_up: u32, adding: u64) -> Result<Outcome, Error> {
         let mut cost = Cost::default();
-        let mut adds = plan.accumulate > 1;
         for update in 0..warm_up + COUNTED {
             // The state of the optimizer may have come since.
             let expected = self.active()?.saturating_add(cost.begin);
@@ -90,10 +89,9 @@ impl<T: Fittable> Meter<'_, T> {
                 .after
                 .saturating_add(cost.begin)
                 .saturating_add(adding);
-            if adds && expected <= self.limit {
+            if plan.accumulate > 1 && expected <= self.limit {
                 let add = self.pass(plan, false)?;
                 cost.see_add(add.before, add.above());
-                adds = add.peak <= self.limit;
                 time = time.min(add.time);
             }
             let apply = self.update()?;
@@ -114,7 +112,6 @@ impl<T: Fittable> Meter<'_, T> {
 
     fn pass(&mut self, plan: Plan, begins: bool) -> Result<Call, Error> {
         self.spent.passes += 1;
-        self.spent.rows += plan.batch as u64;
         self.call(|trainer| trainer.pass(plan, begins).map_err(Into::into))
     }
 

@@ -94,8 +94,9 @@ impl<'a> Model<'a> {
             false => 0.0,
         };
         let mut hope = self.guess(plan);
-        let more = hope.cost.begin.saturating_sub(cost.begin) as f64;
-        hope.cost.begin = (cost.begin as f64 + share * more) as u64;
+        if let Some(more) = hope.cost.begin.checked_sub(cost.begin) {
+            hope.cost.begin = cost.begin + (share * more as f64) as u64;
+        }
         hope
     }
 
