@@ -13,7 +13,7 @@ usage: scripts/with-mlx [--openblas] cargo run --release --example transformer -
 
   --quick          a small network and a short training
   --budget BYTES   what the training may take, MLX's live arrays in all; evaluation and sampling come on top
-  --updates N      updates of the training, 1 to 100000; default 200, quick 100
+  --updates N      updates of the training, 1 to 100000; default 600, quick 200
   --sweep FILE     only runs every plan that there is to choose from, and writes what each took
   --swept FILE     holds what is fitted against a sweep that was written before, instead of one of its own
   --json FILE      writes the final tables for machines, sizes in bytes, times in seconds
@@ -48,7 +48,8 @@ pub(crate) struct Setting {
     pub(crate) compared_rows: usize,
     /// Updates of each plan of the sweep, of which the fastest counts.
     pub(crate) swept_updates: usize,
-    pub(crate) learning_rate: f32,
+    /// Of the updates after the first few; it falls from there on.
+    pub(crate) highest_rate: f32,
     pub(crate) updates: usize,
     /// An evaluation and a sample after each so many updates.
     pub(crate) look_every: usize,
@@ -73,9 +74,9 @@ impl Setting {
                 budgets: [6_500_000, 12_000_000, 30_000_000],
                 compared_rows: 8,
                 swept_updates: 6,
-                learning_rate: 4e-3,
-                updates: 100,
-                look_every: 25,
+                highest_rate: 4e-3,
+                updates: 200,
+                look_every: 50,
                 sampled: 80,
             }
         } else {
@@ -83,19 +84,19 @@ impl Setting {
                 size: Size {
                     blocks: 8,
                     width: 128,
-                    inner: 384,
+                    inner: 352,
                     heads: 4,
                     context: 128,
                     alphabet,
                 },
-                rows: 32,
-                batches: &[1, 2, 4, 8, 16, 32],
-                budgets: [48_000_000, 80_000_000, 240_000_000],
+                rows: 16,
+                batches: &[1, 2, 4, 8, 16],
+                budgets: [40_000_000, 80_000_000, 240_000_000],
                 compared_rows: 8,
                 swept_updates: 2,
-                learning_rate: 2e-3,
-                updates: 200,
-                look_every: 40,
+                highest_rate: 2e-3,
+                updates: 600,
+                look_every: 100,
                 sampled: 240,
             }
         }
@@ -104,6 +105,13 @@ impl Setting {
     /// What the run's training is fitted into.
     pub(crate) fn budget(&self) -> u64 {
         self.budgets[1]
+    }
+
+    /// The learning rate: it rises over the first updates, and falls to a tenth.
+    pub(crate) fn learning_rate(&self, update: usize) -> f32 {
+        let risen = (update as f32 / 10.0).min(1.0);
+        let done = (update as f32 / self.updates as f32).min(1.0);
+        self.highest_rate * risen * (1.0 - 0.9 * done)
     }
 
     /// How many blocks may be recomputed: none, each quarter, all. As `Fit` chooses.

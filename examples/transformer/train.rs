@@ -31,6 +31,7 @@ struct State {
     weights: Vec<Array>,
     adam: Adam,
     random: fastrand::Rng,
+    updates: usize,
     /// The sum of the gradients since the last update, and of the losses.
     gradients: Vec<Array>,
     loss: f64,
@@ -40,8 +41,9 @@ impl State {
     fn new(setting: &Setting) -> Result<Self, Exception> {
         Ok(Self {
             weights: setting.size.weights(SEED)?,
-            adam: Adam::new(setting.learning_rate),
+            adam: Adam::new(setting.learning_rate(0)),
             random: fastrand::Rng::with_seed(SEED),
+            updates: 0,
             gradients: Vec::new(),
             loss: 0.0,
         })
@@ -134,9 +136,12 @@ impl<'a> Trainer<'a> {
         let State {
             weights,
             adam,
+            updates,
             gradients,
             ..
         } = &mut self.state;
+        *updates += 1;
+        adam.lr = Array::from_f32(self.setting.learning_rate(*updates));
         for ((weight, gradient), name) in
             weights.iter_mut().zip(gradients.drain(..)).zip(&self.names)
         {
