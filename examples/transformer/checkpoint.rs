@@ -146,14 +146,15 @@ impl Pass {
 }
 
 impl Took {
+    /// By how much two gradients differ at most; not a number where one is none.
     fn differs(&self, other: &Self) -> f64 {
-        let (own, others) = (
-            self.gradients.iter().flatten(),
-            other.gradients.iter().flatten(),
-        );
-        let differences = own
-            .zip(others)
-            .map(|(one, other)| f64::from((one - other).abs()));
-        differences.fold(0.0, f64::max)
+        let (own, others) = (self.gradients.concat(), other.gradients.concat());
+        assert_eq!(own.len(), others.len(), "gradients of the same weights");
+        let pairs = own.into_iter().zip(others);
+        pairs.fold(0.0, |most, (one, other)| {
+            let difference = f64::from((one - other).abs());
+            let is_more = difference > most || difference.is_nan();
+            if is_more { difference } else { most }
+        })
     }
 }

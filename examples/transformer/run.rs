@@ -9,6 +9,7 @@ use crate::progress::Bars;
 use crate::report::TicketRow;
 use crate::seen::{Seen, Work};
 use crate::train::Trainer;
+use mlx_rs::Array;
 use mlx_wired::ffi::device;
 use mlx_wired::train::{Fitted, Measured, Measuring, Run, RunSummary};
 use mlx_wired::{Policy, SumPolicy, Ticket};
@@ -52,6 +53,52 @@ impl Needs {
     }
 }
 
+/// Who may take what. All together come to the budget: what the training was fitted into, and the work beside it.
+struct Tickets {
+    budget: u64,
+    /// Weights and moments.
+    kept: Ticket,
+    step: Ticket,
+    evaluation: Ticket,
+    sampling: Ticket,
+}
+
+impl Tickets {
+    fn new(setting: &Setting, fitted: &Fitted, needs: &Needs) -> Self {
+        let evaluation = needs.ticket(&needs.evaluation);
+        let sampling = needs.ticket(&needs.sampling);
+        let budget = setting.budget() + evaluation + sampling;
+        let policy = SumPolicy::capped(budget);
+        // The weights and Adam's two moments, as the estimate has it.
+        let kept = 3 * needs.weights;
+        // What fitting measured, and a margin.
+        let step = Measured::ticket_bytes_for(device().kind, fitted.above_start);
+        let step = step.min(setting.budget().saturating_sub(kept));
+        let kept = policy.ticket(kept).reservation().room_for(step);
+        Self {
+            budget,
+            kept: kept.label("weights and moments"),
+            step: policy.ticket(step).label("step"),
+            evaluation: policy.ticket(evaluation).label("evaluation"),
+            sampling: policy.ticket(sampling).label("sampling"),
+        }
+    }
+
+    fn rows(&self, seen: &Seen, needs: &Needs) -> Vec<TicketRow> {
+        let row = |label, ticket: &Ticket, kept: u64, work| TicketRow {
+            label,
+            ticket: ticket.bytes(),
+            peak: kept + seen.most(work),
+        };
+        let snapshot = needs.weights;
+        vec![
+            row("step", &self.step, 0, Work::Step),
+            row("evaluation", &self.evaluation, snapshot, Work::Evaluation),
+            row("sampling", &self.sampling, snapshot, Work::Sampling),
+        ]
+    }
+}
+
 pub(crate) fn run(
     setting: &Setting,
     text: &Text,
@@ -61,100 +108,57 @@ pub(crate) fn run(
     bars: &Bars,
 ) -> Result<Outcome, Failure> {
     let size = setting.size;
-    // What the training was fitted into, and what is done beside it.
-    let beside = needs.ticket(&needs.evaluation) + needs.ticket(&needs.sampling);
-    let budget = setting.budget() + beside;
-    let policy = SumPolicy::capped(budget);
-    // Weights and moments stay, from the first update on. A step takes what fitting measured, and a margin.
-    trainer.step(fitted.plan)?;
-    let kept = trainer.bytes();
-    trainer.start_again()?;
-    let step = Measured::ticket_bytes_for(device().kind, fitted.above_start);
-    let step = policy
-        .ticket(step.min(setting.budget().saturating_sub(kept)))
-        .label("step");
-    let evaluation = policy
-        .ticket(needs.ticket(&needs.evaluation))
-        .label("evaluation");
-    let sampling = policy
-        .ticket(needs.ticket(&needs.sampling))
-        .label("sampling");
-    let kept = policy
-        .ticket(kept)
-        .reservation()
-        .room_for(step.bytes())
-        .label("weights and moments");
-    let run = Run::builder().ticket(kept).budget(budget).start()?;
+    let tickets = Tickets::new(setting, fitted, needs);
+    let kept = tickets.kept.clone();
+    let run = Run::builder().ticket(kept).budget(tickets.budget).start()?;
     let seen = Seen::new(&run);
+    let evaluate = |weights: &[Array]| {
+        let work = || evaluate(size, text, weights);
+        Ok(seen.work(Work::Evaluation, work)?.0)
+    };
+    let sample = |weights: &[Array]| {
+        let work = || sample(size, text, weights, setting.sampled);
+        Ok(seen.work(Work::Sampling, work)?.0)
+    };
 
     let (losses, evaluations, samples) = thread::scope(|scope| {
-        let evaluator = Beside::start(scope, evaluation.clone(), |weights| {
-            Ok(seen
-                .work(Work::Evaluation, || evaluate(size, text, weights))?
-                .0)
-        });
-        let sampler = Beside::start(scope, sampling.clone(), |weights| {
-            Ok(seen
-                .work(Work::Sampling, || {
-                    sample(size, text, weights, setting.sampled)
-                })?
-                .0)
-        });
+        let evaluator = Beside::start(scope, tickets.evaluation.clone(), evaluate);
+        let sampler = Beside::start(scope, tickets.sampling.clone(), sample);
         let line = bars.line("training", setting.updates as u64);
-        let mut train = || -> Result<Vec<f64>, Failure> {
-            let mut losses = Vec::new();
-            for update in 1..=setting.updates {
-                let guard = step.acquire()?;
-                let (loss, report) = seen.work(Work::Step, || trainer.step(fitted.plan))?;
-                drop(guard);
-                losses.push(loss);
-                line.inc(1);
-                line.set_message(format!("loss {loss:.3}  {}", report.line()));
-                if let Some(growth) = report.growth {
-                    line.println(growth.to_string());
-                }
-                if update % setting.look_every == 0 && update < setting.updates {
-                    evaluator.look(trainer.weights(), update)?;
-                    sampler.look(trainer.weights(), update)?;
-                }
-            }
-            Ok(losses)
-        };
-        let losses = train();
-        drop(line);
-        // The last of each alone.
-        let last = losses.is_ok().then(|| trainer.weights());
-        let mut evaluations = evaluator.finish()?;
-        let mut samples = sampler.finish()?;
-        if let Some(weights) = last {
-            let guard = evaluation.acquire()?;
-            let evaluated = seen.work(Work::Evaluation, || evaluate(size, text, weights))?;
-            evaluations.push((setting.updates, evaluated.0));
+        let mut losses = Vec::new();
+        for update in 1..=setting.updates {
+            let guard = tickets.step.acquire()?;
+            let (loss, report) = seen.work(Work::Step, || trainer.step(fitted.plan))?;
             drop(guard);
-            let _guard = sampling.acquire()?;
-            let sampled = seen.work(Work::Sampling, || {
-                sample(size, text, weights, setting.sampled)
-            })?;
-            samples.push((setting.updates, sampled.0));
+            losses.push(loss);
+            line.inc(1);
+            line.set_message(format!("loss {loss:.3}  {}", report.line()));
+            if let Some(growth) = report.growth {
+                line.println(growth.to_string());
+            }
+            if update % setting.look_every == 0 {
+                evaluator.look(trainer.weights(), update)?;
+                sampler.look(trainer.weights(), update)?;
+            }
         }
-        Ok::<_, Failure>((losses?, evaluations, samples))
+        drop(line);
+        // Once each with nothing beside it: then what it took is seen.
+        let evaluations = evaluator.finish()?;
+        let samples = sampler.finish()?;
+        let guard = tickets.evaluation.acquire()?;
+        evaluate(trainer.weights())?;
+        drop(guard);
+        let guard = tickets.sampling.acquire()?;
+        sample(trainer.weights())?;
+        drop(guard);
+        Ok::<_, Failure>((losses, evaluations, samples))
     })?;
-    let row = |label, ticket: &Ticket, kept: u64, kind| TicketRow {
-        label,
-        ticket: ticket.bytes(),
-        peak: kept + seen.most(kind),
-    };
-    let tickets = vec![
-        row("step", &step, 0, Work::Step),
-        row("evaluation", &evaluation, needs.weights, Work::Evaluation),
-        row("sampling", &sampling, needs.weights, Work::Sampling),
-    ];
     Ok(Outcome {
         losses,
         evaluations,
         samples,
-        tickets,
-        budget,
+        tickets: tickets.rows(&seen, needs),
+        budget: tickets.budget,
         summary: run.finish()?,
     })
 }

@@ -75,12 +75,6 @@ impl<'a> Trainer<'a> {
             .sum()
     }
 
-    /// What it keeps from update to update, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        let moments = self.state.adam.state.values().flat_map(|(m, v)| [m, v]);
-        model::bytes(self.weights().iter().chain(moments))
-    }
-
     /// As new.
     pub(crate) fn start_again(&mut self) -> Result<(), Exception> {
         // The old ones are gone before the new ones come.
