@@ -47,6 +47,9 @@ fn check(fitted: &Fitted, network: &Network, budget: u64) {
         Plan::new(network.rows, fitted.plan.batch, fitted.plan.first)
     );
     assert_eq!(network.restored, 1);
+    for it in &fitted.considered {
+        assert!(it.at_most.is_none_or(|bytes| it.peak <= bytes), "{fitted}");
+    }
     // Of those that were run and are as fast, it needs least.
     let run = fitted
         .considered

@@ -131,7 +131,8 @@ pub(super) fn considered(search: &Search, model: &Model<'_>, chosen: &Known) -> 
         let peak = known.map(|known| search.peak(known));
         let peak = peak.or(over.map(|it| it.1));
         let measured = peak.is_some();
-        let peak = peak.unwrap_or_else(|| model.peak(plan));
+        let expected = || model.peak(plan).min(at_most.unwrap_or(u64::MAX));
+        let peak = peak.unwrap_or_else(expected);
         let why = if plan == chosen.plan {
             Why::Chosen
         } else if measured {
