@@ -131,6 +131,8 @@ fn run(options: &options::Options, text: &data::Text) -> Result<(), Failure> {
     let chosen = &fitted[1];
     println!("{chosen}\n");
     let fit = fitting::rows(&fitted, &sweep)?;
+    let (rows, blocks) = (&fit[..], setting.size.blocks);
+    println!("{}", report::FitTable { rows, blocks });
 
     // Run.
     let timeline = options.timeline.as_deref();

@@ -91,7 +91,7 @@ impl Setting {
                 },
                 rows: 16,
                 batches: &[1, 2, 4, 8, 16],
-                budgets: [40_000_000, 80_000_000, 240_000_000],
+                budgets: [48_000_000, 80_000_000, 240_000_000],
                 compared_rows: 8,
                 swept_updates: 2,
                 highest_rate: 2e-3,

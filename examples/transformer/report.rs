@@ -104,28 +104,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:>10} {:>28} {:>7} {:>10} {:>10} {:>8} {:>8}",
-            "fit", "rows x passes, recomputed", "probes", "peak", "highest", "rows/s", "best"
-        )?;
-        for row in &self.fit {
-            let plan = format!(
-                "{} x {}, {} of {}",
-                row.batch, row.accumulate, row.first, self.checkpointing.blocks
-            );
-            writeln!(
-                f,
-                "{:>10} {plan:>28} {:>7} {:>10} {:>10} {:>8.1} {:>8.1}",
-                Mb(row.budget),
-                row.probes,
-                Mb(row.peak),
-                Mb(row.highest_probe),
-                row.rows_per_s,
-                row.best_rows_per_s
-            )?;
-        }
-        writeln!(f, "\n{:>10} {:>10} {:>10}", "work", "ticket", "took")?;
+        writeln!(f, "{:>10} {:>10} {:>10}", "work", "ticket", "took")?;
         for row in &self.tickets {
             writeln!(
                 f,
@@ -157,6 +136,39 @@ impl fmt::Display for Report {
             writeln!(f, "\nafter {update} updates it writes:\n{sample}")?;
         }
         writeln!(f, "\n{:.0} s in all", self.wall)
+    }
+}
+
+/// What was fitted into each budget, of a network of so many blocks.
+pub(crate) struct FitTable<'a> {
+    pub(crate) rows: &'a [FitRow],
+    pub(crate) blocks: usize,
+}
+
+impl fmt::Display for FitTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>10} {:>28} {:>7} {:>10} {:>10} {:>8} {:>8}",
+            "fit", "rows x passes, recomputed", "probes", "peak", "highest", "rows/s", "best"
+        )?;
+        for row in self.rows {
+            let plan = format!(
+                "{} x {}, {} of {}",
+                row.batch, row.accumulate, row.first, self.blocks
+            );
+            writeln!(
+                f,
+                "{:>10} {plan:>28} {:>7} {:>10} {:>10} {:>8.1} {:>8.1}",
+                Mb(row.budget),
+                row.probes,
+                Mb(row.peak),
+                Mb(row.highest_probe),
+                row.rows_per_s,
+                row.best_rows_per_s
+            )?;
+        }
+        Ok(())
     }
 }
 
