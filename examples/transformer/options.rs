@@ -71,7 +71,7 @@ impl Setting {
                 },
                 rows: 8,
                 batches: &[2, 8],
-                budgets: [6_500_000, 12_000_000, 30_000_000],
+                budgets: [6_500_000, 18_000_000, 30_000_000],
                 compared_rows: 8,
                 swept_updates: 6,
                 highest_rate: 4e-3,
