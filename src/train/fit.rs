@@ -191,7 +191,10 @@ impl Fit {
     /// Rows of a pass. `Auto`, the default, chooses among [`batches`](Self::batches). A fixed one is never touched: smaller
     /// batches are only run on the way to it.
     pub fn batch(mut self, batch: impl Into<Knob>) -> Self {
-        self.batch = batch.into();
+        self.batch = match batch.into() {
+            Knob::Fixed(rows) => Knob::Fixed(rows.max(1)),
+            Knob::Auto => Knob::Auto,
+        };
         self
     }
 
@@ -202,7 +205,8 @@ impl Fit {
         self
     }
 
-    /// How many blocks can be recomputed, which are alike. Default: 0.
+    /// How many blocks can be recomputed, which are alike. Default: as many as are fixed by
+    /// [`recompute`](Self::recompute), else 0.
     pub fn blocks(mut self, blocks: usize) -> Self {
         self.blocks = blocks;
         self
@@ -270,7 +274,7 @@ impl Fit {
         let label = Arc::from("fit");
         let alone = Alone::watch(manager, &label, self.beside_holds)?;
         let active = backend.memory()?.active;
-        if active.saturating_add(self.at_least) > space.limit {
+        if active.saturating_add(self.at_least) >= space.limit {
             return Err(Error::OverBudget {
                 active,
                 at_least: self.at_least,
@@ -288,10 +292,10 @@ impl Fit {
             spent: Spent::default(),
         };
         let mut search = Search::new(space);
-        search.run(|plan, adding| match adding {
-            // Nothing is known: the optimizer's state has yet to come, and functions to be compiled.
-            None => meter.run(plan, 2, 0),
-            Some(adding) => meter.run(plan, 1, adding),
+        search.run(|plan, adding| {
+            // At first the optimizer's state has yet to come, and functions to be compiled.
+            let warm_up = if adding.is_none() { 2 } else { 1 };
+            meter.run(plan, warm_up, adding)
         })?;
         let spent = meter.spent;
         drop(meter);
@@ -301,17 +305,23 @@ impl Fit {
         self.fitted(&search, spent)
     }
 
+    /// How many blocks there are: at least those that are to be recomputed.
+    fn block_count(&self) -> usize {
+        match (self.blocks, self.recompute) {
+            (0, Knob::Fixed(first)) => count(first),
+            (blocks, _) => blocks,
+        }
+    }
+
     fn space(&self, kind: DeviceKind) -> Space {
         let margin = self.margin.unwrap_or(match kind {
             DeviceKind::Cpu => 0.03,
             DeviceKind::Cuda | DeviceKind::Metal => 0.15,
         });
         let mut batches = match (self.batch, &self.batches) {
-            (Knob::Fixed(batch), _) => vec![count(batch).max(1)],
+            (Knob::Fixed(batch), _) => vec![count(batch)],
             (Knob::Auto, Some(batches)) => batches.clone(),
-            (Knob::Auto, None) => (1..=self.rows)
-                .filter(|it| self.rows.is_multiple_of(*it))
-                .collect(),
+            (Knob::Auto, None) => divisors(self.rows),
         };
         for batch in &mut batches {
             *batch = (*batch).clamp(1, self.rows);
@@ -332,12 +342,14 @@ impl Fit {
                 between.filter(|it| *it < largest).collect()
             }
         };
+        let blocks = self.block_count();
         let mut levels = match self.recompute {
-            Knob::Fixed(first) => vec![count(first).min(self.blocks)],
-            Knob::Auto => (0..=4)
-                .rev()
-                .map(|quarter| self.blocks * quarter / 4)
-                .collect(),
+            Knob::Fixed(first) => vec![count(first).min(blocks)],
+            Knob::Auto => {
+                let (quarter, rest) = (blocks / 4, blocks % 4);
+                let levels = (0..=4).rev();
+                levels.map(|it| quarter * it + rest * it / 4).collect()
+            }
         };
         levels.dedup();
         Space {
@@ -345,7 +357,7 @@ impl Fit {
             batches,
             steps,
             levels,
-            blocks: self.blocks,
+            blocks,
             limit: ((self.budget as f64 * (1.0 - margin)) as u64).min(self.budget),
             reach: (kind != DeviceKind::Cpu).then_some(4),
         }
@@ -401,6 +413,11 @@ fn throttled(
     let mut limits = Limits::new(backend.clone(), claim, None);
     limits.set_memory(1 << 20)?;
     Ok(Some(limits))
+}
+
+fn divisors(of: usize) -> Vec<usize> {
+    let lower = (1..=of.isqrt()).filter(|it| of.is_multiple_of(*it));
+    lower.flat_map(|it| [it, of / it]).collect()
 }
 
 fn count(value: u64) -> usize {
