@@ -119,7 +119,8 @@ pub trait Fittable {
 ///
 /// A plan is run only if those that were run before show that it stays within the budget less the margin. The first is the one
 /// that needs least: the smallest batch with the most blocks recomputed. Nothing can be known of it but what
-/// [`at_least`](Self::at_least) says; if it is over, nothing fits. From then on a pass is taken for this: at each moment there
+/// [`at_least`](Self::at_least) says; if it is over, nothing fits. What a sum of gradients needs is not known either, before
+/// one was made: where a new one beside the old one would not fit, it is made only if no plan of one pass fits. From then on a pass is taken for this: at each moment there
 /// live the arrays from before it (weights, the optimizer's state, the sum of gradients), something that does not depend on
 /// its rows, such as gradients that are made, and something in proportion to its rows. From that follows:
 ///
@@ -135,7 +136,8 @@ pub trait Fittable {
 ///
 /// Where these leave a gap, plans on the way are run that close it: in between, or without adding. What is not shown to fit is
 /// not taken, though it may: very near the smallest plan's peak little can be shown. The margin is for what differs from
-/// run to run, and where the above holds only nearly.
+/// run to run, and where the above holds only nearly. If a plan is over all the same, none is run that has
+/// as many rows or more and recomputes no more.
 ///
 /// It does not hold where a trainer keeps more than the sum from pass to pass, where blocks are not alike (say so by
 /// [`recompute`](Self::recompute), which fixes it), or rows are of different lengths: run the longest.
