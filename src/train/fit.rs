@@ -30,7 +30,7 @@ use super::claim::{Claim, Claimed};
 use super::run::Limits;
 use super::{Error, Knob, WorkError};
 use crate::Manager;
-use crate::ffi::{Backend, DeviceKind};
+use crate::ffi::DeviceKind;
 use clock::Clock;
 use meter::{Lent, Meter, Spent};
 use search::Search;
@@ -120,9 +120,11 @@ pub trait Fittable {
 /// A plan is run only if those that were run before show that it stays within the budget less the margin. The first is the one
 /// that needs least: the smallest batch with the most blocks recomputed. Nothing can be known of it but what
 /// [`at_least`](Self::at_least) says; if it is over, nothing fits. What a sum of gradients needs is not known either, before
-/// one was made: where a new one beside the old one would not fit, it is made only if no plan of one pass fits. From then on a pass is taken for this: at each moment there
-/// live the arrays from before it (weights, the optimizer's state, the sum of gradients), something that does not depend on
-/// its rows, such as gradients that are made, and something in proportion to its rows. From that follows:
+/// one was made: where a new one beside the old one would not fit, it is made only if no plan of one pass fits.
+///
+/// From then on a pass is taken for this: at each moment there live the arrays from before it (weights, the optimizer's
+/// state, the sum of gradients), something that does not depend on its rows, such as gradients that are made, and something in
+/// proportion to its rows. From that follows:
 ///
 /// * *More rows.* The peak above the start grows by at most the ratio of the rows. In proportion at most, since what does not
 ///   depend on the rows is not negative; so the straight line through two plans, which is what is expected, is no bound.
@@ -136,8 +138,8 @@ pub trait Fittable {
 ///
 /// Where these leave a gap, plans on the way are run that close it: in between, or without adding. What is not shown to fit is
 /// not taken, though it may: very near the smallest plan's peak little can be shown. The margin is for what differs from
-/// run to run, and where the above holds only nearly. If a plan is over all the same, none is run that has
-/// as many rows or more and recomputes no more.
+/// run to run, and where the above holds only nearly. If a plan is over all the same, none is run that has as many rows or
+/// more and recomputes no more.
 ///
 /// It does not hold where a trainer keeps more than the sum from pass to pass, where blocks are not alike (say so by
 /// [`recompute`](Self::recompute), which fixes it), or rows are of different lengths: run the longest.
@@ -260,7 +262,8 @@ impl Fit {
     ///
     /// [`Error::OverBudget`] before anything is run; [`Error::NothingFits`]; [`Error::Work`] with the trainer's own error;
     /// [`Error::NotAlone`], [`Error::MeasurementInProgress`], [`Error::Backend`] as [`Measuring`](super::Measuring::run);
-    /// on CUDA [`Error::RunInProgress`] and [`Error::NotRestored`], for MLX's memory limit.
+    /// [`Error::RunInProgress`] beside a [`Run`](super::Run), whose steps read the same record of the peak;
+    /// [`Error::NotRestored`] on CUDA, for MLX's memory limit.
     ///
     /// # Blocking
     ///
@@ -284,7 +287,14 @@ impl Fit {
                 margin: self.budget - space.limit,
             });
         }
-        let mut limits = throttled(backend, kind, place)?;
+        // Each step of a run begins MLX's record of the peak anew, so a run excludes fitting on any device.
+        let claim = Claim::of(Claimed::Limits, backend, place)?;
+        let mut limits = Limits::new(backend.clone(), claim, None);
+        if kind == DeviceKind::Cuda {
+            // MLX runs ahead of what it has computed as far as its memory limit lets it, so peaks tell little. Near 0 it
+            // does not.
+            limits.set_memory(1 << 20)?;
+        }
         let mut meter = Meter {
             trainer: Lent(trainer),
             backend: &**backend,
@@ -301,9 +311,7 @@ impl Fit {
         })?;
         let spent = meter.spent;
         drop(meter);
-        if let Some(limits) = &mut limits {
-            limits.restore()?;
-        }
+        limits.restore()?;
         self.fitted(&search, spent)
     }
 
@@ -399,22 +407,6 @@ impl Fit {
             considered: fitted::considered(search, model, best),
         })
     }
-}
-
-/// On CUDA MLX runs ahead of what it has computed as far as its memory limit lets it, so peaks tell little. With one near 0
-/// it does not.
-fn throttled(
-    backend: &Arc<dyn Backend>,
-    kind: DeviceKind,
-    place: &'static Location<'static>,
-) -> Result<Option<Limits>, Error> {
-    if kind != DeviceKind::Cuda {
-        return Ok(None);
-    }
-    let claim = Claim::of(Claimed::Limits, backend, place)?;
-    let mut limits = Limits::new(backend.clone(), claim, None);
-    limits.set_memory(1 << 20)?;
-    Ok(Some(limits))
 }
 
 fn divisors(of: usize) -> Vec<usize> {
