@@ -275,7 +275,8 @@ impl Fit {
         let backend = manager.backend();
         let kind = manager.device().kind;
         let space = self.space(kind);
-        let _claim = Claim::of(Claimed::Peak, backend, place)?;
+        let claim = Claim::of(Claimed::Peak, backend, place)?;
+        let mut limits = Limits::new(backend.clone(), claim, None);
         let label = Arc::from("fit");
         let alone = Alone::watch(manager, &label, self.beside_holds)?;
         let active = backend.memory()?.active;
@@ -287,9 +288,6 @@ impl Fit {
                 margin: self.budget - space.limit,
             });
         }
-        // Each step of a run begins MLX's record of the peak anew, so a run excludes fitting on any device.
-        let claim = Claim::of(Claimed::Limits, backend, place)?;
-        let mut limits = Limits::new(backend.clone(), claim, None);
         if kind == DeviceKind::Cuda {
             // MLX runs ahead of what it has computed as far as its memory limit lets it, so peaks tell little. Near 0 it
             // does not.
