@@ -44,6 +44,7 @@ mod closure;
 mod difference;
 mod gradients;
 mod module;
+mod names;
 mod ordered;
 mod recompute;
 mod unverified;

@@ -1,4 +1,4 @@
-//! What can be done but once at a time on each backend.
+//! Of what there is but one at a time on each backend: a run or a measurement.
 
 use super::Error;
 use crate::ffi::Backend;
@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claimed {
-    /// The limits: for a run.
+    /// The limits, and the record of the peak: for a run. Each of its steps resets it.
     Limits,
-    /// The record of the peak: for a measurement. Each run of one resets it.
+    /// The record of the peak: for a measurement, which resets it, too.
     Peak,
 }
 
@@ -20,7 +20,6 @@ static LIVE: Mutex<Vec<(Claimed, usize, &'static Location<'static>)>> = Mutex::n
 /// The right to something. What has it keeps the backend, so no other has its address meanwhile.
 #[derive(Debug)]
 pub(super) struct Claim {
-    claimed: Claimed,
     backend: usize,
     process: u32,
 }
@@ -33,17 +32,15 @@ impl Claim {
     ) -> Result<Self, Error> {
         let address = Arc::as_ptr(backend).addr();
         let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same =
-            |(what, backend, _): &&(Claimed, usize, _)| (*what, *backend) == (claimed, address);
-        if let Some(&(_, _, place)) = live.iter().find(is_same) {
-            return Err(match claimed {
+        let is_same = |(_, backend, _): &&(Claimed, usize, _)| *backend == address;
+        if let Some(&(other, _, place)) = live.iter().find(is_same) {
+            return Err(match other {
                 Claimed::Limits => Error::RunInProgress { place },
                 Claimed::Peak => Error::MeasurementInProgress { place },
             });
         }
         live.push((claimed, address, place));
         Ok(Self {
-            claimed,
             backend: address,
             process: std::process::id(),
         })
@@ -60,7 +57,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if self.is_own() {
             let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-            live.retain(|(what, backend, _)| (*what, *backend) != (self.claimed, self.backend));
+            live.retain(|(_, backend, _)| *backend != self.backend);
         }
     }
 }

@@ -242,7 +242,7 @@ impl fmt::Display for FileProblem {
             }
             Self::OtherKey { found, wanted } => write!(
                 f,
-                "measured for {found}, not for {wanted}; remove it, or take `Ledger::replacing`"
+                "measured for {found}, not for {wanted}; remove it, or for a ledger take `Ledger::replacing`"
             ),
         }
     }

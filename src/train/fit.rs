@@ -30,7 +30,7 @@ use super::claim::{Claim, Claimed};
 use super::run::Limits;
 use super::{Error, Knob, WorkError};
 use crate::Manager;
-use crate::ffi::{Backend, DeviceKind};
+use crate::ffi::DeviceKind;
 use clock::Clock;
 use meter::{Lent, Meter, Spent};
 use search::Search;
@@ -119,9 +119,12 @@ pub trait Fittable {
 ///
 /// A plan is run only if those that were run before show that it stays within the budget less the margin. The first is the one
 /// that needs least: the smallest batch with the most blocks recomputed. Nothing can be known of it but what
-/// [`at_least`](Self::at_least) says; if it is over, nothing fits. From then on a pass is taken for this: at each moment there
-/// live the arrays from before it (weights, the optimizer's state, the sum of gradients), something that does not depend on
-/// its rows, such as gradients that are made, and something in proportion to its rows. From that follows:
+/// [`at_least`](Self::at_least) says; if it is over, nothing fits. What a sum of gradients needs is not known either, before
+/// one was made: where a new one beside the old one would not fit, it is made only if no plan of one pass fits.
+///
+/// From then on a pass is taken for this: at each moment there live the arrays from before it (weights, the optimizer's
+/// state, the sum of gradients), something that does not depend on its rows, such as gradients that are made, and something in
+/// proportion to its rows. From that follows:
 ///
 /// * *More rows.* The peak above the start grows by at most the ratio of the rows. In proportion at most, since what does not
 ///   depend on the rows is not negative; so the straight line through two plans, which is what is expected, is no bound.
@@ -135,7 +138,8 @@ pub trait Fittable {
 ///
 /// Where these leave a gap, plans on the way are run that close it: in between, or without adding. What is not shown to fit is
 /// not taken, though it may: very near the smallest plan's peak little can be shown. The margin is for what differs from
-/// run to run, and where the above holds only nearly.
+/// run to run, and where the above holds only nearly. If a plan is over all the same, none is run that has as many rows or
+/// more and recomputes no more.
 ///
 /// It does not hold where a trainer keeps more than the sum from pass to pass, where blocks are not alike (say so by
 /// [`recompute`](Self::recompute), which fixes it), or rows are of different lengths: run the longest.
@@ -191,7 +195,10 @@ impl Fit {
     /// Rows of a pass. `Auto`, the default, chooses among [`batches`](Self::batches). A fixed one is never touched: smaller
     /// batches are only run on the way to it.
     pub fn batch(mut self, batch: impl Into<Knob>) -> Self {
-        self.batch = batch.into();
+        self.batch = match batch.into() {
+            Knob::Fixed(rows) => Knob::Fixed(rows.max(1)),
+            Knob::Auto => Knob::Auto,
+        };
         self
     }
 
@@ -202,7 +209,8 @@ impl Fit {
         self
     }
 
-    /// How many blocks can be recomputed, which are alike. Default: 0.
+    /// How many blocks can be recomputed, which are alike. Default: as many as are fixed by
+    /// [`recompute`](Self::recompute), else 0.
     pub fn blocks(mut self, blocks: usize) -> Self {
         self.blocks = blocks;
         self
@@ -254,7 +262,8 @@ impl Fit {
     ///
     /// [`Error::OverBudget`] before anything is run; [`Error::NothingFits`]; [`Error::Work`] with the trainer's own error;
     /// [`Error::NotAlone`], [`Error::MeasurementInProgress`], [`Error::Backend`] as [`Measuring`](super::Measuring::run);
-    /// on CUDA [`Error::RunInProgress`] and [`Error::NotRestored`], for MLX's memory limit.
+    /// [`Error::RunInProgress`] beside a [`Run`](super::Run), whose steps read the same record of the peak;
+    /// [`Error::NotRestored`] on CUDA, for MLX's memory limit.
     ///
     /// # Blocking
     ///
@@ -266,11 +275,12 @@ impl Fit {
         let backend = manager.backend();
         let kind = manager.device().kind;
         let space = self.space(kind);
-        let _claim = Claim::of(Claimed::Peak, backend, place)?;
+        let claim = Claim::of(Claimed::Peak, backend, place)?;
+        let mut limits = Limits::new(backend.clone(), claim, None);
         let label = Arc::from("fit");
         let alone = Alone::watch(manager, &label, self.beside_holds)?;
         let active = backend.memory()?.active;
-        if active.saturating_add(self.at_least) > space.limit {
+        if active.saturating_add(self.at_least) >= space.limit {
             return Err(Error::OverBudget {
                 active,
                 at_least: self.at_least,
@@ -278,7 +288,11 @@ impl Fit {
                 margin: self.budget - space.limit,
             });
         }
-        let mut limits = throttled(backend, kind, place)?;
+        if kind == DeviceKind::Cuda {
+            // MLX runs ahead of what it has computed as far as its memory limit lets it, so peaks tell little. Near 0 it
+            // does not.
+            limits.set_memory(1 << 20)?;
+        }
         let mut meter = Meter {
             trainer: Lent(trainer),
             backend: &**backend,
@@ -288,17 +302,23 @@ impl Fit {
             spent: Spent::default(),
         };
         let mut search = Search::new(space);
-        search.run(|plan, adding| match adding {
-            // Nothing is known: the optimizer's state has yet to come, and functions to be compiled.
-            None => meter.run(plan, 2, 0),
-            Some(adding) => meter.run(plan, 1, adding),
+        search.run(|plan, adding| {
+            // At first the optimizer's state has yet to come, and functions to be compiled.
+            let warm_up = if adding.is_none() { 2 } else { 1 };
+            meter.run(plan, warm_up, adding)
         })?;
         let spent = meter.spent;
         drop(meter);
-        if let Some(limits) = &mut limits {
-            limits.restore()?;
-        }
+        limits.restore()?;
         self.fitted(&search, spent)
+    }
+
+    /// How many blocks there are: at least those that are to be recomputed.
+    fn block_count(&self) -> usize {
+        match (self.blocks, self.recompute) {
+            (0, Knob::Fixed(first)) => count(first),
+            (blocks, _) => blocks,
+        }
     }
 
     fn space(&self, kind: DeviceKind) -> Space {
@@ -307,11 +327,9 @@ impl Fit {
             DeviceKind::Cuda | DeviceKind::Metal => 0.15,
         });
         let mut batches = match (self.batch, &self.batches) {
-            (Knob::Fixed(batch), _) => vec![count(batch).max(1)],
+            (Knob::Fixed(batch), _) => vec![count(batch)],
             (Knob::Auto, Some(batches)) => batches.clone(),
-            (Knob::Auto, None) => (1..=self.rows)
-                .filter(|it| self.rows.is_multiple_of(*it))
-                .collect(),
+            (Knob::Auto, None) => divisors(self.rows),
         };
         for batch in &mut batches {
             *batch = (*batch).clamp(1, self.rows);
@@ -332,12 +350,14 @@ impl Fit {
                 between.filter(|it| *it < largest).collect()
             }
         };
+        let blocks = self.block_count();
         let mut levels = match self.recompute {
-            Knob::Fixed(first) => vec![count(first).min(self.blocks)],
-            Knob::Auto => (0..=4)
-                .rev()
-                .map(|quarter| self.blocks * quarter / 4)
-                .collect(),
+            Knob::Fixed(first) => vec![count(first).min(blocks)],
+            Knob::Auto => {
+                let (quarter, rest) = (blocks / 4, blocks % 4);
+                let levels = (0..=4).rev();
+                levels.map(|it| quarter * it + rest * it / 4).collect()
+            }
         };
         levels.dedup();
         Space {
@@ -345,7 +365,7 @@ impl Fit {
             batches,
             steps,
             levels,
-            blocks: self.blocks,
+            blocks,
             limit: ((self.budget as f64 * (1.0 - margin)) as u64).min(self.budget),
             reach: (kind != DeviceKind::Cpu).then_some(4),
         }
@@ -387,20 +407,9 @@ impl Fit {
     }
 }
 
-/// On CUDA MLX runs ahead of what it has computed as far as its memory limit lets it, so peaks tell little. With one near 0
-/// it does not.
-fn throttled(
-    backend: &Arc<dyn Backend>,
-    kind: DeviceKind,
-    place: &'static Location<'static>,
-) -> Result<Option<Limits>, Error> {
-    if kind != DeviceKind::Cuda {
-        return Ok(None);
-    }
-    let claim = Claim::of(Claimed::Limits, backend, place)?;
-    let mut limits = Limits::new(backend.clone(), claim, None);
-    limits.set_memory(1 << 20)?;
-    Ok(Some(limits))
+fn divisors(of: usize) -> Vec<usize> {
+    let lower = (1..=of.isqrt()).filter(|it| of.is_multiple_of(*it));
+    lower.flat_map(|it| [it, of / it]).collect()
 }
 
 fn count(value: u64) -> usize {

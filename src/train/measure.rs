@@ -73,8 +73,8 @@ impl<T, E: Into<WorkError>> Work for Result<T, E> {
 /// How something is measured.
 ///
 /// MLX has one record of the peak for the whole process. So a measurement [refuses](Error::NotAlone) while other guards of
-/// the manager live, and if one appears meanwhile, and [while another lasts](Error::MeasurementInProgress); what runs
-/// without a ticket is not seen. Each run begins with that record reset. The first runs are discarded: they compile, and
+/// the manager live, and if one appears meanwhile, [while another lasts](Error::MeasurementInProgress) and [beside a
+/// run](Error::RunInProgress), each of whose steps resets that record; what runs without a ticket is not seen. Each run begins with that record reset. The first runs are discarded: they compile, and
 /// make the optimizer's state. Then the closure runs until two results, one after the other, agree: within 2 % on the CPU,
 /// within 20 % elsewhere, where MLX runs ahead of what it has computed. What counts is the largest.
 ///
@@ -151,7 +151,8 @@ impl Measuring {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAlone`], [`Error::MeasurementInProgress`], [`Error::NotSteady`], [`Error::BelowStart`]; [`Error::Work`] with the closure's own error;
+    /// [`Error::NotAlone`], [`Error::MeasurementInProgress`], [`Error::RunInProgress`], [`Error::NotSteady`],
+    /// [`Error::BelowStart`]; [`Error::Work`] with the closure's own error;
     /// [`Error::Backend`] where there are no counters, as without MLX.
     ///
     /// # Blocking

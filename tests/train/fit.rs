@@ -9,7 +9,10 @@ use super::network::{Network, Shape};
 use super::{MIB, on};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
-use mlx_wired::train::{Error, Fit, Fitted, Knob, Plan, Why};
+use mlx_wired::train::{Error, Fit, Fittable, Fitted, Knob, Plan, Why};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A network, and the manager of the device that plays it.
 fn network(device: RecordingBuilder, shape: Shape, rows: usize) -> (Manager, Network) {
@@ -179,6 +182,12 @@ fn a_budget_that_is_used_up_is_refused_before_anything_runs() {
     let fit = fit(4 * active, &manager, &network).at_least(3 * active);
     let text = told(fit, &mut network);
     assert!(text.contains("18.60 MiB are to come"), "{text}");
+    // Not a byte of room is none.
+    let none = Fit::new(active, 32).margin(0.0).manager(&manager);
+    assert!(matches!(
+        none.run(&mut network),
+        Err(Error::OverBudget { .. })
+    ));
     assert!(network.ran.is_empty() && network.restored == 0);
 }
 
@@ -225,10 +234,9 @@ fn where_a_sum_of_gradients_does_not_fit_one_pass_may() {
     );
 }
 
-/// An optimizer that has its state is known to leave no room for the sum only when one is made: once, in the plan that needs
-/// least.
+/// A new sum beside the old one would not fit, and one in its place would: which of both it is, a trainer does not tell.
 #[test]
-fn a_sum_that_does_not_fit_is_made_once() {
+fn a_sum_that_may_not_fit_is_not_made_where_one_pass_fits() {
     let shape = Shape {
         weights: 100 * MIB,
         sums_apart: true,
@@ -239,8 +247,33 @@ fn a_sum_that_does_not_fit_is_made_once() {
     let fitted = fit(560 * MIB, &manager, &network)
         .run(&mut network)
         .unwrap();
-    assert_eq!(fitted.plan.accumulate, 1, "{fitted}");
-    assert_eq!(network.added, 1);
+    check(&fitted, &network, 560 * MIB);
+    assert_eq!((fitted.plan.accumulate, network.added), (1, 0), "{fitted}");
+}
+
+/// Where nothing but a sum in place fits, it is made in the end.
+#[test]
+fn a_sum_that_may_not_fit_is_made_where_nothing_else_fits() {
+    for (budget, sums_apart) in [(37_000_000, false), (40_000_000, false), (37_000_000, true)] {
+        let shape = Shape {
+            sums_apart,
+            ..Shape::transformer()
+        };
+        let (manager, network) = network(RecordingBackend::cpu(), shape, 32);
+        let mut network = network.trained();
+        let fitted = fit(budget, &manager, &network).run(&mut network);
+        if sums_apart {
+            assert!(
+                matches!(fitted, Err(Error::NothingFits { .. })),
+                "{fitted:?}"
+            );
+            assert_eq!(network.added, 1);
+        } else {
+            let fitted = fitted.unwrap();
+            assert!(network.highest <= budget && fitted.peak <= budget);
+            assert_eq!(fitted.plan, Plan::new(32, 1, fitted.plan.first));
+        }
+    }
 }
 
 /// The passes of the first update fit, and those after it, which brings the optimizer's state, would not.
@@ -283,6 +316,107 @@ fn the_smallest_and_the_largest_of_everything_is_taken() {
             assert_eq!(fitted.margin, 0);
         }
     }
+}
+
+/// Many batches and blocks, of which nearly none fits.
+#[test]
+fn a_large_space_is_searched_soon() {
+    let shape = Shape {
+        blocks: 96,
+        ..Shape::transformer()
+    };
+    let (manager, mut network) = network(RecordingBackend::cpu(), shape, 2048);
+    let fit = fit(40_000_000, &manager, &network).batches(1..=512);
+    let began = std::time::Instant::now();
+    let fitted = fit.run(&mut network).unwrap();
+    check(&fitted, &network, 40_000_000);
+    // A minute if what is possible is looked for anew for each plan that is wanted.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+#[test]
+fn blocks_beyond_counting_are_taken() {
+    let (manager, mut network) = transformer();
+    network.shape.blocks = usize::MAX;
+    let fit = Fit::new(33_000_000, 1 << 20).blocks(usize::MAX);
+    let result = fit.manager(&manager).run(&mut Refuses);
+    assert!(matches!(result, Err(Error::Work(_))), "{result:?}");
+}
+
+/// A trainer that does nothing.
+struct Refuses;
+
+impl Fittable for Refuses {
+    type Error = &'static str;
+
+    fn pass(&mut self, plan: Plan, _: bool) -> Result<(), Self::Error> {
+        assert_eq!((plan.batch, plan.first), (1, usize::MAX));
+        Err("it does nothing")
+    }
+
+    fn update(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn blocks_that_are_fixed_need_not_be_counted() {
+    let (manager, mut network) = transformer();
+    let fit = Fit::new(256_000_000, 32).recompute(4).manager(&manager);
+    let fitted = fit.clock(network.clock()).run(&mut network).unwrap();
+    assert_eq!(fitted.plan.first, 4, "{fitted}");
+    assert!(network.ran.iter().all(|plan| plan.first == 4));
+}
+
+/// From more than four rows on it needs far more than its smaller batches show.
+struct Cliff {
+    backend: Arc<RecordingBackend>,
+    clock: Arc<AtomicU64>,
+    ran: Vec<usize>,
+}
+
+impl Fittable for Cliff {
+    type Error = std::convert::Infallible;
+
+    fn pass(&mut self, plan: Plan, _: bool) -> Result<(), Self::Error> {
+        let rows = plan.batch as u64;
+        let above = if rows > 4 { 150 } else { 10 + 2 * rows };
+        self.backend.update_memory(|counters| {
+            counters.recorded_peak = counters.active + above * MIB;
+        });
+        self.clock.fetch_add(1_000_000 + rows, Ordering::Relaxed);
+        self.ran.push(plan.batch);
+        Ok(())
+    }
+
+    fn update(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_plan_beyond_one_that_was_over_is_not_run() {
+    let (manager, backend) = on(RecordingBackend::cpu());
+    let clock = Arc::new(AtomicU64::new(0));
+    let mut trainer = Cliff {
+        backend,
+        clock: clock.clone(),
+        ran: Vec::new(),
+    };
+    let fit = Fit::new(100 * MIB, 32).margin(0.0).manager(&manager);
+    let fit = fit.clock(move || Duration::from_nanos(clock.load(Ordering::Relaxed)));
+    let fitted = fit.run(&mut trainer).unwrap();
+    assert_eq!(fitted.plan.batch, 4, "{fitted}");
+    // What four rows take shows no more than 72 MiB for sixteen, but eight took 150.
+    assert!(
+        trainer.ran.iter().all(|rows| *rows <= 8),
+        "{:?}",
+        trainer.ran
+    );
+    assert_eq!(trainer.ran.iter().filter(|rows| **rows == 8).count(), 1);
+    let why = |batch| fitted.considered.iter().find(|it| it.plan.batch == batch);
+    assert_eq!(why(8).map(|it| it.why), Some(Why::Over));
+    assert_eq!(why(16).map(|it| it.why), Some(Why::ExpectedOver));
 }
 
 #[test]

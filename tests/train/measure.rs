@@ -2,7 +2,7 @@
 
 use super::{MIB, on, work};
 use mlx_wired::ffi::{Backend, RecordingBackend};
-use mlx_wired::train::{Error, Measured, Measuring};
+use mlx_wired::train::{Error, Measured, Measuring, Run};
 use mlx_wired::{Manager, SumPolicy};
 use std::sync::mpsc;
 use std::thread;
@@ -253,4 +253,33 @@ fn without_mlx_there_is_nothing_to_measure() {
     assert!(manager.backend().memory().is_err());
     let result = Measuring::new("step").manager(&manager).run(|| ());
     assert!(matches!(result, Err(Error::Backend(_))), "{result:?}");
+}
+
+/// Each step of a run resets the record of the peak: what was measured would be too little.
+#[test]
+fn a_measurement_and_a_run_exclude_each_other() {
+    let (manager, backend) = on(RecordingBackend::cpu());
+    let work = || backend.update_memory(|counters| counters.recorded_peak = 80 * MIB);
+    let run = Run::builder().manager(&manager).start().unwrap();
+    let beside = Measuring::new("step").manager(&manager).run(|| {
+        work();
+        let _report = run.after_eval();
+    });
+    assert!(
+        matches!(beside, Err(Error::RunInProgress { .. })),
+        "{beside:?}"
+    );
+    run.finish().unwrap();
+
+    let mut told = None;
+    let measured = Measuring::new("step").manager(&manager).run(|| {
+        told = Some(Run::builder().manager(&manager).start().map(drop));
+        work();
+    });
+    assert_eq!(measured.unwrap().above_start, 80 * MIB);
+    assert!(
+        matches!(told, Some(Err(Error::MeasurementInProgress { .. }))),
+        "{told:?}"
+    );
+    assert!(Run::builder().manager(&manager).start().is_ok());
 }

@@ -1,11 +1,12 @@
 //! A module as a function of its parameters.
 
+use super::names::Names;
 use crate::print::Name;
 use mlx_rs::Array;
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::module::ModuleParameters;
 use std::collections::HashMap;
-use std::ffi::c_void;
+use std::ffi::CString;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -86,18 +87,20 @@ impl<M: ModuleParameters + Clone> Skeleton<M> {
                 **parameter = value.clone();
             }
         }
-        let given: HashMap<Rc<str>, *mut c_void> = parameters
+        // What is given lives as long as `primals` and `constants`, so no other array is taken for it.
+        let mut arrays = Names::new();
+        let given: HashMap<Rc<str>, CString> = parameters
             .into_iter()
-            .map(|(name, parameter)| (name, handle(parameter)))
-            .collect();
+            .map(|(name, parameter)| Ok((name, arrays.of(parameter)?)))
+            .collect::<Result<_>>()?;
         let outputs = f(&mut module, inputs, constants)?;
         let after = module.parameters().flatten();
-        let changed = after
-            .iter()
-            .filter(|(name, parameter)| given.get(*name) != Some(&handle(parameter)))
-            .map(|(name, _)| name)
-            .chain(given.keys().filter(|name| !after.contains_key(*name)))
-            .min();
+        let mut changed = given.keys().filter(|name| !after.contains_key(*name)).min();
+        for (name, parameter) in &after {
+            if given.get(name) != Some(&arrays.of(parameter)?) {
+                changed = Some(changed.map_or(name, |other| other.min(name)));
+            }
+        }
         match changed {
             None => Ok(outputs),
             Some(name) => Err(Exception::custom(format!(
@@ -108,9 +111,4 @@ impl<M: ModuleParameters + Clone> Skeleton<M> {
             ))),
         }
     }
-}
-
-/// What an array is known by while it lives: one that is put in its place has another.
-fn handle(array: &Array) -> *mut c_void {
-    array.as_ptr().ctx
 }

@@ -17,7 +17,7 @@ pub enum Unverified {
         /// Its error.
         error: Exception,
     },
-    /// No block was recomputed, so there was nothing to compare.
+    /// No block was recomputed, or no gradient returned, so there was nothing to compare.
     NothingRecomputed,
     /// Runs returned gradients of other names or shapes.
     OtherGradients,
@@ -56,8 +56,8 @@ impl fmt::Display for Unverified {
                 Ok(())
             }
             Self::NothingRecomputed => f.write_str(
-                "no block was recomputed: set `Recompute::All`, and verify before the function is \
-                 compiled",
+                "nothing was recomputed and compared: set `Recompute::All`, return the gradients, \
+                 and verify before the function is compiled",
             ),
             Self::OtherGradients => f.write_str(
                 "the runs returned gradients of other names or shapes; give each the same work",

@@ -79,7 +79,7 @@ impl Fit {
             rows: self.rows,
             batch: self.batch,
             batches: self.batches.clone(),
-            blocks: self.blocks,
+            blocks: self.block_count(),
             recompute: self.recompute,
             margin: self.budget - self.space(kind).limit,
         }
@@ -119,6 +119,7 @@ fn is_consistent(Content { asked, fitted, .. }: &Content) -> bool {
         Knob::Auto => true,
         Knob::Fixed(fixed) => fixed.min(most as u64) == value as u64,
     };
+
     is_plan(fitted.plan)
         && plans.all(is_plan)
         && (asked.budget, asked.rows, asked.margin) == (fitted.budget, fitted.rows, fitted.margin)

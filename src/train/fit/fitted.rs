@@ -141,7 +141,7 @@ pub(super) fn considered(search: &Search, model: &Model<'_>, chosen: &Known) -> 
                 true => Why::Slower,
                 false => Why::NeedsMore,
             }
-        } else if peak > search.space.limit {
+        } else if peak > search.space.limit || search.is_beyond(plan) {
             Why::ExpectedOver
         } else if Search::is_no_faster(rate, taken) {
             Why::ExpectedSlower

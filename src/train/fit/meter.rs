@@ -69,8 +69,14 @@ impl Call {
 impl<T: Fittable> Meter<'_, T> {
     /// Runs a plan as a training does for some updates, of whose times those of the first `warm_up` do not count. Of an
     /// update's passes two are run, one that begins the sum of the gradients and one that adds to it: the others are as the
-    /// second. `adding` is how much more that one needs, as far as is known.
-    pub(super) fn run(&mut self, plan: Plan, warm_up: u32, adding: u64) -> Result<Outcome, Error> {
+    /// second. `adding` is how much more that one needs; if that is not known, as much as a new sum beside the old one. It is
+    /// not run where it would not fit so.
+    pub(super) fn run(
+        &mut self,
+        plan: Plan,
+        warm_up: u32,
+        adding: Option<u64>,
+    ) -> Result<Outcome, Error> {
         let mut cost = Cost::default();
         for update in 0..warm_up + COUNTED {
             // The state of the optimizer may have come since.
@@ -84,7 +90,7 @@ impl<T: Fittable> Meter<'_, T> {
                 return Ok(Outcome::Over(begin.peak));
             }
             let mut time = begin.time;
-            let adding = cost.adding().unwrap_or(adding);
+            let adding = cost.adding().or(adding).unwrap_or(cost.gradients);
             let expected = begin
                 .after
                 .saturating_add(cost.begin)

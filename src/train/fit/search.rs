@@ -5,6 +5,7 @@ use super::meter::Outcome;
 use super::model::Model;
 use super::space::{Known, Space};
 use crate::train::Error;
+use std::cell::LazyCell;
 
 /// How many plans are run at most.
 pub(super) const MOST: usize = 10;
@@ -16,6 +17,8 @@ const DOUBT: f64 = 1.08;
 const DOUBTS: usize = 2;
 /// From here on nothing is run but what may be chosen.
 const LAST: usize = 8;
+/// So many plans are run before a sum of gradients is made that is not shown to fit.
+const BEFORE_SUM: usize = 6;
 /// A plan on the way has to lower the bound to so much of it.
 const WORTH: f64 = 0.99;
 
@@ -30,6 +33,8 @@ pub(super) struct Search {
     pub(super) expected: Vec<(Plan, u64)>,
     /// How many plans were run that are expected to be a little slower.
     doubts: usize,
+    /// Whether a sum of gradients was made that was not shown to fit.
+    tried_sum: bool,
 }
 
 impl Search {
@@ -40,6 +45,7 @@ impl Search {
             over: Vec::new(),
             expected: Vec::new(),
             doubts: 0,
+            tried_sum: false,
         }
     }
 
@@ -52,17 +58,43 @@ impl Search {
         let least = self.space.least();
         let outcome = measure(least, None)?;
         self.see(least, outcome);
-        while self.ran() < MOST {
-            let next = self.next().or_else(|| self.doubtful());
-            let Some((next, expected)) = next else {
-                break;
+        loop {
+            let most = if self.lacks_sum() { BEFORE_SUM } else { MOST };
+            let next = match self.ran() < most {
+                true => self.next().or_else(|| self.doubtful()),
+                false => None,
             };
-            self.expected.push((next, expected));
-            let adding = self.space.shown(&self.known).adding;
-            let outcome = measure(next, Some(adding))?;
-            self.see(next, outcome);
+            if let Some((next, expected)) = next {
+                self.expected.push((next, expected));
+                let adding = self.space.shown(&self.known).adding;
+                let outcome = measure(next, Some(adding))?;
+                self.see(next, outcome);
+            } else if self.lacks_sum() {
+                self.tried_sum = true;
+                match measure(least, Some(0))? {
+                    Outcome::Within(cost) => self.known[0].cost = cost,
+                    Outcome::Over(needs) => {
+                        self.known.remove(0);
+                        self.over.push((least, needs));
+                    }
+                }
+            } else {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Whether nothing that was run may be chosen, and the plan that needs least may, if a sum is made in its place.
+    fn lacks_sum(&self) -> bool {
+        let Some(Known { plan, cost }) = self.known.first() else {
+            return false;
+        };
+        let in_place = cost.peak(*plan, cost.begin, 0);
+        !self.tried_sum
+            && plan.accumulate > 1
+            && cost.add.is_none()
+            && in_place <= self.space.limit
+            && self.model().is_none_or(|model| self.fastest(&model) == 0.0)
     }
 
     /// How many plans were run.
@@ -79,6 +111,19 @@ impl Search {
 
     fn is_known(&self, plan: Plan) -> bool {
         self.known.iter().any(|it| it.plan == plan) || self.over.iter().any(|it| it.0 == plan)
+    }
+
+    /// Whether a plan needs no less than one that needed more than may be used.
+    pub(super) fn is_beyond(&self, plan: Plan) -> bool {
+        self.over.iter().any(|(over, _)| {
+            let adds = plan.accumulate > 1 || over.accumulate == 1;
+            plan.batch >= over.batch && plan.first <= over.first && adds
+        })
+    }
+
+    /// Whether it is worth asking for a plan.
+    fn is_open(&self, plan: Plan) -> bool {
+        !self.is_known(plan) && !self.is_beyond(plan)
     }
 
     /// The peak of a plan that was run.
@@ -134,14 +179,15 @@ impl Search {
     fn next(&self) -> Option<(Plan, u64)> {
         let model = self.model()?;
         let fastest = self.fastest(&model);
-        let unknown = self.space.choices().filter(|plan| !self.is_known(*plan));
-        let mut wanted: Vec<(Plan, f64)> = unknown
+        let open = self.space.choices().filter(|plan| self.is_open(*plan));
+        let mut wanted: Vec<(Plan, f64)> = open
             .map(|plan| (plan, model.rate(plan)))
             .filter(|(_, rate)| !Self::is_no_faster(*rate, fastest))
             .collect();
         wanted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let steps = LazyCell::new(|| self.steps());
         let mut wanted = wanted.into_iter();
-        let next = wanted.find_map(|(plan, _)| self.towards(plan, &model))?;
+        let next = wanted.find_map(|(plan, _)| self.towards(plan, &steps, &model))?;
         Some((next, model.peak(next)))
     }
 
@@ -155,7 +201,7 @@ impl Search {
         let shown = self.space.shown(&self.known);
         let doubtful = self.space.choices().filter(|plan| {
             let bytes = self.space.at_most(*plan, &self.known, shown);
-            !self.is_known(*plan) && bytes.is_some_and(|bytes| bytes <= self.space.limit)
+            self.is_open(*plan) && bytes.is_some_and(|bytes| bytes <= self.space.limit)
         });
         let doubtful = doubtful.map(|plan| (plan, model.rate(plan)));
         let (plan, rate) = doubtful.max_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -167,8 +213,18 @@ impl Search {
         Some((plan, expected))
     }
 
+    /// The plans on the way that are shown to stay within where they do not add to a sum.
+    fn steps(&self) -> Vec<Plan> {
+        let shown = self.space.shown(&self.known);
+        let steps = self.space.on_the_way().filter(|step| {
+            let alone = self.space.at_most_alone(*step, &self.known, shown);
+            self.is_open(*step) && alone.is_some_and(|bytes| bytes <= self.space.limit)
+        });
+        steps.collect()
+    }
+
     /// `wanted` itself if it is shown to stay within; otherwise the plan that shows most about it, if one does.
-    fn towards(&self, wanted: Plan, model: &Model<'_>) -> Option<Plan> {
+    fn towards(&self, wanted: Plan, steps: &[Plan], model: &Model<'_>) -> Option<Plan> {
         let space = &self.space;
         let shown = space.shown(&self.known);
         let now = space.at_most(wanted, &self.known, shown);
@@ -189,11 +245,7 @@ impl Search {
             known.push(model.hope(step));
             space.at_most(wanted, &known, space.shown(&known))
         };
-        let steps = space.on_the_way().filter(|step| {
-            let alone = space.at_most_alone(*step, &self.known, shown);
-            !self.is_known(*step) && alone.is_some_and(|bytes| bytes <= space.limit)
-        });
-        let steps = steps.filter_map(|step| Some((step, after(step)?)));
+        let steps = steps.iter().filter_map(|step| Some((*step, after(*step)?)));
         let (step, then) = steps.min_by_key(|it| it.1)?;
         let is_worth = now.is_none_or(|now| (then as f64) < now as f64 * WORTH);
         is_worth.then_some(step)

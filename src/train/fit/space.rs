@@ -38,6 +38,9 @@ pub(super) struct Known {
     pub(super) cost: Cost,
 }
 
+/// About how many numbers of blocks there are on the way at most.
+const LEVELS: usize = 64;
+
 impl Space {
     pub(super) fn plan(&self, batch: usize, first: usize) -> Plan {
         Plan::new(self.rows, batch, first)
@@ -61,10 +64,11 @@ impl Space {
         })
     }
 
-    /// Between the levels to choose from all numbers of blocks are.
-    fn levels_on_the_way(&self) -> std::ops::RangeInclusive<usize> {
-        let last = self.levels.last().copied().unwrap_or(0);
-        last..=self.levels.first().copied().unwrap_or(0)
+    /// Between the levels to choose from all numbers of blocks are, or some evenly apart.
+    fn levels_on_the_way(&self) -> impl Iterator<Item = usize> + '_ {
+        let least = self.levels.last().copied().unwrap_or(0);
+        let most = self.levels.first().copied().unwrap_or(0);
+        (least..=most).step_by(((most - least) / LEVELS).max(1))
     }
 
     fn grid<'a>(&'a self, batches: &'a [usize]) -> impl Iterator<Item = Plan> + 'a {

@@ -122,7 +122,8 @@ impl RunBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::RunInProgress`] if one lives on the same backend; [`Error::Coordinator`] as of [`Ticket::acquire`];
+    /// [`Error::RunInProgress`] if one lives on the same backend, [`Error::MeasurementInProgress`] while something is measured
+    /// there, since both read MLX's record of the peak; [`Error::Coordinator`] as of [`Ticket::acquire`];
     /// [`Error::Backend`] if MLX has no counters or refuses a limit. What was set is back then.
     ///
     /// # Blocking

@@ -5,7 +5,7 @@ use crate::network::{Network, Shape};
 use crate::{MIB, on};
 use mlx_wired::SumPolicy;
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
-use mlx_wired::train::{Error, Fittable, Measuring, Plan};
+use mlx_wired::train::{Error, Fittable, Measuring, Plan, Run};
 use std::panic::{self, AssertUnwindSafe};
 
 /// A trainer of whose calls one fails or panics.
@@ -132,6 +132,16 @@ fn it_refuses_beside_other_work_and_other_measurements() {
     assert!(network.ran.is_empty());
     assert!(fit.clone().beside_holds().run(&mut network).is_ok());
     drop(weights);
+
+    // A run's steps would begin the record of the peak anew.
+    let run = Run::builder().manager(&manager).start().unwrap();
+    let beside = fit.run(&mut network);
+    assert!(
+        matches!(beside, Err(Error::RunInProgress { .. })),
+        "{beside:?}"
+    );
+    run.finish().unwrap();
+    assert!(fit.run(&mut network).is_ok());
 
     let mut told = None;
     let measuring = Measuring::new("step").manager(&manager);

@@ -214,6 +214,54 @@ fn a_module_that_sets_its_parameters_is_refused_by_name() {
     run(Recompute::All, &still).unwrap();
 }
 
+/// Where the array that was there first is gone, a new one may lie in its place.
+#[test]
+fn a_parameter_that_is_set_several_times_is_refused_too() {
+    #[derive(Debug, Clone, ModuleParameters)]
+    struct Counts {
+        #[param]
+        calls: Param<Array>,
+        times: usize,
+    }
+    let _alone = alone();
+    let counts = |module: &mut Counts, inputs: &[Array], _: &[Array]| {
+        for _ in 0..module.times {
+            let next = module.calls.add(array!(1.0_f32))?;
+            module.calls.value = next;
+        }
+        Ok(inputs.to_vec())
+    };
+    for times in 0..6 {
+        let module = Counts {
+            calls: Param::new(array!(0.0_f32)),
+            times,
+        };
+        for setting in [Recompute::None, Recompute::All] {
+            let blocks = Checkpointing::new(setting);
+            let result = blocks.module(2, &module, counts, &[array!(1.0_f32)], &[]);
+            match result {
+                Ok(_) => assert_eq!(times, 0, "{setting}"),
+                Err(error) => assert!(error.what().contains("set its parameter calls"), "{error}"),
+            }
+        }
+    }
+    // One that is put back is as it was.
+    let swaps = |module: &mut Counts, inputs: &[Array], _: &[Array]| {
+        let calls = module.calls.value.clone();
+        module.calls.value = calls.add(array!(1.0_f32))?;
+        module.calls.value = calls;
+        Ok(inputs.to_vec())
+    };
+    let module = Counts {
+        calls: Param::new(array!(0.0_f32)),
+        times: 0,
+    };
+    let blocks = Checkpointing::new(Recompute::All);
+    blocks
+        .module(2, &module, swaps, &[array!(1.0_f32)], &[])
+        .unwrap();
+}
+
 #[test]
 fn a_module_without_trainable_parameters_and_inputs_is_refused() {
     let _alone = alone();

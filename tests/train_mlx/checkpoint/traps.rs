@@ -56,6 +56,47 @@ fn an_output_behind_stop_gradient_takes_no_cotangent_of_another() {
     assert_eq!(numbers(&gradients[0]), [3.0]);
 }
 
+/// Outputs of which some have no gradient, are primals or constants as they are, come twice, or are not used.
+#[test]
+fn outputs_of_all_kinds_leave_gradients_right() {
+    let _alone = alone();
+    let block = |p: &[Array], c: &[Array]| {
+        let product = p[0].multiply(&p[1])?;
+        let largest = mlx_rs::ops::indexing::argmax(&product, None)?;
+        Ok(vec![
+            largest,
+            product.clone(),
+            p[0].clone(),
+            c[0].clone(),
+            product.square()?,
+            product,
+            p[1].exp()?,
+        ])
+    };
+    let primals = [array!([1.0_f32, 2.0, 3.0]), array!([0.5_f32, -1.0, 0.25])];
+    let gradients = SETTINGS.map(|setting| {
+        let blocks = Checkpointing::new(setting);
+        let loss = |p: &[Array]| -> Result<Vec<Array>> {
+            let outputs = blocks.block(0, block, p, &[array!([7.0_f32, 8.0, 9.0])])?;
+            let chosen = outputs[5].take(stop_gradient(&outputs[0])?)?;
+            let mut total = chosen.multiply(array!(10.0_f32))?;
+            for output in &outputs[1..5] {
+                total = total.add(output.sum(None)?)?;
+            }
+            Ok(vec![total])
+        };
+        let (values, gradients) = value_and_grad(loss, &[0, 1])(&primals).unwrap();
+        (
+            numbers(&values[0]),
+            gradients.iter().map(numbers).collect::<Vec<_>>(),
+        )
+    });
+    assert_eq!(gradients[0], gradients[1]);
+    // d of 10 p0 p1 at the third, and of p0 p1 + p0 + (p0 p1)² everywhere.
+    assert_eq!(gradients[1].1[0], [2.0, 4.0, 4.125]);
+    assert_eq!(gradients[1].1[1], [2.0, -6.0, 37.5]);
+}
+
 #[test]
 fn a_constant_whose_gradient_is_asked_fails_and_is_free_otherwise() {
     let _alone = alone();

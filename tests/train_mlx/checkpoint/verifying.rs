@@ -272,6 +272,21 @@ fn a_run_that_recomputes_nothing_is_not_verified() {
 }
 
 #[test]
+fn a_run_that_returns_no_gradients_is_not_verified() {
+    let _alone = alone();
+    let blocks = Checkpointing::new(Recompute::All);
+    let block = |p: &[Array], _: &[Array]| Ok(vec![p[0].square()?]);
+    let loss = |p: &[Array]| blocks.block(0, block, p, &[]);
+    let mut step = value_and_grad(loss, None);
+    let (found, _) = why(verify(|| {
+        let (values, gradients) = step(&[array!(2.0_f32)])?;
+        mlx_rs::transforms::eval(&gradients)?;
+        Ok((values, Vec::new()))
+    }));
+    assert!(matches!(found, Unverified::NothingRecomputed), "{found:?}");
+}
+
+#[test]
 fn what_fails_only_when_recomputed_is_the_error() {
     let _alone = alone();
     thread_local!(static CALLS: Cell<u32> = const { Cell::new(0) });
