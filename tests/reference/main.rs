@@ -23,6 +23,7 @@ mod asleep;
 mod beside;
 mod circle;
 mod compare;
+mod elastic;
 mod ending;
 mod events;
 mod library;
