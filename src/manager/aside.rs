@@ -74,7 +74,7 @@ impl Inner {
     }
 
     /// Judges one waiter again. `held_back`: an earlier one is set aside. Tells whether this one is.
-    fn judge_waiter_again(
+    pub(super) fn judge_waiter_again(
         &self,
         core: &mut Locked<'_>,
         waiter: &Arc<Waiter>,

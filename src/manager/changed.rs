@@ -190,10 +190,12 @@ impl Inner {
             staying = staying.saturating_add(state.holds.staying());
         }
         let budget = core.config.budget.unwrap_or(u64::MAX);
-        // Demands for holds that do not live yet wait behind the first that is set aside.
+        // Demands for holds that do not live yet wait behind the first that is set aside. One that the pressure delays is
+        // looked at by each pump.
         let first = core
             .first_set_aside(index)
-            .filter(|first| first.is_new_hold());
+            .filter(|first| first.is_new_hold() && !core.is_delayed_aside(first));
+        let delayed = core.first_delayed_aside(index);
         core.line_of(index).any(|state| {
             let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
             let holds = &state.holds;
@@ -219,7 +221,13 @@ impl Inner {
             let keeps_out = line.active.most_is_not(beside_holds)
                 || line.holds.most_is_not(|bytes| leaves_rooms(bytes, 0))
                 || aside.refusable.most_is_not(beside_staying);
-            (changed.freed && lets_in) || (changed.taken && keeps_out)
+            // Others go by the first that the pressure delays.
+            let keeps_aside = delayed.is_some_and(|first| {
+                let ticket = &first.ticket;
+                ticket.group().index == state.shared.index
+                    && !leaves_rooms(ticket.bytes(), ticket.room().bytes)
+            });
+            (changed.freed && lets_in) || (changed.taken && keeps_out) || keeps_aside
         })
     }
 }

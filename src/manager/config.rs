@@ -313,8 +313,8 @@ impl Config {
         self
     }
 
-    /// The longest that the pressure alone delays a demand, from when it does first. A change counts for demands that are
-    /// delayed later. Default: 10 s.
+    /// The longest that the pressure alone delays a demand: from when it does first, or delays those before it in line. A
+    /// change counts for demands that are delayed later. With zero none is delayed. Default: 10 s.
     #[must_use]
     pub fn pressure_patience(mut self, patience: Duration) -> Self {
         self.pressure_patience = patience;

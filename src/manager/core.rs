@@ -1,6 +1,7 @@
 //! The state under the manager's lock.
 
 use super::config::{Config, WireMode};
+use super::elastic::Since;
 use super::figures::Figures;
 use super::group::{Group, GroupState};
 use super::groups::Groups;
@@ -75,6 +76,8 @@ pub(crate) struct Core {
     pub(super) waiting_holders: u64,
     /// Since when no waiter of any group was admitted.
     pub(super) standstill: Option<Standstill>,
+    /// Of the line of all groups, where they have one.
+    pub(super) delayed_since: Since,
     /// The live bytes of all groups were above the ceiling when they were last looked at.
     pub(super) above_ceiling: bool,
     /// Threads that sleep until the running session has called the setter.

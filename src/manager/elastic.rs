@@ -6,11 +6,12 @@
 //!
 //! Nothing is delayed for ever. A demand is let in when the level falls, when it fits by the share, when it is the first in
 //! line and no active guard of its line lives (a hold: no guard at all), and at the latest when its *patience* is over: that
-//! begins when it is delayed first, and the waiter wakes by itself when it ends.
+//! begins when it is delayed first, or was behind others in line that were, and the waiter wakes by itself when it ends.
 //!
 //! An active demand that is delayed stays in line, the first of it. A demand for a hold is set aside instead, so that work
 //! goes on; but what it waits for is that work ends, so its group keeps the flag that sends releases here
-//! ([`is_left_alone`](GroupState::is_left_alone)). Each pump of its line looks at the first of them.
+//! ([`is_left_alone`](GroupState::is_left_alone)). Each pump of its line looks at the first of them, and judges it beside the
+//! holds once more before it is in line.
 
 use super::Inner;
 use super::config::WireMode;
@@ -19,13 +20,47 @@ use super::group::GroupState;
 use super::judge::Demand;
 use super::locked::Locked;
 use super::queue::Waiter;
-use super::waiting::{NEW, next_key};
 use crate::event::EventKind;
 use crate::policy::formula::Resolved;
 use crate::pressure::PressureLevel;
 use crate::snapshot::WaitReason;
-use crate::sync::{Arc, Ordering};
+use crate::sync::Arc;
 use crate::ticket::Ticket;
+use std::time::Instant;
+
+/// Since when the pressure delays waiters of a line, without a break.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Since {
+    /// The first in line.
+    in_line: Option<Instant>,
+    /// Those for holds.
+    aside: Option<Instant>,
+}
+
+impl Since {
+    fn of(self, waiter: &Waiter) -> Option<Instant> {
+        if waiter.is_new_hold() {
+            self.aside
+        } else {
+            self.in_line
+        }
+    }
+
+    fn of_mut(&mut self, waiter: &Waiter) -> &mut Option<Instant> {
+        if waiter.is_new_hold() {
+            &mut self.aside
+        } else {
+            &mut self.in_line
+        }
+    }
+}
+
+/// That a waiter was delayed.
+#[derive(Debug)]
+pub(crate) struct Delayed {
+    /// When its patience ends, if that is within the clock's range.
+    until: Option<Instant>,
+}
 
 /// So much of a number of bytes.
 pub(super) fn share_of(bytes: u64, share: f64) -> u64 {
@@ -79,8 +114,43 @@ impl Core {
         state.delayed.contains(&waiter.number)
     }
 
+    /// Since when waiters of a group's line are delayed.
+    fn delayed_since(&self, index: usize) -> Since {
+        match self.config.budget {
+            Some(_) => self.delayed_since,
+            None => self.group(index).delayed_since,
+        }
+    }
+
+    fn delayed_since_mut(&mut self, index: usize) -> &mut Since {
+        match self.config.budget {
+            Some(_) => &mut self.delayed_since,
+            None => &mut self.group_mut(index).delayed_since,
+        }
+    }
+
+    /// When the patience of a waiter ends that was not delayed itself: those before it in line were, and delayed it, too.
+    fn would_be_delayed_until(&self, waiter: &Waiter) -> Option<Instant> {
+        let since = self.delayed_since(waiter.ticket.group().index);
+        let begun = since.of(waiter)?.max(waiter.since);
+        begun.checked_add(self.config.pressure_patience)
+    }
+
+    /// What was one line becomes many, or the other way round.
+    pub(super) fn forget_delays(&mut self) {
+        self.delayed_since = Since::default();
+        for state in self.groups.all_mut() {
+            state.delayed_since = Since::default();
+        }
+    }
+
+    /// Notes that no pressure delays the first in a group's line.
+    pub(super) fn note_first_waits(&mut self, index: usize) {
+        self.delayed_since_mut(index).in_line = None;
+    }
+
     /// The first in a group's line that is set aside by the pressure alone.
-    fn first_delayed_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
+    pub(super) fn first_delayed_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
         let firsts = self.line_of(index).filter_map(|state| {
             let first = state.delayed.first()?;
             state.aside.get(first)
@@ -91,6 +161,13 @@ impl Core {
     /// Whether the pressure alone has set a waiter of a group's line aside.
     pub(super) fn delays_holds(&self, index: usize) -> bool {
         self.line_of(index).any(|state| !state.delayed.is_empty())
+    }
+}
+
+impl Waiter {
+    /// When its patience with the pressure ends, once that has delayed it.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        self.delayed.lock().as_ref()?.until
     }
 }
 
@@ -105,11 +182,13 @@ impl GroupState {
 impl Inner {
     /// Whether a demand that fits by the caps in full does not by the share of them that counts, and is to wait for that.
     pub(super) fn is_delayed(&self, core: &Core, demand: Demand<'_>) -> bool {
-        if core.share() >= 1.0 || demand.from.is_some() || core.mode == WireMode::Uncoordinated {
+        let knows_none = demand.from.is_some() || core.mode == WireMode::Uncoordinated;
+        if core.share() >= 1.0 || knows_none || core.config.pressure_patience.is_zero() {
             return false;
         }
         let is_spent = |waiter: &Waiter| {
-            let until = *waiter.delayed_until.lock();
+            let until = waiter.delayed.lock().as_ref().map(|delayed| delayed.until);
+            let until = until.unwrap_or_else(|| core.would_be_delayed_until(waiter));
             until.is_some_and(|until| self.clock.now() >= until)
         };
         if demand.waiter.is_some_and(is_spent) {
@@ -171,10 +250,14 @@ impl Inner {
 
     /// Notes that a waiter is delayed: its patience begins, if it has not begun before. It wakes to learn when that ends.
     pub(super) fn delay(&self, core: &mut Locked<'_>, waiter: &Waiter) {
-        let mut until = waiter.delayed_until.lock();
-        if until.is_none() {
-            *until = self.clock.now().checked_add(core.config.pressure_patience);
-            drop(until);
+        let now = self.clock.now();
+        let since = core.delayed_since_mut(waiter.ticket.group().index);
+        since.of_mut(waiter).get_or_insert(now);
+        let mut delayed = waiter.delayed.lock();
+        if delayed.is_none() {
+            let until = core.would_be_delayed_until(waiter);
+            *delayed = Some(Delayed { until });
+            drop(delayed);
             core.wake(waiter.waker.clone());
         }
     }
@@ -195,29 +278,57 @@ impl Inner {
         self.delay(core, waiter);
     }
 
+    /// Whether the first that the pressure has set aside in a line is delayed no more.
+    pub(super) fn is_to_take_back(&self, core: &Core, index: usize) -> bool {
+        let first = core.first_delayed_aside(index);
+        first.is_some_and(|first| !self.is_delayed(core, first.demand()))
+    }
+
     /// Takes the first that the pressure has set aside back into its line, if it delays it no more.
     pub(super) fn take_back_delayed(&self, core: &mut Locked<'_>, index: usize) {
-        let Some(waiter) = core.first_delayed_aside(index).cloned() else {
-            return;
-        };
-        if self.is_delayed(core, waiter.demand()) {
-            return;
+        if self.is_to_take_back(core, index)
+            && let Some(waiter) = core.first_delayed_aside(index).cloned()
+        {
+            self.judge_delayed(core, &waiter);
         }
-        core.keep([&waiter]);
-        core.take_waiter(&waiter);
-        let key = next_key() | NEW;
-        // Relaxed: under the manager's lock.
-        waiter.key.store(key, Ordering::Relaxed);
-        core.enqueue(Arc::clone(&waiter), self.clock.now());
-        waiter.ticket.group().set_flag();
-        core.returned.push(waiter);
+    }
+
+    /// Takes a waiter that the pressure set aside back into its line. If it does not fit beside the holds by now it stays
+    /// aside, for them: what came meanwhile may have concerned no other. In line it would delay the work of those very holds.
+    fn judge_delayed(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
+        core.keep([waiter]);
+        self.judge_waiter_again(core, waiter, false);
+        let index = waiter.ticket.group().index;
+        if !core.is_aside(waiter) {
+            // Demands for holds may have been set aside behind it.
+            core.group_mut(index).changed.freed = true;
+        }
+        self.wake_first_to_ask(core, index);
+    }
+
+    /// Forgets since when waiters of a line are delayed where none is any more.
+    pub(super) fn note_undelayed(&self, core: &mut Locked<'_>, index: usize) {
+        let Since { in_line, aside } = core.delayed_since(index);
+        if in_line.is_some() && self.first_in_line(core, index).is_none() {
+            core.delayed_since_mut(index).in_line = None;
+        }
+        if aside.is_some() && !core.delays_holds(index) {
+            core.delayed_since_mut(index).aside = None;
+        }
     }
 
     /// Examines a waiter's line, since its patience is over.
-    pub(super) fn end_patience(&self, waiter: &Waiter) {
+    pub(super) fn end_patience(&self, waiter: &Arc<Waiter>) {
         let mut core = self.lock();
-        if waiter.outcome.lock().is_none() {
-            self.examine_line(&mut core, waiter.ticket.group().index);
+        if waiter.outcome.lock().is_some() {
+            return;
+        }
+        let index = waiter.ticket.group().index;
+        self.examine_line(&mut core, index);
+        if core.is_delayed_aside(waiter) {
+            // An earlier one, that waited for a hold before, is delayed still.
+            self.judge_delayed(&mut core, waiter);
+            self.examine_line(&mut core, index);
         }
     }
 
@@ -255,10 +366,18 @@ impl Inner {
         let in_use = core.group(demand.ticket.group().index).shared.load().sum();
         let with = in_use.saturating_add(demand.ticket.bytes());
         let full = self.capacity(core, demand.ticket);
-        if full.is_some_and(|capacity| with > capacity) || !self.is_delayed(core, demand) {
+        let is_in_the_way = || {
+            let fits_in_full = full.is_none_or(|capacity| with <= capacity);
+            fits_in_full && self.is_delayed(core, demand)
+        };
+        if aside.is_none() && !is_in_the_way() {
             return None;
         }
-        let (in_use, counts) = self.share_in_the_way(core, demand)?;
+        // Aside, another that is delayed may be in its way.
+        let (in_use, counts) = self.share_in_the_way(core, demand).or_else(|| {
+            let full = full.or(core.config.budget).filter(|_| aside.is_some())?;
+            Some((in_use, share_of(full, core.share())))
+        })?;
         Some(WaitReason::Delayed {
             level: core.level(),
             in_use,

@@ -1,6 +1,7 @@
 //! One group: the part that the fast path touches, and the part under the manager's lock.
 
 use super::changed::{Changed, Spans};
+use super::elastic::Since;
 use super::holds::Holds;
 use super::queue::Waiter;
 use super::stalls::Standstill;
@@ -228,6 +229,8 @@ pub(crate) struct GroupState {
     pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
     /// The numbers of those of them that are aside because of the pressure alone.
     pub(crate) delayed: BTreeSet<u64>,
+    /// Of its line, where it has one of its own.
+    pub(crate) delayed_since: Since,
     /// Since when no waiter of its line was admitted.
     pub(crate) standstill: Option<Standstill>,
     /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its line.

@@ -154,6 +154,7 @@ impl Inner {
                 queue: Default::default(),
                 aside: Default::default(),
                 delayed: Default::default(),
+                delayed_since: Default::default(),
                 asker: None,
                 changed: Default::default(),
                 in_line: Spans::NONE,

@@ -77,10 +77,11 @@ impl Inner {
             self.judge_again(core, index);
             self.take_back_delayed(core, index);
             admitted |= self.pump_line(core, index);
-            if !self.is_to_judge_again(core, index) {
+            if !self.is_to_judge_again(core, index) && !self.is_to_take_back(core, index) {
                 break;
             }
         }
+        self.note_undelayed(core, index);
         self.look_for_circles(core);
         admitted
     }
@@ -139,6 +140,9 @@ impl Inner {
                     continue;
                 }
                 self.delay(core, &waiter);
+            }
+            if verdict == Ok(Verdict::Wait) && passed.is_empty() {
+                core.note_first_waits(index);
             }
             if let Ok(Verdict::Wait | Verdict::Delayed) = verdict {
                 if exhausted(&waiter) || passed.len() >= MOST_PASSED {

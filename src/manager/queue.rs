@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::core::Core;
+use super::elastic::Delayed;
 use super::group::GroupState;
 use super::holds::HoldKey;
 use super::judge::Demand;
@@ -44,8 +45,8 @@ pub(crate) struct Waiter {
     pub(crate) may_give_up: bool,
     /// How long its line may admit no waiter before that is told of, if ever.
     pub(crate) stall_after: Option<Duration>,
-    /// When its patience with the pressure ends, once that has delayed it. Written under the manager's lock.
-    pub(crate) delayed_until: Mutex<Option<Instant>>,
+    /// Once the pressure has delayed it. Written under the manager's lock.
+    pub(crate) delayed: Mutex<Option<Delayed>>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.

@@ -136,6 +136,9 @@ impl Inner {
             state.shared.read();
         }
         let from = core.budget;
+        if core.config.budget.is_some() != config.budget.is_some() {
+            core.forget_delays();
+        }
         core.config = config;
         core.measured = measured;
         core.mode = settings.mode;

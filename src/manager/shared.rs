@@ -307,6 +307,7 @@ impl Built {
             aside: 0,
             waiting_holders: 0,
             standstill: None,
+            delayed_since: Default::default(),
             above_ceiling: false,
             sleepers: 0,
             closed: false,

@@ -185,6 +185,8 @@ impl Inner {
             return;
         }
         let first = core.first_set_aside(index);
+        // The pressure alone is no reason to ask.
+        let first = first.filter(|first| !core.is_delayed_aside(first));
         let first = first.map(|it| (it.ticket.group().index, it.number, it.waker.clone()));
         let line = core.line_of(index).map(|state| state.shared.index);
         for index in line.collect::<Vec<_>>() {
@@ -208,7 +210,7 @@ impl Inner {
         let first = core.first_set_aside(index).map(|first| first.number);
         let fits = self.fits_beside_what_stays(core, waiter.demand());
         // While a policy was asked, without the lock, it may have come back into line.
-        let is_aside = core.group(index).aside.contains_key(&waiter.number);
+        let is_aside = core.is_aside(waiter) && !core.is_delayed_aside(waiter);
         if first != Some(waiter.number) || fits != Ok(true) || !is_aside {
             return None;
         }

@@ -105,7 +105,7 @@ impl Inner {
             may_give_up: patience.wait.may_give_up(),
             aside_since: Mutex::new(None),
             stall_after: core.config.stall_after,
-            delayed_until: Mutex::new(None),
+            delayed: Mutex::new(None),
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });
@@ -258,7 +258,7 @@ impl Inner {
             {
                 break outcome;
             }
-            let patience_ends = *waiter.delayed_until.lock();
+            let patience_ends = waiter.patience_ends();
             let patience_ends = patience_ends.filter(|at| Some(*at) != patience_ended);
             if has_come(patience_ends) {
                 self.end_patience(waiter);

@@ -82,21 +82,30 @@ fn the_last_work_leaves_against_a_wait() {
 /// A hold that the pressure sets aside waits for work, which leaves on the fast path otherwise.
 #[test]
 fn the_last_work_leaves_against_a_hold() {
-    explore(Size::Two, || {
-        let world = World::new(elastic());
-        world.manager.set_pressure(1.0).unwrap();
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
-        let work = world.active("a", CAPPED, 1);
-        drop(work.acquire());
-        world.open();
-        let held = work.acquire().unwrap();
-        let model = world.active("a", CAPPED, 3).staying_resident();
-        let loads = spawn(move || drop(model.acquire().unwrap()));
-        drop(held);
-        loads.join();
-        drop(high);
-        world.finish();
-    });
+    explore(Size::Two, || work_leaves_against_a_hold(false));
+}
+
+/// The same where each release tells of itself.
+#[test]
+fn the_last_work_leaves_against_a_hold_while_somebody_watches() {
+    explore(Size::Two, || work_leaves_against_a_hold(true));
+}
+
+fn work_leaves_against_a_hold(watched: bool) {
+    let world = World::new(elastic());
+    world.manager.set_pressure(1.0).unwrap();
+    let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+    let work = world.active("a", CAPPED, 1);
+    drop(work.acquire());
+    let events = watched.then(|| world.manager.subscribe(64));
+    world.open();
+    let held = work.acquire().unwrap();
+    let model = world.active("a", CAPPED, 3).staying_resident();
+    let loads = spawn(move || drop(model.acquire().unwrap()));
+    drop(held);
+    loads.join();
+    drop((high, events));
+    world.finish();
 }
 
 /// A hold that waits for a hold is delayed by the pressure when that goes, while the last work leaves.

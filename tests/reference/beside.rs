@@ -183,30 +183,50 @@ impl Model {
         arrivals.sort_unstable();
         let mut held_back = false;
         for arrival in arrivals {
-            let waiter = self.waiters().find(|waiter| waiter.arrival == arrival);
-            let waiter = waiter.expect("nobody leaves meanwhile").clone();
-            let waits = match self.never(&waiter.request) {
-                Some(never) => Err(never),
-                None => self.waits_for_holds(&waiter.request),
-            };
-            let for_holds = match waits {
-                Ok(for_holds) => for_holds,
-                Err(refusal) => {
-                    self.take_waiter(arrival);
-                    self.finish(waiter.request.actor, Err(refusal));
-                    continue;
-                }
-            };
-            let aside = for_holds || (waiter.aside && waiter.is_new_hold() && held_back);
-            held_back |= aside;
-            if aside != waiter.aside {
-                self.take_waiter(arrival);
-                self.line_up(Waiter { aside, ..waiter });
-                if !aside {
-                    self.returned.push(arrival);
-                }
-            }
+            held_back |= self.judge_one_again(arrival, held_back);
         }
+    }
+
+    pub(crate) fn is_unjudged(&self, group: &str) -> bool {
+        let mut unjudged = self.unjudged.iter();
+        unjudged.any(|other| self.same_line(other, group))
+    }
+
+    /// Judges one again. `held_back`: an earlier one is set aside. Tells whether this one is.
+    pub(crate) fn judge_one_again(&mut self, arrival: u64, held_back: bool) -> bool {
+        let waiter = self.waiters().find(|waiter| waiter.arrival == arrival);
+        let waiter = waiter.expect("nobody leaves meanwhile").clone();
+        let waits = match self.never(&waiter.request) {
+            Some(never) => Err(never),
+            None => self.waits_for_holds(&waiter.request),
+        };
+        let for_holds = match waits {
+            Ok(for_holds) => for_holds,
+            Err(refusal) => {
+                self.take_waiter(arrival);
+                self.finish(waiter.request.actor, Err(refusal));
+                return false;
+            }
+        };
+        let place = self.line.iter().position(|it| it.arrival == arrival);
+        let may_stay = waiter.aside && waiter.is_new_hold() && !for_holds;
+        let delayed = may_stay && !held_back && self.is_delayed(&waiter.request, Some(&waiter));
+        let mut judged = self.take_waiter(arrival);
+        judged.aside = for_holds || (may_stay && held_back) || delayed;
+        judged.delayed = delayed || (may_stay && held_back && waiter.delayed);
+        if delayed {
+            self.delay(&mut judged);
+        }
+        let is_aside = judged.aside;
+        match place.filter(|_| !is_aside) {
+            // It keeps its place.
+            Some(place) => self.line.insert(place, judged),
+            None => self.line_up(judged),
+        }
+        if waiter.aside && !is_aside {
+            self.returned.push(arrival);
+        }
+        is_aside
     }
 
     /// Takes a waiter out, wherever it waits.

@@ -12,7 +12,7 @@ impl Play<'_> {
     pub(crate) fn end(&mut self) {
         self.step(&Operation::Failing(false));
         self.step(&Operation::FailNext(0));
-        self.step(&Operation::Pressure(false));
+        self.step(&Operation::Pressure(0));
         self.step(&Operation::Gate {
             open: true,
             pokes: true,

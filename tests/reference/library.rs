@@ -26,6 +26,12 @@ pub(crate) fn config(settings: &Settings) -> Config {
         .on_apply_failure(on_failure)
         .budget(settings.budget)
         .overtaking(settings.overtaking)
+        .elastic(
+            settings
+                .elastic
+                .map(|shares| shares.map(|share| share as f64 / 4.0)),
+        )
+        .pressure_patience(settings.patience)
         .growth_step(0)
         .housekeeping(false)
         .quiet(true)
@@ -116,6 +122,7 @@ fn assert_tells_true(error: &Error) {
         Obstacle::Line => assert!(*waiting > 0, "{error:?}"),
         Obstacle::Policy
         | Obstacle::Pressure { .. }
+        | Obstacle::Elastic { .. }
         | Obstacle::Promised
         | Obstacle::AtMost { .. } => {}
         other => panic!("{other:?} is not staged: {error:?}"),

@@ -108,7 +108,9 @@ impl Model {
         let new_hold = request.live.is_hold() && !request.grows;
         let behind = new_hold && self.is_behind_one_aside(group);
         let first = ahead.all(|waiter| request.grows && !waiter.request.grows) && !behind;
-        if first && self.fits(&request) {
+        let fits = first && self.fits(&request);
+        let delayed = fits && self.is_delayed(&request, None);
+        if fits && !delayed {
             self.count(request, None)?;
             self.examine_if_unjudged(group);
             return Ok(true);
@@ -123,19 +125,26 @@ impl Model {
             Patience::For(Duration::ZERO) => return Err(usage.timeout(bytes, Duration::ZERO)),
             _ => {}
         }
-        let waiter = Waiter {
+        let mut waiter = Waiter {
             request,
             patience,
             since: self.now,
             arrival: self.arrivals,
             overtaken: 0,
             aside,
+            delayed: false,
+            delayed_until: None,
         };
         self.arrivals += 1;
         if self.closes_a_circle(&waiter) {
             return Err(Refusal::WouldDeadlock { requested: bytes });
         }
         self.counts.waits += 1;
+        if delayed && !aside {
+            waiter.delayed = new_hold;
+            waiter.aside = new_hold;
+            self.delay(&mut waiter);
+        }
         self.line_up(waiter);
         let passes = !first && self.settings.overtaking > 0;
         if passes {
@@ -225,18 +234,21 @@ impl Model {
     }
 
     /// Judges again, then admits, until nothing is left to do. Then looks for circles that this may have closed.
-    pub(crate) fn examine(&mut self, group: &str) {
+    pub(crate) fn examine(&mut self, group: &'static str) {
         loop {
             self.judge_again(group);
-            if !self.admit_from_line(group) {
+            self.take_back_delayed(group);
+            let let_in = self.admit_from_line(group);
+            if !let_in && !self.is_unjudged(group) && !self.is_to_take_back(group) {
                 break;
             }
         }
+        self.note_undelayed(group);
         self.look_for_circles();
     }
 
     /// [`examine`](Self::examine) after an admission past the line, which is no concern of theirs unless it is a hold.
-    fn examine_if_unjudged(&mut self, group: &str) {
+    fn examine_if_unjudged(&mut self, group: &'static str) {
         if !self.unjudged.is_empty() {
             self.examine(group);
         }
@@ -244,7 +256,7 @@ impl Model {
 
     /// R16: admits from the head of the line while it fits. Whether a hold was let in, which those behind it may not fit
     /// beside.
-    fn admit_from_line(&mut self, group: &str) -> bool {
+    fn admit_from_line(&mut self, group: &'static str) -> bool {
         let allowed = self.settings.overtaking;
         let mut place = 0;
         let mut passed = Vec::new();
@@ -256,7 +268,24 @@ impl Model {
             }
             let is_hold = waiter.request.live.is_hold();
             let overtakes_none = is_hold && !passed.is_empty();
-            if overtakes_none || !self.fits(&waiter.request) {
+            let waits = overtakes_none || !self.fits(&waiter.request);
+            let delayed = !waits && self.is_delayed(&waiter.request, Some(waiter));
+            if delayed {
+                let mut waiter = self.line.remove(place);
+                if waiter.is_new_hold() {
+                    waiter.delayed = true;
+                    waiter.aside = true;
+                    self.delay(&mut waiter);
+                    self.line_up(waiter);
+                    continue;
+                }
+                self.delay(&mut waiter);
+                self.line.insert(place, waiter);
+            } else if waits && passed.is_empty() {
+                self.note_first_waits(group);
+            }
+            let waiter = &self.line[place];
+            if waits || delayed {
                 if waiter.overtaken >= allowed {
                     return false;
                 }

@@ -39,6 +39,8 @@ pub(crate) struct Model {
     pub(crate) closed: bool,
     /// The mode was another one before.
     pub(crate) was_unwired: bool,
+    /// Since when the pressure delays those in a line, or those aside there, without a break.
+    pub(crate) delayed_since: BTreeMap<(&'static str, bool), Duration>,
     pub(crate) counts: Counts,
     pub(crate) done: Vec<Done>,
     /// The newest admitted rule of each group.
@@ -79,6 +81,7 @@ impl Model {
             circles_told: 0,
             closed: false,
             was_unwired: settings.mode != Mode::Wired,
+            delayed_since: BTreeMap::new(),
             counts: Counts::default(),
             done: Vec::new(),
             speakers: BTreeMap::new(),
@@ -184,17 +187,19 @@ impl Model {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.waiters().filter_map(Waiter::deadline).min()
+        let deadlines = self.waiters().filter_map(Waiter::deadline);
+        deadlines.chain(self.next_end_of_patience()).min()
     }
 
-    /// The time goes on. No two deadlines are the same, and none is passed over.
-    pub(crate) fn advance_to(&mut self, to: Duration) {
+    /// The time goes on. No two deadlines are the same, and none is passed over. Whether one waits on whose patience ends now.
+    pub(crate) fn advance_to(&mut self, to: Duration) -> bool {
         self.now = to;
         let due = |waiter: &Waiter| waiter.deadline().is_some_and(|at| at <= to);
         let arrival = self.waiters().find(|waiter| due(waiter));
         if let Some(arrival) = arrival.map(|waiter| waiter.arrival) {
             self.give_up(arrival);
         }
+        self.end_patience()
     }
 
     pub(crate) fn maintain(&mut self) {
@@ -229,6 +234,9 @@ impl Model {
             }
         }
         self.was_unwired |= to.mode != Mode::Wired;
+        if to.budget.is_some() != self.settings.budget.is_some() {
+            self.delayed_since.clear();
+        }
         self.settings = to;
         self.unjudged.extend(&self.groups);
         self.refuse_what_never_fits();
@@ -275,7 +283,11 @@ impl fmt::Display for Model {
                 guard, actor, live, ..
             } = &waiter.request;
             let (bytes, group, patience) = (live.bytes, live.group, waiter.patience);
-            let aside = if waiter.aside { ", aside" } else { "" };
+            let aside = match (waiter.aside, waiter.delayed) {
+                (_, true) => ", aside by the pressure",
+                (true, false) => ", aside",
+                (false, false) => "",
+            };
             write!(
                 f,
                 "\n  waits: actor {actor} for guard {guard}, {bytes} of {group}, {patience:?}{aside}"

@@ -2,6 +2,7 @@
 
 use crate::actors::{Actor, Command, Job, Pool, Reply};
 use crate::asleep::NotingClock;
+use crate::elastic::PRESSURES;
 use crate::events::Events;
 use crate::library::config;
 use crate::model::Model;
@@ -12,7 +13,7 @@ use mlx_wired::clock::{Clock, FakeClock};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, Kind, Manager, Ticket};
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -43,6 +44,9 @@ pub(crate) struct Play<'a> {
     pub(crate) interfered: bool,
     pub(crate) patience: Duration,
 }
+
+/// A script goes on in one of several ways, so it ends.
+struct Ambiguous;
 
 impl<'a> Play<'a> {
     /// `failing` are the numbers, from 1, of the setter's calls that fail; `patience` is how long a thread may take.
@@ -141,6 +145,13 @@ impl<'a> Play<'a> {
             }
             return Ok(self.model);
         };
+        if panic.is::<Ambiguous>() {
+            self.manager.close();
+            for actor in self.actors {
+                actor.dismiss();
+            }
+            return Ok(self.model);
+        }
         // Lets the threads end that wait. The lock may never be free again.
         let manager = self.manager.clone();
         thread::spawn(move || manager.close());
@@ -201,8 +212,8 @@ impl<'a> Play<'a> {
             Operation::Advance(by) => self.advance(by),
             Operation::Maintain => self.direct(Manager::maintain, Model::maintain),
             Operation::Poke => self.direct(poke, Model::poke),
-            Operation::Pressure(high) => {
-                let pressure = if high { 0.9 } else { 0.1 };
+            Operation::Pressure(level) => {
+                let pressure = PRESSURES[level];
                 self.direct(
                     move |manager| manager.set_pressure(pressure).expect("not inside a policy"),
                     |model| {
@@ -408,9 +419,16 @@ impl<'a> Play<'a> {
         while self.model.now < end {
             let deadline = self.model.next_deadline();
             let to = deadline.map_or(end, |at| at.min(end));
+            if self.model.is_ambiguous(to) {
+                resume_unwind(Box::new(Ambiguous));
+            }
             self.clock.advance(to - self.model.now);
-            self.model.advance_to(to);
+            let waits_on = self.model.advance_to(to);
             self.await_replies(None);
+            if waits_on {
+                // Its thread may not have looked yet.
+                self.direct(poke, Model::poke);
+            }
             self.compare();
         }
     }
@@ -423,6 +441,8 @@ impl<'a> Play<'a> {
             Change::Cooldown(cooldown) => to.cooldown = cooldown,
             Change::Linger(linger) => to.linger = linger,
             Change::Overtaking(times) => to.overtaking = times,
+            Change::Elastic(shares) => to.elastic = shares,
+            Change::Patience(patience) => to.patience = patience,
             Change::Budget(budget) => to.budget = budget,
             Change::Override(bytes) => to.baseline_override = bytes,
             Change::Margin(quarters) => to.margin = quarters,

@@ -1,5 +1,6 @@
 //! Random scripts: a manager's settings, its tickets, and what is done with them.
 
+use crate::elastic::Shares;
 use crate::policies::{self, ALL, BUILT_IN};
 use crate::words::{Mode, Patience, Settings};
 use mlx_wired::Kind;
@@ -89,7 +90,8 @@ pub(crate) enum Operation {
     Advance(Duration),
     Maintain,
     Poke,
-    Pressure(bool),
+    /// Of a level.
+    Pressure(usize),
     Gate {
         open: bool,
         pokes: bool,
@@ -109,6 +111,8 @@ pub(crate) enum Change {
     Cooldown(Duration),
     Linger(Duration),
     Overtaking(u64),
+    Elastic(Option<Shares>),
+    Patience(Duration),
     Budget(Option<u64>),
     Override(Option<u64>),
     Margin(u64),
@@ -144,6 +148,19 @@ fn overtaking() -> impl Strategy<Value = u64> {
     prop::sample::select(&[0, 0, 1, 2][..])
 }
 
+fn elastic() -> impl Strategy<Value = Option<Shares>> {
+    // Exact in binary.
+    prop_oneof![
+        2 => Just(None),
+        2 => Just(Some([4, 3, 2, 1])),
+        1 => Just(Some([4, 4, 2, 0])),
+    ]
+}
+
+fn pressure_patience() -> impl Strategy<Value = Duration> {
+    milliseconds(&[0, 1000, 3000, 10_000, 10_000])
+}
+
 fn budget() -> impl Strategy<Value = Option<u64>> {
     prop_oneof![3 => Just(None), 1 => (40..120_u64).prop_map(Some)]
 }
@@ -169,9 +186,11 @@ prop_compose! {
         proceed in prop::bool::weighted(0.2),
         budget in budget(),
         overtaking in overtaking(),
+        (elastic, patience) in (elastic(), pressure_patience()),
     ) -> Settings {
         Settings {
             mode, baseline_override, margin, ratio, threshold, cooldown, linger, proceed, budget, overtaking,
+            elastic, patience,
         }
     }
 }
@@ -218,6 +237,8 @@ fn change() -> impl Strategy<Value = Change> {
         cooldown().prop_map(Change::Cooldown),
         linger().prop_map(Change::Linger),
         overtaking().prop_map(Change::Overtaking),
+        elastic().prop_map(Change::Elastic),
+        pressure_patience().prop_map(Change::Patience),
         budget().prop_map(Change::Budget),
         baseline_override().prop_map(Change::Override),
         (0..2_u64).prop_map(Change::Margin),
@@ -279,7 +300,7 @@ fn usual() -> impl Strategy<Value = Operation> {
         40 => milliseconds(&[1, 250, 500, 1000, 1500, 9000, 30_000]).prop_map(Operation::Advance),
         8 => Just(Operation::Maintain),
         8 => Just(Operation::Poke),
-        8 => any::<bool>().prop_map(Operation::Pressure),
+        16 => prop::sample::select(&[0_usize, 0, 1, 2, 3, 3][..]).prop_map(Operation::Pressure),
         8 => gate.prop_map(|(open, pokes)| Operation::Gate { open, pokes }),
         8 => (0..40_u64).prop_map(Operation::Extra),
         20 => change().prop_map(Operation::Configure),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// A group's guards, the reservations among them, their bytes, and who waits.
 type Group = (u64, u64, u64, usize);
-/// What a waiter asks for, what it holds meanwhile, since when, and how often it was overtaken.
-type Waits = (u64, Option<u64>, Duration, u64);
+/// What a waiter asks for, what it holds meanwhile, since when, how often it was overtaken, and whether it is set aside.
+type Waits = (u64, Option<u64>, Duration, u64, bool);
 
 pub(crate) fn compare(manager: &Manager, model: &Model) {
     let snapshot = manager.snapshot();
@@ -22,6 +22,9 @@ pub(crate) fn compare(manager: &Manager, model: &Model) {
         assert_eq!(snapshot.desired, model.called_for(), "desired");
     }
     assert_eq!(snapshot.budget, model.settings.budget, "the budget");
+    let pressed = (snapshot.level, snapshot.share);
+    let share = model.quarters() as f64 / 4.0;
+    assert_eq!(pressed, (model.level(), share), "level and share");
     let live = model.live.values().map(|live| live.bytes);
     let told = (snapshot.live, snapshot.live_bytes);
     assert_eq!(told, (model.live.len() as u64, live.sum()), "live");
@@ -64,7 +67,7 @@ fn groups(model: &Model) -> Vec<Group> {
 fn waits_of(snapshot: &Snapshot) -> Vec<Waits> {
     let waiters = snapshot.waiters.iter();
     let mut waits: Vec<_> = waiters
-        .map(|it| (it.bytes, it.held, it.waited, it.overtaken))
+        .map(|it| (it.bytes, it.held, it.waited, it.overtaken, it.set_aside))
         .collect();
     waits.sort_unstable();
     waits
@@ -75,7 +78,13 @@ fn waits(model: &Model) -> Vec<Waits> {
         let request = &waiter.request;
         let held = request.grows.then(|| model.live[&request.guard].bytes);
         let waited = model.now - waiter.since;
-        (request.live.bytes, held, waited, waiter.overtaken)
+        (
+            request.live.bytes,
+            held,
+            waited,
+            waiter.overtaken,
+            waiter.aside,
+        )
     };
     let mut waits: Vec<_> = model.waiters().map(of_one).collect();
     waits.sort_unstable();

@@ -1,5 +1,6 @@
 //! What the model is made of, and what it tells: settings, guards, waits, errors.
 
+use crate::elastic::Shares;
 use crate::policies::Rule;
 use mlx_wired::Kind;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) proceed: bool,
     pub(crate) budget: Option<u64>,
     pub(crate) overtaking: u64,
+    pub(crate) elastic: Option<Shares>,
+    pub(crate) patience: Duration,
 }
 
 impl Settings {
@@ -136,6 +139,10 @@ pub(crate) struct Waiter {
     pub(crate) overtaken: u64,
     /// It is in no line: it waits for holds, or behind one that does.
     pub(crate) aside: bool,
+    /// It is, because of the pressure alone.
+    pub(crate) delayed: bool,
+    /// When its patience with the pressure ends, once that has delayed it.
+    pub(crate) delayed_until: Option<Duration>,
 }
 
 impl Waiter {

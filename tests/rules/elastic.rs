@@ -545,3 +545,116 @@ fn r33a_one_that_gives_up_leaves_its_place() -> Result<(), Error> {
     drop((small.result()?, work));
     rig.finish()
 }
+
+/// A hold that the pressure has set aside keeps its place for its patience. If the holds have grown meanwhile so that it does
+/// not fit beside them, it waits for them on, and delays no step of theirs.
+#[test]
+fn r33a_a_hold_is_judged_beside_the_holds_before_it_is_in_line_again() -> Result<(), Error> {
+    let rig = half()?;
+    let policy = cap(100);
+    let weights = rig.manager.ticket(&policy, 10).reservation().room_for(20);
+    let mut weights = weights.acquire_owned()?;
+    let work = rig.manager.ticket(&policy, 40).acquire_owned()?;
+    let job = rig.manager.ticket(&policy, 30).reservation();
+    let job = queued(&rig.manager, &job, Wait::new());
+    weights.try_resize(60)?;
+    rig.clock.advance(2 * LONG);
+    assert_eq!(rig.manager.waiting().len(), 1);
+    drop(work);
+    let waiter = rig.manager.snapshot().waiters.remove(0);
+    assert!(waiter.set_aside, "{waiter:?}");
+    let is_for_holds = matches!(waiter.why, WaitReason::Holds { .. });
+    assert!(is_for_holds, "{waiter:?}");
+    drop(rig.manager.ticket(&policy, 20).try_acquire()?);
+    drop(weights);
+    drop(job.result()?);
+    rig.finish()
+}
+
+/// One behind another that the pressure delays is delayed by it, too.
+#[test]
+fn r33a_patience_is_not_spent_one_after_another() -> Result<(), Error> {
+    for budget in [None, Some(1000)] {
+        let rig = Rig::new(elastic().budget(budget))?;
+        rig.manager.set_pressure(1.0)?;
+        let policy = cap(100);
+        let one = rig.manager.ticket(&policy, 10);
+        let other = rig.manager.ticket(&policy, 11);
+        for (one, other) in [
+            (one.clone(), other.clone()),
+            (one.resident(), other.resident()),
+        ] {
+            let work = rig.manager.ticket(&policy, 50).acquire_owned()?;
+            let first = queued(&rig.manager, &one, Wait::new());
+            let gives_up = queued(&rig.manager, &other, Wait::new().timeout(LONG));
+            rig.clock.advance(SECOND);
+            let second = queued(&rig.manager, &other, Wait::new());
+            rig.clock.advance(LONG - SECOND);
+            let first = first.result()?;
+            // Its deadline came with the end of its patience: it may be let in or not.
+            let gives_up = gives_up.result();
+            rig.clock.advance(SECOND);
+            drop((first, second.result()?, gives_up, work));
+            assert!(rig.manager.waiting().is_empty());
+        }
+        rig.finish()?;
+    }
+    Ok(())
+}
+
+/// One who has waited for work, behind work that waited for work, has all of its patience.
+#[test]
+fn r33a_patience_begins_anew_where_work_was_in_the_way() -> Result<(), Error> {
+    let rig = half()?;
+    let policy = cap(100);
+    let work = rig.manager.ticket(&policy, 40).acquire_owned()?;
+    let more = rig.manager.ticket(&policy, 10).acquire_owned()?;
+    let first = queued(&rig.manager, &rig.manager.ticket(&policy, 20), Wait::new());
+    let second = queued(&rig.manager, &rig.manager.ticket(&policy, 50), Wait::new());
+    rig.clock.advance(LONG);
+    let first = first.result()?;
+    rig.clock.advance(LONG);
+    // 70 live, and 50 are asked for.
+    drop(first);
+    rig.clock.advance(LONG - SECOND);
+    assert_eq!(rig.manager.waiting().len(), 1);
+    rig.clock.advance(SECOND);
+    drop((second.result()?, work, more));
+    rig.finish()
+}
+
+/// A demand that may be delayed no time is not delayed, in a `try_` form either.
+#[test]
+fn r33a_without_patience_nothing_is_delayed() -> Result<(), Error> {
+    let rig = Rig::new(elastic().pressure_patience(Duration::ZERO))?;
+    rig.manager.set_pressure(1.0)?;
+    let ticket = rig.manager.ticket(&cap(100), 50);
+    drop((ticket.try_acquire()?, ticket.try_acquire()?));
+    rig.finish()
+}
+
+/// The smallest script that hangs where the share counts for the only step of a job.
+#[test]
+fn r33a_a_step_beside_its_own_weights_is_served() -> Result<(), Error> {
+    for budget in [None, Some(10)] {
+        let rig = Rig::new(elastic().budget(budget))?;
+        rig.manager.set_pressure(1.0)?;
+        let policy = cap(10);
+        let weights = rig
+            .manager
+            .ticket(&policy, 5)
+            .reservation()
+            .acquire_owned()?;
+        let works_on = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+        let works_on = budget.is_some().then(|| works_on.clone().acquire_owned());
+        let step = acquiring(&rig.manager.ticket(&policy, 1), Wait::new());
+        if budget.is_some() {
+            step.until_queued(&rig.manager);
+            // Work of another group counts.
+            rig.clock.advance(LONG);
+        }
+        drop((step.result()?, works_on.transpose()?, weights));
+        rig.finish()?;
+    }
+    Ok(())
+}
