@@ -198,6 +198,8 @@ pub mod ffi;
 mod fork;
 mod holders;
 mod manager;
+#[cfg(not(any(loom, shuttle)))]
+pub mod memory;
 mod names;
 pub mod policy;
 mod pressure;
