@@ -208,7 +208,7 @@ pub mod recorder;
 mod serialize;
 pub mod snapshot;
 mod sync;
-mod system;
+pub mod system;
 mod ticket;
 mod trace;
 #[cfg(not(any(loom, shuttle)))]

@@ -5,6 +5,11 @@
 
 #![cfg_attr(not(target_vendor = "apple"), allow(dead_code))]
 
+mod pressure;
+
+pub use pressure::{PressureEvents, vm_pressure_level};
+pub(super) use pressure::{own_limit, process_memory};
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::size_of;
 use std::ptr;
