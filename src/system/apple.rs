@@ -7,8 +7,10 @@
 
 mod pressure;
 
+#[cfg(target_vendor = "apple")]
+pub(super) use pressure::own_limit;
+pub(super) use pressure::process_memory;
 pub use pressure::{PressureEvents, vm_pressure_level};
-pub(super) use pressure::{own_limit, process_memory};
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::size_of;

@@ -228,10 +228,10 @@ impl Scripted {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on this part is in use, of 1 GiB.
+    /// From now on this part is in use, of 1 GiB, rounded up to a byte.
     pub fn used(&self, fraction: f64) {
         const OF: u64 = 1 << 30;
-        self.says(Reading::used((fraction * OF as f64) as u64, OF));
+        self.says(Reading::used((fraction * OF as f64).ceil() as u64, OF));
     }
 
     /// From now on it says this.

@@ -3,7 +3,6 @@
 use crate::PressureLevel;
 use crate::clock::Waker;
 use std::ffi::{c_int, c_void};
-use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::sysctl;
@@ -87,6 +86,10 @@ fn process_limit(_used: u64) -> Option<u64> {
     None
 }
 
+#[cfg_attr(
+    not(target_vendor = "apple"),
+    allow(dead_code, reason = "type-checked alone")
+)]
 /// The footprint at which the system ends this process, where there is one.
 pub(in crate::system) fn own_limit() -> Option<u64> {
     process_limit(phys_footprint()?)
@@ -155,7 +158,6 @@ impl Drop for PressureEvents {
             dispatch_source_cancel(self.source);
             dispatch_release(self.source);
         }
-        self.context = ptr::null();
     }
 }
 
