@@ -253,7 +253,7 @@ fn a_judgement_of_the_systems_counts_as_it_is() {
     let falls = (0..31)
         .map(|_| stage.again())
         .fold(Critical, |_, level| level);
-    assert_eq!(falls, Some(Normal));
+    assert_eq!(falls, Normal);
 }
 
 #[test]
