@@ -74,12 +74,8 @@ pub fn system_sources() -> Vec<Box<dyn Source>> {
     sources.extend(apple::sources());
     #[cfg(unix)]
     match crate::system::WatchSetting::from_env() {
-        Ok(crate::system::WatchSetting::Off) => sources.clear(),
-        Ok(crate::system::WatchSetting::File(path, first)) => {
-            let watch = crate::system::PressureWatch::open(Path::new(&path), &first);
-            sources.extend(watch.map(|watch| Box::new(ServiceManager::new(watch)) as _));
-        }
-        Ok(crate::system::WatchSetting::Unset) | Err(_) => {}
+        crate::system::WatchSetting::Off => sources.clear(),
+        setting => sources.extend(ServiceManager::of(&setting).map(|watch| Box::new(watch) as _)),
     }
     sources
 }

@@ -23,36 +23,33 @@ pub struct PressureWatch {
 }
 
 /// What the environment says of watching.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchSetting {
     /// Nothing.
     Unset,
     /// `/dev/null`: this process is to watch nothing.
     Off,
-    /// A file to watch, and what is written to it first.
+    /// A file to watch, and what is written to it first: nothing where that is no base64, and then the kernel's files tell
+    /// nothing.
     File(OsString, Vec<u8>),
 }
 
 impl WatchSetting {
     /// Reads `MEMORY_PRESSURE_WATCH` and `MEMORY_PRESSURE_WRITE`.
-    ///
-    /// # Errors
-    ///
-    /// If the second is no base64.
-    pub fn from_env() -> io::Result<Self> {
+    #[must_use]
+    pub fn from_env() -> Self {
         Self::of(env::var_os(WATCH).as_deref(), env::var_os(WRITE).as_deref())
     }
 
-    fn of(watch: Option<&OsStr>, write: Option<&OsStr>) -> io::Result<Self> {
+    fn of(watch: Option<&OsStr>, write: Option<&OsStr>) -> Self {
         let Some(path) = watch.filter(|path| !path.is_empty()) else {
-            return Ok(Self::Unset);
+            return Self::Unset;
         };
         if path == "/dev/null" {
-            return Ok(Self::Off);
+            return Self::Off;
         }
         let text = write.unwrap_or_default().as_encoded_bytes();
-        let written = decoded(text).ok_or_else(|| malformed(format!("{WRITE} is no base64")))?;
-        Ok(Self::File(path.to_owned(), written))
+        Self::File(path.to_owned(), decoded(text).unwrap_or_default())
     }
 }
 
@@ -102,11 +99,13 @@ impl PressureWatch {
         if count < 0 {
             return Err(io::Error::last_os_error());
         }
+        // First: without a trigger the kernel's file says both, at each call.
+        if polled.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let came = polled.revents & self.events != 0;
         if came && self.events == libc::POLLIN {
             self.discard()?;
-        } else if polled.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 {
-            return Err(io::ErrorKind::BrokenPipe.into());
         }
         Ok(came)
     }
@@ -170,17 +169,29 @@ mod tests {
     fn the_environment_says_what_to_watch() {
         let of =
             |watch: &str, write: &str| WatchSetting::of(Some(watch.as_ref()), Some(write.as_ref()));
-        assert!(matches!(
-            WatchSetting::of(None, None),
-            Ok(WatchSetting::Unset)
-        ));
-        assert!(matches!(of("", ""), Ok(WatchSetting::Unset)));
-        assert!(matches!(of("/dev/null", "?"), Ok(WatchSetting::Off)));
-        assert!(of("/run/x", "?").is_err());
-        let Ok(WatchSetting::File(path, first)) = of("/run/x", "c29tZQ==") else {
-            panic!("it is to be watched");
-        };
-        assert_eq!((path.to_str(), &first[..]), (Some("/run/x"), &b"some"[..]));
+        assert_eq!(WatchSetting::of(None, None), WatchSetting::Unset);
+        assert_eq!(of("", ""), WatchSetting::Unset);
+        assert_eq!(of("/dev/null", "?"), WatchSetting::Off);
+        let file = |first: &[u8]| WatchSetting::File("/run/x".into(), first.to_vec());
+        assert_eq!(of("/run/x", "?"), file(b""));
+        assert_eq!(of("/run/x", "c29tZQ=="), file(b"some"));
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_an_error() {
+        assert!(PressureWatch::open(Path::new("run/x"), b"").is_err());
+        assert!(PressureWatch::open(Path::new("/no/such/file"), b"").is_err());
+    }
+
+    /// Where the kernel has stall information, and lets this process ask for it.
+    #[test]
+    fn the_kernels_file_tells_by_a_trigger_alone() {
+        let file = Path::new("/proc/pressure/memory");
+        if let Ok(mut watch) = PressureWatch::open(file, b"some 1900000 2000000\0") {
+            assert!(watch.take().is_ok());
+            let mut without = PressureWatch::open(file, b"").expect("it was opened before");
+            assert!(without.take().is_err());
+        }
     }
 
     #[test]

@@ -2,18 +2,24 @@
 
 use super::source::{Reading, Source, SourceError};
 use crate::PressureLevel;
-use crate::system::PressureWatch;
+use crate::system::{PressureWatch, WatchSetting};
+use std::path::Path;
 use std::time::Instant;
 
 /// What the service manager tells through `MEMORY_PRESSURE_WATCH` (systemd): a warning at each event.
 #[derive(Debug)]
-pub struct ServiceManager(PressureWatch);
+pub struct ServiceManager(Result<PressureWatch, String>);
 
 impl ServiceManager {
-    /// Of what is watched.
+    /// Of what the environment names; `None` where it names nothing. What it names and cannot be watched is a source that
+    /// cannot be read.
     #[must_use]
-    pub fn new(watch: PressureWatch) -> Self {
-        Self(watch)
+    pub fn of(setting: &WatchSetting) -> Option<Self> {
+        let WatchSetting::File(path, first) = setting else {
+            return None;
+        };
+        let watch = PressureWatch::open(Path::new(path), first);
+        Some(Self(watch.map_err(|error| error.to_string())))
     }
 }
 
@@ -23,7 +29,8 @@ impl Source for ServiceManager {
     }
 
     fn read(&mut self, _now: Instant) -> Result<Option<Reading>, SourceError> {
-        let level = if self.0.take()? {
+        let watch = self.0.as_mut().map_err(|why| why.clone())?;
+        let level = if watch.take()? {
             PressureLevel::Warning
         } else {
             PressureLevel::Normal
