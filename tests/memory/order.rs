@@ -77,6 +77,22 @@ fn r33a_the_manager_is_told_once_for_each_change() -> Result<(), mlx_wired::Erro
     Ok(())
 }
 
+/// What other code tells the manager between two changes stays until the next.
+#[test]
+fn r33a_the_manager_is_not_told_at_each_poll() -> Result<(), mlx_wired::Error> {
+    let manager = Manager::builder()
+        .backend(RecordingBackend::cpu().build())
+        .build()?;
+    let stage = Stage::with(|builder| builder.manager(&manager));
+    stage.poll(0.86);
+    manager.set_pressure(0.0)?;
+    stage.poll(0.86);
+    assert_eq!(manager.snapshot().pressure, 0.0);
+    stage.poll(0.96);
+    assert_eq!(manager.snapshot().pressure, 1.0);
+    Ok(())
+}
+
 /// Memory of which several parts can be given back.
 #[derive(Clone)]
 struct Memory {
@@ -120,14 +136,14 @@ fn giving_back_goes_on_to_the_line_where_the_level_is_left_and_stops() {
     let (stage, log) = (Stage::new(), Log::default());
     let memory = Memory::new(&stage, 800); // of 1024: warning, left below 716.8
     let _parts = [
-        stage.pressure.on_give(memory.part("a", 40, &log)),
+        stage.pressure.on_give(memory.part("a", 100, &log)),
         stage.pressure.on_give(memory.part("b", 200, &log)),
         stage.pressure.on_give(memory.part("c", 200, &log)),
     ];
     assert_eq!(stage.again(), Warning);
     // Below the line where it began with the first part already.
-    assert_eq!(log.take(), ["a 20 of 84", "b 100 of 64"]);
-    assert_eq!(stage.pressure.stats().given_back, 120 * MIB);
+    assert_eq!(log.take(), ["a 50 of 84", "b 100 of 34"]);
+    assert_eq!(stage.pressure.stats().given_back, 150 * MIB);
     stage.again();
     assert_eq!(log.take(), Vec::<String>::new());
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_removed_function_is_not_called_and_what_it_captured_is_gone() {
@@ -76,12 +76,19 @@ fn removal_waits_for_a_call_in_flight() {
     thread::scope(|scope| {
         scope.spawn(|| stage.poll(0.76));
         is_in.recv().expect("it is called");
-        let removes = scope.spawn(|| {
+        let (begins, has_begun) = mpsc::channel();
+        let done = &done;
+        let removes = scope.spawn(move || {
+            begins.send(()).expect("the test waits");
             drop(subscription);
             assert!(done.load(Ordering::SeqCst), "the call had ended");
         });
-        // It sleeps, or is about to; either way it may not return before the call does.
-        assert!(!removes.is_finished());
+        has_begun.recv().expect("it begins");
+        // It sleeps, or is about to; however long it is given, it may not return before the call does.
+        for _ in 0..20 {
+            thread::sleep(Duration::from_millis(1));
+            assert!(!removes.is_finished());
+        }
         go_on.send(()).expect("the function waits");
         removes.join().expect("the call had ended");
     });
