@@ -23,6 +23,7 @@ mod owing;
 mod queue;
 mod raise_against_lower;
 mod reclaim;
+mod registry;
 mod renewing;
 mod resizing;
 mod shrink;
