@@ -3,5 +3,7 @@
 //! It stands on the crate's public names alone.
 
 mod error;
+pub mod pool;
 
 pub use error::Error;
+pub use pool::{BufferPool, PoolBuf, PoolError};
