@@ -6,4 +6,6 @@ mod error;
 pub mod pool;
 
 pub use error::Error;
+#[cfg(feature = "mlx-rs")]
+pub use pool::decode;
 pub use pool::{BufferPool, PoolBuf, PoolError};

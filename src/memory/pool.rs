@@ -22,6 +22,8 @@ mod classes;
 mod decay;
 mod error;
 mod inner;
+#[cfg(feature = "mlx-rs")]
+mod into_mlx;
 mod map;
 mod scratch;
 mod shelves;
@@ -31,6 +33,8 @@ mod stats;
 pub use buf::{HostBuffer, PoolBuf};
 pub use builder::PoolBuilder;
 pub use error::{PoolError, PoolUser};
+#[cfg(feature = "mlx-rs")]
+pub use into_mlx::{Slot, decode};
 pub use scratch::Workspace;
 pub use stats::PoolStats;
 

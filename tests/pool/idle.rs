@@ -163,7 +163,7 @@ fn a_block_decays_since_it_came_back_last() {
 }
 
 #[test]
-fn prepared_blocks_are_idle_and_resident_before_the_first_buffer() {
+fn prepared_blocks_are_idle_before_the_first_buffer() {
     let pool = pool(64 * MIB);
     pool.prewarm(4 * MIB, 3).unwrap();
     let stats = pool.stats();

@@ -75,6 +75,24 @@ pub enum PoolError {
         /// What it said.
         source: io::Error,
     },
+    /// An array of this shape does not fit the buffer, or is none. MLX was not called.
+    #[cfg(feature = "mlx-rs")]
+    Shape {
+        /// The shape.
+        shape: Box<[i32]>,
+        /// The type of its elements.
+        dtype: Arc<str>,
+        /// How many bytes it has; none if a side is negative, or the number is too large.
+        needed: Option<u64>,
+        /// How many the buffer has.
+        available: u64,
+    },
+    /// The program's closure failed, or wrote too little. Carries why.
+    #[cfg(feature = "mlx-rs")]
+    Decode(Box<dyn std::error::Error + Send + Sync>),
+    /// MLX failed. Carries what it said.
+    #[cfg(feature = "mlx-rs")]
+    Mlx(String),
 }
 
 impl PoolError {
@@ -182,6 +200,45 @@ impl fmt::Display for PoolError {
                     "the system gave no {requested} for {name}: {source}; ask for less, or drop buffers"
                 )
             }
+            #[cfg(feature = "mlx-rs")]
+            Self::Shape {
+                shape,
+                dtype,
+                needed,
+                available,
+            } => {
+                let shape = format!("{shape:?}");
+                let shape = if in_full {
+                    Name::whole(&shape)
+                } else {
+                    Name::cut(&shape, NAME_IN_SHORT)
+                };
+                match needed {
+                    Some(needed) => write!(
+                        f,
+                        "an array {shape} of {dtype} has {needed} bytes, the buffer {available}; ask the pool for as many"
+                    ),
+                    None => write!(
+                        f,
+                        "an array {shape} of {dtype} is none; give it a shape that exists"
+                    ),
+                }
+            }
+            #[cfg(feature = "mlx-rs")]
+            Self::Decode(cause) => {
+                let cause = cause.to_string();
+                let most = if in_full { usize::MAX } else { 100 };
+                write!(
+                    f,
+                    "the values were not decoded: {}",
+                    Name::cut(&cause, most)
+                )
+            }
+            #[cfg(feature = "mlx-rs")]
+            Self::Mlx(message) => {
+                let most = if in_full { usize::MAX } else { 100 };
+                write!(f, "MLX failed: {}", Name::cut(message, most))
+            }
         }
     }
 }
@@ -191,6 +248,8 @@ impl std::error::Error for PoolError {
         match self {
             Self::NotAdmitted { source, .. } => Some(source),
             Self::System { source, .. } => Some(source),
+            #[cfg(feature = "mlx-rs")]
+            Self::Decode(cause) => Some(&**cause),
             _ => None,
         }
     }
