@@ -282,7 +282,7 @@ unsafe extern "C" fn read_at(
     _offset: usize,
 ) -> usize {
     // SAFETY: the reader's source, of which only what is shared is used: other threads may read it.
-    let outcome = unsafe { &*(&raw const (*source.cast::<Source>()).outcome) };
+    let outcome = unsafe { &(*source.cast::<Source>()).outcome };
     let mut outcome = lock(outcome);
     let Outcome::Waits(decode) = std::mem::replace(&mut *outcome, Outcome::Over) else {
         return 0;
