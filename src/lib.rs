@@ -183,6 +183,7 @@
 //!
 //! * [`docs::patterns`]: the shapes of programs: a pool, a queue of jobs, a server, a trainer.
 //! * [`docs::training`]: what to write in a ticket, and how a run's memory is watched: [`train`].
+//! * [`docs::memory`]: pressure while a program runs, and what it does about it: [`memory`].
 //! * [`docs::policies`]: which policy for what, and what the device's budget is.
 //! * [`docs::limits`]: what does not work, and what does in its place.
 //! * [`docs::numbers`]: what was measured, when, by which command.
@@ -207,7 +208,7 @@ pub mod recorder;
 mod serialize;
 pub mod snapshot;
 mod sync;
-mod system;
+pub mod system;
 mod ticket;
 mod trace;
 #[cfg(not(any(loom, shuttle)))]

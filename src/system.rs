@@ -1,18 +1,28 @@
 //! What the system knows about memory, whether or not MLX is linked: how much there is, what the container allows, and what
 //! this process uses.
 //!
-//! Everything here degrades quietly: what cannot be read is unknown, never an error. But nothing known is not the same as
-//! no limit: without `/proc` the kernel is asked by system calls.
+//! What the budget is made from degrades quietly: what cannot be read is unknown, never an error. But nothing known is not the
+//! same as no limit: without `/proc` the kernel is asked by system calls. What is public here says what went wrong, for
+//! [`memory`](crate::memory).
 
 #[cfg(any(target_vendor = "apple", check_apple))]
 mod apple;
-#[cfg(any(target_os = "linux", target_os = "android"))]
 mod container;
+mod groups;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
+mod machine;
+#[cfg(unix)]
+mod watch;
 
 #[cfg(any(target_vendor = "apple", check_apple))]
+pub use apple::{PressureEvents, vm_pressure_level};
+#[cfg(any(target_vendor = "apple", check_apple))]
 pub(crate) use apple::{at_least, sysctl_text};
+pub use groups::{ControlGroups, GroupMemory};
+pub use machine::MachineMemory;
+#[cfg(unix)]
+pub use watch::{PressureWatch, WatchSetting};
 
 /// Physical memory in bytes.
 pub(crate) fn physical_memory() -> Option<u64> {
@@ -24,12 +34,35 @@ pub(crate) fn physical_memory() -> Option<u64> {
     None
 }
 
-/// The memory limit of the container that this process runs in, as it is now.
-fn container_limit() -> Option<u64> {
+/// The memory limit of the container that this process runs in, as it is now; on iOS that of the process.
+pub(crate) fn container_limit() -> Option<u64> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return container::memory_limit();
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(target_vendor = "apple")]
+    return apple::own_limit();
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     None
+}
+
+/// What this process uses, and what it may, by the system's own account. In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessMemory {
+    /// Its footprint.
+    pub used: u64,
+    /// The footprint at which the system ends it (iOS); the machine's memory where there is no such limit (a Mac).
+    pub limit: u64,
+}
+
+impl ProcessMemory {
+    /// Asks the system; `None` where it has no such account, as on Linux, where [`ControlGroups`] tell.
+    #[must_use]
+    pub fn read() -> Option<Self> {
+        #[cfg(any(target_vendor = "apple", check_apple))]
+        return apple::process_memory();
+        #[cfg(not(any(target_vendor = "apple", check_apple)))]
+        None
+    }
 }
 
 /// What this process uses and cannot give back: without the pages of files, which the system drops when it needs room.

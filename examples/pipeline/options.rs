@@ -38,7 +38,8 @@ pub(crate) fn parse() -> Result<Parsed, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("batches") => {
-                options.batches = arguments::number(&mut parser, "--batches", 20, 1_000_000)? as u64;
+                options.batches =
+                    arguments::number(&mut parser, "--batches", 20, 1_000_000)? as u64;
             }
             Long("quick") => options.batches = 200,
             Long("json") => options.json = Some(arguments::json(parser.value()?.into())?),

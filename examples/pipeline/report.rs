@@ -64,7 +64,17 @@ impl fmt::Display for Report {
         writeln!(f, "{:<21} {}", "evicted", Bytes(self.evicted_bytes))?;
         writeln!(f, "{:<21} {}", "waits for a buffer", self.waits)?;
         writeln!(f, "{:<21} {}", "levels", self.levels.join(", "))?;
-        writeln!(f, "{:<21} {}", "most held by the pool", Bytes(self.peak_bytes))?;
-        writeln!(f, "{:<21} {}", "over the budget", Bytes(self.over_budget_bytes))
+        writeln!(
+            f,
+            "{:<21} {}",
+            "most held by the pool",
+            Bytes(self.peak_bytes)
+        )?;
+        writeln!(
+            f,
+            "{:<21} {}",
+            "over the budget",
+            Bytes(self.over_budget_bytes)
+        )
     }
 }

@@ -31,11 +31,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn new(
-        manager: &Manager,
-        pool: &BufferPool,
-        batches: u64,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(manager: &Manager, pool: &BufferPool, batches: u64) -> Result<Self, Failure> {
         let (source, clock) = (Scripted::new("script"), FakeClock::new());
         let pressure = Pressure::builder()
             .manager(manager)

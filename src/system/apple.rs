@@ -5,6 +5,13 @@
 
 #![cfg_attr(not(target_vendor = "apple"), allow(dead_code))]
 
+mod pressure;
+
+#[cfg(target_vendor = "apple")]
+pub(super) use pressure::own_limit;
+pub(super) use pressure::process_memory;
+pub use pressure::{PressureEvents, vm_pressure_level};
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::size_of;
 use std::ptr;

@@ -4,21 +4,26 @@
 //! take text, so that the tests need no container.
 
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// The smallest memory limit of the control groups around this process.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn memory_limit() -> Option<u64> {
-    // Not as UTF-8 throughout: a mount elsewhere may have any name.
-    let read = |path: &Path| {
-        let bytes = fs::read(path).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
+    let read = |path: &Path| text_of(path).ok();
     let groups = read(Path::new("/proc/self/cgroup"))?;
     let mounts = read(Path::new("/proc/self/mountinfo"))?;
     smallest_limit(&groups, &mounts, &read)
 }
 
+/// What is in a file. Not as UTF-8 throughout: a mount elsewhere may have any name.
+pub(super) fn text_of(path: &Path) -> io::Result<String> {
+    let bytes = fs::read(path)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// The smallest limit from `groups` (`/proc/self/cgroup`) and `mounts` (`/proc/self/mountinfo`).
+#[cfg(any(test, target_os = "linux", target_os = "android"))]
 fn smallest_limit(
     groups: &str,
     mounts: &str,
@@ -38,15 +43,15 @@ fn smallest_limit(
 }
 
 /// The two versions of control groups; a machine may run both, with memory in either.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hierarchy {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hierarchy {
     V1,
     V2,
 }
 
 impl Hierarchy {
     /// This process's group: the third field of its line `id:controllers:path`.
-    fn group(self, groups: &str) -> Option<&str> {
+    pub(super) fn group(self, groups: &str) -> Option<&str> {
         groups.lines().find_map(|line| {
             let mut fields = line.splitn(3, ':');
             let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -59,7 +64,7 @@ impl Hierarchy {
     }
 
     /// What limits a group: above `memory.high` the kernel holds its processes up, so that they hardly go on.
-    fn files(self) -> &'static [&'static str] {
+    pub(super) fn files(self) -> &'static [&'static str] {
         match self {
             Self::V1 => &["memory.limit_in_bytes"],
             Self::V2 => &["memory.max", "memory.high"],
@@ -68,7 +73,7 @@ impl Hierarchy {
 
     /// The directories of this process's group and of all groups around it, wherever they are mounted. Mounts of other
     /// groups count only where no mount shows this process's: then what is mounted is the nearest.
-    fn directories(self, groups: &str, mounts: &str) -> Option<Vec<PathBuf>> {
+    pub(super) fn directories(self, groups: &str, mounts: &str) -> Option<Vec<PathBuf>> {
         let group = Path::new(self.group(groups)?);
         let mounts: Vec<Mount> = Mount::all(mounts, self).collect();
         let shown: Vec<PathBuf> = mounts
@@ -140,7 +145,7 @@ fn unescaped(path: &str) -> PathBuf {
 }
 
 /// A limit in bytes; `max`, and the page-rounded `i64::MAX` of version 1, mean none.
-fn parse_limit(text: &str) -> Option<u64> {
+pub(super) fn parse_limit(text: &str) -> Option<u64> {
     const NONE: u64 = 1 << 60;
     text.trim().parse().ok().filter(|bytes| *bytes < NONE)
 }

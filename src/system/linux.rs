@@ -2,6 +2,7 @@
 //!
 //! What is read is parsed by functions that take text, so that the tests need no machine of a certain kind.
 
+use super::machine::kib;
 use std::fs;
 use std::io::Read;
 
@@ -51,13 +52,6 @@ fn in_use(status: &str) -> Option<u64> {
     Some(pages.saturating_add(tables))
 }
 
-/// The value of a line `name  number kB`, in bytes.
-fn kib(text: &str, name: &str) -> Option<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = value.split_whitespace().next()?.parse().ok()?;
-    kib.checked_mul(1024)
-}
-
 /// Physical memory, by sysinfo(2).
 fn by_sysinfo() -> Option<u64> {
     // SAFETY: all fields are numbers, for which zero is a value.
@@ -83,15 +77,6 @@ fn peak_by_rusage() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_are_in_kib() {
-        let text = "MemFree:  5 kB\nMemTotal:       16316412 kB\nMemAvailable: 7 kB\n";
-        assert_eq!(kib(text, "MemTotal:"), Some(16_316_412 * 1024));
-        assert_eq!(kib("MemTotal: many kB", "MemTotal:"), None);
-        assert_eq!(kib("MemTotal: 18446744073709551615 kB", "MemTotal:"), None);
-        assert_eq!(kib("", "MemTotal:"), None);
-    }
 
     #[test]
     fn r41_pages_of_files_are_given_back() {

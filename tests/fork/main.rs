@@ -3,6 +3,7 @@
 //! * `amid_traffic.rs`: children that are forked while other threads do whatever comes.
 //! * `locked.rs`: children that are forked while another thread stands still at a chosen place: in a clock, a policy, the
 //!   setter, and at each allocation that it makes, so under each lock under which anything is allocated.
+//! * `memory.rs`: a monitor of pressure, forked while its thread is amid a function of the program.
 //! * `guards.rs`: what becomes of the forking thread's own guards.
 //! * `ends.rs`: how a child may end.
 #![cfg(unix)]
@@ -13,6 +14,7 @@ mod child;
 mod ends;
 mod guards;
 mod locked;
+mod memory;
 mod shared;
 mod stopping;
 

@@ -24,6 +24,7 @@ mod pool;
 mod queue;
 mod raise_against_lower;
 mod reclaim;
+mod registry;
 mod renewing;
 mod resizing;
 mod shrink;

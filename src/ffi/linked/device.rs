@@ -101,8 +101,10 @@ fn metal(info: &Info) -> Result<Device, BackendError> {
     device.max_recommended_working_set_size = recommended;
     device.max_buffer_length = info.size(c"max_buffer_length")?;
     device.resource_limit = info.size(c"resource_limit")?;
-    device.memory_size = info.size(c"memory_size")?;
-    device.budget = recommended;
+    // On iOS a process may have less than the machine has.
+    let allowed = system::container_limit();
+    device.memory_size = system::smaller(info.size(c"memory_size")?, allowed);
+    device.budget = system::smaller(recommended, allowed);
     Ok(device)
 }
 

@@ -1,0 +1,163 @@
+//! MLX's cache: emptied first of all, then kept small until the pressure is over.
+
+use super::{Ask, Subscription};
+use crate::ffi::Backend;
+use crate::memory::pressure::{Change, Registries};
+use crate::{Manager, PressureLevel, Reclaimer};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A smaller cache saves little, and costs the next step its buffers.
+const LEAST: u64 = 32 << 20;
+
+/// A reclaimer (R27) that empties MLX's cache, so that the budget of a device without wired memory, which is measured, has
+/// that room. The cache is not a hold: register it beside those that give holds back.
+///
+/// It keeps the manager until it is dropped.
+pub fn clear_cache_on_shortage(manager: &Manager) -> Reclaimer {
+    let held = manager.clone();
+    manager.on_shortage(move |_| {
+        if emptied(&**held.backend()) > 0 {
+            held.maintain();
+        }
+    })
+}
+
+/// Registers the three parts of the reaction.
+pub(in crate::memory) fn attach(
+    registries: &Registries,
+    backend: Arc<dyn Backend>,
+) -> Subscription {
+    let cache = Arc::new(Cache {
+        backend,
+        lowered: Mutex::new(Lowered::default()),
+    });
+    let (drains, gives, follows) = (cache.clone(), cache.clone(), cache);
+    let mut subscription = Subscription::of_nothing();
+    subscription.and(&registries.drains, Arc::new(move || drains.drain()) as _);
+    subscription.and(
+        &registries.givers,
+        Arc::new(move |ask: &Ask| gives.give(ask)) as _,
+    );
+    subscription.and(
+        &registries.listeners,
+        Arc::new(move |change: &Change| follows.follow(change)) as _,
+    );
+    subscription
+}
+
+/// MLX's cache, and what became of its limit.
+struct Cache {
+    backend: Arc<dyn Backend>,
+    lowered: Mutex<Lowered>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lowered {
+    /// What the cache held when it was emptied last, at no pressure.
+    held: u64,
+    /// The limit before, and the one that was set in its place.
+    limit: Option<(u64, u64)>,
+}
+
+impl Cache {
+    fn lowered(&self) -> MutexGuard<'_, Lowered> {
+        self.lowered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Empties the cache.
+    fn drain(&self) -> u64 {
+        let before = emptied(&*self.backend);
+        let mut lowered = self.lowered();
+        if lowered.limit.is_none() {
+            lowered.held = before;
+        }
+        before
+    }
+
+    /// Lets what is over the limit go, which MLX itself does only when it allocates.
+    fn give(&self, ask: &Ask) -> u64 {
+        let limit = self.lowered().limit.map_or(0, |(_, set)| set);
+        let cache = held(&*self.backend);
+        // MLX has no call that empties it in part.
+        if cache > limit || ask.level == PressureLevel::Critical {
+            emptied(&*self.backend)
+        } else {
+            0
+        }
+    }
+
+    fn follow(&self, change: &Change) {
+        if change.to == PressureLevel::Normal {
+            self.restore();
+        } else {
+            let ask = Ask::new(change.to, None);
+            self.lower(&ask);
+        }
+    }
+
+    /// Lowers the limit to what the level leaves of what the cache held.
+    fn lower(&self, ask: &Ask) {
+        let mut lowered = self.lowered();
+        let base = lowered.held.max(LEAST);
+        let to = base - ask.part_of(base);
+        let Some(found) = set(&*self.backend, to) else {
+            return;
+        };
+        // What is found is what was set here, or what other code has set since.
+        let before = match lowered.limit {
+            Some((before, set)) if set == found => before,
+            _ => found,
+        };
+        if before < to {
+            // It was lower already.
+            set(&*self.backend, before);
+            lowered.limit = Some((before, before));
+        } else {
+            lowered.limit = Some((before, to));
+        }
+    }
+
+    /// Gives the limit back, unless other code has set one since.
+    fn restore(&self) {
+        let taken = self.lowered().limit.take();
+        let Some((before, own)) = taken else {
+            return;
+        };
+        if let Some(found) = set(&*self.backend, before)
+            && found != own
+        {
+            set(&*self.backend, found);
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
+/// Sets the limit and returns the one before. What MLX refuses stays as it is.
+fn set(backend: &dyn Backend, bytes: u64) -> Option<u64> {
+    caught(|| backend.set_cache_limit(bytes).ok())
+}
+
+fn held(backend: &dyn Backend) -> u64 {
+    caught(|| backend.memory().ok()).map_or(0, |counters| counters.cache)
+}
+
+/// Empties the cache, and tells how much smaller it is.
+fn emptied(backend: &dyn Backend) -> u64 {
+    let before = held(backend);
+    if before == 0 || caught(|| backend.clear_cache().ok()).is_none() {
+        return 0;
+    }
+    before.saturating_sub(held(backend))
+}
+
+/// A call of the backend whose panic is a failure of the call.
+fn caught<T>(call: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok().flatten()
+}
