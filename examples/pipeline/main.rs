@@ -113,8 +113,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     drop(pipeline);
     pool.trim_to(0);
     print!("{report}");
-    if let Some(timeline) = timeline {
-        print!("{}", timeline.write()?);
+    let written = timeline.map(timeline::Timeline::write).transpose()?;
+    if let Some(written) = written {
+        print!("{written}");
     }
     match &options.json {
         Some(file) => report.write(file),
