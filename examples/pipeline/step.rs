@@ -26,8 +26,9 @@ pub(crate) fn train(batch: PoolBuf) -> Result<(), Failure> {
     let shape = [i32::try_from(values)?];
     // On Metal without a copy; elsewhere the buffer is back in the pool now.
     let array = batch.into_array(&shape, mlx_rs::Dtype::Float32)?;
-    let sum = array.sum(None)?.item::<f32>();
-    check(sum, values)
+    let sum = array.sum(None)?;
+    sum.eval()?;
+    check(sum.as_slice::<f32>()[0], values)
 }
 
 /// Adds all values up, which must be one each.

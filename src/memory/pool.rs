@@ -11,9 +11,9 @@
 //! buffers that MLX may keep without a copy.
 //!
 //! Blocks are maps of their own. Their sizes are four classes a doubling, so that mixed sizes waste a twelfth and not a
-//! third; a buffer is made of an idle block of its class, the one that was returned last, or of a new one. The blocks that have been idle for
-//! the longest time, whatever their class, go first when room is needed, over the idle limit, after the decay, and under
-//! pressure. **No buffer in use is ever taken away.**
+//! third; a buffer is made of an idle block of its class, the one that was returned last, or of a new one. The blocks that
+//! have been idle for the longest time, whatever their class, go first when room is needed, over the idle limit, after the
+//! decay, and under pressure. **No buffer in use is ever taken away.**
 
 mod block;
 mod buf;
