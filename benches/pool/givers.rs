@@ -3,34 +3,35 @@
 use mlx_wired::memory::{BufferPool, PoolBuf};
 
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null_mut};
 
 pub(crate) const MIB: usize = 1 << 20;
 
-/// A buffer of whatever kind.
+/// Memory of whatever kind, which may not have been written yet.
 pub(crate) trait Buffer {
-    fn bytes(&mut self) -> &mut [u8];
+    fn bytes(&mut self) -> &mut [MaybeUninit<u8>];
 }
 
-/// The allocator's, of which nothing is touched yet.
+/// The allocator's.
 pub(crate) struct Plain(Vec<u8>);
 
 impl Plain {
     pub(crate) fn new(len: usize) -> Self {
-        // `calloc`, which leaves the pages of a large block alone.
-        Self(vec![0; len])
+        Self(Vec::with_capacity(len))
     }
 }
 
 impl Buffer for Plain {
-    fn bytes(&mut self) -> &mut [u8] {
-        &mut self.0
+    fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.0.spare_capacity_mut()
     }
 }
 
 impl Buffer for PoolBuf {
-    fn bytes(&mut self) -> &mut [u8] {
-        self
+    fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: what is written below is initialised.
+        unsafe { &mut *(std::ptr::from_mut::<[u8]>(self) as *mut [MaybeUninit<u8>]) }
     }
 }
 
@@ -58,9 +59,9 @@ impl Huge {
 }
 
 impl Buffer for Huge {
-    fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the map is this buffer's alone, and zeroed by the system.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: the map is this buffer's alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len) }
     }
 }
 
@@ -79,20 +80,20 @@ pub(crate) fn pool() -> BufferPool {
 }
 
 /// Writes a byte to each page.
-pub(crate) fn touch(bytes: &mut [u8]) {
+pub(crate) fn touch(bytes: &mut [MaybeUninit<u8>]) {
     for page in bytes.chunks_mut(4096) {
-        page[0] = 1;
+        page[0] = MaybeUninit::new(1);
     }
     black_box(bytes);
 }
 
 /// Writes all of it.
-pub(crate) fn fill(bytes: &mut [u8]) {
-    bytes.fill(1);
+pub(crate) fn fill(bytes: &mut [MaybeUninit<u8>]) {
+    bytes.fill(MaybeUninit::new(1));
     black_box(bytes);
 }
 
 /// Nothing.
-pub(crate) fn leave(bytes: &mut [u8]) {
+pub(crate) fn leave(bytes: &mut [MaybeUninit<u8>]) {
     black_box(bytes);
 }

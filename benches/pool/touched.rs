@@ -6,6 +6,7 @@ use crate::givers::{Buffer, Huge, MIB, Plain, fill, leave, pool, touch};
 use crate::method::{self, Cost};
 use crate::report::Report;
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::time::Instant;
 
 /// How many buffers live at once in the rows of a queue.
@@ -28,7 +29,7 @@ fn rows(
     name: &str,
     mib: usize,
     alive: usize,
-    use_it: fn(&mut [u8]),
+    use_it: fn(&mut [MaybeUninit<u8>]),
     bar: Option<f64>,
 ) {
     let names = ["pool", "huge-pages", "plain"].map(|giver| format!("{name}/{giver}"));
@@ -60,12 +61,16 @@ fn judged(report: &mut Report, name: String, cost: Cost, bar: Option<f64>) {
 }
 
 fn interleave(report: &Report, subjects: usize, time: impl FnMut(usize) -> f64) -> Vec<Cost> {
-    let rounds = if report.is_quick() { 1 } else { 31 };
+    let rounds = if report.is_quick() { 1 } else { 15 };
     method::interleave(subjects, rounds, time)
 }
 
 /// Nanoseconds for each buffer, of several, with so many alive.
-fn time<B: Buffer>(alive: usize, mut give: impl FnMut() -> B, use_it: fn(&mut [u8])) -> f64 {
+fn time<B: Buffer>(
+    alive: usize,
+    mut give: impl FnMut() -> B,
+    use_it: fn(&mut [MaybeUninit<u8>]),
+) -> f64 {
     const BUFFERS: usize = 8;
     let mut queue = VecDeque::with_capacity(alive);
     let start = Instant::now();
