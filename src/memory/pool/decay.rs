@@ -43,9 +43,11 @@ impl Inner {
 
     /// When the thread looks again; never, if it has ended.
     fn look(&self) -> Option<Instant> {
+        // Before the look: time that passes meanwhile makes the sleep no longer.
+        let now = self.clock.now();
         if let Some(due) = self.maintain() {
             let shortest = self.decay.unwrap_or_default() / SHORTEST;
-            return Some(due.max(self.clock.now() + shortest));
+            return Some(due.max(now + shortest));
         }
         // Looked at again with the lock: a block may have come back since.
         self.locked(|state, _| {
