@@ -2,7 +2,8 @@
 //!
 //! A [`Backend`] is what a [`Manager`](crate::Manager) coordinates. [`MlxBackend`] is MLX through
 //! `mlx-sys`, [`NoMlx`] a machine without MLX, [`RecordingBackend`] a device for tests. All unsafe code
-//! of the library that touches MLX is in this module, but for that of gradient checkpointing (`train::checkpoint`).
+//! of the library that touches MLX is in this module, but for that of gradient checkpointing (`train::checkpoint`) and of
+//! buffers as arrays (`memory::pool`).
 //!
 //! The functions are safe wrappers of MLX's process-wide calls, for use beside a manager (the counters
 //! and limits) or instead of one ([`set_wired_limit`]). They exist whether or not
@@ -46,6 +47,7 @@
 //! | `mlx_get_memory_limit`, `_active_memory`, `_peak_memory`, `_cache_memory`, `mlx_reset_peak_memory`, `mlx_set_memory_limit`, `mlx_set_cache_limit`, `mlx_clear_cache` | the first one makes the allocator: Metal as above; CUDA: if the driver has no card | CUDA counts as present only if a card is; otherwise the program's first array would fail for the same reason |
 //! | `_mlx_array_is_available` | never | |
 //! | `mlx_custom_vjp`, `mlx_closure_apply`, `mlx_depends`, with the closures and vectors that they take (`train::checkpoint`) | if a block fails | called with mlx-rs's arrays alone, after a call of mlx-rs that can fail: it is an error |
+//! | `mlx_array_new_data_managed_payload`, `mlx_load_reader`, with the reader, stream and empty array that it takes (`memory::pool`) | for want of memory; what is decoded fails when it is evaluated | called after a call of mlx-rs that can fail: it is an error |
 //! | `mlx_string_new`, `mlx_version`, `mlx_string_data`, `mlx_string_free` | never (memory for the text apart) | |
 //! | `mlx_metal_is_available`, `mlx_cuda_is_available`, `mlx_device_is_available`, `mlx_device_new_type`, `mlx_device_free`, `mlx_device_info_new`, `mlx_device_info_free` | never (memory for the object itself apart) | |
 //! | `mlx_set_error_handler` | never | called by [`install_error_handler`] alone |

@@ -199,7 +199,6 @@ pub mod ffi;
 mod fork;
 mod holders;
 mod manager;
-#[cfg(not(any(loom, shuttle)))]
 pub mod memory;
 mod names;
 pub mod policy;

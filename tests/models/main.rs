@@ -20,6 +20,7 @@ mod failing_setter;
 mod giving_up;
 mod lock_free;
 mod owing;
+mod pool;
 mod queue;
 mod raise_against_lower;
 mod reclaim;

@@ -1,0 +1,377 @@
+//! The pool under its lock: who holds what, what is idle, and who waits.
+//!
+//! Nothing here maps, unmaps, admits or wakes: what follows from a change is put into [`After`], and done without the lock.
+//!
+//! Of the bytes in use each is counted in `in_use` and in one account, from the moment it is promised to a call until
+//! the buffer is returned. `in_use + idle` never exceeds the limit: a promise evicts idle blocks first, and a return only
+//! moves bytes from one to the other.
+
+use super::block::Block;
+use super::classes;
+use super::error::{PoolError, PoolUser};
+use super::shelves::Shelves;
+use super::stats::PoolStats;
+use crate::PressureLevel;
+use crate::clock::Waker;
+use crate::sync::Arc;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A demand: how many bytes, and whose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need {
+    pub(super) len: u64,
+    pub(super) account: usize,
+    /// Whether it is a buffer that the program uses, not one that is prepared.
+    pub(super) is_counted: bool,
+}
+
+/// What a demand was given: bytes in use, and an idle block or the right to map one.
+pub(super) struct Taken {
+    pub(super) capacity: u64,
+    pub(super) block: Option<Block>,
+    /// What made room for it: to be unmapped before it is mapped.
+    pub(super) evicted: Vec<Block>,
+}
+
+/// What is to be done without the lock.
+#[derive(Default)]
+pub(super) struct After {
+    pub(super) unmap: Vec<Block>,
+    pub(super) wake: Vec<Waker>,
+}
+
+impl After {
+    pub(super) fn finish(self) {
+        for waker in self.wake {
+            waker.wake();
+        }
+        // The blocks go with `self`.
+    }
+}
+
+/// A thread that waits for a buffer.
+struct Waiter {
+    number: u64,
+    need: Need,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: u64,
+    misses: u64,
+    waits: u64,
+    refused: u64,
+    evicted_blocks: u64,
+    evicted_bytes: u64,
+    peak_in_use: u64,
+    peak: u64,
+}
+
+pub(super) struct State {
+    limit: u64,
+    /// As it was built.
+    idle_limit: u64,
+    /// The idle limit now.
+    keep: u64,
+    level: PressureLevel,
+    /// What the pool held when the pressure left normal.
+    held_at_onset: u64,
+    shelves: Shelves,
+    in_use: u64,
+    users: Vec<PoolUser>,
+    /// First come, first served.
+    queue: VecDeque<Waiter>,
+    /// What waiters were given, and have not taken yet.
+    granted: Vec<(u64, Taken)>,
+    next_waiter: u64,
+    counts: Counts,
+    /// Wakes the thread that unmaps what has been idle for too long, while there is one.
+    pub(super) housekeeper: Option<Waker>,
+}
+
+impl State {
+    pub(super) fn new(limit: u64, idle_limit: u64) -> Self {
+        Self {
+            limit,
+            idle_limit,
+            keep: idle_limit,
+            level: PressureLevel::Normal,
+            held_at_onset: 0,
+            shelves: Shelves::new(),
+            in_use: 0,
+            users: Vec::new(),
+            queue: VecDeque::new(),
+            granted: Vec::new(),
+            next_waiter: 0,
+            counts: Counts::default(),
+            housekeeper: None,
+        }
+    }
+
+    /// The account of a name.
+    pub(super) fn account(&mut self, name: &Arc<str>) -> usize {
+        let known = self.users.iter().position(|user| user.name == *name);
+        known.unwrap_or_else(|| {
+            let name = name.clone();
+            self.users.push(PoolUser { name, bytes: 0 });
+            self.users.len() - 1
+        })
+    }
+
+    /// What a demand is given now: nothing while others wait, or where it does not fit.
+    pub(super) fn enter(&mut self, need: Need) -> Option<Taken> {
+        if !self.queue.is_empty() {
+            return None;
+        }
+        self.take(need)
+    }
+
+    fn take(&mut self, need: Need) -> Option<Taken> {
+        let fits = |capacity: &u64| *capacity <= self.limit - self.in_use;
+        // The last bytes of the limit can be had, too, in a block of no class; it would not stay idle.
+        let exact = Some(classes::exact(need.len)).filter(|_| need.is_counted);
+        let capacity = classes::capacity(need.len).filter(fits);
+        let capacity = capacity.or_else(|| exact.filter(fits))?;
+        let block = self.shelves.take(capacity);
+        self.count(need, capacity, block.is_some());
+        let mut evicted = Vec::new();
+        while self.held() > self.limit
+            && let Some(block) = self.evict()
+        {
+            evicted.push(block);
+        }
+        self.counts.peak = self.counts.peak.max(self.held());
+        Some(Taken {
+            capacity,
+            block,
+            evicted,
+        })
+    }
+
+    fn count(&mut self, need: Need, capacity: u64, is_hit: bool) {
+        self.in_use += capacity;
+        self.users[need.account].bytes += capacity;
+        self.counts.peak_in_use = self.counts.peak_in_use.max(self.in_use);
+        if need.is_counted {
+            let count = match is_hit {
+                true => &mut self.counts.hits,
+                false => &mut self.counts.misses,
+            };
+            *count += 1;
+        }
+    }
+
+    /// Of what was promised nothing came.
+    pub(super) fn undo(&mut self, need: Need, capacity: u64, after: &mut After) {
+        if need.is_counted {
+            self.counts.misses -= 1;
+        }
+        self.counts.refused += 1;
+        self.leave(need.account, capacity, after);
+    }
+
+    /// Bytes that are no longer in use, nor idle.
+    pub(super) fn leave(&mut self, account: usize, capacity: u64, after: &mut After) {
+        self.in_use -= capacity;
+        self.users[account].bytes -= capacity;
+        self.serve(after);
+    }
+
+    /// A buffer comes back.
+    pub(super) fn give(&mut self, account: usize, block: Block, now: Instant, after: &mut After) {
+        let capacity = block.capacity();
+        // One larger than all that may be idle would drive out all others first.
+        let unkept = if capacity > self.keep {
+            Some(block)
+        } else {
+            self.shelves.put(block, now)
+        };
+        self.leave(account, capacity, after);
+        after.unmap.extend(unkept);
+        self.evict_to(self.keep, after);
+    }
+
+    /// Gives waiters what there is, in the order in which they came.
+    fn serve(&mut self, after: &mut After) {
+        while let Some(head) = self.queue.front()
+            && let Some(taken) = self.take(head.need)
+            && let Some(head) = self.queue.pop_front()
+        {
+            self.granted.push((head.number, taken));
+            after.wake.push(head.waker);
+        }
+    }
+
+    /// Puts a demand in line, and returns its number there.
+    pub(super) fn wait(&mut self, need: Need, waker: Waker) -> u64 {
+        let number = self.next_waiter;
+        self.next_waiter += 1;
+        self.counts.waits += 1;
+        self.queue.push_back(Waiter {
+            number,
+            need,
+            waker,
+        });
+        number
+    }
+
+    /// What a waiter was given.
+    pub(super) fn granted(&mut self, number: u64) -> Option<Taken> {
+        let place = self.granted.iter().position(|(of, _)| *of == number)?;
+        Some(self.granted.swap_remove(place).1)
+    }
+
+    /// A waiter goes without; those behind it may fit.
+    pub(super) fn give_up(&mut self, number: u64, after: &mut After) {
+        self.queue.retain(|waiter| waiter.number != number);
+        self.serve(after);
+    }
+
+    /// Whether no return of others makes room for it.
+    pub(super) fn is_too_large(&self, need: Need) -> bool {
+        classes::exact(need.len) > self.limit
+    }
+
+    /// A demand that was given nothing, and is told nothing.
+    pub(super) fn refuse_untold<T>(&mut self) -> Option<T> {
+        self.counts.refused += 1;
+        None
+    }
+
+    /// The error of a demand that was given nothing.
+    pub(super) fn refuse(&mut self, need: Need, waited: Duration) -> PoolError {
+        self.counts.refused += 1;
+        let name = self.name(need.account);
+        let (requested, limit) = (need.len, self.limit);
+        if self.is_too_large(need) {
+            return PoolError::TooLarge {
+                name,
+                requested,
+                limit,
+            };
+        }
+        PoolError::Full {
+            name,
+            requested,
+            in_use: self.in_use,
+            limit,
+            waiting: self.queue.len(),
+            waited,
+            users: self.users(),
+        }
+    }
+
+    /// Who has buffers in use, the largest first.
+    fn users(&self) -> Vec<PoolUser> {
+        let users = self.users.iter().filter(|user| user.bytes > 0);
+        let mut users: Vec<PoolUser> = users.cloned().collect();
+        users.sort_by_key(|user| std::cmp::Reverse(user.bytes));
+        users
+    }
+
+    pub(super) fn name(&self, account: usize) -> Arc<str> {
+        self.users[account].name.clone()
+    }
+
+    fn held(&self) -> u64 {
+        self.in_use + self.shelves.bytes()
+    }
+
+    fn evict(&mut self) -> Option<Block> {
+        let block = self.shelves.take_oldest()?;
+        self.counts.evicted_blocks += 1;
+        self.counts.evicted_bytes += block.capacity();
+        Some(block)
+    }
+
+    /// Evicts until no more than `most` bytes are idle, and returns how many went.
+    pub(super) fn evict_to(&mut self, most: u64, after: &mut After) -> u64 {
+        let before = self.shelves.bytes();
+        while self.shelves.bytes() > most
+            && let Some(block) = self.evict()
+        {
+            after.unmap.push(block);
+        }
+        before - self.shelves.bytes()
+    }
+
+    /// Evicts what was returned at `bound` or before, and tells since when the oldest of the rest is idle.
+    pub(super) fn evict_until(&mut self, bound: Instant, after: &mut After) -> Option<Instant> {
+        loop {
+            let oldest = self.shelves.oldest()?;
+            if oldest > bound {
+                return Some(oldest);
+            }
+            after.unmap.extend(self.evict());
+        }
+    }
+
+    /// Since when the oldest block is idle.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.shelves.oldest()
+    }
+
+    pub(super) fn idle(&self) -> u64 {
+        self.shelves.bytes()
+    }
+
+    /// The most that may be idle.
+    pub(super) fn keep(&self) -> u64 {
+        self.keep
+    }
+
+    /// Evicts the share of a level, and lowers or raises what may be idle.
+    pub(super) fn set_pressure(&mut self, level: PressureLevel, after: &mut After) -> u64 {
+        if level == self.level {
+            return 0;
+        }
+        if self.level == PressureLevel::Normal {
+            self.held_at_onset = self.held().min(self.idle_limit);
+        }
+        let rises = level > self.level;
+        self.level = level;
+        let left = |bytes: u64| match level {
+            PressureLevel::Normal => bytes,
+            PressureLevel::Warning => bytes / 2,
+            PressureLevel::Urgent => bytes / 4,
+            PressureLevel::Critical => 0,
+        };
+        self.keep = match level {
+            PressureLevel::Normal => self.idle_limit,
+            _ => left(self.held_at_onset),
+        };
+        let idle = self.shelves.bytes();
+        let target = if rises { left(idle) } else { idle };
+        self.evict_to(target.min(self.keep), after)
+    }
+
+    /// Nothing is kept from now on.
+    pub(super) fn close(&mut self, after: &mut After) {
+        (self.idle_limit, self.keep) = (0, 0);
+        self.evict_to(0, after);
+        after.wake.extend(self.housekeeper.take());
+    }
+
+    pub(super) fn stats(&self) -> PoolStats {
+        let counts = &self.counts;
+        PoolStats {
+            hits: counts.hits,
+            misses: counts.misses,
+            waits: counts.waits,
+            refused: counts.refused,
+            evicted_blocks: counts.evicted_blocks,
+            evicted_bytes: counts.evicted_bytes,
+            in_use: self.in_use,
+            idle: self.shelves.bytes(),
+            idle_blocks: self.shelves.blocks(),
+            peak_in_use: counts.peak_in_use,
+            peak: counts.peak,
+            waiting: self.queue.len(),
+            limit: self.limit,
+            idle_limit: self.keep,
+            users: self.users(),
+        }
+    }
+}

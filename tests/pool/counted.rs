@@ -1,0 +1,108 @@
+use super::{MIB, until};
+use mlx_wired::ffi::NoMlx;
+use mlx_wired::memory::{BufferPool, PoolError};
+use mlx_wired::{Manager, SumPolicy};
+use std::thread;
+use std::time::Duration;
+
+fn manager() -> Manager {
+    Manager::builder().backend(NoMlx::new()).build().unwrap()
+}
+
+/// A pool that keeps everything, counted in `manager`.
+fn counted(manager: &Manager, policy: &SumPolicy) -> BufferPool {
+    BufferPool::builder("loader")
+        .decay(Duration::MAX)
+        .counted_by(manager, policy)
+        .build()
+}
+
+#[test]
+fn blocks_are_counted_until_they_are_unmapped() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let probe = manager.ticket(&policy, 1);
+    let buffer = pool.get(2 * MIB).unwrap();
+    assert_eq!(probe.in_use(), 2 << 20);
+    drop(buffer);
+    assert_eq!(probe.in_use(), 2 << 20, "an idle block is memory, too");
+    drop(pool.get(2 * MIB).unwrap());
+    assert_eq!(probe.in_use(), 2 << 20);
+    pool.trim_to(0);
+    assert_eq!(probe.in_use(), 0);
+    let kept = pool.get(MIB).unwrap().detach();
+    assert_eq!(probe.in_use(), 1 << 20);
+    drop(kept);
+    assert_eq!(probe.in_use(), 0);
+}
+
+#[test]
+fn idle_blocks_go_before_a_new_one_is_refused() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    for len in [4 * MIB, 2 * MIB, MIB] {
+        drop(pool.get(len).unwrap());
+    }
+    let large = pool.get(8 * MIB).unwrap();
+    assert_eq!(pool.stats().idle, 0);
+    let error = pool.get(MIB).unwrap_err();
+    let PoolError::NotAdmitted { source, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(source.is_retryable() && error.is_retryable(), "{error:#}");
+    assert!(error.to_string().len() <= 160);
+    drop(large);
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.refused, stats.misses), (0, 1, 4));
+}
+
+#[test]
+fn a_wait_covers_the_admission_too() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let step = manager.ticket(&policy, 8 << 20).acquire_owned().unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| pool.get_timeout(MIB, Duration::from_secs(60)).map(drop));
+        let probe = manager.ticket(&policy, 1);
+        until("it waits for admission", || probe.waiters() == 1);
+        drop(step);
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_step_that_waits_gets_what_is_idle() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    drop(pool.get(6 * MIB).unwrap());
+    let step = manager.ticket(&policy, 5 << 20);
+    let guard = step.admit_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(pool.stats().idle, 0);
+    drop(guard);
+}
+
+#[test]
+fn a_step_waits_for_buffers_in_use() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let buffer = pool.get(6 * MIB).unwrap();
+    let step = manager.ticket(&policy, 5 << 20);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| step.admit_timeout(Duration::from_secs(60)).map(drop));
+        until("it waits", || step.waiters() == 1);
+        drop(buffer);
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn the_pools_name_is_the_label() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let held = pool.get(8 * MIB).unwrap();
+    let step = manager.ticket(&policy, 1 << 20);
+    let error = step.admit_timeout(Duration::ZERO);
+    let error = format!("{:#}", error.map(drop).unwrap_err());
+    assert!(error.contains("loader"), "{error}");
+    drop(held);
+}

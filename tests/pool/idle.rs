@@ -1,0 +1,190 @@
+use super::{KIB, MIB, address, pool, until};
+use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
+use mlx_wired::clock::FakeClock;
+use mlx_wired::memory::{BufferPool, PoolBuf, PoolError};
+use std::time::Duration;
+
+/// So many buffers of 1 MiB at once.
+fn buffers(pool: &BufferPool, count: usize) -> Vec<PoolBuf> {
+    (0..count).map(|_| pool.get(MIB).unwrap()).collect()
+}
+
+#[test]
+fn a_buffer_is_made_of_the_block_that_came_back_last() {
+    let pool = pool(64 * MIB);
+    let (first, last) = (pool.get(MIB).unwrap(), pool.get(MIB).unwrap());
+    let (first_at, last_at) = (address(&first), address(&last));
+    drop(first);
+    drop(last);
+    let one = pool.get(900 * KIB).unwrap();
+    let two = pool.get(MIB).unwrap();
+    assert_eq!((address(&one), address(&two)), (last_at, first_at));
+    let stats = pool.stats();
+    assert_eq!((stats.hits, stats.misses, stats.idle), (2, 2, 0));
+}
+
+#[test]
+fn there_is_no_ratio_before_the_first_buffer() {
+    let pool = pool(MIB);
+    assert_eq!(pool.stats().hit_ratio(), None);
+    pool.prewarm(MIB, 1).unwrap();
+    assert_eq!(pool.stats().hit_ratio(), None);
+    drop(pool.get(MIB).unwrap());
+    assert_eq!(pool.stats().hit_ratio(), Some(1.0));
+}
+
+#[test]
+fn the_block_that_was_idle_for_the_longest_time_goes_first_over_all_classes() {
+    let pool = pool(16 * MIB);
+    let sizes = [3 * MIB, MIB, 2 * MIB, 512 * KIB];
+    let all: Vec<_> = sizes.map(|len| pool.get(len).unwrap()).into();
+    // Back in this order, and the first of it used once more.
+    drop(all);
+    drop(pool.get(3 * MIB).unwrap());
+    let mut gone = Vec::new();
+    while pool.stats().idle > 0 {
+        let idle = pool.stats().idle;
+        gone.push(pool.trim_to(idle - 1) as usize);
+    }
+    assert_eq!(gone, [MIB, 2 * MIB, 512 * KIB, 3 * MIB]);
+}
+
+#[test]
+fn over_the_idle_limit_the_oldest_go() {
+    let pool = BufferPool::builder("test")
+        .idle_limit(3 << 20)
+        .decay(Duration::MAX)
+        .build();
+    let all = buffers(&pool, 5);
+    let last = address(all.last().unwrap());
+    drop(all);
+    let stats = pool.stats();
+    assert_eq!((stats.idle, stats.evicted_bytes), (3 << 20, 2 << 20));
+    assert_eq!(address(&pool.get(MIB).unwrap()), last);
+    drop(pool.get(4 * MIB).unwrap());
+    assert_eq!(
+        pool.stats().idle,
+        3 << 20,
+        "a block over the limit drives nothing out"
+    );
+}
+
+#[test]
+fn no_buffer_in_use_is_evicted_and_no_call_hangs_when_all_are() {
+    let pool = pool(8 * MIB);
+    let mut held = buffers(&pool, 8);
+    for (tag, buffer) in held.iter_mut().enumerate() {
+        buffer.fill(tag as u8 + 1);
+    }
+    assert_eq!(pool.trim_to(0), 0);
+    assert_eq!(pool.set_pressure(Critical), 0);
+    pool.maintain();
+    assert!(pool.get(MIB).is_err());
+    assert!(matches!(
+        pool.prewarm(MIB, 1),
+        Err(PoolError::TooLarge { .. })
+    ));
+    assert!(pool.get_timeout(MIB, Duration::ZERO).is_err());
+    for (tag, buffer) in held.iter().enumerate() {
+        assert!(buffer.iter().all(|byte| *byte == tag as u8 + 1));
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.evicted_bytes), (8 << 20, 0));
+}
+
+#[test]
+fn pressure_evicts_half_three_quarters_and_all() {
+    for (level, left) in [(Warning, 4), (Urgent, 2), (Critical, 0)] {
+        let pool = pool(8 * MIB);
+        drop(buffers(&pool, 8));
+        assert_eq!(pool.set_pressure(level), (8 - left) << 20, "{level}");
+        assert_eq!(pool.stats().idle, left << 20);
+        assert_eq!(pool.set_pressure(level), 0, "told again, nothing changes");
+        assert_eq!(pool.stats().evicted_bytes, (8 - left) << 20);
+    }
+}
+
+#[test]
+fn what_pressure_took_does_not_come_back_before_it_ends() {
+    let pool = pool(8 * MIB);
+    drop(buffers(&pool, 8));
+    pool.set_pressure(Warning);
+    drop(buffers(&pool, 8));
+    assert_eq!(pool.stats().idle, 4 << 20);
+    pool.set_pressure(Critical);
+    drop(buffers(&pool, 8));
+    assert_eq!(pool.stats().idle, 0);
+    pool.set_pressure(Warning);
+    drop(buffers(&pool, 8));
+    assert_eq!(pool.stats().idle, 4 << 20);
+    assert_eq!(pool.set_pressure(Normal), 0);
+    drop(buffers(&pool, 8));
+    assert_eq!(pool.stats().idle, 8 << 20);
+    assert_eq!(pool.stats().idle_limit, 8 << 20);
+}
+
+#[test]
+fn an_idle_program_gives_back_without_a_call() {
+    let clock = FakeClock::new();
+    let pool = BufferPool::builder("test")
+        .decay(Duration::from_secs(10))
+        .clock(clock.clone())
+        .build();
+    drop(buffers(&pool, 3));
+    clock.advance(Duration::from_secs(30));
+    until("the thread unmaps", || pool.stats().idle == 0);
+    assert_eq!(pool.stats().evicted_blocks, 3);
+    // A thread again, when there is something for it to do again.
+    drop(buffers(&pool, 2));
+    clock.advance(Duration::from_secs(30));
+    until("the second thread unmaps", || pool.stats().idle == 0);
+}
+
+#[test]
+fn a_block_decays_since_it_came_back_last() {
+    let clock = FakeClock::new();
+    let pool = BufferPool::builder("test")
+        .decay(Duration::from_secs(10))
+        .housekeeping(false)
+        .clock(clock.clone())
+        .build();
+    drop(buffers(&pool, 3));
+    clock.advance(Duration::from_secs(6));
+    drop(pool.get(MIB).unwrap());
+    pool.maintain();
+    assert_eq!(pool.stats().idle, 3 << 20);
+    clock.advance(Duration::from_secs(4));
+    assert_eq!(pool.stats().idle, 3 << 20, "nobody has looked");
+    pool.maintain();
+    assert_eq!(pool.stats().idle, 1 << 20, "it was used in between");
+    clock.advance(Duration::from_secs(6));
+    pool.maintain();
+    assert_eq!(pool.stats().idle, 0);
+}
+
+#[test]
+fn prepared_blocks_are_idle_before_the_first_buffer() {
+    let pool = pool(64 * MIB);
+    pool.prewarm(4 * MIB, 3).unwrap();
+    let stats = pool.stats();
+    assert_eq!((stats.idle, stats.idle_blocks), (12 << 20, 3));
+    assert_eq!((stats.hits, stats.misses), (0, 0));
+    pool.prewarm(4 * MIB, 3).unwrap();
+    assert_eq!(pool.stats().idle_blocks, 3, "they were there already");
+    let all: Vec<_> = (0..3).map(|_| pool.get(4 * MIB).unwrap()).collect();
+    assert_eq!(pool.stats().hits, 3);
+    drop(all);
+    let error = pool.prewarm(4 * MIB, 17).unwrap_err();
+    assert!(matches!(error, PoolError::TooLarge { .. }), "{error}");
+    assert_eq!(pool.stats().idle_blocks, 3);
+}
+
+#[test]
+fn buffers_outlive_their_pool() {
+    let pool = pool(8 * MIB);
+    let mut held = pool.get(MIB).unwrap();
+    held.fill(3);
+    drop(pool);
+    assert!(held.iter().all(|byte| *byte == 3));
+    std::thread::spawn(move || drop(held)).join().unwrap();
+}

@@ -1,0 +1,46 @@
+//! The pool of host buffers, at its public API.
+//!
+//! | file | what it shows |
+//! | --- | --- |
+//! | `sizes.rs` | classes, the limit to its last byte, contents, what the errors say |
+//! | `idle.rs` | which blocks are reused and which go: LRU, idle limit, decay, pressure, the end |
+//! | `waiting.rs` | waits: order, timeouts, returns from other threads |
+//! | `counted.rs` | a pool that a manager counts |
+//! | `scratch.rs` | temporary buffers and workspaces |
+//! | `soup.rs` | random calls, and what must hold after each |
+#![cfg(not(any(loom, shuttle)))]
+
+mod counted;
+mod idle;
+mod scratch;
+mod sizes;
+mod soup;
+mod waiting;
+
+use mlx_wired::memory::{BufferPool, PoolBuf};
+use std::time::{Duration, Instant};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// A pool that keeps everything and starts no thread.
+fn pool(limit: usize) -> BufferPool {
+    BufferPool::builder("test")
+        .limit(limit as u64)
+        .decay(Duration::MAX)
+        .build()
+}
+
+/// Where a buffer's block is.
+fn address(buffer: &PoolBuf) -> usize {
+    buffer.as_ptr() as usize
+}
+
+/// Waits until `holds`, which another thread brings about.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::yield_now();
+    }
+}
