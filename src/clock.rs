@@ -22,8 +22,16 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
 #[derive(Debug)]
 pub struct Sleeper(Parker);
 
+impl Default for Sleeper {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Sleeper {
-    pub(crate) fn new() -> Self {
+    /// For a thread that waits on a [`Clock`].
+    #[must_use]
+    pub fn new() -> Self {
         Self(Parker::new())
     }
 
