@@ -6,6 +6,7 @@ use super::statistics::Statistics;
 use crate::print::{Bytes, Name, Place};
 use crate::snapshot::WaitReason;
 use crate::{Config, Holder, HolderState, PressureLevel, Waiter};
+use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ pub(super) fn problems(look: &Look, seen: &Statistics, config: &Config) -> Vec<P
         lost(look),
     ];
     let mut problems: Vec<_> = all.into_iter().flatten().collect();
-    problems.sort_by(|a, b| b.severity.cmp(&a.severity));
+    problems.sort_by_key(|problem| Reverse(problem.severity));
     problems
 }
 
@@ -177,7 +178,7 @@ fn growth(look: &Look, seen: &Statistics) -> Option<Problem> {
     let (what, cure) = match growth.what {
         Grows::Arrays => (
             "live arrays grow",
-            "look for arrays that are kept or never evaluated: `leak_check` tells of a closure, `train::Run` of a value",
+            "look for arrays that are kept or never evaluated (`leak_check`, `train::Run`)",
         ),
         Grows::Outside => (
             "memory outside MLX grows",

@@ -1,5 +1,6 @@
 //! Bytes that MLX does not count, registered by the program.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::process;
@@ -138,7 +139,7 @@ impl Registry {
                 largest: named.largest,
             })
             .collect();
-        list.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+        list.sort_by_key(|it| Reverse(it.bytes));
         list
     }
 
