@@ -23,7 +23,7 @@ pub fn draw(frame: &mut Frame<'_>, watching: &Watching, look: Look) {
         return;
     };
     let view = View { line, look };
-    let problems = view.problems(watching.failure.as_deref());
+    let problems = view.problems(watching.failure.as_deref(), frame.area().width.into());
     let rows = u16::try_from(problems.len()).unwrap_or(u16::MAX);
     let areas = Layout::vertical([
         Constraint::Length(1),
@@ -124,21 +124,30 @@ impl View<'_> {
     }
 
     /// Each with its cure.
-    fn problems(&self, failure: Option<&str>) -> Vec<Row<'static>> {
-        let arrow = if self.look.ascii { "  -> " } else { "  → " };
+    fn problems(&self, failure: Option<&str>, width: usize) -> Vec<Row<'static>> {
+        let arrow = if self.look.ascii { " -> " } else { "  → " };
         let mut rows = Vec::new();
         if let Some(failure) = failure {
             let text = format!("{}; the figures are the last that it told", plain(failure));
             rows.push(Row::from(Span::styled(text, self.level("error"))));
         }
         for problem in self.line.problems.iter().take(PROBLEMS) {
-            let style = self.level(&problem.severity);
-            rows.push(Row::from(vec![
-                Span::styled(plain(&problem.severity), style),
-                Span::raw(format!("  {}", plain(&problem.text))),
-            ]));
-            let cure = format!("{arrow}{}", plain(&problem.cure));
-            rows.push(Row::from(Span::raw(cure)));
+            let severity = plain(&problem.severity);
+            let (style, indent) = (self.level(&problem.severity), severity.chars().count() + 2);
+            let texts = wrapped(&plain(&problem.text), width.saturating_sub(indent));
+            for (row, text) in texts.into_iter().enumerate() {
+                let first = if row == 0 { severity.as_str() } else { "" };
+                let gap = " ".repeat(indent - first.chars().count());
+                rows.push(Row::from(vec![
+                    Span::styled(first.to_owned(), style),
+                    Span::raw(gap + &text),
+                ]));
+            }
+            let cures = wrapped(&plain(&problem.cure), width.saturating_sub(4));
+            for (row, cure) in cures.into_iter().enumerate() {
+                let before = if row == 0 { arrow } else { "    " };
+                rows.push(Row::from(format!("{before}{cure}")));
+            }
         }
         let more = self.line.problems.len().saturating_sub(PROBLEMS);
         if more > 0 {
@@ -286,6 +295,18 @@ impl View<'_> {
             ),
         };
         Row::from(Span::styled(format!("q ends  {text}"), self.faint()))
+    }
+}
+
+/// In at most two rows, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    if text.chars().count() <= width {
+        return vec![text.to_owned()];
+    }
+    let mut breaks = text.match_indices(' ').map(|(at, _)| at).rev();
+    match breaks.find(|at| text[..*at].chars().count() <= width) {
+        Some(at) => vec![text[..at].to_owned(), text[at + 1..].to_owned()],
+        None => vec![text.to_owned()],
     }
 }
 

@@ -178,7 +178,7 @@ fn growth(look: &Look, seen: &Statistics) -> Option<Problem> {
     let (what, cure) = match growth.what {
         Grows::Arrays => (
             "live arrays grow",
-            "look for arrays that are kept or never evaluated (`leak_check`, `train::Run`)",
+            "look for arrays that are kept or not evaluated (`leak_check`, `train::Run`)",
         ),
         Grows::Outside => (
             "memory outside MLX grows",
