@@ -7,13 +7,19 @@
 //! | `problems.rs` | what is told to be wrong, and the cure |
 //! | `cleanup.rs` | what is given back |
 //! | `leak.rs` | work that leaves memory behind |
+//! | `fork.rs` | what a forked child has of it: nothing |
 //! | `line.rs` | the line of JSON (feature `watch`) |
 //! | `socket.rs` | the socket, and clients that mean no good (feature `watch`) |
 //! | `figures.rs` | what is published, its names, and the documented queries (feature `metrics`) |
 
+#[cfg(unix)]
+#[path = "../fork/child.rs"]
+mod child;
 mod cleanup;
 #[cfg(feature = "metrics")]
 mod figures;
+#[cfg(unix)]
+mod fork;
 mod leak;
 #[cfg(feature = "watch")]
 mod line;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A folder of the test's own.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
@@ -22,7 +22,7 @@ impl Folder {
         Self(folder)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.join("s")
     }
 
@@ -39,7 +39,7 @@ impl Drop for Folder {
     }
 }
 
-fn served(name: &str) -> (Folder, Monitor, Server, Stage) {
+pub(crate) fn served(name: &str) -> (Folder, Monitor, Server, Stage) {
     let (folder, stage) = (Folder::new(name), Stage::new(RecordingBackend::cpu()));
     let monitor = stage.monitor().start().expect("it starts");
     let server = monitor.serve(folder.path()).expect("it is free");
@@ -56,7 +56,7 @@ fn ask(path: &Path) -> String {
 }
 
 #[track_caller]
-fn is_served(path: &Path) {
+pub(crate) fn is_served(path: &Path) {
     let line = ask(path);
     let value: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
     assert_eq!(value["schema"], 1);

@@ -86,6 +86,12 @@ impl Cleanups {
     }
 
     fn add(self: &Arc<Self>, function: Arc<Function>) -> Cleanup {
+        if !self.is_own() {
+            return Cleanup {
+                cleanups: Weak::new(),
+                number: 0,
+            };
+        }
         let mut list = self.lock();
         let number = list.next;
         list.next += 1;
@@ -128,7 +134,7 @@ impl Monitor {
     /// until the handle is dropped.
     ///
     /// [`force_cleanup`](Self::force_cleanup) calls it, on its own thread and with no lock held: it may use the monitor and
-    /// the manager. A panic in it is counted and goes no further.
+    /// the manager. A panic in it is counted and goes no further. In a forked child nothing is registered.
     pub fn on_cleanup(&self, function: impl Fn() -> u64 + Send + Sync + 'static) -> Cleanup {
         self.shared.source.cleanups.add(Arc::new(function))
     }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::ffi::DeviceKind;
 use crate::memory::Error;
 use crate::{Error as CoordinatorError, Manager};
+use std::panic::{self, AssertUnwindSafe};
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -89,8 +90,15 @@ impl Shared {
         look
     }
 
-    /// What the monitor's thread does at the end of each interval.
+    /// What the monitor's thread does at the end of each interval. A panic in what the program has given (a backend, a
+    /// recorder) is a reading that failed: the thread goes on.
     pub(super) fn tick(&self) {
+        if panic::catch_unwind(AssertUnwindSafe(|| self.take_tick())).is_err() {
+            self.record().fail();
+        }
+    }
+
+    fn take_tick(&self) {
         if self.source.budget.is_none() {
             // Measures the manager's budget: other programs come and go, and a container's limit may change.
             self.source.manager.maintain();

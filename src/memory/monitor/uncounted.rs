@@ -111,7 +111,11 @@ impl Registry {
     }
 
     pub(super) fn register(self: &Arc<Self>, name: &str, bytes: u64) -> Uncounted {
-        let name = self.lock().add(name, bytes);
+        let name = if self.is_own() {
+            self.lock().add(name, bytes)
+        } else {
+            name.into()
+        };
         Uncounted {
             registry: self.clone(),
             name,
