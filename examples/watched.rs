@@ -9,7 +9,7 @@
 //! the seconds that are named behind the socket.
 
 use mlx_wired::memory::monitor::Monitor;
-use mlx_wired::{Config, Manager, Policy, SumPolicy};
+use mlx_wired::{Config, Manager, SumPolicy};
 use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};

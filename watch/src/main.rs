@@ -68,10 +68,13 @@ fn once(socket: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// How often is looked for a picture: a history.
+const LOOKS: u32 = 40;
+
 /// The present screen, after looks enough for a history.
 fn draw_picture(options: &Options, file: &Path) -> Result<(), String> {
     let mut watching = Watching::default();
-    for look in 0..6 {
+    for look in 0..LOOKS {
         if look > 0 {
             thread::sleep(options.every);
         }
@@ -80,7 +83,7 @@ fn draw_picture(options: &Options, file: &Path) -> Result<(), String> {
             return Err(failure);
         }
     }
-    let screen = screen(&watching, options.look, (100, 30));
+    let screen = screen(&watching, options.look, (80, 24));
     fs::write(file, picture::svg(&screen)).map_err(|error| error.to_string())
 }
 

@@ -15,7 +15,7 @@ Usage: mlx-wired-watch [OPTIONS] SOCKET
   --every SECONDS   how often to look (default 1)
   --ascii           no lines and blocks but ASCII's
   --no-color        no colours (as NO_COLOR in the environment)
-  --picture FILE    write one picture of 100 x 30 (SVG), after six looks, and end
+  --picture FILE    write a picture of 80 x 24 (SVG) after forty looks, and end
   -h, --help        this
 
 Keys: q, Esc or Ctrl-C end it. It cannot change anything in the program.

@@ -66,7 +66,7 @@ fn what_is_no_line_is_an_error() {
 
 #[test]
 fn a_picture_is_written() {
-    let (path, tells) = told("picture", LINE, 6);
+    let (path, tells) = told("picture", LINE, 40);
     let picture = path.with_extension("svg");
     let picture = picture.to_str().expect("it is text");
     let socket = path.to_str().expect("it is text");
