@@ -8,6 +8,8 @@
 //! Under `scripts/with-mlx` the work makes MLX's arrays; without MLX a recording device plays them. Ends with Ctrl-C, or after
 //! the seconds that are named behind the socket.
 
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
 use mlx_wired::memory::monitor::Monitor;
 use mlx_wired::{Config, Manager, SumPolicy};
 use std::error::Error;

@@ -108,7 +108,8 @@ impl Monitor {
     ///
     /// # Blocking
     ///
-    /// Some ten microseconds, and the manager's lock for a [snapshot](Manager::snapshot).
+    /// Not for work: it reads MLX's counters, asks the system for the footprint, and takes the manager's lock for a
+    /// [snapshot](Manager::snapshot).
     pub fn read(&self) -> Result<Reading, Error> {
         self.shared.source.check()?;
         Ok(self.shared.look().reading?)

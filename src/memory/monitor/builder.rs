@@ -104,7 +104,7 @@ impl MonitorBuilder {
     ///
     /// # Blocking
     ///
-    /// As a reading: some ten microseconds, and the manager's lock.
+    /// As [`Monitor::read`].
     pub fn start(self) -> Result<Monitor, Error> {
         self.thresholds.check()?;
         let manager = self.manager.unwrap_or_else(|| Manager::shared().clone());
