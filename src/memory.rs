@@ -1,5 +1,7 @@
 //! Memory while a program runs.
 //!
+//! [`monitor`]: what is in use of what, how scarce that is, what is wrong, and who is told of it.
+//!
 //! It stands on the crate's public names alone.
 
 mod error;

@@ -1,8 +1,12 @@
 //! What is given back.
 
 use super::{MIB, Stage};
-use mlx_wired::ffi::{MemorySetting, RecordingBackend};
+use mlx_wired::Manager;
+use mlx_wired::ffi::{
+    Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,
+};
 use mlx_wired::memory::Error;
+use mlx_wired::memory::monitor::Monitor;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -96,4 +100,45 @@ fn what_mlx_refuses_is_an_error_and_the_functions_count() {
     monitor.force_cleanup().expect_err("it panics");
     let seen = monitor.statistics().expect("it is no child");
     assert_eq!((seen.cleanups, seen.cleaned.functions), (2, 10));
+}
+
+/// Work on another thread fills the cache again, before it is looked at.
+#[derive(Debug)]
+struct Refills(Arc<RecordingBackend>);
+
+impl Backend for Refills {
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+
+    fn set_wired_limit(&self, bytes: u64) -> Result<u64, BackendError> {
+        self.0.set_wired_limit(bytes)
+    }
+
+    fn synchronize(&self) -> Result<(), BackendError> {
+        self.0.synchronize()
+    }
+
+    fn memory(&self) -> Result<MemoryCounters, BackendError> {
+        self.0.memory()
+    }
+
+    fn clear_cache(&self) -> Result<(), BackendError> {
+        self.0.update_memory(|counters| counters.cache = 30);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_in_the_cache_afterwards_was_not_given_back() {
+    let backend = RecordingBackend::cpu().build();
+    let manager = Manager::builder().backend(Refills(backend.clone())).build();
+    let manager = manager.expect("it is built");
+    let monitor = Monitor::builder().manager(&manager).start();
+    let monitor = monitor.expect("it starts");
+    for (before, freed) in [(100, 70), (10, 0)] {
+        backend.update_memory(|counters| counters.cache = before);
+        let cleaned = monitor.force_cleanup().expect("it can be freed");
+        assert_eq!(cleaned.cache, freed);
+    }
 }

@@ -162,6 +162,19 @@ fn what_rises_a_little_is_no_growth() {
 }
 
 #[test]
+fn what_stands_still_once_is_no_growth() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    for low in [100, 120, 140, 140, 160, 180, 200] {
+        stage.active(low * MIB);
+        for _ in 0..10 {
+            stage.tick(&monitor);
+        }
+    }
+    assert_eq!(seen(&monitor).growth, None);
+}
+
+#[test]
 fn memory_outside_mlx_that_grows_is_found() {
     let stage = Stage::new(RecordingBackend::cpu());
     let monitor = stage.monitor().start().expect("it starts");
