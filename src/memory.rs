@@ -1,15 +1,25 @@
 //! Memory while a program runs.
 //!
+//! | what | where |
+//! | --- | --- |
+//! | how scarce memory is, and what a program does about it | [`Pressure`], [`reactions`] |
+//! | what is in use of what, what is wrong, and who is told of it | [`monitor`] |
+//! | buffers on the host that are used again, and arrays of MLX over them | [`pool`] |
+//!
 //! It stands on the crate's public names alone; the pool also on `sync` and `fork`, for its models and for forked children.
 
+#[cfg(not(any(loom, shuttle)))]
 mod error;
+#[cfg(not(any(loom, shuttle)))]
+pub mod monitor;
 pub mod pool;
 #[cfg(not(any(loom, shuttle)))]
 mod pressure;
 #[cfg(not(any(loom, shuttle)))]
 pub mod reactions;
 
-pub use error::Error;
+#[cfg(not(any(loom, shuttle)))]
+pub use error::{Error, SocketProblem};
 #[cfg(feature = "mlx-rs")]
 pub use pool::decode;
 pub use pool::{BufferPool, PoolBuf, PoolError};
@@ -25,3 +35,8 @@ pub use pressure::{
 pub use pressure::{Footprint, KernelLevel};
 #[cfg(not(any(loom, shuttle)))]
 pub use reactions::Subscription;
+
+/// The crate whose recorders get a [monitor's](monitor::Monitor) figures, in the version that this crate uses: 0.24. A program
+/// with a recorder of another version gets nothing, without a word.
+#[cfg(feature = "metrics")]
+pub use ::metrics;

@@ -1,0 +1,59 @@
+//! A forked child has no monitor: every call that can fail says so, and none waits for threads that it has not.
+
+use super::Stage;
+use super::child::{in_child, kept_in_child};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::memory::Error;
+
+fn is_refused<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Coordinator(mlx_wired::Error::Forked)))
+}
+
+#[test]
+fn in_a_child_every_call_is_refused_and_nothing_waits() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    let mut decoder = monitor.uncounted("decoder", 5);
+    let cleanup = monitor.on_cleanup(|| 1);
+    in_child(|| {
+        assert!(is_refused(monitor.read()));
+        assert!(is_refused(monitor.statistics()));
+        assert!(is_refused(monitor.problems()));
+        assert!(is_refused(monitor.uncounted_bytes()));
+        assert!(is_refused(monitor.can_allocate(1)));
+        assert!(is_refused(monitor.force_cleanup()));
+        assert!(is_refused(monitor.leak_check(|| ())));
+        assert!(is_refused(stage.monitor().start()));
+        #[cfg(feature = "watch")]
+        assert!(is_refused(monitor.line()) && is_refused(monitor.serve("/tmp/child")));
+        #[cfg(feature = "metrics")]
+        assert!(is_refused(monitor.publish()));
+        decoder.set(7);
+        drop(monitor.uncounted("child's", 1));
+        drop(monitor.on_cleanup(|| 1));
+    });
+    assert_eq!(monitor.read().expect("the parent's").uncounted, 5);
+    // What the child drops stays the parent's.
+    let kept = kept_in_child(
+        move || drop((decoder, cleanup)),
+        // SAFETY: ends the child at once.
+        |status| unsafe { libc::_exit(status) },
+    );
+    assert_eq!(monitor.force_cleanup().expect("the parent's").functions, 1);
+    drop(kept);
+    assert_eq!(monitor.force_cleanup().expect("the parent's").functions, 0);
+}
+
+#[cfg(feature = "watch")]
+#[test]
+fn a_child_that_drops_them_leaves_thread_and_socket() {
+    let (folder, monitor, server, _stage) = super::socket::served("fork");
+    let kept = kept_in_child(
+        move || drop((monitor, server)),
+        // SAFETY: ends the child at once.
+        |status| unsafe { libc::_exit(status) },
+    );
+    super::socket::is_served(&folder.path());
+    drop(kept);
+    assert!(!folder.path().exists());
+}

@@ -1,0 +1,191 @@
+//! The socket, and clients that mean no good.
+
+use super::{Stage, until};
+use mlx_wired::ffi::RecordingBackend;
+use mlx_wired::memory::monitor::{Monitor, Server};
+use mlx_wired::memory::{Error, SocketProblem};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A folder of the test's own.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = format!("mlx-wired-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        fs::create_dir_all(&folder).expect("it can be made");
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.join("s")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("it is there");
+        let name = |it: fs::DirEntry| it.file_name().to_string_lossy().into_owned();
+        entries.map(|it| name(it.expect("it is listed"))).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("it is the test's");
+    }
+}
+
+pub(crate) fn served(name: &str) -> (Folder, Monitor, Server, Stage) {
+    let (folder, stage) = (Folder::new(name), Stage::new(RecordingBackend::cpu()));
+    let monitor = stage.monitor().start().expect("it starts");
+    let server = monitor.serve(folder.path()).expect("it is free");
+    (folder, monitor, server, stage)
+}
+
+fn ask(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).expect("it is served");
+    let patience = Some(Duration::from_secs(60));
+    stream.set_read_timeout(patience).expect("it is a socket");
+    let mut line = String::new();
+    stream.read_to_string(&mut line).expect("it ends");
+    line
+}
+
+#[track_caller]
+pub(crate) fn is_served(path: &Path) {
+    let line = ask(path);
+    let value: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+    assert_eq!(value["schema"], 1);
+    assert!(line.ends_with("}\n") && line.matches('\n').count() == 1);
+}
+
+#[test]
+fn whoever_connects_gets_one_line() {
+    let (folder, _monitor, server, stage) = served("one");
+    is_served(&folder.path());
+    assert_eq!(server.path(), folder.path());
+    stage.active(12345);
+    let tells_it = || ask(&folder.path()).contains("\"active\":12345");
+    until("a line that is made anew", tells_it);
+}
+
+#[test]
+fn only_the_user_can_connect_and_nothing_else_is_left_there() {
+    let (folder, _monitor, server, _stage) = served("mode");
+    let found = fs::metadata(folder.path()).expect("it is there");
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    assert_eq!(folder.names(), ["s"]);
+    drop(server);
+    assert_eq!(folder.names(), [""; 0], "it goes with the server");
+}
+
+#[test]
+fn a_file_that_a_dead_program_left_is_replaced() {
+    let folder = Folder::new("stale");
+    drop(UnixListener::bind(folder.path()).expect("it is free"));
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    let _server = monitor.serve(folder.path()).expect("no program serves it");
+    is_served(&folder.path());
+}
+
+#[test]
+fn what_is_served_or_is_no_socket_stays() {
+    let (folder, monitor, server, _stage) = served("taken");
+    let problem = |path: &Path| match monitor.serve(path) {
+        Err(Error::Socket { problem, .. }) => problem,
+        other => panic!("{other:?}"),
+    };
+    let taken = problem(&folder.path());
+    assert!(matches!(taken, SocketProblem::InUse), "{taken:?}");
+    is_served(&folder.path());
+
+    let file = folder.0.join("file");
+    fs::write(&file, "mine").expect("it is free");
+    let link = folder.0.join("link");
+    symlink(folder.path(), &link).expect("it is free");
+    for path in [&file, &link, &folder.0] {
+        let problem = problem(path);
+        assert!(matches!(problem, SocketProblem::NotASocket), "{problem:?}");
+    }
+    assert_eq!(fs::read(&file).expect("it is there"), b"mine");
+
+    let nowhere = problem(&folder.0.join("no/s"));
+    assert!(matches!(nowhere, SocketProblem::Io(_)), "{nowhere:?}");
+    let long = problem(&folder.0.join("x".repeat(200)).join("\u{1b}"));
+    assert!(matches!(long, SocketProblem::Io(_)), "{long:?}");
+    drop(server);
+    assert!(!folder.path().exists());
+}
+
+#[test]
+fn a_file_of_another_program_is_not_removed() {
+    let (folder, _monitor, server, _stage) = served("other");
+    fs::remove_file(folder.path()).expect("it is there");
+    let _other = UnixListener::bind(folder.path()).expect("it is free");
+    drop(server);
+    assert!(folder.path().exists(), "it is the other's");
+}
+
+#[test]
+fn clients_that_read_nothing_or_send_much_hold_up_nothing() {
+    let (folder, monitor, server, _stage) = served("hostile");
+    let mut idle = Vec::new();
+    for client in 0..200 {
+        let Ok(mut stream) = UnixStream::connect(folder.path()) else {
+            // More than the system lets wait.
+            continue;
+        };
+        stream.set_nonblocking(true).expect("it is a socket");
+        if client % 2 == 0 {
+            let _sent = stream.write(&[b'x'; 4096]);
+        }
+        idle.push(stream);
+        if client % 20 == 0 {
+            is_served(&folder.path());
+        }
+    }
+    is_served(&folder.path());
+    monitor.read().expect("nothing is held up");
+    let begun = Instant::now();
+    drop(server);
+    assert!(begun.elapsed() < Duration::from_secs(30), "nor its end");
+    drop(idle);
+}
+
+#[test]
+fn a_client_that_sends_first_gets_its_line() {
+    let (folder, _monitor, _server, _stage) = served("sends");
+    let mut stream = UnixStream::connect(folder.path()).expect("it is served");
+    // It may be closed already.
+    let _sent = stream.write_all(b"GET / HTTP/1.1\r\n\r\n");
+    let mut line = Vec::new();
+    // Sent after it was closed it is reset, but what was told is there.
+    let _end = stream.read_to_end(&mut line);
+    assert!(line.ends_with(b"}\n"));
+}
+
+#[test]
+fn it_is_served_for_as_long_as_the_server_lives() {
+    let (folder, monitor, server, _stage) = served("outlives");
+    drop(monitor);
+    is_served(&folder.path());
+    drop(server);
+    UnixStream::connect(folder.path()).expect_err("it is gone");
+}
+
+#[test]
+fn a_path_from_the_present_folder_is_removed_too() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    let name = format!("target/mlx-wired-{}", std::process::id());
+    fs::create_dir_all("target").expect("it can be made");
+    let server = monitor.serve(&name).expect("it is free");
+    is_served(Path::new(&name));
+    drop(server);
+    assert!(!Path::new(&name).exists());
+}
