@@ -231,7 +231,7 @@ fn counters_that_cannot_be_read_leave_the_rest() {
 /// The documentation's section.
 fn document() -> String {
     let root = env!("CARGO_MANIFEST_DIR");
-    let documents = ["docs/MEMORY-WATCHING.part.md", "docs/MEMORY.md"];
+    let documents = ["docs/MEMORY.md"];
     let mut found = documents
         .iter()
         .map(|it| fs::read_to_string(format!("{root}/{it}")));
