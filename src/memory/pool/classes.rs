@@ -12,7 +12,7 @@ const STEP_BITS: u32 = 2;
 const MOST_GRANULES: u64 = 1 << 31;
 
 /// How many classes there are.
-pub(super) const COUNT: usize = (31 - STEP_BITS as usize) * 4 + 5;
+pub(super) const COUNT: usize = (31 - STEP_BITS as usize) * 4 + 4;
 
 /// A number of bytes, rounded up to whole granules.
 pub(super) fn exact(len: u64) -> u64 {
