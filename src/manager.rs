@@ -322,11 +322,6 @@ impl Manager {
         if user_code::is_inside(inner.address()) {
             return Err(Error::Reentrant);
         }
-        let pressure = if pressure.is_nan() {
-            1.0
-        } else {
-            pressure.clamp(0.0, 1.0)
-        };
         inner.press(pressure);
         inner.poke()
     }

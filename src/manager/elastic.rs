@@ -332,11 +332,13 @@ impl Inner {
         }
     }
 
-    /// Goes by another pressure from here on. The caller examines the queues, which opens the routes again.
+    /// Goes by another pressure from here on; what is not a number is critical. The caller examines the queues, which opens the
+    /// routes again.
     pub(super) fn press(&self, pressure: f64) {
+        let known = if pressure.is_nan() { 1.0 } else { pressure };
         let mut core = self.lock();
         let (from, share) = (core.level(), core.share());
-        core.pressure = pressure;
+        core.pressure = known.clamp(0.0, 1.0);
         let to = core.level();
         if from == to {
             return;
