@@ -1,7 +1,8 @@
-//! Files that are written whole or not at all.
+//! Files that are written whole or not at all, and hold for one key.
 
-use super::{Error, FileProblem};
+use super::{Error, FileProblem, Key};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,6 +22,31 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, FileProblem::Io(error))),
     }
+}
+
+/// What a file's text says.
+pub(super) fn parse<C: DeserializeOwned>(text: &[u8]) -> Result<C, FileProblem> {
+    serde_json::from_slice(text).map_err(|error| FileProblem::Malformed(error.to_string()))
+}
+
+/// Whether a file is written as it is now, and holds for this key.
+pub(super) fn check(
+    format: u32,
+    present: u32,
+    found: &Key,
+    wanted: &Key,
+) -> Result<(), FileProblem> {
+    if format != present {
+        let text = format!("format {format}, not {present}");
+        return Err(FileProblem::Malformed(text));
+    }
+    if found != wanted {
+        return Err(FileProblem::OtherKey {
+            found: Box::new(found.clone()),
+            wanted: Box::new(wanted.clone()),
+        });
+    }
+    Ok(())
 }
 
 /// Writes `content` as JSON. What was there stays whole until all is written.

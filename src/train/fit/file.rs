@@ -87,18 +87,8 @@ impl Fit {
 }
 
 fn parse(text: &[u8], wanted: &Key) -> Result<Content, FileProblem> {
-    let malformed = |error: serde_json::Error| FileProblem::Malformed(error.to_string());
-    let content: Content = serde_json::from_slice(text).map_err(malformed)?;
-    if content.format != FORMAT {
-        let text = format!("format {}, not {FORMAT}", content.format);
-        return Err(FileProblem::Malformed(text));
-    }
-    if content.key != *wanted {
-        return Err(FileProblem::OtherKey {
-            found: Box::new(content.key),
-            wanted: Box::new(wanted.clone()),
-        });
-    }
+    let content: Content = file::parse(text)?;
+    file::check(content.format, FORMAT, &content.key, wanted)?;
     if !is_consistent(&content) {
         let text = "the choice contradicts itself";
         return Err(FileProblem::Malformed(text.to_owned()));

@@ -108,18 +108,8 @@ fn parse(
     wanted: &Key,
     kind: DeviceKind,
 ) -> Result<BTreeMap<Arc<str>, Entry>, FileProblem> {
-    let malformed = |error: serde_json::Error| FileProblem::Malformed(error.to_string());
-    let content: Content = serde_json::from_slice(text).map_err(malformed)?;
-    if content.format != FORMAT {
-        let text = format!("format {}, not {FORMAT}", content.format);
-        return Err(FileProblem::Malformed(text));
-    }
-    if content.key != *wanted {
-        return Err(FileProblem::OtherKey {
-            found: Box::new(content.key),
-            wanted: Box::new(wanted.clone()),
-        });
-    }
+    let content: Content = file::parse(text)?;
+    file::check(content.format, FORMAT, &content.key, wanted)?;
     let mut entries = BTreeMap::new();
     for line in content.work {
         let label: Arc<str> = line.label.as_str().into();
