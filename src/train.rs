@@ -14,6 +14,7 @@ mod alone;
 #[cfg(feature = "mlx-rs")]
 pub mod checkpoint;
 mod claim;
+mod columns;
 mod error;
 #[cfg(feature = "estimate")]
 pub mod estimate;

@@ -2,6 +2,7 @@
 
 use super::Ledger;
 use crate::print::{Bytes, Name};
+use crate::train::columns;
 use std::fmt;
 
 const HEADS: [&str; 7] = [
@@ -34,27 +35,6 @@ impl fmt::Display for Ledger {
                 ]
             })
             .collect();
-        let mut widths = HEADS.map(str::len);
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        line(f, &widths, HEADS)?;
-        for row in &rows {
-            writeln!(f)?;
-            line(f, &widths, row.each_ref().map(String::as_str))?;
-        }
-        Ok(())
+        columns::write(f, HEADS, &rows, 0)
     }
-}
-
-/// The first column from the left, the others to the right.
-fn line(f: &mut fmt::Formatter<'_>, widths: &[usize; 7], cells: [&str; 7]) -> fmt::Result {
-    let (name, numbers) = (cells[0], cells.iter().zip(widths).skip(1));
-    write!(f, "{name:<width$}", width = widths[0])?;
-    for (cell, width) in numbers {
-        write!(f, "  {cell:>width$}")?;
-    }
-    Ok(())
 }
