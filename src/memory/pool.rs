@@ -25,6 +25,7 @@ mod inner;
 #[cfg(feature = "mlx-rs")]
 mod into_mlx;
 mod map;
+mod process;
 mod scratch;
 mod shelves;
 mod state;
@@ -39,7 +40,7 @@ pub use scratch::Workspace;
 pub use stats::PoolStats;
 
 use crate::sync::Arc;
-use crate::{PressureLevel, Reclaimer};
+use crate::{Error, PressureLevel, Reclaimer};
 use inner::Inner;
 use state::Need;
 use std::fmt;
@@ -83,9 +84,11 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if !crate::fork::is_child() {
-            self.inner.locked(|state, after| state.close(after));
+        if self.inner.is_inherited() {
+            self.inner.stay();
+            return;
         }
+        self.inner.locked(|state, after| state.close(after));
     }
 }
 
@@ -148,7 +151,20 @@ impl BufferPool {
     ///
     /// [`PoolError`]. It is [`Full`](PoolError::Full) also while others wait: nobody overtakes them.
     pub fn get(&self, len: usize) -> Result<PoolBuf, PoolError> {
+        self.check(len)?;
         self.inner().get(self.need(len))
+    }
+
+    /// Fails in a forked child.
+    fn check(&self, len: usize) -> Result<(), PoolError> {
+        if !self.inner().is_inherited() {
+            return Ok(());
+        }
+        Err(PoolError::NotAdmitted {
+            name: self.name.clone(),
+            requested: len as u64,
+            source: Box::new(Error::Forked),
+        })
     }
 
     /// [`get`](Self::get), with all bytes zero.
@@ -179,8 +195,8 @@ impl BufferPool {
     /// Those who wait are served in the order in which they came. A thread that waits while it alone holds all of the pool's buffers waits until
     /// the timeout.
     pub fn get_timeout(&self, len: usize, timeout: Duration) -> Result<PoolBuf, PoolError> {
-        let deadline = self.inner().clock.now().checked_add(timeout);
-        self.inner().get_by(self.need(len), deadline)
+        self.check(len)?;
+        self.inner().get_within(self.need(len), timeout)
     }
 
     /// A buffer that has all of its block.
@@ -198,18 +214,18 @@ impl BufferPool {
     ///
     /// For as long as the system takes for the pages: `docs/MEMORY.md` has how long.
     pub fn prewarm(&self, len: usize, count: usize) -> Result<(), PoolError> {
+        self.check(len)?;
         let need = Need {
             is_counted: false,
             ..self.need(len)
         };
-        let capacity = classes::capacity(need.len).unwrap_or(u64::MAX);
-        let requested = capacity.saturating_mul(count as u64);
+        let capacity = classes::capacity(need.len);
+        let requested = capacity.and_then(|capacity| capacity.checked_mul(count as u64));
         let limit = self.inner().locked(|state, _| state.keep());
-        if requested > limit {
-            let name = self.name.clone();
+        if requested.is_none_or(|requested| requested > limit) {
             return Err(PoolError::TooLarge {
-                name,
-                requested,
+                name: self.name.clone(),
+                requested: requested.unwrap_or(u64::MAX),
                 limit,
             });
         }

@@ -31,6 +31,11 @@ fn pool(limit: usize) -> BufferPool {
         .build()
 }
 
+/// The same, as large as it likes.
+fn pool_without_limit() -> BufferPool {
+    BufferPool::builder("test").decay(Duration::MAX).build()
+}
+
 /// Where a buffer's block is.
 fn address(buffer: &PoolBuf) -> usize {
     buffer.as_ptr() as usize

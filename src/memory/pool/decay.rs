@@ -12,15 +12,14 @@ use std::time::Instant;
 const SHORTEST: u32 = 8;
 
 impl Inner {
-    /// Unmaps what has been idle for too long, and tells when the next block will have been.
+    /// Unmaps what has been idle for too long, and tells since when the oldest of the rest is idle.
     pub(super) fn maintain(&self) -> Option<Instant> {
         let decay = self.decay?;
         let now = self.clock.now();
-        let oldest = self.locked(|state, after| match now.checked_sub(decay) {
+        self.locked(|state, after| match now.checked_sub(decay) {
             Some(bound) => state.evict_until(bound, after),
             None => state.oldest(),
-        });
-        oldest.and_then(|oldest| oldest.checked_add(decay))
+        })
     }
 
     /// Starts the thread, if there is something for it to do and none.
@@ -30,7 +29,7 @@ impl Inner {
             return;
         }
         let sleeper = Sleeper::new();
-        let waker = sleeper.waker();
+        let waker = sleeper.wake_handle();
         let (this, clock) = (self.this.clone(), self.clock.clone());
         let spawned = crate::sync::spawn("mlx-wired pool", move || {
             keep_house(&this, &*clock, &sleeper);
@@ -41,30 +40,39 @@ impl Inner {
         }
     }
 
-    /// When the thread looks again; never, if it has ended.
-    fn look(&self) -> Option<Instant> {
+    fn look(&self) -> Next {
         // Before the look: time that passes meanwhile makes the sleep no longer.
         let now = self.clock.now();
-        if let Some(due) = self.maintain() {
-            let shortest = self.decay.unwrap_or_default() / SHORTEST;
-            return Some(due.max(now + shortest));
+        if let Some(oldest) = self.maintain() {
+            let decay = self.decay.unwrap_or_default();
+            let due = oldest.checked_add(decay);
+            let earliest = now.checked_add(decay / SHORTEST);
+            let next = due.zip(earliest);
+            return Next::Look(next.map(|(due, earliest)| due.max(earliest)));
         }
         // Looked at again with the lock: a block may have come back since.
         self.locked(|state, _| {
             if state.idle() > 0 {
-                return Some(self.clock.now());
+                return Next::Look(Some(now));
             }
             state.housekeeper = None;
-            None
+            Next::End
         })
     }
+}
+
+/// What the thread does next.
+enum Next {
+    /// It looks then; later than the clock can tell is when the pool ends.
+    Look(Option<Instant>),
+    End,
 }
 
 fn keep_house(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
     loop {
         // Not held while it sleeps.
-        let next = this.upgrade().and_then(|inner| inner.look());
-        let Some(next) = next else { return };
-        clock.park(sleeper, Some(next));
+        let next = this.upgrade().map_or(Next::End, |inner| inner.look());
+        let Next::Look(when) = next else { return };
+        clock.park(sleeper, when);
     }
 }
