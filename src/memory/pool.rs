@@ -7,7 +7,7 @@
 //!
 //! A pool pays where buffers of 32 MiB and more come and go, or several live at once: the allocator gives such memory back
 //! to the system each time, and the system takes most of the time to give it again, page by page. What a pool adds to a
-//! list of `Vec`s is a limit, with an error that names who holds what; memory that goes back when nobody needs it; and
+//! list of `Vec`s is a limit, with an error that names the holders; memory that goes back when it is idle; and
 //! buffers that MLX may keep without a copy.
 //!
 //! Blocks are maps of their own. Their sizes are four classes a doubling, so that mixed sizes waste a twelfth and not a
@@ -39,11 +39,11 @@ pub use into_mlx::{Slot, decode};
 pub use scratch::Workspace;
 pub use stats::PoolStats;
 
-use crate::sync::Arc;
 use crate::{Error, PressureLevel, Reclaimer};
 use inner::Inner;
 use state::Need;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A pool of host buffers under one limit. Clones are handles to the same pool.
@@ -68,6 +68,9 @@ use std::time::Duration;
 ///
 /// Buffers may outlive all handles. They are unmapped when they are dropped then, and so is what was idle when the last
 /// handle went.
+///
+/// A pool is its process's own. In a forked child it gives no buffer ([`Error::Forked`](crate::Error::Forked)) and holds
+/// none; a child may build its own, and has its copies of the buffers that the forking thread held.
 #[derive(Clone)]
 pub struct BufferPool {
     handle: Arc<Handle>,
@@ -114,8 +117,9 @@ impl BufferPool {
         }
     }
 
-    /// A handle to the same pool whose buffers are counted under another name, so that errors tell who holds what. Handles
-    /// of the same name share an account.
+    /// A handle to the same pool whose buffers are counted under another name, so that errors tell which part of a program
+    /// holds how much. Handles of the same name share an account, and the pool keeps each for as long as it lives: give names
+    /// to parts of a program, not to requests.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
         let name: Arc<str> = Arc::from(name);
@@ -149,7 +153,7 @@ impl BufferPool {
     ///
     /// # Errors
     ///
-    /// [`PoolError`]. It is [`Full`](PoolError::Full) also while others wait: nobody overtakes them.
+    /// [`PoolError`]. It is [`Full`](PoolError::Full) also while threads wait: no call overtakes them.
     pub fn get(&self, len: usize) -> Result<PoolBuf, PoolError> {
         self.check(len)?;
         self.inner().get(self.need(len))
@@ -192,8 +196,8 @@ impl BufferPool {
     ///
     /// # Blocking
     ///
-    /// Those who wait are served in the order in which they came. A thread that waits while it alone holds all of the pool's buffers waits until
-    /// the timeout.
+    /// Threads that wait are served in the order in which they came. A thread that waits while it alone holds all of the
+    /// pool's buffers waits until the timeout.
     pub fn get_timeout(&self, len: usize, timeout: Duration) -> Result<PoolBuf, PoolError> {
         self.check(len)?;
         self.inner().get_within(self.need(len), timeout)

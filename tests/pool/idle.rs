@@ -156,7 +156,7 @@ fn a_block_decays_since_it_came_back_last() {
     pool.maintain();
     assert_eq!(pool.stats().idle, 3 << 20);
     clock.advance(Duration::from_secs(4));
-    assert_eq!(pool.stats().idle, 3 << 20, "nobody has looked");
+    assert_eq!(pool.stats().idle, 3 << 20, "nothing has looked");
     pool.maintain();
     assert_eq!(pool.stats().idle, 1 << 20, "it was used in between");
     clock.advance(Duration::from_secs(6));

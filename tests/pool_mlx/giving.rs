@@ -173,7 +173,7 @@ fn a_view_keeps_the_buffer() {
     assert_eq!(pool.stats().in_use, 0);
 }
 
-/// MLX writes a result where its input was, if nobody else has the input: into the buffer, which is MLX's then.
+/// MLX writes a result where its input was, if nothing else has the input: into the buffer, which is MLX's then.
 #[test]
 fn a_donated_buffer_comes_back_with_the_result() {
     let _alone = alone();

@@ -3,9 +3,9 @@
 use super::block::Block;
 use super::inner::Inner;
 use super::state::Need;
-use crate::sync::Arc;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// A buffer of a [`BufferPool`](super::BufferPool): so many bytes as were asked for.
 ///

@@ -1,11 +1,12 @@
-//! Blocks that have been idle for too long are unmapped, also when nobody calls.
+//! Blocks that have been idle for too long are unmapped, also without a call.
 //!
 //! The thread that does it lives only while blocks are idle, and refers to the pool weakly.
 
 use super::inner::Inner;
 use super::state::State;
 use crate::clock::{Clock, Sleeper};
-use crate::sync::Weak;
+use crate::sync::spawn;
+use std::sync::Weak;
 use std::time::Instant;
 
 /// The thread sleeps for at least this part of the decay, so that blocks that come and go do not wake it for each.
@@ -31,7 +32,7 @@ impl Inner {
         let sleeper = Sleeper::new();
         let waker = sleeper.wake_handle();
         let (this, clock) = (self.this.clone(), self.clock.clone());
-        let spawned = crate::sync::spawn("mlx-wired pool", move || {
+        let spawned = spawn("mlx-wired pool", move || {
             keep_house(&this, &*clock, &sleeper);
         });
         // Where no thread is to be had, the next buffer that comes back asks again.

@@ -7,8 +7,9 @@ use super::map::Map;
 use super::process;
 use super::state::{After, Need, State, Taken};
 use crate::clock::{Clock, Sleeper};
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::Mutex;
 use crate::{OwnedGuard, Ticket, Wait};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How a call that may wait begins.

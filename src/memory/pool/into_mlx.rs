@@ -19,10 +19,10 @@ mod decode;
 pub use decode::{Slot, decode};
 
 use super::{PoolBuf, PoolError};
-use crate::sync::Arc;
 use mlx_rs::{Array, Dtype};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 impl PoolBuf {
@@ -67,7 +67,7 @@ impl PoolBuf {
             is_back: is_back.clone(),
         }));
         // SAFETY: `data` has as many bytes as the array, starts on a page, and lives until `give_back` is called with the
-        // payload. Nobody else reads or writes it until then: the buffer is in the payload.
+        // payload. Nothing else reads or writes it until then: the buffer is in the payload.
         let array = unsafe {
             mlx_sys::mlx_array_new_data_managed_payload(
                 data,
@@ -86,7 +86,7 @@ impl PoolBuf {
             }
             return Err(PoolError::Mlx(String::from("it made no array of a buffer")));
         }
-        // SAFETY: a handle of its own, which nobody else frees.
+        // SAFETY: a handle of its own, which nothing else frees.
         Ok(unsafe { Array::from_ptr(array) })
     }
 }

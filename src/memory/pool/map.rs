@@ -37,12 +37,12 @@ impl Map {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: so many bytes are mapped and initialised, by the system if by nobody else; nobody writes meanwhile.
+        // SAFETY: so many bytes are mapped and initialised, by the system if by nothing else, and nothing writes meanwhile.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and nobody else reads.
+        // SAFETY: as in `bytes`, and nothing else reads.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
@@ -90,7 +90,7 @@ mod system {
             (start.wrapping_add(len), more.saturating_sub(before)),
         ] {
             if len > 0 {
-                // SAFETY: whole pages of the map made above, which nobody knows of.
+                // SAFETY: whole pages of the map made above, of which nothing else knows.
                 unsafe { unmap_part(part, len) };
             }
         }
@@ -106,7 +106,7 @@ mod system {
 
     /// # Safety
     ///
-    /// `start` and `len` are a map's, which nobody uses any more.
+    /// `start` and `len` are a map's, which is no longer used.
     pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize) {
         // SAFETY: the caller's word.
         unsafe { unmap_part(start.as_ptr(), len) };
@@ -138,7 +138,7 @@ mod system {
 
     /// # Safety
     ///
-    /// `start` and `len` are a map's, which nobody uses any more.
+    /// `start` and `len` are a map's, which is no longer used.
     pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize) {
         // SAFETY: the caller's word.
         unsafe { dealloc(start.as_ptr(), layout(len)) };

@@ -1,4 +1,4 @@
-//! The pool under its lock: who holds what, what is idle, and who waits.
+//! The pool under its lock: what is in use of which account, what is idle, and which threads wait.
 //!
 //! Nothing here maps, unmaps, admits or wakes: what follows from a change is put into [`After`], and done without the lock.
 //!
@@ -13,11 +13,11 @@ use super::shelves::Shelves;
 use super::stats::PoolStats;
 use crate::PressureLevel;
 use crate::clock::Waker;
-use crate::sync::Arc;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A demand: how many bytes, and whose.
+/// A demand: how many bytes, and of which account.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Need {
     pub(super) len: u64,
@@ -283,7 +283,7 @@ impl State {
         }
     }
 
-    /// Who has buffers in use, the largest first.
+    /// The accounts with buffers in use, the largest first.
     fn users(&self) -> Vec<PoolUser> {
         let users = self.users.iter().filter(|user| user.bytes > 0);
         let mut users: Vec<PoolUser> = users.cloned().collect();

@@ -19,7 +19,7 @@ type Decode<'a> = Box<dyn FnOnce(&mut Slot<'_>) -> Result<(), Cause> + Send + 'a
 
 /// The memory of an array that is being made: written from its beginning to its end.
 ///
-/// It is memory of MLX's own, which nobody has written yet, and is aligned to 8 bytes. It takes bytes as any
+/// It is memory of MLX's own, which has not been written yet, and is aligned to 8 bytes. It takes bytes as any
 /// [`Write`] does, and refuses what is over its end.
 #[derive(Debug)]
 pub struct Slot<'a> {
@@ -128,7 +128,7 @@ where
     handler()?;
     let decode: Decode<'_> = Box::new(decode);
     // SAFETY: only the lifetime is changed. `Ended` takes the closure away before this function returns or unwinds, and it
-    // is called and dropped by nobody after that.
+    // is neither called nor dropped after that.
     let decode = unsafe { std::mem::transmute::<Decode<'_>, Decode<'static>>(decode) };
     let outcome = Arc::new(Mutex::new(Outcome::Waits(decode)));
     let ended = Ended(&outcome);
@@ -303,7 +303,7 @@ unsafe extern "C" fn read_at(
     let Outcome::Waits(decode) = std::mem::replace(&mut *outcome, Outcome::Over) else {
         return 0;
     };
-    // SAFETY: MLX has room for so many bytes there, which nobody else uses before this returns.
+    // SAFETY: MLX has room for so many bytes there, which nothing else uses before this returns.
     let memory = unsafe { std::slice::from_raw_parts_mut(data.cast::<MaybeUninit<u8>>(), count) };
     let mut slot = Slot { memory, written: 0 };
     // A panic must not unwind into C++.
