@@ -154,6 +154,7 @@ impl BufferPool {
     /// # Errors
     ///
     /// [`PoolError`]. It is [`Full`](PoolError::Full) also while threads wait: no call overtakes them.
+    #[track_caller]
     pub fn get(&self, len: usize) -> Result<PoolBuf, PoolError> {
         self.check(len)?;
         self.inner().get(self.need(len))
@@ -176,6 +177,7 @@ impl BufferPool {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    #[track_caller]
     pub fn get_zeroed(&self, len: usize) -> Result<PoolBuf, PoolError> {
         let mut buffer = self.get(len)?;
         buffer.fill(0);
@@ -184,6 +186,7 @@ impl BufferPool {
 
     /// [`get`](Self::get) for a program that has something else to do: none where it would fail, without an error's cost.
     #[must_use]
+    #[track_caller]
     pub fn try_get(&self, len: usize) -> Option<PoolBuf> {
         self.inner().try_get(self.need(len))
     }
@@ -198,12 +201,14 @@ impl BufferPool {
     ///
     /// Threads that wait are served in the order in which they came. A thread that waits while it alone holds all of the
     /// pool's buffers waits until the timeout.
+    #[track_caller]
     pub fn get_timeout(&self, len: usize, timeout: Duration) -> Result<PoolBuf, PoolError> {
         self.check(len)?;
         self.inner().get_within(self.need(len), timeout)
     }
 
     /// A buffer that has all of its block.
+    #[track_caller]
     fn get_whole_block(&self, len: usize) -> Result<PoolBuf, PoolError> {
         self.get(len).map(PoolBuf::with_all_of_its_block)
     }
@@ -217,6 +222,7 @@ impl BufferPool {
     /// # Blocking
     ///
     /// For as long as the system takes for the pages: `docs/MEMORY.md` has how long.
+    #[track_caller]
     pub fn prewarm(&self, len: usize, count: usize) -> Result<(), PoolError> {
         self.check(len)?;
         let need = Need {
@@ -233,8 +239,11 @@ impl BufferPool {
                 limit,
             });
         }
-        let buffers: Result<Vec<_>, _> = (0..count).map(|_| self.inner().get(need)).collect();
-        buffers.map(drop)
+        let mut buffers = Vec::new();
+        for _ in 0..count {
+            buffers.push(self.inner().get(need)?);
+        }
+        Ok(())
     }
 
     /// Unmaps idle blocks until at most `idle` bytes are idle, those first that have been so for the longest time. Returns

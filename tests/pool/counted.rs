@@ -160,6 +160,30 @@ fn a_step_waits_for_buffers_in_use() {
 }
 
 #[test]
+fn a_block_is_counted_at_the_place_of_the_call_that_asked() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let mut scratch = pool.workspace();
+    let held = (
+        pool.get(MIB).unwrap(),
+        pool.get_timeout(MIB, Duration::ZERO).unwrap(),
+        pool.try_get(MIB).unwrap(),
+    );
+    scratch.bytes(MIB).unwrap();
+    pool.with_temporary_buffers(1, MIB, |_| {
+        pool.prewarm(MIB, 1).unwrap();
+        let holders = manager.holders();
+        assert_eq!(holders.len(), 6);
+        for holder in holders {
+            let place = holder.place.file();
+            assert!(place.ends_with("counted.rs"), "{place}");
+        }
+    })
+    .unwrap();
+    drop(held);
+}
+
+#[test]
 fn the_pools_name_is_the_label() {
     let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
     let pool = counted(&manager, &policy);

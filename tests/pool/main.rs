@@ -6,12 +6,15 @@
 //! | `idle.rs` | which blocks are reused and which go: LRU, idle limit, decay, pressure, the end |
 //! | `waiting.rs` | waits: order, timeouts, returns from other threads |
 //! | `counted.rs` | a pool that a manager counts |
+//! | `maps.rs` | a system whose table of maps is full |
 //! | `scratch.rs` | temporary buffers and workspaces |
 //! | `soup.rs` | random calls, and what must hold after each |
 #![cfg(not(any(loom, shuttle)))]
 
 mod counted;
 mod idle;
+#[cfg(target_os = "linux")]
+mod maps;
 mod scratch;
 mod sizes;
 mod soup;

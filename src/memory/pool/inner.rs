@@ -99,6 +99,7 @@ impl Inner {
     }
 
     /// A buffer, if there is one now.
+    #[track_caller]
     pub(super) fn try_get(&self, need: Need) -> Option<PoolBuf> {
         let taken = self.locked(|state, _| {
             let taken = state.enter(need);
@@ -108,6 +109,7 @@ impl Inner {
     }
 
     /// A buffer, or why there is none now.
+    #[track_caller]
     pub(super) fn get(&self, need: Need) -> Result<PoolBuf, PoolError> {
         let taken = self.locked(|state, _| {
             let taken = state.enter(need);
@@ -117,6 +119,7 @@ impl Inner {
     }
 
     /// A buffer, after this time at the latest; whenever it comes, if that is later than the clock can tell.
+    #[track_caller]
     pub(super) fn get_within(&self, need: Need, timeout: Duration) -> Result<PoolBuf, PoolError> {
         let deadline = self.clock.now().checked_add(timeout);
         let wait = match deadline {
@@ -153,6 +156,7 @@ impl Inner {
     }
 
     /// Makes a buffer of what a demand was given.
+    #[track_caller]
     fn complete(&self, need: Need, taken: Taken, wait: &Wait) -> Result<PoolBuf, PoolError> {
         let Taken {
             capacity,
@@ -181,6 +185,7 @@ impl Inner {
     }
 
     /// A new block, counted and mapped.
+    #[track_caller]
     fn map(&self, need: Need, capacity: u64, wait: &Wait) -> Result<Block, PoolError> {
         let name = || self.locked(|state, _| state.name(need.account));
         let guard = match &self.counted {
@@ -203,6 +208,7 @@ impl Inner {
     }
 
     /// Idle blocks are counted, too: those go before a new one is refused, or waits.
+    #[track_caller]
     fn admit(&self, ticket: &Ticket, wait: &Wait) -> Result<OwnedGuard, crate::Error> {
         let mut refused = match ticket.acquire_owned_with(Wait::none()) {
             Ok(guard) => return Ok(guard),
