@@ -160,6 +160,21 @@ fn a_step_waits_for_buffers_in_use() {
 }
 
 #[test]
+fn a_pool_outlives_its_manager() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let mut held = pool.get(MIB).unwrap();
+    manager.close();
+    let error = pool.get(2 * MIB).unwrap_err();
+    assert!(matches!(error, PoolError::NotAdmitted { .. }), "{error}");
+    assert_eq!(pool.stats().in_use, 1 << 20);
+    drop(manager);
+    drop(pool);
+    held.fill(1);
+    drop(held);
+}
+
+#[test]
 fn a_block_is_counted_at_the_place_of_the_call_that_asked() {
     let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
     let pool = counted(&manager, &policy);

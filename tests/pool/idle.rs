@@ -202,6 +202,40 @@ fn a_decay_beyond_the_clock_is_for_ever_and_keeps_no_thread_busy() {
     }
 }
 
+/// A clock that is set to so many seconds after its start.
+#[derive(Debug, Clone)]
+struct Set(Instant, Arc<Mutex<u64>>);
+
+impl Clock for Set {
+    fn now(&self) -> Instant {
+        self.0 + Duration::from_secs(*self.1.lock())
+    }
+
+    fn park(&self, sleeper: &Sleeper, _deadline: Option<Instant>) {
+        sleeper.park();
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_evicts_nothing_early_and_all_at_last() {
+    let clock = Set(Instant::now(), Arc::new(Mutex::new(100)));
+    let pool = BufferPool::builder("test")
+        .decay(Duration::from_secs(10))
+        .housekeeping(false)
+        .clock(clock.clone())
+        .build();
+    drop(pool.get(MIB).unwrap());
+    *clock.1.lock() = 50;
+    drop(pool.get(2 * MIB).unwrap());
+    for (second, idle) in [(50, 3), (59, 3), (109, 3), (110, 0)] {
+        *clock.1.lock() = second;
+        pool.maintain();
+        assert_eq!(pool.stats().idle, idle << 20, "at {second}");
+    }
+    *clock.1.lock() = 0;
+    assert!(pool.get_timeout(MIB, Duration::from_secs(1)).is_ok());
+}
+
 /// How many pages of a buffer the system has given.
 #[cfg(target_os = "linux")]
 fn resident_pages(buffer: &PoolBuf) -> usize {
