@@ -69,7 +69,7 @@ use std::time::Duration;
 /// Buffers may outlive all handles. They are unmapped when they are dropped then, and so is what was idle when the last
 /// handle went.
 ///
-/// A pool is its process's own. In a forked child it gives no buffer ([`Error::Forked`](crate::Error::Forked)) and holds
+/// A pool is its process's own. In a forked child it gives no buffer ([`Error::Forked`]) and holds
 /// none; a child may build its own, and has its copies of the buffers that the forking thread held.
 #[derive(Clone)]
 pub struct BufferPool {
