@@ -1,6 +1,8 @@
 use super::{EVERY_DTYPE, PAGE, address, alone, keeps, kept, pool, refuse_over};
 use mlx_rs::{Array, Dtype, array};
+use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{BufferPool, PoolBuf, PoolError};
+use mlx_wired::{Manager, SumPolicy};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -232,14 +234,20 @@ fn two_arrays_never_share_a_buffer() {
 #[test]
 fn an_array_outlives_its_pool() {
     let _alone = alone();
-    let pool = pool();
+    let manager = Manager::builder().backend(NoMlx::new()).build().unwrap();
+    let policy = SumPolicy::capped(1 << 20);
+    let pool = BufferPool::builder("test").counted_by(&manager, &policy);
+    let pool = pool.build();
     let (buffer, _) = filled(&pool, 4 * PAGE, 7.0);
     let array = floats(buffer, PAGE);
     drop(pool);
     assert!(array.as_slice::<f32>().iter().all(|value| *value == 7.0));
     assert_eq!(kept().unwrap_or(1), 1);
+    // What counts the block goes with it: by the deleter, which is the last to have it.
+    let probe = manager.ticket(&policy, 1);
+    assert_eq!(probe.in_use() > 0, keeps());
     drop(array);
-    assert_eq!(kept().unwrap_or(0), 0);
+    assert_eq!((kept().unwrap_or(0), probe.in_use()), (0, 0));
 }
 
 #[test]
