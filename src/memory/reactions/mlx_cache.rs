@@ -1,10 +1,10 @@
 //! MLX's cache: emptied first of all, then kept small until the pressure is over.
 
+use super::registry::contained;
 use super::{Ask, Subscription};
 use crate::ffi::Backend;
 use crate::memory::pressure::{Change, Registries};
 use crate::{Manager, PressureLevel, Reclaimer};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A smaller cache saves little, and costs the next step its buffers.
@@ -55,7 +55,7 @@ struct Cache {
 /// In bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lowered {
-    /// What the cache held when it was emptied last, at no pressure.
+    /// What the cache held last while its limit was not lowered.
     held: u64,
     /// The limit before, and the one that was set in its place.
     limit: Option<(u64, u64)>,
@@ -69,17 +69,28 @@ impl Cache {
     /// Empties the cache.
     fn drain(&self) -> u64 {
         let before = emptied(&*self.backend);
-        let mut lowered = self.lowered();
-        if lowered.limit.is_none() {
-            lowered.held = before;
-        }
+        self.note_held(before);
         before
+    }
+
+    /// Notes what the cache held, if its limit is not lowered.
+    fn note_held(&self, bytes: u64) -> bool {
+        let mut lowered = self.lowered();
+        let is_whole = lowered.limit.is_none();
+        if is_whole {
+            lowered.held = bytes;
+        }
+        is_whole
     }
 
     /// Lets what is over the limit go, which MLX itself does only when it allocates.
     fn give(&self, ask: &Ask) -> u64 {
-        let limit = self.lowered().limit.map_or(0, |(_, set)| set);
         let cache = held(&*self.backend);
+        if self.note_held(cache) {
+            // Registered when the level was there already, or MLX refused.
+            self.lower(ask);
+        }
+        let limit = self.lowered().limit.map_or(0, |(_, set)| set);
         // MLX has no call that empties it in part.
         if cache > limit || ask.level == PressureLevel::Critical {
             emptied(&*self.backend)
@@ -159,5 +170,5 @@ fn emptied(backend: &dyn Backend) -> u64 {
 
 /// A call of the backend whose panic is a failure of the call.
 fn caught<T>(call: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok().flatten()
+    contained(call).flatten()
 }

@@ -21,6 +21,20 @@ use super::primitives::{Condvar, Mutex, MutexGuard, ThreadId, this_thread};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
+/// Calls what is the program's; `None` if it panics.
+pub(crate) fn contained<R>(call: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(call)).map_or_else(
+        |payload| {
+            if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                // It panics when dropped; there may be no end to that.
+                std::mem::forget(worse);
+            }
+            None
+        },
+        Some,
+    )
+}
+
 /// The registered functions of one kind, in the order of registration.
 pub(crate) struct Registry<F: ?Sized> {
     state: Mutex<State<F>>,
@@ -76,7 +90,7 @@ impl<F: ?Sized> Registry<F> {
         }
         drop(state);
         // What it captured is the program's: destroyed without the lock.
-        let _caught = catch_unwind(AssertUnwindSafe(|| drop(removed)));
+        contained(|| drop(removed));
     }
 
     /// Whether none is registered.
@@ -132,23 +146,14 @@ impl<F: ?Sized> Running<'_, F> {
     /// Calls it; `None` if it panics.
     pub(crate) fn call<R>(self, call: impl FnOnce(&F) -> R) -> Option<R> {
         let f = self.f.as_ref()?;
-        catch_unwind(AssertUnwindSafe(|| call(f))).map_or_else(
-            |payload| {
-                if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                    // It panics when dropped; there may be no end to that.
-                    std::mem::forget(worse);
-                }
-                None
-            },
-            Some,
-        )
+        contained(|| call(f))
     }
 }
 
 impl<F: ?Sized> Drop for Running<'_, F> {
     fn drop(&mut self) {
         let f = self.f.take();
-        let _caught = catch_unwind(AssertUnwindSafe(|| drop(f)));
+        contained(|| drop(f));
         self.registry.lock().running = None;
         self.registry.ended.notify_all();
     }
