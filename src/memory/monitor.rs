@@ -27,7 +27,7 @@ mod ticker;
 mod uncounted;
 
 pub use builder::MonitorBuilder;
-pub use cleanup::{Cleaned, Cleanup};
+pub use cleanup::Cleaned;
 pub use growth::{Grows, Growth};
 pub use leak::LeakCheck;
 pub use problem::{Problem, Severity};

@@ -117,7 +117,7 @@ impl MonitorBuilder {
             thresholds: self.thresholds,
             budget: self.budget,
             uncounted: Arc::new(Registry::new()),
-            cleanups: Arc::new(Cleanups::new()),
+            cleanups: Cleanups::new(),
         };
         let first = Look::take(&source);
         let reading = first.reading.clone()?;
