@@ -25,6 +25,8 @@ mod statistics;
 mod thresholds;
 mod ticker;
 mod uncounted;
+#[cfg(any(feature = "metrics", feature = "watch"))]
+mod watched;
 
 pub use builder::MonitorBuilder;
 pub use cleanup::Cleaned;

@@ -189,6 +189,19 @@ impl Pressure {
         self.inner.seen().stats
     }
 
+    /// Reads what was done so far, also when this is gone.
+    #[cfg(any(feature = "metrics", feature = "watch"))]
+    pub(in crate::memory) fn reader(&self) -> impl Fn() -> PressureStats + Send + Sync + 'static {
+        let (inner, process) = (self.inner.clone(), self.process);
+        move || {
+            if process == std::process::id() {
+                inner.seen().stats
+            } else {
+                PressureStats::default()
+            }
+        }
+    }
+
     /// Calls `f` at each change between levels of which one is `level` or above: rises to it and beyond, and falls, until the
     /// change that leaves it. With [`Normal`](PressureLevel::Normal) that is each change; a recovery is one
     /// ([`Change::is_recovery`]).

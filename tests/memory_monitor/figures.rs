@@ -10,6 +10,7 @@ use mlx_wired::memory::metrics::{
 use mlx_wired::memory::monitor::{
     FIGURES, Figure, FigureKind, Monitor, MonitorBuilder, WAIT_BUCKETS,
 };
+use mlx_wired::memory::{BufferPool, Pressure, Scripted, Subscription};
 use mlx_wired::{PolicyId, SumPolicy, Wait};
 use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
@@ -25,6 +26,7 @@ use std::time::Duration;
 struct Published {
     recorder: PrometheusRecorder,
     monitor: Monitor,
+    _watched: [Subscription; 3],
 }
 
 impl Published {
@@ -36,7 +38,27 @@ impl Published {
             .build_recorder();
         let monitor = with_local_recorder(&recorder, || monitor.start());
         let monitor = monitor.expect("it starts");
-        Self { recorder, monitor }
+        let pools = [(); 2].map(|()| BufferPool::builder("loader\n").housekeeping(false).build());
+        for _ in 0..3 {
+            drop(pools[0].get(1 << 20).expect("there is room"));
+        }
+        let script = Scripted::new("script");
+        let pressure = Pressure::builder().source(script.clone()).build();
+        let pressure = pressure.expect("the settings make sense");
+        let _gives = pressure.on_give(|_| 3 * MIB);
+        script.used(0.8);
+        pressure.poll();
+        let _watched = [
+            monitor.watch_pool(&pools[0]),
+            monitor.watch_pool(&pools[1]),
+            monitor.watch_pressure(&pressure),
+        ];
+        drop(pools[1].get(1 << 20).expect("there is room"));
+        Self {
+            recorder,
+            monitor,
+            _watched,
+        }
     }
 
     fn text(&self) -> String {
@@ -151,6 +173,13 @@ fn figures_have_their_values() {
     assert_eq!(mib("mlx_wired_uncounted_bytes"), 3.0);
     assert_eq!(mib("mlx_wired_admitted_bytes{group=\"0\"}"), 80.0);
     assert_eq!(mib("mlx_wired_reclaimed_bytes_total{by=\"cache\"}"), 50.0);
+    assert_eq!(mib("mlx_wired_reclaimed_bytes_total{by=\"reaction\"}"), 3.0);
+    // Two pools of one name; the name is escaped, twice: by this library and by the exporter.
+    let pool = |name: &str| of(&format!("mlx_wired_pool_{name}{{pool=\"loader\\\\n\"}}"));
+    assert_eq!(pool("hits_total"), 2.0);
+    assert_eq!(pool("misses_total"), 2.0);
+    assert_eq!(pool("in_use_bytes"), 0.0);
+    assert_eq!(pool("idle_bytes"), 2.0 * MIB as f64);
     assert_eq!(of("mlx_wired_waiting"), 0.0);
     assert_eq!(of("mlx_wired_level"), 3.0);
     assert_eq!(of("mlx_wired_pressure_level"), 0.0);

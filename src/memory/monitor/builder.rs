@@ -118,6 +118,8 @@ impl MonitorBuilder {
             budget: self.budget,
             uncounted: Arc::new(Registry::new()),
             cleanups: Cleanups::new(),
+            #[cfg(any(feature = "metrics", feature = "watch"))]
+            watched: super::watched::Watched::new(),
         };
         let first = Look::take(&source);
         let reading = first.reading.clone()?;

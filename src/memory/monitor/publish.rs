@@ -115,6 +115,15 @@ impl Publisher {
         let cleaned = &statistics.cleaned;
         counter!(names::RECLAIMED, "by" => "cache").absolute(cleaned.cache);
         counter!(names::RECLAIMED, "by" => "function").absolute(cleaned.functions);
+        let watched = &shared.source.watched;
+        let reactions = watched.reactions().unwrap_or_default();
+        counter!(names::RECLAIMED, "by" => "reaction").absolute(reactions.given_back);
+        for pool in watched.pools() {
+            counter!(names::POOL_HITS, "pool" => pool.name.clone()).absolute(pool.hits);
+            counter!(names::POOL_MISSES, "pool" => pool.name.clone()).absolute(pool.misses);
+            gauge!(names::POOL_IN_USE, "pool" => pool.name.clone()).set(pool.in_use as f64);
+            gauge!(names::POOL_IDLE, "pool" => pool.name).set(pool.idle as f64);
+        }
         publish_info(shared);
 
         // A recorder is the program's: none is called with the lock held.

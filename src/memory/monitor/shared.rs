@@ -26,6 +26,8 @@ pub(super) struct Source {
     pub(super) budget: Option<u64>,
     pub(super) uncounted: Arc<Registry>,
     pub(super) cleanups: Cleanups,
+    #[cfg(any(feature = "metrics", feature = "watch"))]
+    pub(super) watched: super::watched::Watched,
 }
 
 impl Source {

@@ -152,6 +152,8 @@ pub(super) struct Plan {
     synchronizes: bool,
     /// Settings change meanwhile.
     pub(super) configures: bool,
+    /// Caps give way, and the pressure comes and goes. No patience ends: what is forgotten hangs.
+    pub(super) is_elastic: bool,
     /// Somebody subscribes now and then.
     pub(super) subscribes: bool,
     /// There are reservations and residents. Without them the order of service is checked; with them a waiter may be set
@@ -211,6 +213,7 @@ impl Plan {
             proceeds: chance(40),
             synchronizes: chance(30),
             configures: has(5, 25),
+            is_elastic: has(7, 33),
             subscribes: has(6, 25),
             holds: chance(70),
             reservations: pick(&[0, 0, 15, 50]),
@@ -234,6 +237,8 @@ impl Plan {
             .budget(self.budget)
             .baseline_override(self.baseline_override)
             .on_apply_failure(failure)
+            .elastic(self.is_elastic.then_some([1.0, 0.75, 0.5, 0.0]))
+            .pressure_patience(Duration::MAX)
     }
 
     pub(super) fn oracle(&self) -> Oracle {
