@@ -1,4 +1,4 @@
-//! What memory is in use, read again and again, and who is told of it.
+//! What memory is in use, read again and again, and how that is told.
 //!
 //! A [`Monitor`] has one thread. At each interval it reads MLX's counters, the process's footprint and the manager's state;
 //! compares what is used with a budget; keeps [`Statistics`]; and publishes figures (feature `metrics`). The program may ask it

@@ -1,4 +1,4 @@
-//! What is seen: what is wrong first, then memory, then who holds it and who waits.
+//! What is seen: what is wrong first, then memory, then what is held and what waits.
 
 use crate::line::{Guard, Line, Memory, Pool, Waiter};
 use crate::options::Look;

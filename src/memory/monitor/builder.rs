@@ -78,7 +78,7 @@ impl MonitorBuilder {
         self
     }
 
-    /// The program's name, as whoever watches sees it. Default: that of its file.
+    /// The program's name, as a viewer shows it. Default: that of its file.
     #[cfg(feature = "watch")]
     pub fn program(mut self, name: impl Into<String>) -> Self {
         self.program = Some(name.into());

@@ -1,6 +1,6 @@
 //! All that a monitor knows, as one line of JSON.
 //!
-//! Names are escaped as people see them, so that whoever shows a line need not.
+//! Names are escaped as people see them, so that a viewer need not do it.
 
 use super::problem::Problem;
 use super::reading::{Look, Reading};

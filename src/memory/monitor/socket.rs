@@ -1,4 +1,4 @@
-//! A Unix socket that tells each who connects one line, and closes.
+//! A Unix socket that tells each connection one line, and closes it.
 //!
 //! Nothing is read from a connection, so nothing that a client sends can matter. One thread writes, to all connections at
 //! once and without waiting for any: what a client does not take within a second is dropped, and of more than sixteen at a
@@ -39,8 +39,8 @@ pub struct Server {
 }
 
 impl Monitor {
-    /// Tells [all that is known](Self::line) to whoever connects to a Unix socket at this path: one line of JSON, then the
-    /// connection is closed. `mlx-wired-watch` shows it, and `nc -U` prints it.
+    /// Tells [all that is known](Self::line) on each connection to a Unix socket at this path: one line of JSON, then it is
+    /// closed. `mlx-wired-watch` shows it, and `nc -U` prints it.
     ///
     /// Only the program's own user can connect (the file's mode is 0600). A file that a program left behind which has ended is
     /// replaced. A client that does not read, or sends something, holds up nothing.
