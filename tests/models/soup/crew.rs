@@ -404,13 +404,12 @@ impl Crew {
 
     /// Ends the pressure, and tells whether there was any: a thread that holds work may wait beside it for no longer.
     pub(super) fn end_pressure(&self) -> bool {
-        if !self.plan.is_elastic {
-            return false;
-        }
         let manager = &self.world.manager;
-        let pressure = manager.snapshot().pressure;
-        manager.set_pressure(0.0).expect("it is outside");
-        pressure > 0.0
+        let is_pressed = manager.snapshot().pressure > 0.0;
+        if is_pressed {
+            manager.set_pressure(0.0).expect("it is outside");
+        }
+        is_pressed
     }
 
     pub(super) fn are_done(&self) -> bool {
