@@ -58,6 +58,7 @@ mod arc;
 #[cfg(feature = "mlx-rs")]
 mod arrays;
 mod backend;
+mod cache_limit;
 mod calls;
 #[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
 mod error_handler;
@@ -74,6 +75,7 @@ pub use arrays::is_evaluated;
 pub use backend::{
     Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support,
 };
+pub use cache_limit::CacheLimit;
 pub use calls::{
     LINKED, clear_cache, device, device_error, error_handler_returns, install_error_handler,
     memory_counters, reset_peak_memory, set_cache_limit, set_memory_limit, set_wired_limit,

@@ -3,7 +3,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | how scarce memory is, and what a program does about it | [`Pressure`], [`reactions`] |
-//! | what is in use of what, what is wrong, and who is told of it | [`monitor`] |
+//! | what is in use of what, what is wrong, and how that is told | [`monitor`] |
 //! | buffers on the host that are used again, and arrays of MLX over them | [`pool`] |
 //!
 //! It stands on the crate's public names alone, but for the pool's mutex and thread, which are `sync`'s, so that models
