@@ -3,6 +3,7 @@
 mod fast;
 mod finish;
 mod guard;
+mod guess;
 mod info;
 mod kind;
 mod locked;
