@@ -5,6 +5,7 @@
 //! | `levels.rs` | when a level begins and ends, on sources that say what the test says |
 //! | `order.rs` | what is done at a change, in which order, and what is given back |
 //! | `cache.rs` | MLX's cache gives way, and its limit comes back |
+//! | `limit.rs` | a training run and pressure share that limit |
 //! | `removal.rs` | functions that are removed, panic, and call back |
 //! | `thread.rs` | the monitor's thread, on a clock that the test moves |
 //! | `recorded.rs` | files of a real container under pressure, replayed; missing and malformed ones |
@@ -13,6 +14,7 @@
 
 mod cache;
 mod levels;
+mod limit;
 mod order;
 mod real;
 mod recorded;
