@@ -64,6 +64,8 @@ pub(super) struct Crew {
     pub(super) plan: Plan,
     pub(super) shelf: Arc<Shelf>,
     clock: WatchedClock,
+    /// The thread that makes it, and looks when the others stand still.
+    main: ThreadId,
     token: CancelToken,
     tuning: Brief<Tuning>,
     progress: Brief<Progress>,
@@ -80,6 +82,7 @@ impl Crew {
             world,
             shelf: Arc::default(),
             clock,
+            main: current().id(),
             token: CancelToken::new(),
             tuning: Brief(Mutex::new(plan.tuning)),
             progress: Brief(Mutex::new(Progress {
@@ -375,7 +378,9 @@ impl Crew {
         drop(old);
     }
 
-    /// Whether each thread has ended, or waits and nothing but others can end it.
+    /// Whether each thread has ended, or waits and nothing but others can end it, and the manager's own thread sleeps. Awake,
+    /// that may be inside a policy which releases a guard: for a moment the manager counts it and the oracle does not. And
+    /// what comes after the policy's answer is still to be done.
     pub(super) fn is_still(&self) -> bool {
         let waiting = self.world.manager.waiting().len();
         let now = self.world.clock.now();
@@ -384,7 +389,9 @@ impl Crew {
             wait.deadline.is_some_and(|at| at <= now) || (wait.cancels && progress.cancelled)
         };
         let asleep = self.clock.asleep(&progress.working);
+        let is_known = |id: &ThreadId| *id == self.main || progress.working.contains(id);
         asleep == waiting
+            && !self.clock.is_awake_beside(is_known)
             && progress.done + waiting == self.plan.threads
             && !progress.waits.iter().any(wakes)
     }

@@ -188,7 +188,7 @@ impl Plan {
         let least = if crowded && sizes > 4 { 3 } else { 0 };
         let is_set = mode == WireMode::Auto && chance(33);
         let overridden = has(0, 40).then(|| pick(&[0, 3]) * unit);
-        let mut plan = Self {
+        Self {
             mode,
             unit,
             sizes: (0..=below(3))
@@ -222,10 +222,7 @@ impl Plan {
             bounded: if crowded { 60 } else { 25 },
             lays_down: chance(70),
             only_comes_and_goes: chance(50),
-        };
-        // Asked once more, such a policy may change anything.
-        plan.is_elastic &= !plan.is_moody();
-        plan
+        }
     }
 
     pub(super) fn config(&self) -> Config {
