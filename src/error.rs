@@ -7,7 +7,7 @@ mod print;
 pub use obstacle::Obstacle;
 pub use print::Bytes;
 
-use crate::ffi::BackendError;
+use crate::backend::BackendError;
 use crate::snapshot::Contention;
 use crate::sync::Arc;
 use crate::ticket::Kind;

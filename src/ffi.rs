@@ -1,9 +1,9 @@
-//! Everything that touches MLX.
+//! Everything that touches MLX, and what stands in its place.
 //!
 //! A [`Backend`] is what a [`Manager`](crate::Manager) coordinates. [`MlxBackend`] is MLX through
 //! `mlx-sys`, [`NoMlx`] a machine without MLX, [`RecordingBackend`] a device for tests. All unsafe code
-//! of the library that touches MLX is in this module, but for that of gradient checkpointing (`train::checkpoint`) and of
-//! buffers as arrays (`memory::pool`).
+//! of the library that touches MLX is in `src/backend/mlx/`, but for that of gradient checkpointing (`train::checkpoint`) and
+//! of buffers as arrays (`memory::pool`).
 //!
 //! The functions are safe wrappers of MLX's process-wide calls, for use beside a manager (the counters
 //! and limits) or instead of one ([`set_wired_limit`]). They exist whether or not
@@ -52,36 +52,18 @@
 //! | `mlx_metal_is_available`, `mlx_cuda_is_available`, `mlx_device_is_available`, `mlx_device_new_type`, `mlx_device_free`, `mlx_device_info_new`, `mlx_device_info_free` | never (memory for the object itself apart) | |
 //! | `mlx_set_error_handler` | never | called by [`install_error_handler`] alone |
 
-#[cfg(any(target_vendor = "apple", check_apple))]
-mod apple;
-mod arc;
 #[cfg(feature = "mlx-rs")]
-mod arrays;
-mod backend;
-mod calls;
-#[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
-mod error_handler;
-#[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
-mod linked;
-mod mlx_backend;
-mod no_mlx;
-mod recording;
-#[cfg(not(any(target_vendor = "apple", with_mlx, feature = "mlx")))]
-mod unlinked;
-
-#[cfg(feature = "mlx-rs")]
-pub use arrays::is_evaluated;
-pub use backend::{
-    Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support,
-};
-pub use calls::{
+pub use crate::backend::mlx::arrays::is_evaluated;
+pub use crate::backend::mlx::calls::{
     LINKED, clear_cache, device, device_error, error_handler_returns, install_error_handler,
     memory_counters, reset_peak_memory, set_cache_limit, set_memory_limit, set_wired_limit,
     synchronize, take_error_message, version,
 };
-pub use mlx_backend::{MlxBackend, default_backend};
-pub use no_mlx::NoMlx;
-pub use recording::{
+pub use crate::backend::{
+    Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, MlxBackend,
+    NoMlx, Support, default_backend,
+};
+pub use crate::testing::{
     Call, Gate, MemoryCall, MemorySetting, Outcome, RecordingBackend, RecordingBuilder,
     Synchronization,
 };

@@ -193,7 +193,7 @@
 //! * [`docs::setup`]: what a fresh machine says, why, and what to do.
 //! * `docs/RULES.md`, in the package too: the contract, what the library promises, rule by rule, and which tests prove it.
 
-pub mod clock;
+mod backend;
 #[cfg(doc)]
 pub mod docs;
 mod error;
@@ -212,10 +212,18 @@ mod serialize;
 pub mod snapshot;
 mod sync;
 pub mod system;
+mod testing;
 mod ticket;
+mod time;
 mod trace;
 #[cfg(not(any(loom, shuttle)))]
 pub mod train;
+
+/// Time, replaceable in tests.
+pub mod clock {
+    pub use crate::testing::FakeClock;
+    pub use crate::time::{Clock, Sleeper, SystemClock, Waker};
+}
 
 /// How sizes, names and places are printed: in this crate's texts, and in a program's beside them.
 pub mod print {

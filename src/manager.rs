@@ -59,8 +59,8 @@ pub(crate) use inner::Inner;
 pub(crate) use owner::Owner;
 
 use crate::Error;
+use crate::backend::{Device, Support};
 use crate::event::{EventKind, Subscriber};
-use crate::ffi::{Device, Support};
 use crate::fork;
 use crate::policy::Policy;
 use crate::snapshot::Waiter;

@@ -9,7 +9,7 @@ pub(crate) use print::thread_number;
 
 pub use reason::WaitReason;
 
-use crate::ffi::Support;
+use crate::backend::Support;
 use crate::pressure::PressureLevel;
 use crate::sync::ThreadId;
 use crate::{Holder, Kind, Stats, WireMode};

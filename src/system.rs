@@ -12,15 +12,21 @@ mod groups;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod machine;
+mod process;
 #[cfg(unix)]
 mod watch;
 
 #[cfg(any(target_vendor = "apple", check_apple))]
-pub use apple::{PressureEvents, vm_pressure_level};
+#[cfg_attr(
+    not(target_vendor = "apple"),
+    allow(unused_imports, reason = "type-checked alone")
+)]
+pub(crate) use apple::{NoResidencySets, residency_sets};
 #[cfg(any(target_vendor = "apple", check_apple))]
-pub(crate) use apple::{at_least, sysctl_text};
+pub use apple::{PressureEvents, vm_pressure_level};
 pub use groups::{ControlGroups, GroupMemory};
 pub use machine::MachineMemory;
+pub use process::ProcessMemory;
 #[cfg(unix)]
 pub use watch::{PressureWatch, WatchSetting};
 
@@ -42,16 +48,6 @@ pub(crate) fn container_limit() -> Option<u64> {
     return apple::own_limit();
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     None
-}
-
-/// What this process uses, and what it may, by the system's own account. In bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProcessMemory {
-    /// Its footprint.
-    pub used: u64,
-    /// The footprint at which the system ends it (iOS); the machine's memory where there is no such limit (a Mac).
-    pub limit: u64,
 }
 
 impl ProcessMemory {

@@ -2,8 +2,8 @@
 
 use super::config::{Config, SyncOnRelease, WireMode};
 use super::{Inner, user_code};
+use crate::backend::{BackendError, Device, DeviceKind};
 use crate::event::EventKind;
-use crate::ffi::{BackendError, Device, DeviceKind};
 use crate::sync::Ordering;
 use crate::trace;
 

@@ -2,8 +2,8 @@
 
 use super::Inner;
 use super::locked::Locked;
-use crate::clock::{Clock, Sleeper};
 use crate::sync::Weak;
+use crate::time::{Clock, Sleeper};
 use std::time::Instant;
 
 impl Inner {

@@ -10,14 +10,14 @@ use super::shared::Built;
 use super::shortage::Reclaimers;
 use super::{registry, shared, user_code};
 use crate::Error;
-use crate::clock::Clock;
+use crate::backend::{Backend, Device};
 use crate::event::{Bus, Event, EventKind};
-use crate::ffi::{Backend, Device};
 use crate::fork;
 use crate::policy::formula::{Basis, Cap};
 use crate::policy::{Formula, Policy};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
 use crate::ticket::Ticket;
+use crate::time::Clock;
 use crate::trace;
 use std::panic::Location;
 

@@ -4,9 +4,9 @@ use super::core::Core;
 use super::queue::Waiter;
 use super::{Inner, user_code};
 use crate::Error;
-use crate::clock::Waker;
 use crate::fork;
 use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::time::Waker;
 use std::ops::{Deref, DerefMut};
 
 /// The held lock, with the wake-ups that are due once it is free.

@@ -7,8 +7,8 @@ use super::judge::{Demand, Usage, is_below_most};
 use super::locked::Locked;
 use super::settings::{Settings, ceiling};
 use super::waiting::is_of_new;
+use crate::backend::{Budget, Device, DeviceKind};
 use crate::error::Obstacle;
-use crate::ffi::{Budget, Device, DeviceKind};
 use crate::policy::formula::{Cap, Formula};
 use crate::ticket::Ticket;
 
@@ -145,7 +145,7 @@ fn wired_limit_mb(config: &Config, device: &Device, bytes: u64) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::Support;
+    use crate::backend::Support;
 
     const GIB: u64 = 1 << 30;
 

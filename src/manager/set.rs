@@ -6,8 +6,8 @@ use super::judge::Demand;
 use super::locked::Locked;
 use super::{Inner, user_code};
 use crate::Error;
+use crate::backend::BackendError;
 use crate::event::EventKind;
-use crate::ffi::BackendError;
 use crate::sync::Arc;
 
 impl Inner {

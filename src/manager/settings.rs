@@ -3,8 +3,8 @@
 use super::config::{Config, WireMode, invalid};
 use super::finishing;
 use crate::Error;
+use crate::backend::{Budget, Device};
 use crate::error::Bytes;
-use crate::ffi::{Budget, Device};
 use crate::snapshot::{Ceiling, CeilingSource};
 
 /// What the backend has measured, and which measurement it is: of two at once the one that began later counts.

@@ -9,11 +9,11 @@ use super::shortage::Reclaimers;
 use super::wait_times::WaitRecord;
 use super::{Config, Handle, Inner, Manager, Owner, Stats, user_code};
 use crate::Error;
-use crate::clock::{Clock, SystemClock};
+use crate::backend::{self, Backend, Budget, Device, NoMlx};
 use crate::event::{Bus, Journal};
-use crate::ffi::{self, Backend, Budget, Device, NoMlx};
 use crate::fork;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
+use crate::time::{Clock, SystemClock};
 use crate::trace::Kept;
 use crossbeam::atomic::AtomicCell;
 use std::panic::Location;
@@ -127,7 +127,7 @@ impl ManagerBuilder {
     fn build_unclaimed(self, built_at: &'static Location<'static>) -> Result<Manager, Error> {
         fork::watch();
         let config = self.config.validate()?;
-        let backend = self.backend.unwrap_or_else(ffi::default_backend);
+        let backend = self.backend.unwrap_or_else(backend::default_backend);
         let device = backend.device();
         let exclusive = backend.exclusive();
         // The environment speaks for the process's own limit, not for tests' recording backends.

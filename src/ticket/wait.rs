@@ -1,7 +1,7 @@
 //! How long an acquire waits.
 
 use crate::CancelToken;
-use crate::clock::Clock;
+use crate::time::Clock;
 use std::time::{Duration, Instant};
 
 /// Bounds of a wait for admission: a deadline, a [`CancelToken`], both or neither; or no wait at all.

@@ -11,13 +11,12 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use self::record::{Fault, Record};
-use super::{Backend, BackendError, Device, DeviceKind, MemoryCounters};
+use crate::backend::{Backend, BackendError, Device, DeviceKind, MemoryCounters};
 use crate::sync::unmodelled::{Mutex, MutexGuard};
 
 pub use self::builder::RecordingBuilder;
 pub use self::gate::Gate;
-pub use self::memory::{MemoryCall, MemorySetting};
-pub use self::record::{Call, Outcome, Synchronization};
+pub use self::record::{Call, MemoryCall, MemorySetting, Outcome, Synchronization};
 
 /// A backend that behaves like MLX on Metal, records each call and checks the rules of calling.
 ///
@@ -260,6 +259,14 @@ impl RecordingBackend {
         let mut counters = lock(&self.record).memory;
         change(&mut counters);
         lock(&self.record).memory = counters;
+    }
+}
+
+impl RecordingBuilder {
+    /// Makes the backend.
+    #[must_use]
+    pub fn build(self) -> Arc<RecordingBackend> {
+        Arc::new(RecordingBackend::new(self))
     }
 }
 

@@ -1,43 +1,8 @@
 //! MLX's counters and limits beside the wired one, as a [`RecordingBackend`] plays them.
 
-use super::record::Fault;
+use super::record::{Fault, MemoryCall, MemorySetting};
 use super::{RecordingBackend, lock};
-use crate::ffi::BackendError;
-
-/// What a call beside the wired limit changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MemorySetting {
-    /// The memory limit.
-    MemoryLimit,
-    /// The limit of the cache.
-    CacheLimit,
-    /// The cache itself, which is emptied.
-    Cache,
-    /// The record of the peak, which is reset.
-    Peak,
-}
-
-impl MemorySetting {
-    fn call(self, bytes: u64) -> String {
-        match self {
-            Self::MemoryLimit => format!("RecordingBackend::set_memory_limit({bytes})"),
-            Self::CacheLimit => format!("RecordingBackend::set_cache_limit({bytes})"),
-            Self::Cache => "RecordingBackend::clear_cache()".to_owned(),
-            Self::Peak => "RecordingBackend::reset_peak_memory()".to_owned(),
-        }
-    }
-}
-
-/// One call that changes the counters or a limit beside the wired one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemoryCall {
-    /// What it changes.
-    pub setting: MemorySetting,
-    /// To what; 0 where there is nothing to say.
-    pub bytes: u64,
-}
+use crate::backend::BackendError;
 
 impl RecordingBackend {
     /// All calls that changed limits beside the wired one, or would have, and those that emptied the cache; in order. Resets

@@ -12,9 +12,9 @@ use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
 use std::sync::OnceLock;
 
-use super::{from_size, get, memory_limit};
-use crate::ffi::error_handler::check;
-use crate::ffi::{Backend, BackendError, Budget, Device, DeviceKind, NoMlx, Support};
+use super::counters::{from_size, get, memory_limit};
+use crate::backend::mlx::error_handler::check;
+use crate::backend::{Backend, BackendError, Budget, Device, DeviceKind, NoMlx, Support};
 use crate::system;
 
 /// What counts where MLX cannot be asked.
@@ -132,11 +132,20 @@ fn cpu(info: &Info) -> Result<Device, BackendError> {
 fn metal_support() -> Support {
     #[cfg(any(target_vendor = "apple", check_apple))]
     {
-        crate::ffi::apple::residency_sets()
+        system::residency_sets().map_or_else(support_without, |()| Support::Supported)
     }
     #[cfg(not(any(target_vendor = "apple", check_apple)))]
     {
         Support::Unknown
+    }
+}
+
+/// What is said of a machine without residency sets.
+#[cfg(any(target_vendor = "apple", check_apple))]
+fn support_without(lack: system::NoResidencySets) -> Support {
+    match lack {
+        system::NoResidencySets::SystemTooOld => Support::SystemTooOld,
+        system::NoResidencySets::NoMetal3 => Support::NoMetal3,
     }
 }
 

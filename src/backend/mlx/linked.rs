@@ -1,9 +1,11 @@
 //! The calls, where MLX is linked. All use of `mlx-sys` is here, in `linked/` and in `error_handler`.
 
+mod counters;
 mod device;
 
 use super::error_handler::{self, check};
-use super::{BackendError, Budget, Device, MemoryCounters};
+use crate::backend::{BackendError, Budget, Device, MemoryCounters};
+use counters::{from_size, get, memory_limit, refused, set, to_size};
 use std::ffi::CStr;
 
 pub(super) use error_handler::{
@@ -59,10 +61,6 @@ pub(super) fn memory_counters() -> Result<MemoryCounters, BackendError> {
     })
 }
 
-fn memory_limit() -> Result<u64, BackendError> {
-    get("mlx_get_memory_limit()", mlx_sys::mlx_get_memory_limit)
-}
-
 pub(super) fn reset_peak_memory() -> Result<(), BackendError> {
     check(
         // SAFETY: the call takes nothing, and MLX locks its allocator.
@@ -112,51 +110,10 @@ pub(super) fn synchronize() -> Result<(), BackendError> {
     )
 }
 
-type Getter = unsafe extern "C" fn(*mut usize) -> std::ffi::c_int;
-type Setter = unsafe extern "C" fn(*mut usize, usize) -> std::ffi::c_int;
-
-fn get(call: &str, getter: Getter) -> Result<u64, BackendError> {
-    let mut value = 0;
-    check(
-        // SAFETY: `value` can be written to; MLX's getters keep no pointer and may be called from any
-        // thread.
-        || unsafe { getter(&raw mut value) },
-        || call.to_owned(),
-    )?;
-    Ok(from_size(value))
-}
-
-fn set(name: &str, setter: Setter, bytes: u64) -> Result<u64, BackendError> {
-    let call = || format!("{name}({bytes})");
-    let limit = to_size(bytes).map_err(|why| refused(call(), why))?;
-    let mut previous = 0;
-    check(
-        // SAFETY: `previous` can be written to; MLX's setters keep no pointer and may be called from
-        // any thread.
-        || unsafe { setter(&raw mut previous, limit) },
-        call,
-    )?;
-    Ok(from_size(previous))
-}
-
-/// A call that was not made.
-fn refused(call: String, why: String) -> BackendError {
-    BackendError::new(call).with_message(why)
-}
-
-fn to_size(bytes: u64) -> Result<usize, String> {
-    usize::try_from(bytes).map_err(|_| "does not fit this system's address space".to_owned())
-}
-
-fn from_size(size: usize) -> u64 {
-    // Cannot fail: no system that MLX runs on has wider addresses.
-    u64::try_from(size).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::{DeviceKind, Support};
+    use crate::backend::{DeviceKind, Support};
 
     #[test]
     fn r10_a_limit_is_refused_before_mlx_sees_it() {

@@ -3,8 +3,7 @@
 use std::thread::{self, ThreadId};
 
 use super::builder::RecordingBuilder;
-use super::memory::{MemoryCall, MemorySetting};
-use crate::ffi::{Device, MemoryCounters};
+use crate::backend::{Device, MemoryCounters};
 
 /// One call of the setter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +45,41 @@ pub struct Synchronization {
     pub limit: u64,
     /// How many calls of the setter had begun before it.
     pub after_calls: usize,
+}
+
+/// What a call beside the wired limit changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemorySetting {
+    /// The memory limit.
+    MemoryLimit,
+    /// The limit of the cache.
+    CacheLimit,
+    /// The cache itself, which is emptied.
+    Cache,
+    /// The record of the peak, which is reset.
+    Peak,
+}
+
+impl MemorySetting {
+    pub(super) fn call(self, bytes: u64) -> String {
+        match self {
+            Self::MemoryLimit => format!("RecordingBackend::set_memory_limit({bytes})"),
+            Self::CacheLimit => format!("RecordingBackend::set_cache_limit({bytes})"),
+            Self::Cache => "RecordingBackend::clear_cache()".to_owned(),
+            Self::Peak => "RecordingBackend::reset_peak_memory()".to_owned(),
+        }
+    }
+}
+
+/// One call that changes the counters or a limit beside the wired one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryCall {
+    /// What it changes.
+    pub setting: MemorySetting,
+    /// To what; 0 where there is nothing to say.
+    pub bytes: u64,
 }
 
 /// Faults that can be switched while the backend is in use.

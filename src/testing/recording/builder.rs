@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RecordingBackend;
-use crate::ffi::{Device, DeviceKind, MemoryCounters, Support};
+use crate::backend::{Device, DeviceKind, MemoryCounters, Support};
 
 pub(super) const GIB: u64 = 1 << 30;
 
@@ -184,12 +183,6 @@ impl RecordingBuilder {
     pub fn version(mut self, version: &'static str) -> Self {
         self.version = Some(version);
         self
-    }
-
-    /// Makes the backend.
-    #[must_use]
-    pub fn build(self) -> Arc<RecordingBackend> {
-        Arc::new(RecordingBackend::new(self))
     }
 }
 

@@ -1,10 +1,18 @@
 //! The backend over MLX itself.
 
-use std::sync::Arc;
+#[cfg(feature = "mlx-rs")]
+pub(crate) mod arrays;
+pub(crate) mod calls;
+#[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
+mod error_handler;
+#[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
+mod linked;
+#[cfg(not(any(target_vendor = "apple", with_mlx, feature = "mlx")))]
+mod unlinked;
 
-use super::{
-    Backend, BackendError, Budget, Device, LINKED, MLX_WIRED_LIMIT, MemoryCounters, NoMlx, calls,
-};
+use super::{Backend, BackendError, Budget, Device, MLX_WIRED_LIMIT, MemoryCounters, NoMlx};
+use calls::LINKED;
+use std::sync::Arc;
 
 /// MLX, through `mlx-sys`: the process-wide wired limit that a [`Manager`](crate::Manager) owns.
 ///
@@ -13,8 +21,8 @@ use super::{
 /// first case, and answers 0 or wires nothing in the second.
 ///
 /// [`synchronizes`](Backend::synchronizes) is true once an error handler that returns has been stated,
-/// by [`install_error_handler`](super::install_error_handler) or by the feature `mlx-rs`; the
-/// [module's documentation](super#error-handlers) says why.
+/// by [`install_error_handler`](crate::ffi::install_error_handler) or by the feature `mlx-rs`; the
+/// [module's documentation](crate::ffi#error-handlers) says why.
 ///
 /// Its budget, on devices without wired memory, is the least of MLX's memory limit as it is now and
 ///
@@ -23,7 +31,7 @@ use super::{
 /// * on CUDA, the card's free memory and what MLX has of it. MLX 0.32 asks the driver's management library for the free
 ///   memory at each call, so other programs' use counts; where that library is missing, the CUDA runtime.
 ///
-/// Where [no MLX is linked](LINKED), it behaves as [`NoMlx`].
+/// Where [no MLX is linked](crate::ffi::LINKED), it behaves as [`NoMlx`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MlxBackend {
     _private: (),
@@ -88,7 +96,7 @@ impl Backend for MlxBackend {
     }
 }
 
-/// [`MlxBackend`] where [MLX is linked](LINKED), else [`NoMlx`].
+/// [`MlxBackend`] where [MLX is linked](crate::ffi::LINKED), else [`NoMlx`].
 #[must_use]
 pub fn default_backend() -> Arc<dyn Backend> {
     if LINKED {

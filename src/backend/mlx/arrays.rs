@@ -1,7 +1,7 @@
 //! What is asked of mlx-rs's arrays.
 
-use super::BackendError;
 use super::error_handler::check;
+use crate::backend::BackendError;
 
 /// Whether an array has been computed: it was evaluated, and the evaluation has ended.
 ///

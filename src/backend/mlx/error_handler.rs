@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::BackendError;
+use crate::backend::BackendError;
 
 thread_local! {
     /// mlx-c calls the handler on the thread whose call failed, before the call returns.

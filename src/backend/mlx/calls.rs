@@ -1,6 +1,6 @@
 //! Safe functions over MLX's process-wide memory calls.
 
-use super::{BackendError, Budget, Device, MemoryCounters};
+use crate::backend::{BackendError, Budget, Device, MemoryCounters};
 
 #[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
 use super::linked as mlx;
@@ -31,7 +31,7 @@ pub const LINKED: bool = cfg!(any(target_vendor = "apple", with_mlx, feature = "
 
 /// Sets MLX's process-wide wired limit in bytes and returns the limit that was in force before.
 ///
-/// **This bypasses the manager.** A [`Manager`](crate::Manager) on [`MlxBackend`](super::MlxBackend)
+/// **This bypasses the manager.** A [`Manager`](crate::Manager) on [`MlxBackend`](crate::ffi::MlxBackend)
 /// believes itself the only one to set the limit; it notices this call at its own next one, reports a
 /// foreign change, and sets what it needs. It is for programs without a manager.
 ///
@@ -52,14 +52,14 @@ pub fn set_wired_limit(bytes: u64) -> Result<u64, BackendError> {
 /// a property of the machine. Of several CUDA devices it is the first. [`Device::free_memory`] and
 /// [`Device::budget`] are as they were then; a [`Manager`](crate::Manager) measures its budget anew.
 ///
-/// If MLX could not be asked, the support is [`Unknown`](super::Support::Unknown) and
+/// If MLX could not be asked, the support is [`Unknown`](crate::ffi::Support::Unknown) and
 /// [`device_error`] says why.
 #[must_use]
 pub fn device() -> &'static Device {
     mlx::device()
 }
 
-/// Measures what the device can hold now, for [`MlxBackend`](super::MlxBackend).
+/// Measures what the device can hold now, for [`MlxBackend`](crate::ffi::MlxBackend).
 pub(super) fn budget(admitted: u64) -> Option<Budget> {
     mlx::budget(admitted)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{Backend, BackendError, Budget, Device, MemoryCounters, NoMlx, Support};
+use crate::backend::{Backend, BackendError, Budget, Device, MemoryCounters, NoMlx, Support};
 
 static MACHINE: NoMlx = NoMlx::new();
 
