@@ -5,12 +5,11 @@ mod obstacle;
 mod print;
 
 pub use obstacle::Obstacle;
-pub use print::Bytes;
 
 use crate::backend::BackendError;
+use crate::kind::Kind;
 use crate::snapshot::Contention;
 use crate::sync::Arc;
-use crate::ticket::Kind;
 use std::panic::Location;
 use std::time::Duration;
 

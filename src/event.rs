@@ -6,11 +6,11 @@ mod subscriber;
 
 pub(crate) use bus::Bus;
 pub(crate) use journal::{Journal, Moment};
+pub(crate) use subscriber::Keeper;
 pub use subscriber::Subscriber;
 
-use crate::Holder;
 use crate::pressure::PressureLevel;
-use crate::snapshot::WaitReason;
+use crate::snapshot::{Holder, WaitReason};
 use crate::sync::ThreadId;
 use std::panic::Location;
 use std::sync::Arc;

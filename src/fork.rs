@@ -9,7 +9,7 @@
 //!
 //! # How a child knows
 //!
-//! The first manager registers a handler with `pthread_atfork`, which the child runs before `fork` returns. It stores one
+//! The first manager registers a handler with `pthread_atfork` ([`holders::watch_forks`](crate::holders::watch_forks)), which the child runs before `fork` returns. It stores one
 //! flag, and closes the slab of guards of its only thread: a plain store to a thread-local without a destructor. Both are
 //! safe where nearly nothing is. The parent runs nothing.
 //!
@@ -48,6 +48,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
+/// Notes that this process is a child.
+#[cfg(all(unix, not(any(loom, shuttle))))]
+pub(crate) fn note_child() {
+    IS_CHILD.store(true, Ordering::Relaxed);
+}
+
 /// Whether this process was forked from one that had built a manager.
 #[inline]
 pub(crate) fn is_child() -> bool {
@@ -61,32 +67,6 @@ pub(crate) fn check() -> Result<(), Error> {
         return Err(Error::Forked);
     }
     Ok(())
-}
-
-/// Sees to it that children know what they are.
-#[cfg(all(unix, not(any(loom, shuttle))))]
-pub(crate) fn watch() {
-    static WATCHES: AtomicBool = AtomicBool::new(false);
-    // Not a `Once`, which a child could find half done. Registered twice, the handler does no harm.
-    if WATCHES.load(Ordering::Relaxed) {
-        return;
-    }
-    // SAFETY: the handler may be called in any child at any time: it stores to an atomic and to a thread-local that has no
-    // destructor, and cannot unwind.
-    let refused = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    // For want of memory; the next manager tries again.
-    WATCHES.store(refused == 0, Ordering::Relaxed);
-}
-
-/// Here nothing forks.
-#[cfg(not(all(unix, not(any(loom, shuttle)))))]
-pub(crate) fn watch() {}
-
-/// What a child does before `fork` returns in it.
-#[cfg(all(unix, not(any(loom, shuttle))))]
-extern "C" fn in_child() {
-    IS_CHILD.store(true, Ordering::Relaxed);
-    crate::holders::close_slab();
 }
 
 /// A value that a forked child does not destroy: a thread that is not there may have been amid changing it.
@@ -128,7 +108,7 @@ mod tests {
 
     #[test]
     fn r43_a_child_destroys_nothing_that_it_inherits() {
-        watch();
+        crate::holders::watch_forks();
         let (held, kept) = (Arc::new(()), Arc::new(()));
         let inherited = Inherited::new(kept.clone());
         drop(Inherited::new(held.clone()));

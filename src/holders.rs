@@ -34,20 +34,23 @@
 //! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
 //! by the lock is counted first.
 
+mod about;
 mod block;
+mod forks;
 mod listed;
 mod numbers;
 mod record;
 mod since;
 mod slab;
 
+pub(crate) use about::About;
+pub(crate) use forks::watch_forks;
 pub(crate) use listed::Listed;
 pub(crate) use numbers::{ByNumber, shrink};
 pub(crate) use record::Record;
 pub(crate) use slab::{all, borrowed_tickets, some};
 
 use crate::fork;
-use crate::manager::registry::About;
 use crate::sync::{Thread, current_thread, thread_local};
 use block::Block;
 use listed::Entry;
@@ -123,7 +126,7 @@ pub(crate) fn thread_name() -> Option<Arc<str>> {
 
 /// Closes the slab of a forked child's only thread, so that it records nothing more.
 #[cfg(all(unix, not(any(loom, shuttle))))]
-pub(crate) fn close_slab() {
+fn close_slab() {
     LOCAL.with(|local| {
         local.free.set(local.free.get() | CLOSED);
         local.block_free.set(CLOSED);

@@ -193,7 +193,9 @@
 //! * [`docs::setup`]: what a fresh machine says, why, and what to do.
 //! * `docs/RULES.md`, in the package too: the contract, what the library promises, rule by rule, and which tests prove it.
 
+mod arbiter;
 mod backend;
+mod config;
 #[cfg(doc)]
 pub mod docs;
 mod error;
@@ -201,11 +203,13 @@ mod event;
 pub mod ffi;
 mod fork;
 mod holders;
+mod kind;
 mod manager;
 pub mod memory;
-mod names;
+mod mode;
 pub mod policy;
 mod pressure;
+pub mod print;
 pub mod recorder;
 #[cfg(feature = "serde")]
 mod serialize;
@@ -218,6 +222,8 @@ mod time;
 mod trace;
 #[cfg(not(any(loom, shuttle)))]
 pub mod train;
+mod user_code;
+mod wait;
 
 /// Time, replaceable in tests.
 pub mod clock {
@@ -225,25 +231,20 @@ pub mod clock {
     pub use crate::time::{Clock, Sleeper, SystemClock, Waker};
 }
 
-/// How sizes, names and places are printed: in this crate's texts, and in a program's beside them.
-pub mod print {
-    pub use crate::error::Bytes;
-    pub use crate::names::{Name, Place};
-}
-
+pub use config::{Config, OnApplyFailure, SyncOnRelease};
 pub use error::{Error, GroupLimit, Obstacle, StayingGuard};
 pub use event::{Event, EventKind, Subscriber};
-pub use manager::{
-    CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Reclaimer,
-    Shortage, Stats, SyncOnRelease, WireMode,
-};
+pub use kind::Kind;
+pub use manager::{Manager, ManagerBuilder, Reclaimer, Shortage};
+pub use mode::WireMode;
 pub use policy::{
     AtMost, BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes,
     SumPolicy,
 };
 pub use pressure::PressureLevel;
-pub use snapshot::{Snapshot, Waiter};
-pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
+pub use snapshot::{Holder, HolderState, Snapshot, Stats, Waiter};
+pub use ticket::{Guard, OwnedGuard, Released, Ticket};
+pub use wait::{CancelToken, Wait};
 
 // The programs of the documents, which must compile, or must not.
 #[cfg(doctest)]

@@ -50,7 +50,8 @@ pub use write::Written;
 
 use crate::ffi::{Backend, Device};
 use crate::fork;
-use crate::manager::{Inner, user_code};
+use crate::manager::Inner;
+use crate::user_code;
 use crate::{Event, Manager, Snapshot, Subscriber};
 use samples::Samples;
 use std::collections::VecDeque;

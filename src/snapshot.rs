@@ -1,18 +1,19 @@
 //! The whole state of a manager at a moment, as [`Manager::snapshot`](crate::Manager::snapshot) tells it.
 
+mod holder;
 mod print;
 mod reason;
+mod stats;
 
-pub(crate) use print::ThreadLabel;
-#[cfg(feature = "serde")]
-pub(crate) use print::thread_number;
-
+pub use holder::{Holder, HolderState};
 pub use reason::WaitReason;
+pub use stats::Stats;
 
 use crate::backend::Support;
+use crate::kind::Kind;
+use crate::mode::WireMode;
 use crate::pressure::PressureLevel;
 use crate::sync::ThreadId;
-use crate::{Holder, Kind, Stats, WireMode};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

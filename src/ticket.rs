@@ -1,33 +1,32 @@
 //! Tickets: reusable descriptions of a demand, and how to acquire them.
 
 mod fast;
+mod figures;
 mod finish;
 mod guard;
 mod info;
-mod kind;
-mod locked;
 mod owned;
 mod owned_forms;
 mod raw;
-mod wait;
+mod route;
 
 pub use guard::{Guard, OwnedGuard, Released};
-pub use kind::Kind;
-pub use wait::Wait;
 
 use crate::Error;
+use crate::arbiter::Arbiter;
 use crate::fork;
+use crate::holders::About;
+use crate::kind::Kind;
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::group::{Group, SizeCount};
-use crate::manager::holds::Room;
-use crate::manager::registry::About;
-use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
+use crate::manager::request::Request;
 use crate::manager::{Inner, Owner};
-use crate::policy::{Formula, Policy, Sealed};
 use crate::sync::Arc;
-use fast::{Fast, Route};
+use crate::wait::Wait;
+use fast::Fast;
 use info::{GroupOf, Info};
 use raw::Raw;
+use route::Route;
 use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -66,9 +65,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Policy>, bytes: u64) -> Self {
-        let formula = policy.formula(Sealed::KEY);
-        let most = policy.most(Sealed::KEY).map_or(u64::MAX, u64::from);
+    pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Arbiter>, bytes: u64) -> Self {
+        let formula = policy.formula();
         let policy_label: Arc<str> = policy.label().into();
         let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
         let about = About {
@@ -82,20 +80,27 @@ impl Ticket {
             origin: None,
             grown: false,
         };
-        let info = Info::new(group, Owner::new(manager), policy, formula, about);
-        let mut ticket = Self {
+        let request = Request::new(group, size_count, policy, formula, about);
+        Self::of(Owner::new(manager), request)
+    }
+
+    /// The ticket of a request.
+    fn of(manager: Owner, request: Arc<Request>) -> Self {
+        let (id, bytes, kind) = (request.id(), request.bytes(), request.kind());
+        let (size_count, demand) = (request.size_count().cloned(), request.demand());
+        let (most, route) = (request.most_of_any_kind(), Route::of(&request));
+        let info = Info::new(manager, request);
+        Self {
             group: GroupOf::new(&info),
             size_count,
-            demand: 0,
+            demand,
             bytes,
             most,
-            route: Route::Locked,
-            kind: Kind::Active,
-            id: info.id,
+            route,
+            kind,
+            id,
             info,
-        };
-        ticket.find_route();
-        ticket
+        }
     }
 
     /// Makes it a [`Kind::Reservation`].
@@ -155,38 +160,15 @@ impl Ticket {
     /// Changes what people are told of it. It is another ticket from then on: clones and forgotten guards are still what
     /// they were, and so are events that nobody has been handed yet.
     fn describe(&mut self, change: impl FnOnce(&mut About)) {
-        let mut about = About::clone(&self.info.about);
+        let mut about = About::clone(self.info.request.about());
         change(&mut about);
-        self.info = self.info.with(about);
-        self.id = self.info.id;
+        let request = self.info.request.with(about, self.size_count.clone());
+        *self = Self::of(self.info.manager.clone(), request);
     }
 
     fn of_kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
         self.describe(|about| about.kind = kind);
-        self.find_route();
         self
-    }
-
-    /// How its demand is counted, which follows from the rest.
-    fn find_route(&mut self) {
-        let kind = self.kind;
-        self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
-        self.route = if self.group.custom || kind != Kind::Active || self.bytes > MAX_SUM {
-            Route::Locked
-        } else if self.size_count.is_some() {
-            if self.most < u64::MAX {
-                Route::Locked
-            } else {
-                Route::Counted
-            }
-        } else if self.most < u64::MAX {
-            Route::SwapIfFew
-        } else if self.info.can_refuse || self.bytes > OPTIMISTIC_BYTES {
-            Route::Swap
-        } else {
-            Route::Add
-        };
     }
 
     /// Its size in bytes.
@@ -204,7 +186,7 @@ impl Ticket {
     /// Its [label](Self::label), if it has one.
     #[must_use]
     pub fn get_label(&self) -> Option<&str> {
-        self.info.about.label.as_deref()
+        self.info.request.about().label.as_deref()
     }
 
     /// Its number in the process, as in events. From 1. Clones have the same; a ticket that is given another name or
@@ -371,7 +353,7 @@ impl Ticket {
         fork::check()?;
         let place = Location::caller();
         if let Fast::Closed = entered
-            && let Some((word, since)) = self.info.manager.enter_watched(self, place)
+            && let Some((word, since)) = self.info.manager.enter_watched(self.request(), place)
         {
             return Ok(Raw::watched(word, since, self, place));
         }
@@ -388,100 +370,48 @@ impl Ticket {
         let manager = &self.info.manager;
         let patience = Patience::from(wait.started(&*manager.clock));
         match entered {
-            Fast::Added(word) => manager.cover_added(self, word, &patience, place),
-            Fast::Closed | Fast::Admitted(_) => manager.acquire_slow(self, &patience, place),
+            Fast::Added(word) => manager.cover_added(self.request(), word, &patience, place),
+            Fast::Closed | Fast::Admitted(_) => {
+                manager.acquire_slow(self.request(), &patience, place)
+            }
         }
     }
 
     /// This ticket with another size, for a guard that is resized.
     fn resized(&self, bytes: u64) -> Self {
-        let mut ticket = self.clone();
-        ticket.bytes = bytes;
-        if ticket.size_count.is_some() {
-            ticket.size_count = Some(self.info.manager.size_count(&self.info.group, bytes));
-        }
-        let origin = self.info.about.origin.unwrap_or(self.id);
-        let grown = self.is_grown() || bytes > self.bytes;
-        ticket.describe(|about| {
-            about.bytes = bytes;
-            about.origin = Some(origin);
-            about.grown = grown;
-        });
-        ticket.find_route();
-        ticket
+        let (manager, request) = (&self.info.manager, &self.info.request);
+        let size_count = request.size_count();
+        let size_count = size_count.map(|_| manager.size_count(request.group(), bytes));
+        let about = About {
+            bytes,
+            origin: Some(request.about().origin.unwrap_or(self.id)),
+            grown: self.is_grown() || bytes > self.bytes,
+            ..About::clone(request.about())
+        };
+        Self::of(manager.clone(), request.with(about, size_count))
     }
 
     /// Whether it is what a guard was grown to, or has had since.
-    pub(crate) fn is_grown(&self) -> bool {
-        self.info.about.grown
+    fn is_grown(&self) -> bool {
+        self.info.request.is_grown()
     }
 
-    pub(crate) fn label_text(&self) -> Option<Arc<str>> {
-        self.info.about.label.clone()
-    }
-
-    pub(crate) fn manager(&self) -> &Arc<Inner> {
+    fn manager(&self) -> &Arc<Inner> {
         &self.info.manager
     }
 
+    /// What of it is judged, counted and told of.
+    fn request(&self) -> &Arc<Request> {
+        &self.info.request
+    }
+
     pub(crate) fn group(&self) -> &Arc<Group> {
-        &self.info.group
-    }
-
-    pub(crate) fn demand(&self) -> u64 {
-        self.demand
-    }
-
-    /// How many active guards may live at once with a new one of it, if its policy says.
-    pub(crate) fn most(&self) -> Option<u32> {
-        let most = u32::try_from(self.most).ok();
-        most.filter(|_| self.kind == Kind::Active)
-    }
-
-    pub(crate) fn size_count(&self) -> Option<&Arc<SizeCount>> {
-        self.size_count.as_ref()
+        self.info.request.group()
     }
 
     /// Whether its guards are holds.
-    pub(crate) fn is_hold(&self) -> bool {
+    fn is_hold(&self) -> bool {
         self.kind != Kind::Active
-    }
-
-    /// What its guards leave for active demands.
-    pub(crate) fn room(&self) -> Room {
-        let bytes = if self.is_hold() {
-            self.info.about.room
-        } else {
-            0
-        };
-        Room {
-            formula: self.info.formula,
-            bytes,
-        }
-    }
-
-    pub(crate) fn is_evictable(&self) -> bool {
-        self.is_hold() && self.info.about.evictable
-    }
-
-    pub(crate) fn formula(&self) -> Formula {
-        self.info.formula
-    }
-
-    pub(crate) fn policy(&self) -> &Arc<dyn Policy> {
-        &self.info.policy
-    }
-
-    pub(crate) fn policy_label(&self) -> &Arc<str> {
-        &self.info.about.policy
-    }
-
-    pub(crate) fn wants_sizes(&self) -> bool {
-        self.info.wants_sizes
-    }
-
-    pub(crate) fn can_refuse(&self) -> bool {
-        self.info.can_refuse
     }
 }
 
@@ -489,10 +419,10 @@ impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
             .field("id", &self.id)
-            .field("label", &self.info.about.label)
+            .field("label", &self.info.request.about().label)
             .field("bytes", &self.bytes)
             .field("kind", &self.kind)
-            .field("policy", &self.info.about.policy)
+            .field("policy", &self.info.request.about().policy)
             .finish_non_exhaustive()
     }
 }

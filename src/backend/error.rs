@@ -1,6 +1,6 @@
 //! Calls of a backend that failed.
 
-use crate::names::Name;
+use crate::print::Name;
 use std::fmt;
 
 /// A backend's call that failed.

@@ -2,8 +2,7 @@
 
 use super::Event;
 use super::journal::Journal;
-use super::subscriber::{Message, Subscriber, Subscribers, Tally};
-use crate::manager::Inner;
+use super::subscriber::{Keeper, Message, Subscriber, Subscribers, Tally};
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
 use arc_swap::ArcSwap;
@@ -44,7 +43,11 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    pub(crate) fn subscribe(&self, capacity: usize, manager: Weak<Inner>) -> Subscriber {
+    pub(crate) fn subscribe(
+        &self,
+        capacity: usize,
+        manager: Option<Weak<dyn Keeper>>,
+    ) -> Subscriber {
         // Bounded by the tally, so that no memory is taken for what never comes.
         let (sender, receiver) = channel::unbounded();
         let tally = Arc::new(Tally {
@@ -128,5 +131,12 @@ impl Bus {
                 take: take as usize,
             });
         }
+    }
+}
+
+impl Subscriber {
+    /// One that receives nothing, for a forked child: the bus is its parent's.
+    pub(crate) fn deaf(capacity: usize) -> Self {
+        Bus::default().subscribe(capacity, None)
     }
 }

@@ -1,9 +1,8 @@
 //! The receiving end of a manager's events.
 
+use super::Event;
 use super::journal::Batch;
-use super::{Bus, Event};
 use crate::fork::{self, Inherited};
-use crate::manager::Inner;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
 use crossbeam::channel::{self, Receiver, Select, Sender, TryRecvError};
@@ -24,7 +23,19 @@ pub struct Subscriber {
     /// Holds a token while some are pending and a thread may sleep: what another has taken out of the channel wakes nobody.
     left: (Sender<()>, Receiver<()>),
     /// Keeps records that it hands over when it is asked.
-    manager: Weak<Inner>,
+    manager: Option<Weak<dyn Keeper>>,
+}
+
+/// What keeps records for its subscribers until one asks for them.
+pub(crate) trait Keeper: Send + Sync {
+    /// Hands over what is kept.
+    fn hand_over(&self);
+}
+
+impl std::fmt::Debug for dyn Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keeper")
+    }
 }
 
 /// What is sent.
@@ -63,7 +74,7 @@ impl Subscriber {
     pub(super) fn new(
         receiver: Receiver<Message>,
         tally: Arc<Tally>,
-        manager: Weak<Inner>,
+        manager: Option<Weak<dyn Keeper>>,
     ) -> Self {
         Self {
             receiver: Inherited::new(receiver),
@@ -74,11 +85,6 @@ impl Subscriber {
         }
     }
 
-    /// One that receives nothing, for a forked child: the bus is its parent's.
-    pub(crate) fn deaf(capacity: usize) -> Self {
-        Bus::default().subscribe(capacity, Weak::new())
-    }
-
     /// Takes the next event if one is there.
     #[must_use]
     pub fn try_recv(&self) -> Option<Event> {
@@ -87,7 +93,7 @@ impl Subscriber {
         }
         self.next_received().ok().or_else(|| {
             // What happened last may not have been handed over.
-            self.manager.upgrade()?.hand_over();
+            self.manager.as_ref()?.upgrade()?.hand_over();
             self.next_received().ok()
         })
     }

@@ -1,20 +1,22 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
 use super::Inner;
-use super::config::WireMode;
 use super::cover::holder_falls;
 use super::group::Foreseen;
 use super::holds::HoldKey;
 use super::judge::{Demand, Verdict, full};
 use super::locked::Locked;
 use super::queue::{Granted, Waiter};
-use super::user_code;
 use super::waiting::{Place, next_key};
 use super::word::Word;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
-use crate::ticket::{Ticket, Wait};
+use crate::manager::request::Request;
+use crate::mode::WireMode;
+use crate::sync::Arc;
+use crate::user_code;
+use crate::wait::Wait;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -68,7 +70,7 @@ impl Inner {
     /// Acquires under the lock.
     pub(crate) fn acquire_slow(
         &self,
-        ticket: &Ticket,
+        ticket: &Arc<Request>,
         patience: &Patience,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
@@ -83,8 +85,8 @@ impl Inner {
     /// Changes a live guard's demand `from` to `ticket`, all or nothing. `hold`: as what it is among the holds.
     pub(crate) fn resize(
         &self,
-        from: &Ticket,
-        ticket: &Ticket,
+        from: &Arc<Request>,
+        ticket: &Arc<Request>,
         hold: Option<HoldKey>,
         patience: &Patience,
         place: &'static Location<'static>,
@@ -171,7 +173,7 @@ impl Inner {
     /// A demand that the fast path has added and found uncovered.
     pub(crate) fn cover_added(
         &self,
-        ticket: &Ticket,
+        ticket: &Arc<Request>,
         word: Word,
         patience: &Patience,
         place: &'static Location<'static>,
@@ -383,7 +385,7 @@ impl Inner {
 }
 
 /// A guard has another ticket in place of `from`.
-fn resized(from: &Ticket) -> EventKind {
+fn resized(from: &Request) -> EventKind {
     EventKind::TicketResized {
         from: from.bytes(),
         from_ticket: from.id(),

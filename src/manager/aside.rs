@@ -21,8 +21,8 @@ use super::holds::HoldKey;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::waiting::{NEW, next_key};
+use crate::manager::request::Request;
 use crate::sync::{Arc, Ordering};
-use crate::ticket::Ticket;
 use std::panic::Location;
 
 impl Core {
@@ -142,7 +142,7 @@ impl Inner {
     /// Enters a guard that is leaked among the holds that stay.
     pub(crate) fn leak(
         &self,
-        ticket: &Ticket,
+        ticket: &Request,
         hold: Option<HoldKey>,
         place: &'static Location<'static>,
     ) {

@@ -1,11 +1,12 @@
 //! Asking custom policies for the limits of their groups.
 
+use super::Inner;
 use super::group::Group;
 use super::locked::Locked;
-use super::{Inner, user_code};
+use crate::arbiter::{Context, Sizes};
 use crate::event::EventKind;
-use crate::policy::{Context, Sizes};
-use crate::ticket::Ticket;
+use crate::manager::request::Request;
+use crate::user_code;
 
 impl Inner {
     /// Asks each custom policy whose group has changed for its limit, without the lock.
@@ -27,7 +28,12 @@ impl Inner {
 
     /// Asks a custom policy for its group's limit if the group has changed, without the lock. `ticket`: whose
     /// transition it is.
-    pub(super) fn ask_policy(&self, core: &mut Locked<'_>, group: &Group, ticket: Option<&Ticket>) {
+    pub(super) fn ask_policy(
+        &self,
+        core: &mut Locked<'_>,
+        group: &Group,
+        ticket: Option<&Request>,
+    ) {
         let baseline = core.epoch.baseline;
         let state = core.group(group.index);
         if !state.must_ask(baseline) {

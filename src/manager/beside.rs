@@ -4,16 +4,16 @@
 //! it is active; in every other case it is set aside until holds go.
 
 use super::Inner;
-use super::config::WireMode;
 use super::holds::{Holds, Room};
 use super::judge::Demand;
 use super::live::Live;
 use super::locked::Locked;
 use crate::Error;
+use crate::arbiter::Resolved;
 use crate::error::StayingGuard;
-use crate::policy::formula::Resolved;
+use crate::manager::request::Request;
+use crate::mode::WireMode;
 use crate::sync::Arc;
-use crate::ticket::Ticket;
 
 /// What a demand that cannot be admitted now waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,7 +227,7 @@ impl Inner {
     pub(super) fn leaves_these(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
+        ticket: &Request,
         live: Live,
         rooms: &[Room],
     ) -> Result<bool, Error> {
@@ -243,7 +243,7 @@ impl Inner {
     fn leaves_largest(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
+        ticket: &Request,
         live: Live,
         room: u64,
     ) -> Result<bool, Error> {

@@ -21,12 +21,13 @@ use super::group::Group;
 use super::locked::Locked;
 use super::pump::MOST_PASSED;
 use super::queue::Waiter;
-use super::registry::Holder;
 use super::supposed::Supposed;
+use crate::Error;
 use crate::event::EventKind;
-use crate::snapshot::ThreadLabel;
+use crate::print::ThreadLabel;
+use crate::snapshot::Holder;
+use crate::snapshot::HolderState;
 use crate::sync::{Arc, Ordering, ThreadId};
-use crate::{Error, HolderState};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 /// A waiter, and where it waits.

@@ -1,6 +1,6 @@
 //! The state under the manager's lock.
 
-use super::config::{Config, WireMode};
+use super::Inner;
 use super::elastic::Since;
 use super::figures::Figures;
 use super::group::{Group, GroupState};
@@ -13,13 +13,15 @@ use super::settings::Measurement;
 use super::stalls::Standstill;
 use super::wait_times::WaitRecord;
 use super::word::Word;
-use super::{Inner, Stats};
+use crate::arbiter::Basis;
 use crate::backend::BackendError;
+use crate::config::Config;
 use crate::event::Journal;
 use crate::holders::thread_name;
-use crate::policy::formula::Basis;
+use crate::manager::request::Request;
+use crate::mode::WireMode;
+use crate::snapshot::Stats;
 use crate::sync::{Arc, Ordering, ThreadId, thread_id};
-use crate::ticket::Ticket;
 use crate::time::Waker;
 use crate::trace::Kept;
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,9 +144,9 @@ pub(crate) struct Published {
 /// An admitted demand whose acquirer waits until the limit covers it.
 #[derive(Clone)]
 pub(crate) struct Uncovered {
-    pub(crate) ticket: Ticket,
+    pub(crate) ticket: Arc<Request>,
     /// What a resized guard had before.
-    pub(crate) from: Option<Ticket>,
+    pub(crate) from: Option<Arc<Request>>,
     /// As what it is among the holds.
     pub(crate) hold: Option<HoldKey>,
     /// The acquirer's.
@@ -427,7 +429,7 @@ impl Core {
 }
 
 /// See [`Core::replaced`].
-pub(crate) type Replaced = Arc<dyn crate::policy::Policy>;
+pub(crate) type Replaced = Arc<dyn crate::arbiter::Arbiter>;
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

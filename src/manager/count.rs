@@ -5,22 +5,23 @@ use super::core::Core;
 use super::group::{GroupState, Residents};
 use super::holds::HoldKey;
 use super::word::Word;
+use crate::kind::Kind;
+use crate::manager::request::Request;
 use crate::sync::{Arc, Ordering};
-use crate::ticket::{Kind, Ticket};
 use std::panic::Location;
 
 impl Core {
     /// Whether `ticket`'s group can count its demand, in place of `from`'s if there is one.
-    pub(crate) fn can_count(&self, ticket: &Ticket, from: Option<&Ticket>) -> bool {
+    pub(crate) fn can_count(&self, ticket: &Request, from: Option<&Arc<Request>>) -> bool {
         let word = self.group(ticket.group().index).shared.load();
-        let held = from.map_or(0, Ticket::demand);
+        let held = from.map_or(0, |from| from.demand());
         Word(word.0.wrapping_sub(held))
             .checked_add(ticket.demand())
             .is_some()
     }
 
     /// Counts `ticket`'s demand in its group. Returns the group's word.
-    pub(crate) fn add(&mut self, ticket: &Ticket) -> Word {
+    pub(crate) fn add(&mut self, ticket: &Request) -> Word {
         // Not before: while a policy was asked without the lock, the group may have been struck off.
         self.groups.list(ticket.group().index);
         let state = self.speak_for(ticket);
@@ -42,7 +43,7 @@ impl Core {
     pub(crate) fn hold(
         &mut self,
         key: HoldKey,
-        ticket: &Ticket,
+        ticket: &Request,
         place: &'static Location<'static>,
     ) {
         let state = self.group_mut(ticket.group().index);
@@ -60,7 +61,7 @@ impl Core {
     pub(crate) fn leak(
         &mut self,
         key: HoldKey,
-        ticket: &Ticket,
+        ticket: &Request,
         place: &'static Location<'static>,
     ) {
         let state = self.group_mut(ticket.group().index);
@@ -72,17 +73,17 @@ impl Core {
     }
 
     /// Takes a demand out of the holds of its group, or goes back to what it was before.
-    pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Ticket, from: Option<&Ticket>) {
+    pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Request, from: Option<&Arc<Request>>) {
         let state = self.group_mut(ticket.group().index);
         let was = state.holds.remove(key);
         if let (Some(from), Some((_, place))) = (from, was) {
             state.holds.add(key, from, place, false);
         }
-        state.note_changed(Some(ticket.bytes()), from.map(Ticket::bytes));
+        state.note_changed(Some(ticket.bytes()), from.map(|from| from.bytes()));
     }
 
     /// Takes `ticket`'s demand out of its group. Returns the group's word.
-    pub(crate) fn subtract(&mut self, ticket: &Ticket) -> Word {
+    pub(crate) fn subtract(&mut self, ticket: &Request) -> Word {
         let state = self.group_mut(ticket.group().index);
         if !ticket.kind().is_driving() {
             state.reservations -= 1;
@@ -100,7 +101,7 @@ impl Core {
     }
 
     /// Counts `to`'s demand in place of `from`'s, in the same group. Returns the group's word.
-    pub(crate) fn replace(&mut self, from: &Ticket, to: &Ticket) -> Word {
+    pub(crate) fn replace(&mut self, from: &Request, to: &Request) -> Word {
         let state = if to.bytes() > from.bytes() {
             self.speak_for(to)
         } else {
@@ -129,7 +130,7 @@ impl Core {
     }
 
     /// Lets the newest admitted policy of a group speak for it.
-    fn speak_for(&mut self, ticket: &Ticket) -> &mut GroupState {
+    fn speak_for(&mut self, ticket: &Request) -> &mut GroupState {
         let budget = self.budget;
         let index = ticket.group().index;
         let state = self.groups.get_mut(index);

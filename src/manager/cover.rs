@@ -11,8 +11,8 @@ use super::waiting::next_key;
 use super::word::Word;
 use crate::Error;
 use crate::error::Obstacle;
+use crate::manager::request::Request;
 use crate::sync::Ordering;
-use crate::ticket::Ticket;
 use std::time::Duration;
 
 impl Inner {
@@ -136,7 +136,7 @@ impl Inner {
     }
 
     /// Whether the limit covers an admitted demand.
-    pub(super) fn is_covered(&self, core: &Locked<'_>, ticket: &Ticket) -> bool {
+    pub(super) fn is_covered(&self, core: &Locked<'_>, ticket: &Request) -> bool {
         is_covered_by(core, core.guaranteed, ticket)
     }
 
@@ -168,7 +168,7 @@ impl Cover {
 }
 
 /// Whether a limit covers an admitted demand.
-fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, ticket: &Ticket) -> bool {
+fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, ticket: &Request) -> bool {
     if !ticket.kind().is_driving() && !core.epoch.open {
         return true;
     }
@@ -193,7 +193,7 @@ fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
 
 /// Whether the demand is a reservation in an epoch that nobody drives any more, one that lingers or whose end failed,
 /// and a session has closed the covers on its account.
-fn raises_nothing(core: &Locked<'_>, ticket: &Ticket) -> bool {
+fn raises_nothing(core: &Locked<'_>, ticket: &Request) -> bool {
     let driven = || {
         core.live_groups()
             .any(|state| state.shared.load().driving() > 0)
@@ -203,7 +203,7 @@ fn raises_nothing(core: &Locked<'_>, ticket: &Ticket) -> bool {
 }
 
 /// Whether a shrink may be due since another policy speaks for the ticket's group.
-fn falls(core: &Locked<'_>, ticket: &Ticket) -> bool {
+fn falls(core: &Locked<'_>, ticket: &Request) -> bool {
     let index = ticket.group().index;
     core.standing.is_some_and(|it| it.holder == Some(index)) && holder_falls(core)
 }

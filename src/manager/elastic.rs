@@ -14,18 +14,18 @@
 //! holds once more before it is in line.
 
 use super::Inner;
-use super::config::WireMode;
 use super::core::Core;
 use super::group::GroupState;
 use super::judge::Demand;
 use super::locked::Locked;
 use super::queue::Waiter;
+use crate::arbiter::Resolved;
 use crate::event::EventKind;
-use crate::policy::formula::Resolved;
+use crate::manager::request::Request;
+use crate::mode::WireMode;
 use crate::pressure::PressureLevel;
 use crate::snapshot::WaitReason;
 use crate::sync::Arc;
-use crate::ticket::Ticket;
 use std::time::Instant;
 
 /// Since when the pressure delays waiters of a line, without a break.
@@ -100,7 +100,7 @@ impl Core {
     }
 
     /// Whether a demand of this ticket, counted already, makes its group larger than its policy allows under the pressure.
-    pub(super) fn is_over_share(&self, ticket: &Ticket, sum: u64) -> bool {
+    pub(super) fn is_over_share(&self, ticket: &Request, sum: u64) -> bool {
         let formula = ticket.formula().resolve(self.budget);
         self.share() < 1.0
             && self.mode != WireMode::Uncoordinated

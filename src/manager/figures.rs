@@ -3,17 +3,16 @@
 //! Each answer is a few loads: a group's word and its number of waiters, and what bounds them. A policy's group is looked
 //! up in a table with a lock of its own. Answers about all groups load one number after another.
 
+use super::Manager;
 use super::core::Core;
 use super::elastic::{pressed, share_of};
 use super::group::{Group, GroupKey};
-use super::{Manager, WireMode};
+use crate::arbiter::Formula;
 use crate::fork;
-use crate::policy::{Formula, Policy, Sealed};
+use crate::mode::WireMode;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
-use crate::ticket::Ticket;
 use std::collections::HashMap;
-use std::mem::discriminant;
 
 /// What an unknown bound is written as.
 const NONE: u64 = u64::MAX;
@@ -80,12 +79,11 @@ impl Figures {
     }
 
     /// A forked child has none: the lock may be held for ever there.
-    fn group_of(&self, policy: &(impl Policy + ?Sized)) -> Option<Arc<Group>> {
+    pub(crate) fn group_of(&self, key: &GroupKey) -> Option<Arc<Group>> {
         if fork::is_child() {
             return None;
         }
-        let key = (policy.id(), discriminant(&policy.formula(Sealed::KEY)));
-        self.groups.lock().get(&key)?.upgrade()
+        self.groups.lock().get(key)?.upgrade()
     }
 
     /// The sum of a figure over all groups.
@@ -119,7 +117,7 @@ impl Figures {
     }
 
     /// What a policy leaves of its group that has `in_use`, and the budget over all groups of the rest.
-    fn available(&self, formula: Formula, in_use: u64) -> Option<u64> {
+    pub(crate) fn available(&self, formula: Formula, in_use: u64) -> Option<u64> {
         if self.admits_all() {
             return None;
         }
@@ -138,7 +136,7 @@ impl Figures {
 
 /// A forked child has its parent's groups, in which nothing is its own.
 impl Group {
-    fn in_use(&self) -> u64 {
+    pub(crate) fn in_use(&self) -> u64 {
         if fork::is_child() {
             0
         } else {
@@ -146,7 +144,7 @@ impl Group {
         }
     }
 
-    fn waiters(&self) -> u64 {
+    pub(crate) fn waiters(&self) -> u64 {
         if fork::is_child() {
             return 0;
         }
@@ -154,43 +152,8 @@ impl Group {
     }
 }
 
-impl Ticket {
-    /// What the live guards of its group hold, in bytes. One atomic load: it may be otherwise when the answer is read.
-    ///
-    /// ```
-    /// use mlx_wired::{Manager, SumPolicy};
-    ///
-    /// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
-    /// let step = manager.ticket(&SumPolicy::capped(100), 60);
-    /// let _guard = step.acquire()?;
-    /// assert_eq!((step.in_use(), step.available(), step.waiters()), (60, Some(40), 0));
-    /// # Ok::<(), mlx_wired::Error>(())
-    /// ```
-    #[must_use]
-    pub fn in_use(&self) -> u64 {
-        self.group().in_use()
-    }
-
-    /// What its policy leaves of its group, in bytes; under a [budget](crate::Config::budget) over all groups at most what
-    /// that leaves. `None` if nothing bounds it that is known beforehand, as with a policy of your own.
-    ///
-    /// It is no promise: others acquire meanwhile, and a demand that would fit waits behind those in line. A few
-    /// atomic loads; under a budget one for each group, and a lock that only the making of groups takes.
-    #[must_use]
-    pub fn available(&self) -> Option<u64> {
-        let figures = &self.manager().figures;
-        figures.available(self.formula(), self.in_use())
-    }
-
-    /// How many wait for admission to its group. One atomic load: it may be otherwise when the answer is read.
-    #[must_use]
-    pub fn waiters(&self) -> u64 {
-        self.group().waiters()
-    }
-}
-
 impl Manager {
-    fn figures(&self) -> &Figures {
+    pub(crate) fn figures(&self) -> &Figures {
         &self.inner().figures
     }
 
@@ -215,29 +178,5 @@ impl Manager {
     #[must_use]
     pub fn waiters(&self) -> u64 {
         self.figures().sum(Group::waiters)
-    }
-
-    /// [`Ticket::in_use`] of a policy's group, where no ticket is at hand; 0 if no ticket was ever made for it.
-    ///
-    /// The group is looked up in a table under a lock of its own, which nothing else takes but the making of groups.
-    #[must_use]
-    pub fn in_use_by(&self, policy: &(impl Policy + ?Sized)) -> u64 {
-        let group = self.figures().group_of(policy);
-        group.map_or(0, |group| group.in_use())
-    }
-
-    /// [`Ticket::available`] of a policy, as [`in_use_by`](Self::in_use_by).
-    #[must_use]
-    pub fn available_to(&self, policy: &(impl Policy + ?Sized)) -> Option<u64> {
-        let in_use = self.in_use_by(policy);
-        self.figures()
-            .available(policy.formula(Sealed::KEY), in_use)
-    }
-
-    /// [`Ticket::waiters`] of a policy's group, as [`in_use_by`](Self::in_use_by).
-    #[must_use]
-    pub fn waiters_for(&self, policy: &(impl Policy + ?Sized)) -> u64 {
-        let group = self.figures().group_of(policy);
-        group.map_or(0, |group| group.waiters())
     }
 }

@@ -1,11 +1,13 @@
 //! Which releases finish their work first, and whether they may synchronise for that.
 
-use super::config::{Config, SyncOnRelease, WireMode};
-use super::{Inner, user_code};
+use super::Inner;
 use crate::backend::{BackendError, Device, DeviceKind};
+use crate::config::{Config, SyncOnRelease};
 use crate::event::EventKind;
+use crate::mode::WireMode;
 use crate::sync::Ordering;
 use crate::trace;
+use crate::user_code;
 
 /// Whether each release of a driving guard finishes its work first, on this device in this mode.
 pub(super) fn finishes_each(config: &Config, mode: WireMode, device: &Device) -> bool {

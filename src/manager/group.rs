@@ -6,11 +6,11 @@ use super::holds::Holds;
 use super::queue::Waiter;
 use super::stalls::Standstill;
 use super::word::Word;
+use crate::arbiter::{Arbiter, Formula, PolicyId};
+use crate::arbiter::{Basis, Resolved};
 use crate::holders::Listed;
-use crate::policy::formula::{Basis, Resolved};
-use crate::policy::{Formula, Policy, PolicyId};
+use crate::manager::request::Request;
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, unmodelled};
-use crate::ticket::Ticket;
 use crossbeam::utils::CachePadded;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::Discriminant;
@@ -214,7 +214,7 @@ pub(crate) struct GroupState {
     pub(crate) shared: Arc<Group>,
     pub(crate) key: GroupKey,
     /// The newest admitted policy, which computes the group's limit.
-    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) policy: Arc<dyn Arbiter>,
     pub(crate) formula: Formula,
     pub(crate) resolved: Resolved,
     pub(crate) label: Arc<str>,
@@ -342,7 +342,7 @@ impl GroupState {
     }
 
     /// Sees to it that guards of a ticket's size are looked at, before one is counted under the lock.
-    pub(crate) fn list_size(&mut self, ticket: &Ticket) {
+    pub(crate) fn list_size(&mut self, ticket: &Request) {
         let Some(count) = ticket.size_count() else {
             return;
         };
@@ -381,10 +381,10 @@ impl GroupState {
     /// else in `kept`.
     pub(crate) fn speaker<'a>(
         &self,
-        ticket: Option<&'a Ticket>,
-        kept: &'a mut Option<Arc<dyn Policy>>,
-    ) -> &'a dyn Policy {
-        match ticket.map(Ticket::policy) {
+        ticket: Option<&'a Request>,
+        kept: &'a mut Option<Arc<dyn Arbiter>>,
+    ) -> &'a dyn Arbiter {
+        match ticket.map(Request::policy) {
             Some(own) if Arc::ptr_eq(own, &self.policy) => &**own,
             _ => &**kept.insert(self.policy.clone()),
         }
@@ -408,7 +408,7 @@ impl GroupState {
     }
 
     /// The limit that a built-in policy's group calls for without one of its guards.
-    pub(crate) fn limit_without(&self, ticket: &Ticket, baseline: u64) -> u64 {
+    pub(crate) fn limit_without(&self, ticket: &Request, baseline: u64) -> u64 {
         let bytes = ticket.bytes();
         let basis = match self.resolved.basis() {
             Basis::Sum => self.shared.load().sum().saturating_sub(bytes),

@@ -3,10 +3,10 @@
 //! Reservations, residents and leaked guards are holds. Those that are not evictable *stay*. What a demand must fit beside
 //! is kept here as sums, so that judging it costs nothing that grows with the number of holds.
 
+use crate::arbiter::Formula;
 use crate::error::StayingGuard;
-use crate::policy::Formula;
+use crate::manager::request::Request;
 use crate::sync::Arc;
-use crate::ticket::Ticket;
 use std::collections::BTreeMap;
 use std::panic::Location;
 
@@ -138,7 +138,7 @@ impl Holds {
     pub(crate) fn add(
         &mut self,
         key: HoldKey,
-        ticket: &Ticket,
+        ticket: &Request,
         place: &'static Location<'static>,
         leaked: bool,
     ) {

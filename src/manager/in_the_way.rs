@@ -7,12 +7,13 @@
 use super::Inner;
 use super::core::Core;
 use super::group::Group;
-use super::registry::{Holder, Registry};
+use super::registry::Registry;
 use crate::Error;
 use crate::holders::{self, Seen};
+use crate::manager::request::Request;
 use crate::snapshot::Contention;
+use crate::snapshot::Holder;
 use crate::sync::Arc;
-use crate::ticket::Ticket;
 use std::time::Instant;
 
 /// How many guards are looked at.
@@ -20,7 +21,7 @@ const LOOKED_AT: usize = 64;
 
 impl Inner {
     /// The same error with the largest holders.
-    pub(super) fn explained(&self, mut error: Error, ticket: &Ticket) -> Error {
+    pub(super) fn explained(&self, mut error: Error, ticket: &Request) -> Error {
         if let Error::Timeout { contention, .. } | Error::NeverAdmissible { contention, .. } =
             &mut error
         {
@@ -30,7 +31,7 @@ impl Inner {
     }
 
     /// [`explained`](Self::explained), of a wait that another thread has ended; one that gave up has named them itself.
-    pub(super) fn explained_late(&self, error: Error, ticket: &Ticket) -> Error {
+    pub(super) fn explained_late(&self, error: Error, ticket: &Request) -> Error {
         match error {
             Error::NeverAdmissible { .. } => self.explained(error, ticket),
             other => other,
@@ -39,7 +40,7 @@ impl Inner {
 
     /// The largest of the live guards in `ticket`'s way that are looked at, the largest first: of its group, or with a
     /// budget of all groups. As many as an error names.
-    pub(super) fn in_the_way(&self, ticket: &Ticket) -> Vec<Holder> {
+    pub(super) fn in_the_way(&self, ticket: &Request) -> Vec<Holder> {
         let (group, groups) = {
             let core = self.lock();
             match core.config.budget {

@@ -1,24 +1,25 @@
 //! What the handles, tickets and guards of one manager share.
 
 use super::changed::Spans;
-use super::config::WireMode;
 use super::core::Core;
 use super::figures::Figures;
 use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
 use super::locked::Locked;
 use super::shared::Built;
 use super::shortage::Reclaimers;
-use super::{registry, shared, user_code};
+use super::{registry, shared};
 use crate::Error;
+use crate::arbiter::{Arbiter, Formula};
+use crate::arbiter::{Basis, Cap};
 use crate::backend::{Backend, Device};
-use crate::event::{Bus, Event, EventKind};
+use crate::event::{Bus, Event, EventKind, Keeper};
 use crate::fork;
-use crate::policy::formula::{Basis, Cap};
-use crate::policy::{Formula, Policy};
+use crate::manager::request::Request;
+use crate::mode::WireMode;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
-use crate::ticket::Ticket;
 use crate::time::Clock;
 use crate::trace;
+use crate::user_code;
 use std::panic::Location;
 
 /// What tickets, guards and handles share.
@@ -47,7 +48,7 @@ pub(crate) struct Inner {
     pub(super) environment: Option<String>,
     /// Whether the environment wants nothing printed. Read once.
     pub(super) quiet: bool,
-    pub(super) figures: Arc<Figures>,
+    pub(crate) figures: Arc<Figures>,
     /// Where it was built.
     pub(super) built_at: &'static Location<'static>,
     /// What it said that nobody understands, until the first subscriber is told.
@@ -121,7 +122,7 @@ impl Inner {
     /// the largest size.
     pub(crate) fn group_for(
         &self,
-        policy: &Arc<dyn Policy>,
+        policy: &Arc<dyn Arbiter>,
         formula: Formula,
         label: &Arc<str>,
         bytes: u64,
@@ -204,7 +205,7 @@ impl Inner {
         &self,
         core: &mut Core,
         kind: EventKind,
-        ticket: Option<&Ticket>,
+        ticket: Option<&Request>,
         fill: impl FnOnce(&mut Event),
     ) {
         let (watched, traced) = (self.events.is_watched(), trace::wants(&kind));
@@ -215,10 +216,10 @@ impl Inner {
             sequence: 0,
             time: self.clock.now(),
             kind,
-            ticket: ticket.map(Ticket::id),
-            size: ticket.map(Ticket::bytes),
+            ticket: ticket.map(Request::id),
+            size: ticket.map(Request::bytes),
             policy: ticket.map(|ticket| ticket.policy_label().clone()),
-            label: ticket.and_then(Ticket::label_text),
+            label: ticket.and_then(Request::label_text),
             place: None,
             thread: crate::sync::thread_id(),
             thread_name: crate::holders::thread_name(),
@@ -237,14 +238,9 @@ impl Inner {
         }
     }
 
-    /// Hands the records of the journal to the subscribers.
-    pub(crate) fn hand_over(&self) {
-        self.events.hand_over(&mut self.lock().journal);
-    }
-
     /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
     /// record of it without the lock: then what it calls for now, at least for this guard.
-    pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
+    pub(crate) fn wanted(&self, ticket: &Request, sum: u64) -> u64 {
         if fork::is_child() {
             return 0;
         }
@@ -272,7 +268,7 @@ impl Inner {
     /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
     /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of 0
     /// nothing is wired for anybody.
-    pub(crate) fn has_wired(&self, ticket: &Ticket, wanted: u64) -> bool {
+    pub(crate) fn has_wired(&self, ticket: &Request, wanted: u64) -> bool {
         if fork::is_child() {
             return false;
         }
@@ -313,5 +309,11 @@ impl Inner {
             self.clear_flag(&mut core, index);
         }
         self.settle(&mut core);
+    }
+}
+
+impl Keeper for Inner {
+    fn hand_over(&self) {
+        self.events.hand_over(&mut self.lock().journal);
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a demand may join its group: what policies, the budget over all groups and the state word say.
 
-use super::config::WireMode;
+use super::Inner;
 use super::core::Core;
 use super::group::Foreseen;
 use super::holds::HoldKey;
@@ -8,13 +8,15 @@ use super::live::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
 use super::word::{MAX_DRIVING, MAX_SUM};
-use super::{Inner, user_code};
 use crate::Error;
+use crate::arbiter::Context;
+use crate::arbiter::Resolved;
 use crate::error::{GroupLimit, Obstacle};
 use crate::event::EventKind;
-use crate::policy::Context;
-use crate::policy::formula::Resolved;
-use crate::ticket::Ticket;
+use crate::manager::request::Request;
+use crate::mode::WireMode;
+use crate::sync::Arc;
+use crate::user_code;
 
 /// An answer about a demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +30,9 @@ pub(super) enum Verdict {
 /// What is asked for: a new guard's demand, or a live one's in place of what it has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Demand<'a> {
-    pub(super) ticket: &'a Ticket,
+    pub(super) ticket: &'a Arc<Request>,
     /// What a resized guard holds until then.
-    pub(super) from: Option<&'a Ticket>,
+    pub(super) from: Option<&'a Arc<Request>>,
     /// Who has waited for it, if it was in the queue.
     pub(super) waiter: Option<&'a Waiter>,
     /// As what it is, or will be, among the holds.
@@ -39,8 +41,8 @@ pub(super) struct Demand<'a> {
     pub(super) for_holds: bool,
 }
 
-impl<'a> From<&'a Ticket> for Demand<'a> {
-    fn from(ticket: &'a Ticket) -> Self {
+impl<'a> From<&'a Arc<Request>> for Demand<'a> {
+    fn from(ticket: &'a Arc<Request>) -> Self {
         Self {
             ticket,
             from: None,
@@ -53,7 +55,7 @@ impl<'a> From<&'a Ticket> for Demand<'a> {
 
 impl Demand<'_> {
     pub(super) fn held(&self) -> u64 {
-        self.from.map_or(0, Ticket::bytes)
+        self.from.map_or(0, |from| from.bytes())
     }
 }
 
@@ -187,7 +189,7 @@ impl Inner {
     pub(super) fn are_in_the_way(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
+        ticket: &Request,
         live: &mut Live,
         total_live: u64,
     ) -> Result<bool, Error> {
@@ -205,7 +207,7 @@ impl Inner {
     pub(super) fn would_keep_out(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
+        ticket: &Request,
         live: &mut Live,
         total_live: u64,
         bytes: u64,
@@ -240,7 +242,7 @@ impl Inner {
     }
 
     /// Whether a built-in policy lets its group hold `sum`.
-    pub(super) fn holds(&self, core: &Locked<'_>, ticket: &Ticket, sum: u64) -> bool {
+    pub(super) fn holds(&self, core: &Locked<'_>, ticket: &Request, sum: u64) -> bool {
         let formula = ticket.formula().resolve(core.budget);
         core.mode == WireMode::Uncoordinated
             || !formula.can_refuse()
@@ -252,7 +254,7 @@ impl Inner {
     fn ask(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
+        ticket: &Request,
         question: Question,
         live: &mut Live,
     ) -> Result<(Verdict, Option<Foreseen>), String> {
@@ -293,7 +295,7 @@ impl Inner {
         })
     }
 
-    fn policy_panicked(&self, core: &mut Locked<'_>, ticket: &Ticket, message: String) -> Error {
+    fn policy_panicked(&self, core: &mut Locked<'_>, ticket: &Request, message: String) -> Error {
         let kind = EventKind::PolicyPanicked(message.clone());
         self.emit(core, kind, Some(ticket), |_| {});
         Error::PolicyPanicked {
@@ -365,7 +367,7 @@ impl Inner {
     }
 
     /// The most that the ticket's group may hold, where its policy tells.
-    pub(super) fn capacity(&self, core: &Core, ticket: &Ticket) -> Option<u64> {
+    pub(super) fn capacity(&self, core: &Core, ticket: &Request) -> Option<u64> {
         self.capacity_of(core, ticket.formula().resolve(core.budget))
     }
 
@@ -376,7 +378,7 @@ impl Inner {
     }
 
     /// What is in use in the ticket's group, or in all groups if the budget over them leaves less.
-    pub(super) fn usage(&self, core: &Locked<'_>, ticket: &Ticket) -> Usage {
+    pub(super) fn usage(&self, core: &Locked<'_>, ticket: &Request) -> Usage {
         let state = core.group(ticket.group().index);
         let of_group = Usage {
             in_use: state.shared.load().sum(),
@@ -436,7 +438,7 @@ impl Usage {
 }
 
 /// The error of a demand that the state word cannot count.
-pub(super) fn full(what: GroupLimit, ticket: &Ticket) -> Error {
+pub(super) fn full(what: GroupLimit, ticket: &Request) -> Error {
     Error::GroupFull {
         what,
         requested: ticket.bytes(),

@@ -1,6 +1,6 @@
 //! The sizes of guards that live, or are supposed to, as a policy is told of them.
 
-use crate::policy::Sizes;
+use crate::arbiter::Sizes;
 
 /// Single sizes as a policy sees them.
 #[derive(Debug)]

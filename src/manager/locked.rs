@@ -1,12 +1,13 @@
 //! The held lock, and what is due once it is free.
 
+use super::Inner;
 use super::core::Core;
 use super::queue::Waiter;
-use super::{Inner, user_code};
 use crate::Error;
 use crate::fork;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::time::Waker;
+use crate::user_code;
 use std::ops::{Deref, DerefMut};
 
 /// The held lock, with the wake-ups that are due once it is free.

@@ -1,16 +1,16 @@
 //! What is in the way of a demand, for the errors that tell of it.
 
 use super::Inner;
-use super::config::Config;
 use super::core::Core;
 use super::judge::{Demand, Usage, is_below_most};
 use super::locked::Locked;
 use super::settings::{Settings, ceiling};
 use super::waiting::is_of_new;
+use crate::arbiter::{Cap, Formula};
 use crate::backend::{Budget, Device, DeviceKind};
+use crate::config::Config;
 use crate::error::Obstacle;
-use crate::policy::formula::{Cap, Formula};
-use crate::ticket::Ticket;
+use crate::manager::request::Request;
 
 impl Inner {
     /// Why a demand is not admitted that meets this usage; `own` is its key in the queue.
@@ -65,7 +65,7 @@ impl Inner {
     }
 
     /// What lets the ticket's policy refuse, where its group would hold `sum`.
-    pub(super) fn by_policy(&self, core: &Core, ticket: &Ticket, sum: u64) -> Obstacle {
+    pub(super) fn by_policy(&self, core: &Core, ticket: &Request, sum: u64) -> Obstacle {
         match ticket.formula() {
             Formula::Custom if core.pressure > 0.0 => Obstacle::Pressure {
                 percent: (core.pressure * 100.0).round() as u8,

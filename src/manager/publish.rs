@@ -1,13 +1,14 @@
 //! What a session leaves for the fast path to decide by itself.
 
 use super::Inner;
-use super::config::{SyncOnRelease, WireMode};
 use super::core::Published;
 use super::decide::{May, Step, View};
 use super::group::Reads;
 use super::locked::Locked;
 use super::word::{MAX_SUM, Word};
-use crate::policy::formula::Basis;
+use crate::arbiter::Basis;
+use crate::config::SyncOnRelease;
+use crate::mode::WireMode;
 use crate::sync::Ordering;
 use std::time::Instant;
 

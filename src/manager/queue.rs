@@ -1,4 +1,4 @@
-//! Waiters, and the tokens that cancel them.
+//! Waiters.
 
 use super::admission::Admission;
 use super::core::Core;
@@ -10,11 +10,9 @@ use super::stalls::Standstill;
 use super::word::Word;
 use crate::Error;
 use crate::event::Event;
-use crate::fork;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, ThreadId};
-use crate::ticket::Ticket;
+use crate::manager::request::Request;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, ThreadId};
 use crate::time::Waker;
-use std::collections::BTreeMap;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -25,9 +23,9 @@ pub(crate) struct Waiter {
     pub(crate) number: u64,
     /// Its key in the line, while it is in line. Written under the manager's lock.
     pub(crate) key: AtomicU64,
-    pub(crate) ticket: Ticket,
+    pub(crate) ticket: Arc<Request>,
     /// What a growing guard holds meanwhile.
-    pub(crate) from: Option<Ticket>,
+    pub(crate) from: Option<Arc<Request>>,
     pub(crate) waker: Waker,
     pub(crate) since: Instant,
     pub(crate) place: &'static Location<'static>,
@@ -184,71 +182,5 @@ impl GroupState {
         let waiting = &self.shared.waiting;
         let count = (self.queue.len() + self.aside.len()) as u64;
         waiting.store(count, Ordering::Relaxed);
-    }
-}
-
-/// Cancels waits from another thread.
-///
-/// One token can cancel any number of waits, present and future. Clones are the same token.
-///
-/// ```
-/// use mlx_wired::{CancelToken, Error, Manager, SumPolicy, Wait};
-///
-/// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
-/// let policy = SumPolicy::capped(100);
-/// let ticket = manager.ticket(&policy, 60);
-/// let _first = ticket.acquire()?;
-///
-/// let token = CancelToken::new();
-/// token.cancel();
-/// let second = ticket.acquire_with(Wait::new().cancel(&token));
-/// assert!(matches!(second, Err(Error::Cancelled { .. })));
-/// # Ok::<(), Error>(())
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<Cancel>);
-
-#[derive(Debug, Default)]
-struct Cancel {
-    cancelled: AtomicBool,
-    /// By the numbers of the waits.
-    waiting: Mutex<BTreeMap<u64, Waker>>,
-}
-
-impl CancelToken {
-    /// A token that is not cancelled.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Cancels every wait with this token, now and later. A wait that was already admitted still
-    /// gives its guard.
-    pub fn cancel(&self) {
-        // Release: a waiter that sees the flag sees what the canceller did before.
-        self.0.cancelled.store(true, Ordering::Release);
-        if fork::is_child() {
-            // Nobody waits here.
-            return;
-        }
-        let waiting = std::mem::take(&mut *self.0.waiting.lock());
-        waiting.values().for_each(Waker::wake);
-    }
-
-    /// Whether it was cancelled.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Acquire)
-    }
-
-    /// Wakes `waker` on cancellation, until [`unregister`](Self::unregister).
-    pub(crate) fn register(&self, key: u64, waker: Waker) {
-        self.0.waiting.lock().insert(key, waker);
-        // The list's lock orders this: either `cancel` takes the waker, or its flag is seen by the caller, who
-        // looks after registering.
-    }
-
-    pub(crate) fn unregister(&self, key: u64) {
-        self.0.waiting.lock().remove(&key);
     }
 }

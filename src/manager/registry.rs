@@ -16,31 +16,11 @@ use super::Inner;
 use super::core::Core;
 use super::group::Group;
 use crate::fork;
-use crate::holders::{self, ByNumber, Seen};
-use crate::sync::{Arc, ThreadId};
-use crate::ticket::Kind;
+use crate::holders::{self, About, ByNumber, Seen};
+use crate::snapshot::{Holder, HolderState};
+use crate::sync::Arc;
 use std::collections::HashSet;
-use std::panic::Location;
-use std::time::{Duration, Instant};
-
-/// What people want to know of a ticket.
-#[derive(Debug, Clone)]
-pub(crate) struct About {
-    pub(crate) bytes: u64,
-    /// Its group's place, which stays its own as long as the ticket or a guard of it lives.
-    pub(crate) group: usize,
-    pub(crate) kind: Kind,
-    pub(crate) policy: Arc<str>,
-    pub(crate) label: Option<Arc<str>>,
-    /// What a hold leaves for active demands.
-    pub(crate) room: u64,
-    /// A hold that its program gives back when it is asked.
-    pub(crate) evictable: bool,
-    /// Of a resized guard: the ticket that it was acquired with. A guard keeps what it was resized to itself.
-    pub(crate) origin: Option<u64>,
-    /// Of a resized guard: it was grown.
-    pub(crate) grown: bool,
-}
+use std::time::Instant;
 
 /// The tickets by number.
 #[derive(Debug, Default)]
@@ -104,56 +84,6 @@ impl Registry {
         let ticket = about.origin.unwrap_or(seen.ticket);
         self.tickets.get(&ticket).is_none_or(|known| known.gone)
     }
-}
-
-/// One live guard, as [`Manager::holders`](crate::Manager::holders) tells it. Sizes in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Holder {
-    /// Its ticket's [id](crate::Ticket::id).
-    pub ticket: u64,
-    /// Its size.
-    pub bytes: u64,
-    /// Its kind.
-    pub kind: Kind,
-    /// Its policy's label.
-    pub policy: Arc<str>,
-    /// Its ticket's name.
-    pub label: Option<Arc<str>>,
-    /// Where it was acquired.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place"))]
-    pub place: &'static Location<'static>,
-    /// The thread that acquired it; while an owned guard grows, the one that grows it.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
-    pub thread: ThreadId,
-    /// That thread's name.
-    pub thread_name: Option<String>,
-    /// Whether only that thread can release it.
-    pub bound: bool,
-    /// How long it has been held, where that was recorded: after a wait, or while somebody watched.
-    #[cfg_attr(
-        feature = "serde",
-        serde(with = "crate::serialize::duration::optional")
-    )]
-    pub age: Option<Duration>,
-    /// Whether somebody can still release it.
-    pub state: HolderState,
-    /// The number of its group, as in [`Snapshot::groups`](crate::Snapshot::groups).
-    pub group: usize,
-}
-
-/// Whether somebody can still release a live guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub enum HolderState {
-    /// Somebody may. An owned guard that was forgotten ([`std::mem::forget`], a cycle of references) looks like this too.
-    Held,
-    /// It was [leaked](crate::Guard::leak) on purpose.
-    Leaked,
-    /// It was forgotten: a borrowed guard whose ticket is gone, or whose thread has ended. Nobody can release it.
-    Forgotten,
 }
 
 impl Inner {

@@ -1,21 +1,22 @@
 //! Releasing when the fast path cannot decide.
 
+use super::Inner;
 use super::core::Core;
 use super::cover::holder_falls;
 use super::group::Group;
 use super::holds::HoldKey;
 use super::locked::Locked;
-use super::{Inner, user_code};
 use crate::Error;
 use crate::event::EventKind;
+use crate::manager::request::Request;
 use crate::sync::{Arc, ThreadId, thread_id};
-use crate::ticket::Ticket;
+use crate::user_code;
 
 impl Inner {
     /// Releases a demand that is still counted. Returns the call that failed, if one of its own did.
     pub(crate) fn release_counted(
         &self,
-        ticket: &Ticket,
+        ticket: &Request,
         hold: Option<HoldKey>,
     ) -> Option<Box<Error>> {
         let mut core = self.lock();
@@ -30,7 +31,7 @@ impl Inner {
 
     /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a
     /// hand-over does not lower and raise the limit, then decides about the limit.
-    pub(crate) fn after_release(&self, core: &mut Locked<'_>, ticket: &Ticket) {
+    pub(crate) fn after_release(&self, core: &mut Locked<'_>, ticket: &Request) {
         let group = ticket.group();
         if ticket.kind().is_driving() {
             // Linger counts from the last driving guard's end.

@@ -3,13 +3,15 @@
 //! Nothing is revoked. What is admitted from here on goes by the new caps; what waits is judged again: refused if it can
 //! never be admitted now, admitted if it fits, and looked at for circles. The limit follows in a session.
 
+use super::Inner;
 use super::locked::Locked;
 use super::settings::{self, Measurement, Settings};
-use super::{Config, Inner, user_code};
 use crate::Error;
+use crate::config::Config;
 use crate::event::EventKind;
 use crate::fork;
 use crate::sync::Ordering;
+use crate::user_code;
 
 impl Inner {
     /// Examines the device's budget, every queue and the limit.

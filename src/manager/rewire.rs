@@ -5,10 +5,10 @@
 
 use super::Inner;
 use super::locked::Locked;
-use super::user_code;
 use crate::Error;
 use crate::fork;
 use crate::sync::Ordering;
+use crate::user_code;
 
 impl Inner {
     /// Changes the limit by a byte while driving guards live. Tells whether a call was made.

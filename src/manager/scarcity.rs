@@ -3,7 +3,8 @@
 use super::Inner;
 use super::core::Core;
 use crate::event::EventKind;
-use crate::ticket::{Kind, Ticket};
+use crate::kind::Kind;
+use crate::manager::request::Request;
 use crate::trace;
 
 impl Inner {
@@ -26,6 +27,17 @@ impl Inner {
         }
     }
 
+    /// The ceiling under which a model of so many bytes is to be wired. Tells if the model is near it.
+    pub(crate) fn ceiling_for(&self, model: u64) -> u64 {
+        let mut core = self.lock();
+        let ceiling = core.ceiling;
+        if is_near(model, ceiling) {
+            let kind = EventKind::ModelNearCeiling { model, ceiling };
+            self.emit(&mut core, kind, None, |event| event.size = Some(model));
+        }
+        ceiling
+    }
+
     /// Whether an event of scarce memory reaches a subscriber.
     pub(super) fn tells_of_scarcity(&self) -> bool {
         self.is_watched()
@@ -37,7 +49,7 @@ impl Inner {
 
     /// Tells of a resident guard that comes near the ceiling by its admission, or by growing from what it had.
     #[inline]
-    pub(super) fn note_resident(&self, core: &mut Core, ticket: &Ticket, from: Option<&Ticket>) {
+    pub(super) fn note_resident(&self, core: &mut Core, ticket: &Request, from: Option<&Request>) {
         if ticket.kind() == Kind::Resident
             && is_near(ticket.bytes(), core.ceiling)
             && !from.is_some_and(|from| is_near(from.bytes(), core.ceiling))
@@ -48,7 +60,7 @@ impl Inner {
 
     #[cold]
     #[inline(never)]
-    fn tell_near(&self, core: &mut Core, ticket: &Ticket) {
+    fn tell_near(&self, core: &mut Core, ticket: &Request) {
         let kind = EventKind::ModelNearCeiling {
             model: ticket.bytes(),
             ceiling: core.ceiling,
@@ -58,6 +70,6 @@ impl Inner {
 }
 
 /// Whether a model of so many bytes leaves less than a tenth of the ceiling, as in mlx-lm's `wired_limit`.
-pub(super) fn is_near(model: u64, ceiling: u64) -> bool {
+fn is_near(model: u64, ceiling: u64) -> bool {
     model > ceiling / 10 * 9
 }

@@ -3,9 +3,9 @@
 use super::Inner;
 use super::decide::{May, Step, View};
 use super::locked::Locked;
-use super::user_code;
 use crate::event::EventKind;
 use crate::sync::{Ordering, thread_id};
+use crate::user_code;
 
 impl Inner {
     /// Decides and sets until nothing is to be done. The caller has found `busy` clear and set it.

@@ -1,14 +1,15 @@
 //! The one caller of the setter, and what its answer changes.
 
-use super::config::OnApplyFailure;
+use super::Inner;
 use super::core::{Cover, Failure};
 use super::judge::Demand;
 use super::locked::Locked;
-use super::{Inner, user_code};
 use crate::Error;
 use crate::backend::BackendError;
+use crate::config::OnApplyFailure;
 use crate::event::EventKind;
 use crate::sync::Arc;
+use crate::user_code;
 
 impl Inner {
     /// Calls the setter without the lock. Returns whether it succeeded.

@@ -1,10 +1,11 @@
 //! What follows from the settings, the device, its last measurement and the environment.
 
-use super::config::{Config, WireMode, invalid};
 use super::finishing;
 use crate::Error;
 use crate::backend::{Budget, Device};
-use crate::error::Bytes;
+use crate::config::{Config, invalid};
+use crate::mode::WireMode;
+use crate::print::Bytes;
 use crate::snapshot::{Ceiling, CeilingSource};
 
 /// What the backend has measured, and which measurement it is: of two at once the one that began later counts.

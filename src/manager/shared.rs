@@ -7,14 +7,18 @@ use super::owed::Owed;
 use super::settings::{self, Measurement, Settings};
 use super::shortage::Reclaimers;
 use super::wait_times::WaitRecord;
-use super::{Config, Handle, Inner, Manager, Owner, Stats, user_code};
+use super::{Handle, Inner, Manager, Owner};
 use crate::Error;
 use crate::backend::{self, Backend, Budget, Device, NoMlx};
+use crate::config::Config;
 use crate::event::{Bus, Journal};
 use crate::fork;
+use crate::holders;
+use crate::snapshot::Stats;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, unmodelled};
 use crate::time::{Clock, SystemClock};
 use crate::trace::Kept;
+use crate::user_code;
 use crossbeam::atomic::AtomicCell;
 use std::panic::Location;
 use std::sync::OnceLock;
@@ -125,7 +129,7 @@ impl ManagerBuilder {
     }
 
     fn build_unclaimed(self, built_at: &'static Location<'static>) -> Result<Manager, Error> {
-        fork::watch();
+        holders::watch_forks();
         let config = self.config.validate()?;
         let backend = self.backend.unwrap_or_else(backend::default_backend);
         let device = backend.device();
@@ -217,7 +221,7 @@ impl Manager {
             return Self::of_child();
         }
         // Before it is made: a child would wait for ever for a thread that was making it.
-        fork::watch();
+        holders::watch_forks();
         let caller = Location::caller();
         SHARED.get_or_init(|| {
             let manager = Self::shared_builder(Config::default())

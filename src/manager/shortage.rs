@@ -11,12 +11,12 @@
 use super::Inner;
 use super::locked::Locked;
 use super::queue::Waiter;
-use super::user_code;
 use super::waiting::next_key;
 use crate::error::StayingGuard;
 use crate::event::EventKind;
 use crate::fork;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, Weak};
+use crate::user_code;
 use std::fmt;
 use std::time::Duration;
 

@@ -6,7 +6,6 @@ use super::{Inner, Manager, settings};
 use crate::fork;
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot, WaitReason};
 use crate::sync::{Arc, Ordering};
-use crate::ticket::Ticket;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -86,7 +85,7 @@ impl Inner {
             // A guard that has grown is listed with what it had.
             let listed = demand.from.as_ref();
             *guards += u64::from(listed.is_none());
-            *bytes += demand.ticket.bytes() - listed.map_or(0, Ticket::bytes);
+            *bytes += demand.ticket.bytes() - listed.map_or(0, |listed| listed.bytes());
         }
         let snapshot = Snapshot {
             time: now,

@@ -2,7 +2,7 @@
 //!
 //! A *line* is a group's queue; under a budget over all groups it is the one queue of them all. A [`Standstill`] says since
 //! when the line has admitted no waiter, and how often that was told. The first notice is due after
-//! [`Config::stall_after`](super::Config::stall_after), the next after twice that time, and so on; an admission from
+//! [`Config::stall_after`](crate::Config::stall_after), the next after twice that time, and so on; an admission from
 //! the line begins it anew.
 //!
 //! No thread keeps the time, and no waiter is woken to keep it (R17). Each waiter wakes by itself when the next notice
@@ -17,11 +17,11 @@ use super::Inner;
 use super::core::Core;
 use super::judge::{Demand, is_below_most};
 use super::queue::Waiter;
-use super::registry::Holder;
 use super::waiting::{Place, earlier};
-use crate::error::Bytes;
 use crate::event::EventKind;
-use crate::names::Name;
+use crate::print::Bytes;
+use crate::print::Name;
+use crate::snapshot::Holder;
 use crate::snapshot::WaitReason;
 use crate::sync::Arc;
 use crate::trace;
@@ -261,12 +261,11 @@ impl fmt::Display for Line<'_> {
             why,
         } = self.notice;
         let ticket = &self.waiter.ticket;
-        let name = ticket.get_label().unwrap_or(ticket.policy_label());
         write!(
             f,
             "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its line has admitted no waiter \
              for {stood:.1?}: {why}",
-            Name::new(name),
+            Name::new(ticket.name()),
             Bytes(ticket.bytes()),
             self.waiter.place,
         )?;

@@ -3,17 +3,18 @@
 //! While somebody watches, every transition tells of the limit that it calls for: those of [`watched`](super::watched)
 //! compute it, all others are sessions.
 
+use super::Inner;
 use super::core::Core;
 use super::group::Reads;
 use super::live::Live;
 use super::locked::Locked;
-use super::{Inner, user_code};
+use crate::manager::request::Request;
 use crate::sync::Ordering;
-use crate::ticket::Ticket;
+use crate::user_code;
 
 impl Inner {
     /// Asks the ticket's custom policy for its group's limit, if the group has changed and no session would do so.
-    pub(super) fn ask_again(&self, core: &mut Locked<'_>, ticket: &Ticket) {
+    pub(super) fn ask_again(&self, core: &mut Locked<'_>, ticket: &Request) {
         if ticket.group().custom && !core.busy && core.standing.is_some() {
             self.ask_policy(core, ticket.group(), Some(ticket));
         }
@@ -21,7 +22,7 @@ impl Inner {
 
     /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and
     /// nothing is owed. Then what tells releases when to look (invariant I6) needs no renewal.
-    pub(super) fn still_stands(&self, core: &mut Locked<'_>, ticket: &Ticket) -> bool {
+    pub(super) fn still_stands(&self, core: &mut Locked<'_>, ticket: &Request) -> bool {
         let index = ticket.group().index;
         if core.standing.is_some_and(|it| it.holder == Some(index)) {
             self.ask_again(core, ticket);
@@ -51,7 +52,7 @@ impl Inner {
 
     /// Releases a demand if that changes nothing for others, which is found out before: so that no work need be
     /// finished first (R12). Returns false, with nothing done, if it may.
-    pub(crate) fn leave_quietly(&self, ticket: &Ticket) -> bool {
+    pub(crate) fn leave_quietly(&self, ticket: &Request) -> bool {
         if ticket.is_hold() || user_code::is_inside(self.address()) {
             return false;
         }
@@ -97,7 +98,7 @@ impl Inner {
     }
 
     /// What a custom group would call for without one of its guards; `None` if its policy panicked.
-    fn ask_without(&self, core: &mut Locked<'_>, ticket: &Ticket) -> Option<u64> {
+    fn ask_without(&self, core: &mut Locked<'_>, ticket: &Request) -> Option<u64> {
         let index = ticket.group().index;
         let mut each = core.group_mut(index).each_size();
         if let Some(own) = each.iter().position(|size| *size == ticket.bytes()) {

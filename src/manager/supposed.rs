@@ -6,9 +6,9 @@ use super::holds::Room;
 use super::live::Live;
 use super::locked::Locked;
 use super::queue::Waiter;
-use super::registry::Holder;
 use crate::Error;
-use crate::ticket::Kind;
+use crate::kind::Kind;
+use crate::snapshot::Holder;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The guards that are supposed to be all that lives: what stuck threads hold, and beside it all holds for a waiter in line,

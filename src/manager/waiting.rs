@@ -237,7 +237,7 @@ impl Inner {
         if let Some(token) = token {
             token.register(waiter.number, waiter.waker.clone());
         }
-        let _span = WaitSpan::enter(waiter);
+        let _span = WaitSpan::enter(waiter.ticket.id(), waiter.ticket.about(), waiter.place);
         let mut look_at = place.look_at;
         let mut asks_at = None;
         let mut patience_ended = None;

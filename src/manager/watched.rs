@@ -4,14 +4,14 @@
 //! to the journal, from which subscribers make the events.
 
 use super::Inner;
-use super::config::WireMode;
 use super::core::Core;
 use super::locked::Locked;
-use super::user_code;
 use super::word::Word;
 use crate::event::{EventKind, Moment};
-use crate::ticket::Ticket;
+use crate::manager::request::Request;
+use crate::mode::WireMode;
 use crate::trace;
+use crate::user_code;
 use std::panic::Location;
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ impl Inner {
     /// the word with it, and when; none, with nothing done, if any of that is not so.
     pub(crate) fn enter_watched(
         &self,
-        ticket: &Ticket,
+        ticket: &Request,
         place: &'static Location<'static>,
     ) -> Option<(Word, Instant)> {
         if !self.keeps_journal() || !ticket.is_fast() || user_code::is_inside(self.address()) {
@@ -68,7 +68,7 @@ impl Inner {
     }
 
     /// Tells of a release that changes nothing for others.
-    pub(super) fn tell_quiet_release(&self, core: &mut Locked<'_>, ticket: &Ticket) {
+    pub(super) fn tell_quiet_release(&self, core: &mut Locked<'_>, ticket: &Request) {
         if !trace::wants(&EventKind::LimitComputed) {
             self.note_in_journal(core, ticket, None);
             return;
@@ -85,7 +85,7 @@ impl Inner {
     fn note_in_journal(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Ticket,
+        ticket: &Request,
         acquired: Option<&'static Location<'static>>,
     ) -> Option<Instant> {
         if !self.is_watched() {
@@ -102,7 +102,8 @@ impl Inner {
             // In other groups.
             waiters: core.waiters(),
         };
-        core.journal.add(ticket, acquired, moment);
+        core.journal
+            .add(ticket.id(), ticket.about(), acquired, moment);
         self.note_live_bytes(core, totals.bytes);
         if self.events.is_due(&core.journal) {
             self.events.hand_over(&mut core.journal);

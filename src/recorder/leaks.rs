@@ -1,7 +1,7 @@
 //! What is still held when a recording ends.
 
 use super::{End, Interval, Recording, What};
-use crate::error::Bytes;
+use crate::print::Bytes;
 use crate::{Holder, HolderState};
 use std::fmt;
 use std::time::Duration;

@@ -10,8 +10,8 @@ mod ticks;
 
 use super::series::Demand;
 use super::{Interval, Recording, What};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::Bytes;
+use crate::print::Name;
 use axes::{Failure, Layout};
 use inks::Key;
 use std::io::{self, Write};

@@ -2,8 +2,8 @@
 
 use super::{Interval, Recording};
 use crate::EventKind;
-use crate::names::{Name, Place};
-use crate::snapshot::ThreadLabel;
+use crate::print::ThreadLabel;
+use crate::print::{Name, Place};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::Location;

@@ -2,6 +2,7 @@
 
 use super::Ticket;
 use super::raw::Raw;
+use super::route::Route;
 use crate::Error;
 use crate::manager::group::{Reads, SizeCount};
 use crate::manager::holds::HoldKey;
@@ -16,21 +17,6 @@ thread_local! {
     /// wrong guess costs less than a load before it: the failed swap brings the line for writing, so that the next
     /// one succeeds, where a load would bring it for reading first and then again for writing.
     static LEFT_BEHIND: Cell<u64> = const { Cell::new(0) };
-}
-
-/// How the fast path counts a ticket's demand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
-    /// Adds, then looks: the policy never refuses.
-    Add,
-    /// Looks, then compares and swaps.
-    Swap,
-    /// The same, and looks at how many guards live.
-    SwapIfFew,
-    /// Either, and counts the guards of its size.
-    Counted,
-    /// Everything happens under the lock.
-    Locked,
 }
 
 /// What the fast path found.
@@ -264,7 +250,7 @@ impl Ticket {
     pub(super) fn leave(&self, hold: Option<HoldKey>) -> Option<Box<Error>> {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
         if self.route == Route::Locked || self.is_grown() || flags & Reads::ALWAYS != 0 {
-            return self.info.manager.release_counted(self, hold);
+            return self.info.manager.release_counted(self.request(), hold);
         }
         let (word, last) = self.leave_words();
         if self.concerns_others(word, last) {
@@ -350,7 +336,7 @@ impl Ticket {
         }
         let manager = &self.info.manager;
         let mut core = manager.lock();
-        manager.after_release(&mut core, self);
+        manager.after_release(&mut core, self.request());
         core.take_failure()
     }
 
@@ -392,11 +378,6 @@ impl Ticket {
     /// The flags that sessions publish.
     pub(super) fn flags(&self) -> u32 {
         self.group.reads.flags.load(Ordering::Acquire)
-    }
-
-    /// Whether the fast path may count the demand.
-    pub(crate) fn is_fast(&self) -> bool {
-        self.route != Route::Locked
     }
 }
 

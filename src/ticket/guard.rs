@@ -1,10 +1,11 @@
 //! Guards: admitted tickets, released on drop.
 
+use super::Ticket;
 use super::finish::Work;
 use super::raw::Raw;
-use super::{Ticket, Wait};
 use crate::Error;
 use crate::sync::{ThreadId, thread_id};
+use crate::wait::Wait;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;

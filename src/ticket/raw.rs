@@ -8,9 +8,10 @@ use crate::holders::{self, Record};
 use crate::manager::admission::{Admission, Patience};
 use crate::manager::holds::HoldKey;
 use crate::manager::word::Word;
-use crate::ticket::{Released, Wait};
+use crate::ticket::Released;
 #[cfg(feature = "tracing")]
 use crate::trace::GuardSpan;
+use crate::wait::Wait;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -129,7 +130,7 @@ impl Raw {
                 return self.at;
             }
             let sum = Word(self.at).sum();
-            ticket.manager().wanted(self.held(ticket), sum)
+            ticket.manager().wanted(self.held(ticket).request(), sum)
         })
     }
 
@@ -148,7 +149,9 @@ impl Raw {
     }
 
     pub(super) fn is_wired(&self, ticket: &Ticket) -> bool {
-        ticket.manager().has_wired(ticket, self.wanted(ticket))
+        ticket
+            .manager()
+            .has_wired(ticket.request(), self.wanted(ticket))
     }
 
     /// Notes that the guard is leaked on purpose.
@@ -161,7 +164,9 @@ impl Raw {
         holders::note_leak(record, list);
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
         if let Some(place) = holders::place_of(record, list) {
-            ticket.manager().leak(self.held(ticket), hold, place);
+            ticket
+                .manager()
+                .leak(self.held(ticket).request(), hold, place);
         }
     }
 
@@ -169,7 +174,7 @@ impl Raw {
     #[cfg(feature = "tracing")]
     #[inline]
     pub(super) fn traced(mut self, ticket: &Ticket) -> Self {
-        if let Some(span) = GuardSpan::open(ticket) {
+        if let Some(span) = GuardSpan::open(ticket.id, ticket.request().about()) {
             self.extra().span = Some(span);
         }
         self
@@ -241,7 +246,7 @@ impl Raw {
         }
         // One that was grown changes what the limit is rounded to.
         let may_be_quiet = !ticket.is_grown() && (ticket.group().custom || manager.is_watched());
-        if may_be_quiet && manager.leave_quietly(ticket) {
+        if may_be_quiet && manager.leave_quietly(ticket.request()) {
             drop(self.extra.take());
             holders::forget(self.record, &ticket.group().listed);
             return;
@@ -318,7 +323,7 @@ impl Raw {
         let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
-        let resized = manager.resize(from, &to, hold, &patience, place);
+        let resized = manager.resize(from.request(), to.request(), hold, &patience, place);
         if resized.is_ok() {
             resizing.held = &to;
         }

@@ -38,7 +38,7 @@ impl Inner {
         housekeeping: bool,
         counted: Option<Box<TicketOf>>,
     ) -> Arc<Self> {
-        fork::watch();
+        crate::holders::watch_forks();
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
             clock,

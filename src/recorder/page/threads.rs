@@ -3,9 +3,9 @@
 use super::axes::{Chart, Failure, Layout, axes, draw, svg};
 use super::inks::{INK, WAIT, series};
 use super::text::{count, label};
+use crate::print::{ThreadLabel, thread_number};
 use crate::recorder::series::{Demand, NAMES};
 use crate::recorder::{Interval, What};
-use crate::snapshot::{ThreadLabel, thread_number};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::collections::BTreeMap;

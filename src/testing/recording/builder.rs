@@ -12,7 +12,7 @@ pub(super) const GIB: u64 = 1 << 30;
 /// Decides from the limit asked for and the limit in force whether a call fails.
 pub(super) type FailWhen = Arc<dyn Fn(u64, u64) -> bool + Send + Sync>;
 
-/// Describes a [`RecordingBackend`].
+/// Describes a [`RecordingBackend`](crate::ffi::RecordingBackend).
 #[derive(Clone)]
 #[must_use = "nothing is made before `build`"]
 pub struct RecordingBuilder {

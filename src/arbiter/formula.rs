@@ -1,6 +1,6 @@
 //! The closed forms of the built-in policies, which the fast path can decide without calling them.
 
-/// The argument of [`Policy::formula`](super::Policy::formula), which only this crate can give.
+/// The argument of [`Policy::formula`](crate::Policy::formula), which only this crate can give.
 ///
 /// ```compile_fail,E0061
 /// use mlx_wired::{Policy, SumPolicy};

@@ -1,7 +1,4 @@
-//! Names that programs give (labels, policies, paths), as they may be printed for people: escaped, and cut.
-//!
-//! A server names its tickets after what a request says. A line break in such a name forges a line of the log, an
-//! escape sequence commands the terminal, a megabyte makes each message a megabyte long.
+//! Names and places, escaped and cut.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};

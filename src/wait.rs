@@ -1,6 +1,9 @@
 //! How long an acquire waits.
 
-use crate::CancelToken;
+mod token;
+
+pub use token::CancelToken;
+
 use crate::time::Clock;
 use std::time::{Duration, Instant};
 
