@@ -23,7 +23,7 @@
 //!
 //! | what a dead thread may hold, or be amid | what does without it |
 //! | --- | --- |
-//! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::Inner::look); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
+//! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::inner::Inner::look); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
 //! | the registry of tickets, the list of owned guards, a thread's or the process's slabs | tickets are not entered, and have a closed group of their own; a guard that goes, and a thread that ends, forget nothing; nobody holds anything |
 //! | the event bus, a subscriber's channel | one's own subscribers get nothing, nor do those that are made; [the channel stays](Inherited) |
 //! | a token's list of waiters | nobody waits in a child: to cancel sets the token's flag |

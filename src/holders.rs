@@ -21,7 +21,7 @@
 //! in the slots that it reads, it passes over, and it may miss a guard in those that it does not read.
 //!
 //! A reader that holds the registry's lock meanwhile knows a forgotten guard from one that is just being released: see
-//! [`Registry`](crate::manager::registry::Registry).
+//! [`Registry`](crate::manager::state::registry::Registry).
 //!
 //! # Orderings
 //!

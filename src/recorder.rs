@@ -50,7 +50,7 @@ pub use write::Written;
 
 use crate::ffi::{Backend, Device};
 use crate::fork;
-use crate::manager::Inner;
+use crate::manager::inner::Inner;
 use crate::user_code;
 use crate::{Event, Manager, Snapshot, Subscriber};
 use samples::Samples;

@@ -1,64 +1,43 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
-use super::Inner;
-use super::cover::holder_falls;
-use super::group::Foreseen;
-use super::holds::HoldKey;
-use super::judge::{Demand, Verdict, full};
-use super::locked::Locked;
-use super::queue::{Granted, Waiter};
-use super::waiting::{Place, next_key};
-use super::word::Word;
+pub(crate) mod aside;
+pub(crate) mod beside;
+pub(crate) mod changed;
+pub(crate) mod circles;
+pub(crate) mod elastic;
+pub(crate) mod judge;
+pub(crate) mod obstacle;
+pub(crate) mod patience;
+pub(crate) mod pump;
+pub(crate) mod release;
+pub(crate) mod shortage;
+pub(crate) mod stalls;
+pub(crate) mod supposed;
+pub(crate) mod waiting;
+
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
-use crate::manager::request::Request;
+use crate::manager::admission::judge::{Verdict, full};
+use crate::manager::admission::patience::Patience;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::limit::cover::holder_falls;
+use crate::manager::state::demand::Demand;
+use crate::manager::state::grant::Admission;
+use crate::manager::state::grant::Granted;
+use crate::manager::state::grant::Waited;
+use crate::manager::state::group_state::Foreseen;
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::key::next_key;
+use crate::manager::state::request::Request;
+use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Waiter;
+use crate::manager::state::word::Word;
 use crate::mode::WireMode;
 use crate::sync::Arc;
 use crate::user_code;
-use crate::wait::Wait;
 use std::panic::Location;
-use std::time::{Duration, Instant};
-
-/// How an acquire may wait.
-#[derive(Debug, Clone)]
-pub(crate) struct Patience {
-    /// False for `try_` forms and [`Wait::none`]: neither for admission nor for another's setter call.
-    pub(crate) waits: bool,
-    pub(crate) wait: Wait,
-}
-
-impl From<Wait> for Patience {
-    fn from(wait: Wait) -> Self {
-        Self {
-            waits: !wait.is_none(),
-            wait,
-        }
-    }
-}
-
-/// An admitted and covered demand.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    /// The group's word at admission.
-    pub(crate) word: Word,
-    pub(crate) waited: Duration,
-    /// When it was admitted, where that is known: after a wait, or while somebody watches.
-    pub(crate) since: Option<Instant>,
-    /// What the group called for at admission.
-    pub(crate) wanted: u64,
-    /// The epoch at admission; 0 if none was open.
-    pub(crate) epoch: u64,
-    /// As what the guard is among the holds, if it is one.
-    pub(crate) hold: Option<HoldKey>,
-}
-
-/// A wait for admission that ended with it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Waited {
-    pub(super) time: Duration,
-    pub(super) until: Instant,
-}
 
 /// What became of a new demand.
 enum Entered {
@@ -162,7 +141,7 @@ impl Inner {
     }
 
     /// A wait that ends now.
-    pub(super) fn waited(&self, waiter: &Waiter) -> Waited {
+    pub(crate) fn waited(&self, waiter: &Waiter) -> Waited {
         let until = self.clock.now();
         Waited {
             time: until.saturating_duration_since(waiter.since),
@@ -290,7 +269,7 @@ impl Inner {
     }
 
     /// Counts an admitted demand and tells of it.
-    pub(super) fn start(
+    pub(crate) fn start(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
@@ -360,7 +339,7 @@ impl Inner {
     }
 
     /// Undoes an admission: of a new guard, or of a grown one, which goes back to `from`.
-    pub(super) fn take_back(
+    pub(crate) fn take_back(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,

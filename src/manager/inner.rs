@@ -1,20 +1,27 @@
 //! What the handles, tickets and guards of one manager share.
 
-use super::changed::Spans;
-use super::core::Core;
-use super::figures::Figures;
-use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
-use super::locked::Locked;
-use super::shared::Built;
-use super::shortage::Reclaimers;
-use super::{registry, shared};
+pub(crate) mod built;
+pub(crate) mod claims;
+pub(crate) mod locked;
+pub(crate) mod owner;
+pub(crate) mod routes;
+
 use crate::Error;
 use crate::arbiter::{Arbiter, Formula};
 use crate::arbiter::{Basis, Cap};
 use crate::backend::{Backend, Device};
 use crate::event::{Bus, Event, EventKind, Keeper};
 use crate::fork;
-use crate::manager::request::Request;
+
+use crate::manager::inner::built::Built;
+use crate::manager::state::core::Core;
+use crate::manager::state::figures::Figures;
+use crate::manager::state::group::{Group, SizeCount};
+use crate::manager::state::group_state::{FEW_SIZES, GroupState};
+use crate::manager::state::reclaimers::Reclaimers;
+use crate::manager::state::registry;
+use crate::manager::state::request::Request;
+use crate::manager::state::spans::Spans;
 use crate::mode::WireMode;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
 use crate::time::Clock;
@@ -24,35 +31,35 @@ use std::panic::Location;
 
 /// What tickets, guards and handles share.
 pub(crate) struct Inner {
-    pub(super) this: Weak<Inner>,
+    pub(crate) this: Weak<Inner>,
     pub(crate) core: Mutex<Core>,
     /// Changes whenever a session has called the setter; sleepers wait on it.
     pub(crate) turn: Futex,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
-    pub(super) built: Built,
-    pub(super) events: Bus,
-    pub(super) reclaimers: Reclaimers,
+    pub(crate) built: Built,
+    pub(crate) events: Bus,
+    pub(crate) reclaimers: Reclaimers,
     pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
     /// How many tickets have gone since unused groups were last looked for.
-    pub(super) tickets_gone: unmodelled::AtomicU64,
-    pub(super) epoch: AtomicU64,
-    /// See [`finishing`](super::finishing). Written under the lock.
-    pub(super) finishes_each: unmodelled::AtomicBool,
+    pub(crate) tickets_gone: unmodelled::AtomicU64,
+    pub(crate) epoch: AtomicU64,
+    /// See [`finishing`](crate::manager::limit::finishing). Written under the lock.
+    pub(crate) finishes_each: unmodelled::AtomicBool,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
-    pub(super) claimed: AtomicBool,
-    /// How many have the manager: see [`Owner`](super::Owner).
-    pub(super) owners: unmodelled::AtomicU64,
+    pub(crate) claimed: AtomicBool,
+    /// How many have the manager: see [`Owner`](crate::manager::inner::owner::Owner).
+    pub(crate) owners: unmodelled::AtomicU64,
     /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
-    pub(super) environment: Option<String>,
+    pub(crate) environment: Option<String>,
     /// Whether the environment wants nothing printed. Read once.
-    pub(super) quiet: bool,
+    pub(crate) quiet: bool,
     pub(crate) figures: Arc<Figures>,
     /// Where it was built.
-    pub(super) built_at: &'static Location<'static>,
+    pub(crate) built_at: &'static Location<'static>,
     /// What it said that nobody understands, until the first subscriber is told.
-    pub(super) unrecognised_mode: Mutex<Option<String>>,
+    pub(crate) unrecognised_mode: Mutex<Option<String>>,
 }
 
 impl Drop for Inner {
@@ -78,10 +85,6 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked::new(self)
-    }
-
     /// Looks at the state under the lock; in a forked child, at that of a closed manager without guards.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
         if !fork::is_child() {
@@ -112,7 +115,7 @@ impl Inner {
         };
         let _one_at_a_time = self.core.lock();
         if !self.owns_backend() {
-            shared::claim(resource, self.built_at)?;
+            claims::claim(resource, self.built_at)?;
             self.claimed.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -292,7 +295,7 @@ impl Inner {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         if fork::is_child() {
             return;
         }

@@ -4,9 +4,9 @@ use super::Ticket;
 use super::raw::Raw;
 use super::route::Route;
 use crate::Error;
-use crate::manager::group::{Reads, SizeCount};
-use crate::manager::holds::HoldKey;
-use crate::manager::word::{OPTIMISTIC_BYTES, Word};
+use crate::manager::state::group::{Reads, SizeCount};
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::{Ordering, thread_local};
 use crate::{fork, holders};
 use std::cell::Cell;
@@ -385,7 +385,7 @@ impl Ticket {
 mod tests {
     use super::*;
     use crate::ffi::RecordingBackend;
-    use crate::manager::word::MAX_SUM;
+    use crate::manager::state::word::MAX_SUM;
     use crate::{Config, Error, Manager, MaxPolicy, SumPolicy, Wait};
 
     /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets

@@ -2,9 +2,9 @@
 
 use crate::fork;
 use crate::holders::{self, Record};
-use crate::manager::Owner;
-use crate::manager::group::Group;
-use crate::manager::request::Request;
+use crate::manager::inner::owner::Owner;
+use crate::manager::state::group::Group;
+use crate::manager::state::request::Request;
 use crate::sync::Arc;
 use crate::ticket::Ticket;
 use std::ops::Deref;

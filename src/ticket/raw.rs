@@ -5,9 +5,10 @@ use super::finish::{Hook, Work, finish};
 use crate::Error;
 use crate::fork;
 use crate::holders::{self, Record};
-use crate::manager::admission::{Admission, Patience};
-use crate::manager::holds::HoldKey;
-use crate::manager::word::Word;
+use crate::manager::Patience;
+use crate::manager::state::grant::Admission;
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::word::Word;
 use crate::ticket::Released;
 #[cfg(feature = "tracing")]
 use crate::trace::GuardSpan;
@@ -355,7 +356,7 @@ fn forked(ticket: &Ticket) -> Released {
     }
 }
 
-/// Whether a guard counts among what [stays](crate::manager::group::Group::staying).
+/// Whether a guard counts among what [stays](crate::manager::state::group::Group::staying).
 fn stays(record: Record) -> bool {
     record.stays() || !record.is_bound()
 }

@@ -1,7 +1,7 @@
 //! How the fast path counts a demand.
 
-use crate::manager::request::Request;
-use crate::manager::word::OPTIMISTIC_BYTES;
+use crate::manager::state::request::Request;
+use crate::manager::state::word::OPTIMISTIC_BYTES;
 
 /// How the fast path counts a ticket's demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
