@@ -3,7 +3,7 @@
 //! [`Measure`] runs work alone and says what its ticket has to ask for; a [`Ledger`] keeps that in a file, and learns. A
 //! [`Run`] is the scope of a training: it holds the limits, and tells after each step what memory did. A [`Fit`] chooses the
 //! micro-batch and what is recomputed, so that a training stays within a budget; a [`BatchSizer`] shrinks and grows the
-//! micro-batch while it runs. `estimate` and `plan` say what a model will need before it is loaded (feature `estimate`).
+//! micro-batch while it runs. [`Workers`] are threads that last as long as their work. `estimate` and `plan` say what a model will need before it is loaded (feature `estimate`).
 //! `checkpoint` recomputes blocks in the backward pass instead of keeping what they computed (feature `mlx-rs`).
 //! [Training](crate::docs::training) has it as a whole.
 //!
@@ -29,6 +29,7 @@ mod measure;
 mod measured;
 mod run;
 mod sizer;
+mod workers;
 
 pub use allocation::is_allocation_failure;
 pub use alone::OtherGuard;
@@ -46,6 +47,7 @@ pub use run::{
     Growth, GrowthCause, Limit, NotRestored, Run, RunBuilder, RunLimit, RunSummary, StepReport,
 };
 pub use sizer::{BatchSizer, Micro, SizedStep, Split};
+pub use workers::{Job, Retired, Workers};
 
 /// Traits that other crates use and do not implement.
 mod sealed {

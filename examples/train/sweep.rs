@@ -71,20 +71,18 @@ impl Tickets {
 
 pub(crate) fn run(sizes: &Sizes, folds: &[Fold], options: &Options) -> Result<Outcome, Failure> {
     let tickets = options.tickets.then(|| Tickets::new(sizes)).transpose()?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads)
-        .thread_name(|n| format!("worker {n}"))
-        .build()?;
     let bars = Bars::new(folds.len(), options.epochs);
     let (running, held) = (Gauge::default(), Gauge::default());
     let of_network: Vec<Gauge> = NETWORKS.iter().map(|_| Gauge::default()).collect();
     let _shared = held.enter(sizes.reserved);
     // MLX keeps freed buffers for reuse, counted neither as active nor in the peak. A budget is to bound what the process
     // really holds, so nothing is kept here. What is wired follows from the folds' own tickets.
-    let memory = Run::builder()
-        .no_wire()
-        .cache_limit(Limit::Fixed(0))
-        .start()?;
+    let mut memory = Run::builder().no_wire().cache_limit(Limit::Fixed(0));
+    if options.tickets {
+        // On CUDA MLX would run ahead of what it has computed; with this the run has it wait.
+        memory = memory.budget(sizes.budget);
+    }
+    let memory = memory.start()?;
     let began = Instant::now();
 
     let train = |job: Job| -> Result<Trained, Failure> {
@@ -124,10 +122,13 @@ pub(crate) fn run(sizes: &Sizes, folds: &[Fold], options: &Options) -> Result<Ou
     };
     let jobs = jobs(sizes, folds.len());
     // The bridge hands the jobs out one by one, in order: halving the list would not.
-    let trained: Result<Vec<Trained>, Failure> =
-        pool.install(|| jobs.into_iter().par_bridge().map(train).collect());
-    // MLX may crash in a program that exits while threads end that have used it. These never do.
-    std::mem::forget(pool);
+    let sweep = || jobs.into_iter().par_bridge().map(train).collect();
+    // Threads that have used MLX must have ended before `main` returns. This pool waits for them; one that is dropped does
+    // not.
+    let trained: Result<Vec<Trained>, Failure> = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .thread_name(|n| format!("worker {n}"))
+        .build_scoped(|thread| thread.run(), |pool| pool.install(sweep))?;
     let mut trained = trained?;
     trained.sort_unstable_by_key(|trained| (trained.network, trained.fold));
 

@@ -42,11 +42,16 @@ pub fn is_allocation_failure(error: &(dyn Error + 'static)) -> bool {
         let Some(error) = next else {
             break;
         };
-        let text = error.to_string().to_lowercase();
-        if TEXTS.iter().any(|it| text.contains(it)) {
+        if is_refusal(&error.to_string()) {
             return true;
         }
         next = error.source();
     }
     false
+}
+
+/// Whether a text says so.
+pub(super) fn is_refusal(text: &str) -> bool {
+    let text = text.to_lowercase();
+    TEXTS.iter().any(|it| text.contains(it))
 }

@@ -101,6 +101,13 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The threads of [`Workers`](super::Workers) could not be started.
+    Threads {
+        /// How many there were to be.
+        threads: usize,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The file of a [`Ledger`](super::Ledger) or a [`Fitted`](super::Fitted) could not be used.
     File {
         /// Its path.
@@ -192,6 +199,10 @@ impl fmt::Display for Error {
                 let path = path.to_string_lossy();
                 write!(f, "{}: {problem}", Name::new(&path))
             }
+            Self::Threads { threads, source } => write!(
+                f,
+                "{threads} worker threads cannot be started: {source}; take another number"
+            ),
             Self::OverBudget {
                 active,
                 at_least,
@@ -286,6 +297,7 @@ impl std::error::Error for Error {
                 problem: FileProblem::Io(error),
                 ..
             } => Some(error),
+            Self::Threads { source, .. } => Some(source),
             Self::NotRestored { failed } => failed.first().map(|limit| &limit.error as _),
             Self::NotAlone { .. }
             | Self::RunInProgress { .. }

@@ -8,6 +8,7 @@
 //! | `scope.rs` | the limits of a run, and that they come back |
 //! | `sizer.rs` | micro-batches that shrink when memory is refused |
 //! | `steps.rs` | what is told of steps, and of growth |
+//! | `workers.rs` | threads that last, and are retired |
 
 mod fit;
 #[cfg(feature = "estimate")]
@@ -17,6 +18,7 @@ mod network;
 mod scope;
 mod sizer;
 mod steps;
+mod workers;
 
 use mlx_wired::Manager;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};

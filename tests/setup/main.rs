@@ -1,144 +1,20 @@
 //! What `scripts/with-mlx` says on a machine that lacks something: the missing thing, and the cure. `docs/SETUP.md` quotes it.
 //!
-//! The script finds links to the machine's own tools, and programs of the test's in place of Python and cargo. Nothing is
+//! | file | what it holds |
+//! | --- | --- |
+//! | `machine.rs` | the machine that a script finds |
+//! | `cuda.rs` | `--cuda`, `--pack`, and the script of a pack |
+//!
+//! The scripts find links to the machine's own tools, and programs of the test's in place of Python and cargo. Nothing is
 //! downloaded. A published package has no scripts, and nothing is tested there.
 #![cfg(target_os = "linux")]
 
-use std::env;
+mod cuda;
+mod machine;
+
+use machine::Machine;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// What the script itself is made of.
-const TOOLS: [&str; 20] = [
-    "bash",
-    "cat",
-    "chmod",
-    "cut",
-    "dirname",
-    "env",
-    "flock",
-    "getconf",
-    "grep",
-    "head",
-    "mkdir",
-    "mv",
-    "rm",
-    "sed",
-    "sha256sum",
-    "sleep",
-    "sort",
-    "tail",
-    "tr",
-    "uname",
-];
-
-/// A machine: a `PATH` of one folder, and a place for what is built. Gone with it.
-struct Machine {
-    root: PathBuf,
-    target: PathBuf,
-}
-
-impl Machine {
-    /// One with all that `with-mlx` asks for. Its Python says of each installation what `pip` says, and fails.
-    fn new(pip: &str) -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "setup-{}-{}",
-            std::process::id(),
-            MADE.fetch_add(1, Relaxed)
-        );
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let machine = Self {
-            target: root.join("target"),
-            root,
-        };
-        fs::create_dir_all(machine.bin()).expect("a folder of the test's own");
-        for tool in TOOLS {
-            if let Some(found) = find(tool) {
-                symlink(found, machine.bin().join(tool)).expect("a new link");
-            }
-        }
-        for compiler in ["cc", "c++"] {
-            machine.program(compiler, "exit 0");
-        }
-        machine.program("cargo", "echo 'no cargo is needed here' >&2; exit 1");
-        machine.program(
-            "rustc",
-            &format!("echo host: {}-unknown-linux-gnu", env::consts::ARCH),
-        );
-        machine.program("getconf", "echo glibc 2.36");
-        machine.python(pip);
-        machine
-    }
-
-    fn bin(&self) -> PathBuf {
-        self.root.join("bin")
-    }
-
-    fn program(&self, name: &str, script: &str) {
-        let path = self.bin().join(name);
-        // A link would be written through.
-        let _absent = fs::remove_file(&path);
-        fs::write(&path, format!("#!/usr/bin/env bash\n{script}\n")).expect("a new file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
-    }
-
-    fn python(&self, pip: &str) {
-        let script =
-            format!("if [[ $* == *--version* ]]; then exit 0; fi\ncat <<'LOG'\n{pip}\nLOG\nexit 1");
-        self.program("python3", &script);
-    }
-
-    fn without(self, name: &str) -> Self {
-        fs::remove_file(self.bin().join(name)).expect("it is there");
-        self
-    }
-
-    fn with(self, name: &str, script: &str) -> Self {
-        self.program(name, script);
-        self
-    }
-
-    /// What the script says. It must fail.
-    fn says(&self) -> Option<String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/with-mlx");
-        if !script.exists() {
-            return None;
-        }
-        let said = self.root.join("said");
-        // Into a file: a pipe would stay open as long as the last of the script's dots.
-        let file = fs::File::create(&said).expect("a new file");
-        let status = Command::new(script)
-            .args(["cargo", "--version"])
-            .env_clear()
-            .env("PATH", self.bin())
-            .env("HOME", &self.root)
-            .env("CARGO_TARGET_DIR", &self.target)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .status()
-            .expect("the script starts");
-        let said = fs::read_to_string(&said).expect("what it said");
-        assert_eq!(status.code(), Some(1), "{said}");
-        Some(said)
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _left_for_cargo_clean = fs::remove_dir_all(&self.root);
-    }
-}
-
-fn find(tool: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    let places = env::split_paths(&path).map(|folder| folder.join(tool));
-    places.into_iter().find(|place| place.is_file())
-}
+use std::path::Path;
 
 /// The machine's failure names `all`, each in the script's own lines, and the set-up's table quotes what `quoted` says.
 #[track_caller]
