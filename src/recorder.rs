@@ -163,15 +163,6 @@ impl Recorder {
         }
     }
 
-    /// Polls in a thread of its own, about once in `every`.
-    ///
-    /// # Errors
-    ///
-    /// If no thread could be started, or in a forked child ([`Error::Forked`](crate::Error::Forked)).
-    pub fn in_background(self, every: Duration) -> std::io::Result<BackgroundRecorder> {
-        BackgroundRecorder::start(self, every)
-    }
-
     /// What is recorded if nothing was seen but the start.
     fn unseen(&self) -> Recording {
         Recording {

@@ -3,7 +3,7 @@
 //! Without a background, in tones of middle brightness, so that it can be read on white and on black; with large
 //! letters, so that it can be read on a telephone.
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::report::{Run, Verdict};
 use plotters::coord::Shift;
 use plotters::coord::combinators::IntoLogRange;

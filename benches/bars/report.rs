@@ -1,6 +1,6 @@
 //! What was measured: a line for each row, a verdict, and the same for machines.
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;

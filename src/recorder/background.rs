@@ -17,6 +17,17 @@ pub struct BackgroundRecorder {
     unseen: Recording,
 }
 
+impl Recorder {
+    /// Polls in a thread of its own, about once in `every`.
+    ///
+    /// # Errors
+    ///
+    /// If no thread could be started, or in a forked child ([`Error::Forked`](crate::Error::Forked)).
+    pub fn in_background(self, every: Duration) -> std::io::Result<BackgroundRecorder> {
+        BackgroundRecorder::start(self, every)
+    }
+}
+
 impl BackgroundRecorder {
     pub(super) fn start(mut recorder: Recorder, every: Duration) -> io::Result<Self> {
         fork::check().map_err(io::Error::other)?;

@@ -3,6 +3,7 @@
 use super::Ticket;
 use super::finish::Work;
 use super::raw::Raw;
+use super::released::Released;
 use crate::Error;
 use crate::sync::{ThreadId, thread_id};
 use crate::wait::Wait;
@@ -11,18 +12,6 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::Duration;
-
-/// What a release did.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Released {
-    /// The limit in force afterwards, in bytes.
-    pub limit: u64,
-    /// Whether the limit fell while the guard was released.
-    pub lowered: bool,
-    /// What went wrong; the guard is released all the same.
-    pub error: Option<Error>,
-}
 
 /// What both guards tell and do.
 macro_rules! guard_methods {

@@ -1,14 +1,11 @@
 //! What clones of a ticket share.
 
 use crate::fork;
-use crate::holders::{self, Record};
 use crate::manager::inner::owner::Owner;
 use crate::manager::state::group::Group;
 use crate::manager::state::request::Request;
 use crate::sync::Arc;
-use crate::ticket::Ticket;
 use std::ops::Deref;
-use std::panic::Location;
 use std::ptr::NonNull;
 
 /// What only the slow path and people read of a ticket. There is one for each ticket's number, registered while it lives.
@@ -61,17 +58,5 @@ impl Deref for GroupOf {
     fn deref(&self) -> &Group {
         // SAFETY: the ticket that has this has the group's `Info`, too.
         unsafe { self.0.as_ref() }
-    }
-}
-
-impl Ticket {
-    /// Records a borrowed guard, in a slot or wherever there is room.
-    pub(super) fn record(&self, place: &'static Location<'static>) -> Record {
-        holders::record(
-            self.id,
-            self.info.request.about(),
-            &self.group.listed,
-            place,
-        )
     }
 }

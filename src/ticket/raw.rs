@@ -2,6 +2,7 @@
 
 use super::Ticket;
 use super::finish::{Hook, Work, finish};
+use super::released::Released;
 use crate::Error;
 use crate::fork;
 use crate::holders::{self, Record};
@@ -9,7 +10,6 @@ use crate::manager::Patience;
 use crate::manager::state::grant::Admission;
 use crate::manager::state::holds::HoldKey;
 use crate::manager::state::word::Word;
-use crate::ticket::Released;
 #[cfg(feature = "tracing")]
 use crate::trace::GuardSpan;
 use crate::wait::Wait;

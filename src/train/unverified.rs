@@ -1,8 +1,7 @@
 //! What is said of gradients that could not be verified.
 
-use super::Difference;
+use super::difference::Difference;
 use crate::print::{Name, Place};
-use crate::train::Error;
 use mlx_rs::error::Exception;
 use std::fmt;
 
@@ -34,12 +33,6 @@ pub enum Unverified {
         /// Whether the values do, too.
         values_differ: bool,
     },
-}
-
-impl From<Unverified> for Error {
-    fn from(error: Unverified) -> Self {
-        Self::Unverified(Box::new(error))
-    }
 }
 
 impl fmt::Display for Unverified {
