@@ -40,29 +40,31 @@ mod forks;
 mod listed;
 mod numbers;
 mod record;
+mod seen;
 mod since;
 mod slab;
+mod slot;
 
 pub(crate) use about::About;
 pub(crate) use forks::watch_forks;
 pub(crate) use listed::Listed;
 pub(crate) use numbers::{ByNumber, shrink};
 pub(crate) use record::Record;
+pub(crate) use seen::Seen;
 pub(crate) use slab::{all, borrowed_tickets, some};
 
 use crate::fork;
-use crate::sync::{Thread, current_thread, thread_local};
+use crate::sync::{current_thread, thread_local};
 use block::Block;
 use listed::Entry;
 use record::Home;
-use slab::{ALL_FREE, CLOSED, SLOTS, Slab};
+use seen::Place;
+use slab::Slab;
+use slot::{ALL_FREE, CLOSED, SLOTS};
 use std::cell::{Cell, OnceCell};
-use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-type Place = &'static Location<'static>;
 
 /// Stands in for a slab in threads that have none. Never written: no slot of it is free.
 static NO_SLAB: Slab = Slab::new(0, None);
@@ -301,6 +303,7 @@ pub(crate) fn forget(record: Record, list: &Listed) {
             free(index);
         }
         Home::Owned(block, index) => {
+            let block: *const Block = block.cast();
             let own = LOCAL.try_with(|local| {
                 let own = std::ptr::eq(local.block.get(), block);
                 if own {
@@ -348,7 +351,7 @@ pub(crate) fn out_of_owned_slot(record: Record, list: &Listed) -> Record {
         return record;
     };
     // SAFETY: the caller has the guard, whose record is another from now on.
-    unsafe { block::relist(block, index, list) }.unwrap_or(Record::NONE)
+    unsafe { block::relist(block.cast(), index, list) }.unwrap_or(Record::NONE)
 }
 
 /// Where a guard was acquired; a borrowed one on its own thread, an owned one out of its slot.
@@ -403,25 +406,6 @@ pub(crate) fn thread_holds() -> bool {
     LOCAL.with(|local| {
         (local.has_slab() && local.free.get() & ALL_FREE != ALL_FREE) || local.listed.get() > 0
     })
-}
-
-/// A recorded guard, as others see it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen<'a> {
-    pub(crate) ticket: u64,
-    /// What the ticket is, where the record tells.
-    pub(crate) kept: Option<&'a Arc<About>>,
-    pub(crate) place: Place,
-    /// Who acquired it, or who grows it now.
-    pub(crate) thread: &'a Thread,
-    /// It belongs to its thread: only that thread can release it.
-    pub(crate) bound: bool,
-    /// When it was acquired, if that was recorded.
-    pub(crate) since: Option<Instant>,
-    /// It was leaked on purpose.
-    pub(crate) leaked: bool,
-    /// Its thread has ended, so a bound one can no longer be released.
-    pub(crate) ended: bool,
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
