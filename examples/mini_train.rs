@@ -1,4 +1,4 @@
-//! A training in rayon workers, to copy from: measure a step, write its ticket, hold the limits for the run, and see after
+//! A training in threads that last, to copy from: measure a step, write its ticket, hold the limits for the run, and see after
 //! each step what memory does. The model is in `mini_train/model.rs`.
 //!
 //! ```sh
@@ -16,10 +16,9 @@ mod model;
 
 #[cfg(any(target_vendor = "apple", with_mlx))]
 fn main() -> Result<(), mlx_wired::train::WorkError> {
-    use mlx_wired::train::{Measure, Run, WorkError};
+    use mlx_wired::train::{Measure, Run, WorkError, Workers};
     use mlx_wired::{Policy, SumPolicy};
     use model::Model;
-    use rayon::prelude::*;
 
     mlx_rs::memory::active_memory()?; // The first call of mlx-rs installs an error handler that returns.
 
@@ -53,12 +52,9 @@ fn main() -> Result<(), mlx_wired::train::WorkError> {
         }
         Ok(loss)
     };
-    // A scoped pool: its threads have ended before `main` returns, as MLX wants it.
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(4);
-    let losses: Vec<f32> = threads.build_scoped(
-        |thread| thread.run(),
-        |pool| pool.install(|| (1..=8).into_par_iter().map(train).collect::<Result<_, _>>()),
-    )??;
+    // Threads that last, and have ended before `main` returns, as MLX wants it.
+    let losses = Workers::scope(4, |workers| workers.map(1..=8, train))?;
+    let losses: Vec<f32> = losses.into_iter().collect::<Result<_, _>>()?;
     bar.finish_and_clear();
     println!("{}, losses {losses:.4?}", run.finish()?);
     Ok(())

@@ -63,6 +63,7 @@ pub use crate::backend::{
     Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, MlxBackend,
     NoMlx, Support, default_backend,
 };
+pub use crate::cache_limit::CacheLimit;
 pub use crate::testing::{
     Call, Gate, MemoryCall, MemorySetting, Outcome, RecordingBackend, RecordingBuilder,
     Synchronization,

@@ -145,12 +145,31 @@
 //!
 //! MLX keeps something for each thread that has used it. On Linux (the CPU and the CUDA build) a program may crash
 //! inside MLX, after all its work is done, if such threads end while the process exits. A rayon pool that is dropped at
-//! the end of `main` does that, since its threads end some time later. So let the threads that use MLX end before
-//! `main` returns, or keep them until the process is gone:
+//! the end of `main` does that, since its threads end some time later. So does `std::thread::scope`, and with it rayon's
+//! `build_scoped`: it waits for what its threads do, and not until what MLX keeps for them is gone. So join the threads
+//! that use MLX before `main` returns, or keep them until the process is gone:
 //!
-//! * `std::thread::scope`, or `join` on each thread; of rayon's pools that of
-//!   [`build_scoped`](https://docs.rs/rayon/1/rayon/struct.ThreadPoolBuilder.html#method.build_scoped) waits for its
-//!   threads;
+//! * [`train::Workers`], which does that;
+//! * `join` on each thread, of a scope too; of a rayon pool:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut threads = Vec::new();
+//! let pool = rayon::ThreadPoolBuilder::new()
+//!     .spawn_handler(|thread| {
+//!         threads.push(std::thread::Builder::new().spawn(|| thread.run())?);
+//!         Ok(())
+//!     })
+//!     .build()?;
+//! pool.install(|| { /* the work */ });
+//! drop(pool);
+//! for thread in threads {
+//!     thread.join().expect("a worker of rayon's does not panic");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! * or the global pool, a pool in a `static`, or `std::mem::forget(pool)`: their threads never end by themselves.
 //!
 //! A thread for each job is no way to use MLX on CUDA at any time: a thread that ends while others evaluate may abort
@@ -195,6 +214,7 @@
 
 mod arbiter;
 mod backend;
+mod cache_limit;
 mod config;
 #[cfg(doc)]
 pub mod docs;

@@ -3,10 +3,11 @@
 //! | what | where |
 //! | --- | --- |
 //! | how scarce memory is, and what a program does about it | [`Pressure`], [`reactions`] |
-//! | what is in use of what, what is wrong, and who is told of it | [`monitor`] |
+//! | what is in use of what, what is wrong, and how that is told | [`monitor`] |
 //! | buffers on the host that are used again, and arrays of MLX over them | [`pool`] |
 //!
-//! It stands on the crate's public names alone; the pool also on `sync` and `fork`, for its models and for forked children.
+//! It stands on the crate's public names alone, but for the pool's mutex and thread, which are `sync`'s, so that models
+//! run the pool on theirs.
 
 #[cfg(not(any(loom, shuttle)))]
 mod error;

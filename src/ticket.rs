@@ -4,6 +4,7 @@ mod fast;
 mod figures;
 mod finish;
 mod guard;
+mod guess;
 mod info;
 mod owned;
 mod owned_forms;

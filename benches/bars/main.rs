@@ -14,6 +14,7 @@
 //! | `report.rs`, `machine.rs`, `failure.rs` | rows and verdicts; where and when; what goes wrong |
 //! | `method.rs`, `crew.rs`, `pinning.rs` | interleaved timing; threads that work at the same time; and where |
 //! | `prepared.rs`, `peers.rs`, `counting.rs` | what is timed, what it is compared with, what is counted |
+//! | `keeper.rs` | a thread that holds borrowed guards meanwhile |
 //! | `pairs.rs`, `live.rs` | acquire + drop without a limit change |
 //! | `owned.rs`, `beside.rs` | the same with owned guards; calls that take the lock, beside crowds |
 //! | `nothing.rs`, `traced.rs` | what such a pair must not do; a child whose system calls are counted |
@@ -38,6 +39,7 @@ mod failure;
 mod fairness;
 mod growing;
 mod handoff;
+mod keeper;
 mod live;
 mod machine;
 mod method;

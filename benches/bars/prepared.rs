@@ -1,5 +1,6 @@
 //! A ticket whose pairs need no limit change, and the policies that are measured with it.
 
+use crate::keeper::Keeper;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Context, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy,
@@ -76,22 +77,52 @@ pub(crate) fn manager() -> Manager {
         .expect("the default configuration is valid")
 }
 
+/// What the guards are that live beside those that are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// They belong to no thread, and a release sees that they stay.
+    Owned,
+    /// Those of another thread, as in a pool of workers: each came and may go without the lock.
+    Borrowed,
+}
+
+/// What keeps them.
+enum Live {
+    Owned { _guards: Vec<OwnedGuard> },
+    Borrowed { _keeper: Keeper },
+}
+
 /// A ticket of which others' guards live, under a limit that covers one more for each thread.
 pub(crate) struct Prepared {
     ticket: Ticket,
-    /// Owned guards: they belong to no thread, so every thread starts alike.
-    _anchors: Vec<OwnedGuard>,
+    _live: Live,
     manager: Manager,
 }
 
 impl Prepared {
     pub(crate) fn new(manager: Manager, ticket: Ticket, threads: usize, live: usize) -> Self {
-        let anchors = guards(&ticket, live);
+        let live = Live::Owned {
+            _guards: guards(&ticket, live),
+        };
         // Raises the limit for all threads at once. It stays: what is let go of is less than a shrink.
         drop(guards(&ticket, threads));
         Self {
             ticket,
-            _anchors: anchors,
+            _live: live,
+            manager,
+        }
+    }
+
+    /// The same, beside borrowed guards alone.
+    fn beside_borrowed(manager: Manager, ticket: Ticket, threads: usize, live: usize) -> Self {
+        // Raises the limit for all. One stays until the others have come, so that each comes without the lock.
+        let mut raised = guards(&ticket, live + threads);
+        raised.truncate(1);
+        let keeper = Keeper::new(&ticket, live);
+        drop(raised);
+        Self {
+            ticket,
+            _live: Live::Borrowed { _keeper: keeper },
             manager,
         }
     }
@@ -104,6 +135,15 @@ impl Prepared {
     }
 
     pub(crate) fn built_in(policy: BuiltIn, threads: usize, live: usize) -> Self {
+        Self::built_in_beside(Beside::Owned, policy, threads, live)
+    }
+
+    pub(crate) fn built_in_beside(
+        beside: Beside,
+        policy: BuiltIn,
+        threads: usize,
+        live: usize,
+    ) -> Self {
         let manager = manager();
         if policy == BuiltIn::SumElastic {
             let elastic = manager.configure(|config| config.elastic([1.0, 0.9, 0.75, 0.5]));
@@ -111,7 +151,10 @@ impl Prepared {
             pressed.expect("no guard is in the way");
         }
         let ticket = policy.ticket(&manager);
-        Self::new(manager, ticket, threads, live)
+        match beside {
+            Beside::Owned => Self::new(manager, ticket, threads, live),
+            Beside::Borrowed => Self::beside_borrowed(manager, ticket, threads, live),
+        }
     }
 
     pub(crate) fn manager(&self) -> &Manager {

@@ -20,7 +20,7 @@ fn sizes(report: &Report) -> Vec<usize> {
     (0..count).map(|_| random.usize(MIB..64 * MIB)).collect()
 }
 
-/// The part of the capacities that nobody asked for.
+/// The part of the capacities that was not asked for.
 fn waste(report: &mut Report) {
     let (ours, powers) = ("mixed/waste/pool", "mixed/waste/powers-of-two");
     if !report.wants(ours) && !report.wants(powers) {

@@ -83,7 +83,7 @@ pub(crate) fn train(
     start: &Start,
     fold: &Fold,
     epochs: usize,
-    mut after_epoch: impl FnMut(),
+    mut after_epoch: impl FnMut() -> Result<(), Failure>,
 ) -> Result<usize, Failure> {
     let rows = Rows::new(start, fold)?;
     let mut weights = start.weights.clone();
@@ -103,7 +103,7 @@ pub(crate) fn train(
         drop(gradients);
         let moments = optimizer.state.values().flat_map(|(m, v)| [m, v]);
         eval(weights.iter().chain(moments))?;
-        after_epoch();
+        after_epoch()?;
     }
 
     let answers = argmax_axis(forward(&weights, &rows.test)?, -1, false)?;

@@ -50,7 +50,7 @@ impl Sizes {
             line.tick();
             // Each run begins from nothing: its first epochs are part of it.
             let measuring = Measuring::new(network.name).warm_up(0);
-            measuring.run(|| network::train(start, fold, epochs, || {}))
+            measuring.run(|| network::train(start, fold, epochs, end_epoch))
         };
         let folds: Result<Vec<Measured>, _> = NETWORKS.iter().zip(&starts).map(measure).collect();
         line.finish_and_clear();
@@ -74,4 +74,10 @@ impl Sizes {
             budget,
         })
     }
+}
+
+/// On a card an epoch's memory is free when the work on it has ended, which is later than its results are there. The next
+/// epoch would come on top.
+pub(crate) fn end_epoch() -> Result<(), Failure> {
+    Ok(ffi::synchronize()?)
 }

@@ -5,11 +5,12 @@ use crate::data::Fold;
 use crate::network::{self, NETWORKS, Start};
 use crate::options::Options;
 use crate::progress::Bars;
-use crate::sizes::Sizes;
+use crate::sizes::{self, Sizes};
 use mlx_wired::train::{Limit, Run};
 use mlx_wired::{Manager, OwnedGuard, Policy, Stats, SumPolicy, Ticket};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// One fold of one network. What it shares with others it has a handle of.
@@ -100,7 +101,11 @@ pub(crate) fn run(sizes: &Sizes, folds: &[Fold], options: &Options) -> Result<Ou
         bars.running(running.now());
 
         let fold = &folds[job.fold];
-        let train = || network::train(&job.start, fold, options.epochs, || bars.epoch());
+        let after_epoch = || {
+            bars.epoch();
+            sizes::end_epoch()
+        };
+        let train = || network::train(&job.start, fold, options.epochs, after_epoch);
         let (correct, _) = memory.step(train)?;
 
         let trained = Trained {
@@ -121,14 +126,24 @@ pub(crate) fn run(sizes: &Sizes, folds: &[Fold], options: &Options) -> Result<Ou
         Ok(trained)
     };
     let jobs = jobs(sizes, folds.len());
-    // The bridge hands the jobs out one by one, in order: halving the list would not.
-    let sweep = || jobs.into_iter().par_bridge().map(train).collect();
-    // Threads that have used MLX must have ended before `main` returns. This pool waits for them; one that is dropped does
-    // not.
-    let trained: Result<Vec<Trained>, Failure> = rayon::ThreadPoolBuilder::new()
+    // Threads that have used MLX are joined before `main` returns. A pool that is dropped does not do that.
+    let mut threads = Vec::new();
+    let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .thread_name(|n| format!("worker {n}"))
-        .build_scoped(|thread| thread.run(), |pool| pool.install(sweep))?;
+        .spawn_handler(|thread| {
+            let builder = thread::Builder::new().name(thread.name().unwrap_or_default().to_owned());
+            threads.push(builder.spawn(|| thread.run())?);
+            Ok(())
+        })
+        .build()?;
+    // The bridge hands the jobs out one by one, in order: halving the list would not.
+    let trained: Result<Vec<Trained>, Failure> =
+        pool.install(|| jobs.into_iter().par_bridge().map(train).collect());
+    drop(pool);
+    for thread in threads {
+        thread.join().map_err(|_| "a worker panicked")?;
+    }
     let mut trained = trained?;
     trained.sort_unstable_by_key(|trained| (trained.network, trained.fold));
 

@@ -77,11 +77,11 @@ begin_pack() {
 
 end_pack() {
   local sum bytes
-  [[ -s $WITH_MLX_PACK/programs/all ]] ||
+  [[ -s $WITH_MLX_PACK/commands ]] ||
     die 'the command ran no program to pack: it is cargo run, cargo test or cargo bench.'
   step_index=0 step_count=1
   step 'packing'
-  tar -c -C "$mlx/cuda" mlx/lib/libmlx.so mlx/include mlx_cuda_13.libs -C "$WITH_MLX_PACK" programs |
+  tar -c -C "$mlx/cuda" mlx/lib/libmlx.so mlx/include mlx_cuda_13.libs -C "$WITH_MLX_PACK" commands programs |
     gzip -6 | split -b "$part_bytes" -d - "$pack/part."
   sum=$(cat -- "$pack"/part.* | sha256sum | cut -d' ' -f1)
   sed "s/^sum=.*/sum=$sum/" "$parts/pack-start" >"$pack/start"

@@ -1,4 +1,4 @@
-//! What memory is in use, read again and again, and who is told of it.
+//! What memory is in use, read again and again, and how that is told.
 //!
 //! A [`Monitor`] has one thread. At each interval it reads MLX's counters, the process's footprint and the manager's state;
 //! compares what is used with a budget; keeps [`Statistics`]; and publishes figures (feature `metrics`). The program may ask it
@@ -25,9 +25,11 @@ mod statistics;
 mod thresholds;
 mod ticker;
 mod uncounted;
+#[cfg(any(feature = "metrics", feature = "watch"))]
+mod watched;
 
 pub use builder::MonitorBuilder;
-pub use cleanup::{Cleaned, Cleanup};
+pub use cleanup::Cleaned;
 pub use growth::{Grows, Growth};
 pub use leak::LeakCheck;
 pub use problem::{Problem, Severity};

@@ -7,7 +7,7 @@
 //!
 //! A pool pays where buffers of 32 MiB and more come and go, or several live at once: the allocator gives such memory back
 //! to the system each time, and the system takes most of the time to give it again, page by page. What a pool adds to a
-//! list of `Vec`s is a limit, with an error that names who holds what; memory that goes back when nobody needs it; and
+//! list of `Vec`s is a limit, with an error that names the holders; memory that goes back when it is idle; and
 //! buffers that MLX may keep without a copy.
 //!
 //! Blocks are maps of their own. Their sizes are four classes a doubling, so that mixed sizes waste a twelfth and not a
@@ -25,6 +25,7 @@ mod inner;
 #[cfg(feature = "mlx-rs")]
 mod into_mlx;
 mod map;
+mod process;
 mod scratch;
 mod shelves;
 mod state;
@@ -38,11 +39,11 @@ pub use into_mlx::{Slot, decode};
 pub use scratch::Workspace;
 pub use stats::PoolStats;
 
-use crate::sync::Arc;
-use crate::{PressureLevel, Reclaimer};
+use crate::{Error, PressureLevel, Reclaimer};
 use inner::Inner;
 use state::Need;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A pool of host buffers under one limit. Clones are handles to the same pool.
@@ -67,6 +68,9 @@ use std::time::Duration;
 ///
 /// Buffers may outlive all handles. They are unmapped when they are dropped then, and so is what was idle when the last
 /// handle went.
+///
+/// A pool is its process's own. In a forked child it gives no buffer ([`Error::Forked`]) and holds
+/// none; a child may build its own, and has its copies of the buffers that the forking thread held.
 #[derive(Clone)]
 pub struct BufferPool {
     handle: Arc<Handle>,
@@ -83,9 +87,11 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if !crate::fork::is_child() {
-            self.inner.locked(|state, after| state.close(after));
+        if self.inner.is_inherited() {
+            self.inner.stay();
+            return;
         }
+        self.inner.locked(|state, after| state.close(after));
     }
 }
 
@@ -111,8 +117,9 @@ impl BufferPool {
         }
     }
 
-    /// A handle to the same pool whose buffers are counted under another name, so that errors tell who holds what. Handles
-    /// of the same name share an account.
+    /// A handle to the same pool whose buffers are counted under another name, so that errors tell which part of a program
+    /// holds how much. Handles of the same name share an account, and the pool keeps each for as long as it lives: give names
+    /// to parts of a program, not to requests.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
         let name: Arc<str> = Arc::from(name);
@@ -146,9 +153,23 @@ impl BufferPool {
     ///
     /// # Errors
     ///
-    /// [`PoolError`]. It is [`Full`](PoolError::Full) also while others wait: nobody overtakes them.
+    /// [`PoolError`]. It is [`Full`](PoolError::Full) also while threads wait: no call overtakes them.
+    #[track_caller]
     pub fn get(&self, len: usize) -> Result<PoolBuf, PoolError> {
+        self.check(len)?;
         self.inner().get(self.need(len))
+    }
+
+    /// Fails in a forked child.
+    fn check(&self, len: usize) -> Result<(), PoolError> {
+        if !self.inner().is_inherited() {
+            return Ok(());
+        }
+        Err(PoolError::NotAdmitted {
+            name: self.name.clone(),
+            requested: len as u64,
+            source: Box::new(Error::Forked),
+        })
     }
 
     /// [`get`](Self::get), with all bytes zero.
@@ -156,6 +177,7 @@ impl BufferPool {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    #[track_caller]
     pub fn get_zeroed(&self, len: usize) -> Result<PoolBuf, PoolError> {
         let mut buffer = self.get(len)?;
         buffer.fill(0);
@@ -164,6 +186,7 @@ impl BufferPool {
 
     /// [`get`](Self::get) for a program that has something else to do: none where it would fail, without an error's cost.
     #[must_use]
+    #[track_caller]
     pub fn try_get(&self, len: usize) -> Option<PoolBuf> {
         self.inner().try_get(self.need(len))
     }
@@ -176,14 +199,16 @@ impl BufferPool {
     ///
     /// # Blocking
     ///
-    /// Those who wait are served in the order in which they came. A thread that waits while it alone holds all of the pool's buffers waits until
-    /// the timeout.
+    /// Threads that wait are served in the order in which they came. A thread that waits while it alone holds all of the
+    /// pool's buffers waits until the timeout.
+    #[track_caller]
     pub fn get_timeout(&self, len: usize, timeout: Duration) -> Result<PoolBuf, PoolError> {
-        let deadline = self.inner().clock.now().checked_add(timeout);
-        self.inner().get_by(self.need(len), deadline)
+        self.check(len)?;
+        self.inner().get_within(self.need(len), timeout)
     }
 
     /// A buffer that has all of its block.
+    #[track_caller]
     fn get_whole_block(&self, len: usize) -> Result<PoolBuf, PoolError> {
         self.get(len).map(PoolBuf::with_all_of_its_block)
     }
@@ -197,24 +222,28 @@ impl BufferPool {
     /// # Blocking
     ///
     /// For as long as the system takes for the pages: `docs/MEMORY.md` has how long.
+    #[track_caller]
     pub fn prewarm(&self, len: usize, count: usize) -> Result<(), PoolError> {
+        self.check(len)?;
         let need = Need {
             is_counted: false,
             ..self.need(len)
         };
-        let capacity = classes::capacity(need.len).unwrap_or(u64::MAX);
-        let requested = capacity.saturating_mul(count as u64);
+        let capacity = classes::capacity(need.len);
+        let requested = capacity.and_then(|capacity| capacity.checked_mul(count as u64));
         let limit = self.inner().locked(|state, _| state.keep());
-        if requested > limit {
-            let name = self.name.clone();
+        if requested.is_none_or(|requested| requested > limit) {
             return Err(PoolError::TooLarge {
-                name,
-                requested,
+                name: self.name.clone(),
+                requested: requested.unwrap_or(u64::MAX),
                 limit,
             });
         }
-        let buffers: Result<Vec<_>, _> = (0..count).map(|_| self.inner().get(need)).collect();
-        buffers.map(drop)
+        let mut buffers = Vec::new();
+        for _ in 0..count {
+            buffers.push(self.inner().get(need)?);
+        }
+        Ok(())
     }
 
     /// Unmaps idle blocks until at most `idle` bytes are idle, those first that have been so for the longest time. Returns

@@ -89,7 +89,8 @@ pub fn system_sources_under(root: &Path) -> Vec<Box<dyn Source>> {
 /// A monitor of memory pressure: it reads sources, judges, tells the manager, and calls what the program registered.
 ///
 /// With a [thread](Self::start) it does so by itself; without, at each [`poll`](Self::poll). Dropping it stops the thread, and
-/// ends the pressure: the manager's becomes 0, and functions registered for levels are told of a change to normal.
+/// ends the pressure: the manager's becomes 0, and functions registered for levels are told of a change to normal. It waits for
+/// the function that the thread is in, unless it is dropped by that one: drop it with no lock held that a function takes.
 ///
 /// ```
 /// use mlx_wired::memory::{Pressure, Scripted};
@@ -139,8 +140,11 @@ impl Pressure {
     ///
     /// # Errors
     ///
-    /// [`Error::Thread`] if the system gives none; then `poll` works as before.
+    /// [`Error::Thread`] if the system gives none; then `poll` works as before. [`Error::Coordinator`] in a forked child.
     pub fn start(&mut self) -> Result<(), Error> {
+        if !self.is_own() {
+            return Err(crate::Error::Forked.into());
+        }
         if self.thread.is_some() {
             return Ok(());
         }
@@ -185,6 +189,19 @@ impl Pressure {
         self.inner.seen().stats
     }
 
+    /// Reads what was done so far, also when this is gone.
+    #[cfg(any(feature = "metrics", feature = "watch"))]
+    pub(in crate::memory) fn reader(&self) -> impl Fn() -> PressureStats + Send + Sync + 'static {
+        let (inner, process) = (self.inner.clone(), self.process);
+        move || {
+            if process == std::process::id() {
+                inner.seen().stats
+            } else {
+                PressureStats::default()
+            }
+        }
+    }
+
     /// Calls `f` at each change between levels of which one is `level` or above: rises to it and beyond, and falls, until the
     /// change that leaves it. With [`Normal`](PressureLevel::Normal) that is each change; a recovery is one
     /// ([`Change::is_recovery`]).
@@ -204,8 +221,9 @@ impl Pressure {
         self.subscribe(&self.inner.registries.listeners, Arc::new(f))
     }
 
-    /// Calls `f` at each rise to critical, before the manager is told, before other functions, and before anything is given
-    /// back: to save a checkpoint. Nothing else is done until it returns.
+    /// Calls `f` at each rise to critical, before the manager is told, before other functions, and before any of these gives
+    /// back: to save a checkpoint. Nothing else is done until it returns. [MLX's cache](Self::mlx_cache) was emptied before,
+    /// where it is registered: that is how it is found out whether the level rises at all.
     pub fn before_critical(&self, f: impl Fn(&Change) + Send + Sync + 'static) -> Subscription {
         self.subscribe(&self.inner.registries.first, Arc::new(f))
     }

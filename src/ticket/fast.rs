@@ -1,23 +1,16 @@
 //! Acquiring and releasing without the lock: the few atomic operations that nearly every guard costs.
 
 use super::Ticket;
+use super::guess::{as_guessed, guess, leave_behind};
 use super::raw::Raw;
 use super::route::Route;
 use crate::Error;
 use crate::manager::state::group::{Reads, SizeCount};
 use crate::manager::state::holds::HoldKey;
 use crate::manager::state::word::{OPTIMISTIC_BYTES, Word};
-use crate::sync::{Ordering, thread_local};
+use crate::sync::Ordering;
 use crate::{fork, holders};
-use std::cell::Cell;
 use std::panic::Location;
-
-thread_local! {
-    /// The word that the thread's last release left behind, of whatever group: the first guess of the next swap. A
-    /// wrong guess costs less than a load before it: the failed swap brings the line for writing, so that the next
-    /// one succeeds, where a load would bring it for reading first and then again for writing.
-    static LEFT_BEHIND: Cell<u64> = const { Cell::new(0) };
-}
 
 /// What the fast path found.
 pub(super) enum Fast {
@@ -81,7 +74,8 @@ impl Ticket {
     fn enter_below(&self, admit: u64) -> Fast {
         match self.route {
             Route::Add if admit != 0 => {
-                let word = self.add_in();
+                let guess = Word(guess().0.wrapping_add(self.demand));
+                let word = as_guessed(self.add_in(), guess);
                 // Too many bytes are never covered.
                 self.entered(word, word.sum(), word.is_to_be_looked_at())
             }
@@ -152,7 +146,7 @@ impl Ticket {
     /// Adds the demand if the group stays below `admit`, nobody waits, and no more than `most` drive.
     #[inline(always)]
     fn swap_in(&self, admit: u64, most: u64) -> Option<Word> {
-        let guess = Word(LEFT_BEHIND.with(Cell::get));
+        let guess = guess();
         let seen = match guess.joined(self.demand, admit, most) {
             Some(next) => {
                 let word = &self.group.word;
@@ -180,66 +174,50 @@ impl Ticket {
         }
     }
 
-    /// Releases a guard that the fast path gave, if what stays tells that this lowers nothing. Returns false, with nothing
-    /// done, if it does not.
+    /// Takes the demand of a guard that the fast path gave out of the word, if it sees that this lowers nothing: by what
+    /// stays, or by the word, if that is still as it was at its admission. Returns what is left, or `None` with nothing
+    /// done.
     #[inline(always)]
-    pub(super) fn leave_beside(&self) -> bool {
-        let floor = &self.group.reads.floor;
+    pub(super) fn leave_beside(&self, admitted: Word, reads: &Reads) -> Option<Word> {
+        let floor = reads.floor.load(Ordering::Relaxed);
         // Acquire: whoever is seen to stay is in the word, too.
-        let staying = Word(self.group.staying.load(Ordering::Acquire));
-        if !staying.is_quiet(floor.load(Ordering::Relaxed)) {
-            return false;
-        }
-        let word = self.leave_word();
-        if !word.is_quiet(floor.load(Ordering::Acquire)) {
-            self.look_closer(word);
-        }
-        true
+        let left = if self.group.staying.load(Ordering::Acquire) >= floor {
+            self.subtract_demand()
+        } else {
+            let left = Word(admitted.0.wrapping_sub(self.demand));
+            if !left.keeps(floor) {
+                return None;
+            }
+            let word = &self.group.word;
+            // AcqRel: as in `subtract_demand`.
+            let swapped =
+                word.compare_exchange(admitted.0, left.0, Ordering::AcqRel, Ordering::Relaxed);
+            swapped.ok()?;
+            left
+        };
+        leave_behind(left);
+        Some(left)
     }
 
-    /// Releases a guard that the fast path gave, with the word at its admission. Returns false, with nothing
+    /// Releases a guard that the fast path gave and that did not [leave so](Self::leave_beside). Returns false, with nothing
     /// done, if its work must be finished first or everything looks under the lock.
-    pub(super) fn leave_fast(&self, admitted: Word) -> bool {
-        let reads = &self.group.reads;
-        let flags = reads.flags.load(Ordering::Relaxed);
+    pub(super) fn leave_fast(&self) -> bool {
+        let flags = self.group.reads.flags.load(Ordering::Relaxed);
         if flags & (Reads::ALWAYS | Reads::FINISHES) != 0 {
             return false;
         }
-        if flags & Reads::ASKS == 0 {
-            self.leave_unlocked();
-            return true;
-        }
-        if self.route == Route::Counted {
-            let staying = Word(self.group.staying.load(Ordering::Acquire));
-            let may_end =
-                Self::may_end(staying, 0, flags) && Self::may_end(self.word_now(), 1, flags);
-            if may_end || self.may_shrink(staying) {
+        if flags & Reads::ASKS != 0 {
+            let word = self.word_now();
+            let lowers = if self.route == Route::Counted {
+                let staying = Word(self.group.staying.load(Ordering::Acquire));
+                (Self::may_end(staying, 0, flags) && Self::may_end(word, 1, flags))
+                    || self.may_shrink(staying)
+            } else {
+                Self::may_end(word, 1, flags) || self.may_shrink(word)
+            };
+            if lowers {
                 return false;
             }
-            self.leave_unlocked();
-            return true;
-        }
-        if self.lowers(admitted, flags) {
-            return self.leave_judged(self.word_now(), flags);
-        }
-        // The word is seldom what it was then. If it is, one swap judges and releases.
-        let left = Word(admitted.0.wrapping_sub(self.demand));
-        let word = &self.group.word;
-        // AcqRel: as in `leave_word`.
-        match word.compare_exchange(admitted.0, left.0, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => {
-                LEFT_BEHIND.with(|behind| behind.set(left.0));
-                self.look_after(left, false);
-                true
-            }
-            Err(now) => self.leave_judged(Word(now), flags),
-        }
-    }
-
-    /// [`leave_fast`](Self::leave_fast), judged on what the word was seen to be.
-    fn leave_judged(&self, seen: Word, flags: u32) -> bool {
-        if self.lowers(seen, flags) {
-            return false;
         }
         self.leave_unlocked();
         true
@@ -277,40 +255,41 @@ impl Ticket {
     }
 
     /// Takes the demand out of the word. Returns what is left.
-    #[inline(always)]
     fn leave_word(&self) -> Word {
+        let left = self.subtract_demand();
+        leave_behind(left);
+        left
+    }
+
+    #[inline(always)]
+    fn subtract_demand(&self) -> Word {
         // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
         // and it sees our subtraction otherwise.
         let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
-        let left = Word(old.wrapping_sub(self.demand));
-        LEFT_BEHIND.with(|behind| behind.set(left.0));
-        left
+        Word(old.wrapping_sub(self.demand))
     }
 
     /// Counts the demand among what [stays](Group::staying), after it is in the word.
     pub(super) fn stay(&self) {
-        if !self.group.custom {
+        if self.can_stay() {
             self.group.staying.fetch_add(self.demand, Ordering::Release);
         }
     }
 
+    fn can_stay(&self) -> bool {
+        self.kind.is_driving() && !self.group.custom
+    }
+
     /// Undoes [`stay`](Self::stay), before the demand is taken out of the word.
     pub(super) fn stay_no_more(&self) {
-        if !self.group.custom {
+        if self.can_stay() {
             self.group.staying.fetch_sub(self.demand, Ordering::Release);
         }
     }
 
-    /// [`look_after`](Self::look_after), out of the callers' way.
-    #[cold]
-    #[inline(never)]
-    fn look_closer(&self, word: Word) {
-        self.look_after(word, false);
-    }
-
     /// Looks under the lock after a release that concerns others. `last`: of its size.
     #[inline]
-    fn look_after(&self, word: Word, last: bool) {
+    pub(super) fn look_after(&self, word: Word, last: bool) {
         if self.concerns_others(word, last) {
             self.left();
         }
@@ -349,11 +328,6 @@ impl Ticket {
             || (self.kind.is_driving() && Self::may_end(word, 1, flags))
     }
 
-    /// [`may_lower`](Self::may_lower) of a driving guard, judged on `word`.
-    fn lowers(&self, word: Word, flags: u32) -> bool {
-        Self::may_end(word, 1, flags) || self.may_shrink(word)
-    }
-
     /// Whether no driving guard is left beside so many.
     fn may_end(word: Word, beside: u64, flags: u32) -> bool {
         word.driving() <= beside && flags & Reads::ANCHORED_ELSEWHERE == 0
@@ -369,6 +343,12 @@ impl Ticket {
             }
             None => left < reads.shrink_floor.load(Ordering::Relaxed),
         }
+    }
+
+    /// What sessions publish for it.
+    #[inline(always)]
+    pub(super) fn reads(&self) -> &Reads {
+        &self.group.reads
     }
 
     fn word_now(&self) -> Word {

@@ -10,6 +10,7 @@ use crate::manager::Patience;
 use crate::manager::state::grant::Admission;
 use crate::manager::state::holds::HoldKey;
 use crate::manager::state::word::Word;
+use crate::sync::Ordering;
 #[cfg(feature = "tracing")]
 use crate::trace::GuardSpan;
 use crate::wait::Wait;
@@ -194,12 +195,20 @@ impl Raw {
     /// Releases.
     #[inline(always)]
     pub(super) fn end(&mut self, ticket: &Ticket) {
-        if self.record.is_plain_slot() && ticket.leave_beside() {
-            return holders::forget_slot(self.record);
+        let Self { at, record, .. } = *self;
+        let reads = ticket.reads();
+        let left = if record.is_plain_slot() {
+            ticket.leave_beside(Word(at), reads)
+        } else {
+            None
+        };
+        match left {
+            Some(left) if left.is_quiet(reads.floor.load(Ordering::Acquire)) => {
+                holders::forget_slot(record);
+            }
+            // In registers: what is in memory is stored between the two read-modify-writes of every guard.
+            _ => Self::end_otherwise(ticket, left, record, self.extra.take()),
         }
-        // By value: whose address is taken is in memory, and the stores would stand between the two
-        // read-modify-writes of every guard.
-        std::mem::replace(self, Self::EMPTY).end_otherwise(ticket);
     }
 
     /// Releases an owned guard.
@@ -214,12 +223,30 @@ impl Raw {
         std::mem::replace(self, Self::EMPTY).end_slow(ticket, work);
     }
 
+    /// Ends a guard of whose demand so much is left behind, or which has not left yet.
     #[inline(never)]
-    fn end_otherwise(self, ticket: &Ticket) {
-        if self.record.is_plain_slot() && ticket.leave_fast(Word(self.at)) {
-            return holders::forget_slot(self.record);
+    fn end_otherwise(
+        ticket: &Ticket,
+        left: Option<Word>,
+        record: Record,
+        extra: Option<Box<Extra>>,
+    ) {
+        let has_left = match left {
+            Some(left) => {
+                ticket.look_after(left, false);
+                true
+            }
+            None => record.is_plain_slot() && ticket.leave_fast(),
+        };
+        if has_left {
+            return holders::forget_slot(record);
         }
-        self.end_slow(ticket, Work::Here);
+        let raw = Self {
+            record,
+            extra: ManuallyDrop::new(extra),
+            ..Self::EMPTY
+        };
+        raw.end_slow(ticket, Work::Here);
     }
 
     #[cold]

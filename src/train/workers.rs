@@ -10,7 +10,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Scope};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 /// Threads that do MLX work, and live until all of it is done.
 ///
@@ -48,13 +48,19 @@ use std::thread::{self, Scope};
 /// # run().unwrap();
 /// ```
 ///
-/// A rayon pool serves too, where no memory is ever refused: the one of
-/// [`build_scoped`](https://docs.rs/rayon/1/rayon/struct.ThreadPoolBuilder.html#method.build_scoped), which waits for its
-/// threads. Not one that is dropped: its threads end some time later.
+/// A rayon pool serves too, where no memory is ever refused, if its threads are joined:
+/// [ending a program](crate#ending-a-program) says how.
 pub struct Workers<'scope, 'env: 'scope> {
     jobs: Sender<Task<'scope>>,
-    retired: Arc<Mutex<Vec<Retired>>>,
+    crew: Arc<Crew<'scope>>,
     scope: PhantomData<&'scope Scope<'scope, 'env>>,
+}
+
+/// All workers of a scope.
+#[derive(Default)]
+struct Crew<'scope> {
+    retired: Mutex<Vec<Retired>>,
+    threads: Mutex<Vec<ScopedJoinHandle<'scope, ()>>>,
 }
 
 /// A worker that takes no further job, since memory was refused to one.
@@ -101,14 +107,14 @@ impl<'env> Workers<'_, 'env> {
         }
         thread::scope(|scope| {
             let (jobs, queue) = channel::unbounded();
-            let retired = Arc::default();
+            let crew = Arc::<Crew>::default();
             let all = WaitGroup::new();
             for number in 0..threads {
                 let worker = Worker {
                     scope,
                     name: format!("MLX worker {number}"),
                     queue: queue.clone(),
-                    retired: Arc::clone(&retired),
+                    crew: Arc::clone(&crew),
                     all: all.clone(),
                 };
                 let started = worker.start();
@@ -118,10 +124,13 @@ impl<'env> Workers<'_, 'env> {
             drop(all);
             let workers = Workers {
                 jobs,
-                retired,
+                crew: Arc::clone(&crew),
                 scope: PhantomData,
             };
-            Ok(body(&workers))
+            let result = panic::catch_unwind(AssertUnwindSafe(|| body(&workers)));
+            drop(workers);
+            crew.join();
+            Ok(result.unwrap_or_else(|payload| panic::resume_unwind(payload)))
         })
     }
 }
@@ -181,7 +190,7 @@ impl<'scope> Workers<'scope, '_> {
     /// The workers that were retired so far, in the order in which they were.
     #[must_use]
     pub fn retired(&self) -> Vec<Retired> {
-        locked(&self.retired).clone()
+        locked(&self.crew.retired).clone()
     }
 }
 
@@ -204,20 +213,38 @@ impl<T> Job<T> {
     }
 }
 
+impl Crew<'_> {
+    /// Waits until the threads are gone, with what MLX keeps for each. The scope by itself waits for what they do, not for the
+    /// end of their thread-locals.
+    fn join(&self) {
+        loop {
+            // A worker's successor is listed before the worker ends, and not locked out while this waits.
+            let Some(thread) = locked(&self.threads).pop() else {
+                return;
+            };
+            // A job's panic is the job's; a worker has none of its own.
+            let _no_panic = thread.join();
+        }
+    }
+}
+
 /// One thread, before it starts.
 struct Worker<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
     name: String,
     queue: Receiver<Task<'scope>>,
-    retired: Arc<Mutex<Vec<Retired>>>,
+    crew: Arc<Crew<'scope>>,
     /// Each worker has one, and gives it back when it has nothing more to do.
     all: WaitGroup,
 }
 
 impl<'scope> Worker<'scope, '_> {
     fn start(self) -> io::Result<()> {
+        let crew = Arc::clone(&self.crew);
         let builder = thread::Builder::new().name(self.name.clone());
-        builder.spawn_scoped(self.scope, || self.work()).map(drop)
+        let thread = builder.spawn_scoped(self.scope, || self.work())?;
+        locked(&crew.threads).push(thread);
+        Ok(())
     }
 
     fn work(self) {
@@ -238,7 +265,7 @@ impl<'scope> Worker<'scope, '_> {
         let is_replaced = self.replacement().start().is_ok();
         if is_replaced {
             let thread = self.name.clone();
-            locked(&self.retired).push(Retired { thread, error });
+            locked(&self.crew.retired).push(Retired { thread, error });
         }
         is_replaced
     }
@@ -248,7 +275,7 @@ impl<'scope> Worker<'scope, '_> {
             scope: self.scope,
             name: format!("{}'", self.name),
             queue: self.queue.clone(),
-            retired: Arc::clone(&self.retired),
+            crew: Arc::clone(&self.crew),
             all: self.all.clone(),
         }
     }
@@ -271,9 +298,9 @@ fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
     owned.or_else(|| payload.downcast_ref::<&str>().copied())
 }
 
-fn locked(retired: &Mutex<Vec<Retired>>) -> MutexGuard<'_, Vec<Retired>> {
+fn locked<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     // Nothing is left half-done under it.
-    retired.lock().unwrap_or_else(PoisonError::into_inner)
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Workers<'_, '_> {

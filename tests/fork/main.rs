@@ -4,6 +4,7 @@
 //! * `locked.rs`: children that are forked while another thread stands still at a chosen place: in a clock, a policy, the
 //!   setter, and at each allocation that it makes, so under each lock under which anything is allocated.
 //! * `memory.rs`: a monitor of pressure, forked while its thread is amid a function of the program.
+//! * `pool.rs`: a pool of host buffers, forked wherever another thread that uses it allocates.
 //! * `guards.rs`: what becomes of the forking thread's own guards.
 //! * `ends.rs`: how a child may end.
 #![cfg(unix)]
@@ -15,6 +16,7 @@ mod ends;
 mod guards;
 mod locked;
 mod memory;
+mod pool;
 mod shared;
 mod stopping;
 

@@ -2,7 +2,7 @@
 
 use crate::child::kept_in_child;
 use mlx_wired::ffi::NoMlx;
-use mlx_wired::memory::{Pressure, PressureStats, Scripted};
+use mlx_wired::memory::{Error as Refused, Pressure, PressureStats, Scripted};
 use mlx_wired::{Error, Manager, PressureLevel};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,11 @@ fn r43_a_monitor_of_pressure() -> Result<(), Error> {
     is_in.recv().expect("it is told");
 
     // The turn is held, and the function is marked as running, for ever.
+    let idle = Pressure::builder().source(script.clone()).build();
+    let mut idle = idle.expect("the settings make sense");
     let work = move || {
+        let refused = idle.start().expect_err("it is its parent's");
+        assert!(matches!(refused, Refused::Coordinator(Error::Forked)));
         assert_eq!(pressure.level(), PressureLevel::Critical);
         assert!(!pressure.poll());
         assert_eq!(pressure.sources().len(), 0);

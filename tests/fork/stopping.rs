@@ -1,5 +1,6 @@
 //! A thread that stands still where the test wants it: at its n-th allocation.
 
+use parking_lot::Mutex;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -52,13 +53,14 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Calls `during` while another thread stands at the `n`th allocation of `work`. Returns whether it makes so many. One
-/// test at a time.
+/// Calls `during` while another thread stands at the `n`th allocation of `work`. Returns whether it makes so many.
 pub(crate) fn while_one_stands(
     n: usize,
     work: impl FnOnce() + Send,
     during: impl FnOnce(),
 ) -> bool {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _alone = ONE.lock();
     STANDS.store(false, Ordering::SeqCst);
     MAY_GO_ON.store(false, Ordering::SeqCst);
     thread::scope(|scope| {

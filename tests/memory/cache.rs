@@ -1,6 +1,6 @@
 //! MLX's cache gives way, and its limit comes back.
 
-use super::{MIB, SECOND, Stage};
+use super::{Log, MIB, SECOND, Stage};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
 use mlx_wired::memory::reactions::clear_cache_on_shortage;
@@ -268,4 +268,93 @@ fn r27_a_reclaimer_empties_the_cache() -> Result<(), mlx_wired::Error> {
             .any(|call| call.setting == MemorySetting::Cache)
     );
     Ok(())
+}
+
+/// Registered while memory is short already, which it is not told of.
+#[test]
+fn a_cache_that_comes_late_gives_way_too() {
+    let mut cached = Cached::new(4096);
+    drop(cached.subscription.take());
+    assert_eq!(cached.stage.poll(0.86), Urgent);
+    let manager = Manager::builder().backend(cached.backend.clone()).build();
+    let manager = manager.expect("nothing is in the way");
+    cached.subscription = Some(cached.stage.pressure.mlx_cache(&manager));
+    cached.fill(400);
+    cached.stage.poll(0.86);
+    assert_eq!((cached.limit(), cached.clears()), (100, 1));
+    // Within its limit from now on.
+    for _ in 0..5 {
+        cached.fill(100);
+        cached.stage.poll(0.86);
+    }
+    assert_eq!(cached.clears(), 1);
+    for _ in 0..21 {
+        cached.stage.poll(0.1);
+    }
+    assert_eq!(cached.limit(), 4096);
+}
+
+/// The report has the reading for which the level rose, not the one after the cache was emptied.
+#[test]
+fn the_report_of_a_cache_that_fills_again_has_what_was_in_use() {
+    let (stage, backend, _cache) = seeing(400);
+    let log = Log::default();
+    let told = log.clone();
+    let _told = stage
+        .pressure
+        .on_level(Normal, move |change| told.note(change));
+    for _ in 0..2 {
+        backend.update_memory(|memory| memory.cache = 600 * MIB);
+        stage.again();
+    }
+    assert_eq!(
+        log.take(),
+        ["memory pressure is critical, was normal (seen: 1000 MiB of 1 GiB in use)"]
+    );
+}
+
+/// What a service manager tells it tells once. It counts in all of the poll in which it came.
+#[cfg(unix)]
+#[test]
+fn what_a_service_manager_tells_is_not_lost_to_a_second_reading() {
+    use mlx_wired::memory::ServiceManager;
+    use mlx_wired::system::WatchSetting;
+    use std::io::Write;
+    use std::os::unix::net::UnixListener;
+
+    let folder = std::env::temp_dir().join(format!("mlx_wired_watch_{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("it can be made");
+    let path = folder.join("s");
+    let listener = UnixListener::bind(&path).expect("it is free");
+    let setting = WatchSetting::File(path.into(), Vec::new());
+    let watch = ServiceManager::of(&setting).expect("it names something");
+    let (mut tells, _) = listener.accept().expect("it has connected");
+
+    let backend = RecordingBackend::cpu().build();
+    let manager = Manager::builder().backend(backend.clone()).build();
+    let stage = Stage::with(|builder| builder.source(watch));
+    let _cache = stage
+        .pressure
+        .mlx_cache(&manager.expect("nothing is in the way"));
+    let log = Log::default();
+    let givers = ["first", "second"].map(|name| {
+        let told = log.clone();
+        stage.pressure.on_give(move |_| {
+            told.note(name);
+            1
+        })
+    });
+    backend.update_memory(|memory| memory.cache = 600 * MIB);
+    assert_eq!(stage.poll(0.1), Normal);
+    tells.write_all(b"!").expect("it is connected");
+    assert_eq!(stage.poll(0.1), Warning);
+    assert_eq!(log.take(), ["first", "second"]);
+    // Until the next poll.
+    for _ in 0..10 {
+        assert_eq!(stage.poll(0.1), Warning);
+    }
+    assert_eq!(stage.poll(0.1), Normal);
+    assert_eq!(log.take(), [""; 0]);
+    drop(givers);
+    std::fs::remove_dir_all(&folder).expect("it is the test's");
 }

@@ -3,8 +3,9 @@
 use super::{Log, SECOND, Stage};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::NoMlx;
-use mlx_wired::memory::{Error, MlxUse, Pressure, Reading, Scripted};
+use mlx_wired::memory::{Error, MlxUse, Pressure, Reading, Scripted, Source, SourceError};
 use mlx_wired::{Config, Manager, PressureLevel, SumPolicy};
+use std::time::Instant;
 
 #[test]
 fn a_level_begins_at_once_and_passes_levels_over() {
@@ -325,4 +326,55 @@ fn mlxs_own_use_is_without_its_cache() -> Result<(), mlx_wired::Error> {
     assert!(stage.pressure.poll());
     assert!(stage.pressure.sources()[1].problem.is_some());
     Ok(())
+}
+
+/// Five points below five per cent is nothing at all, and nothing is below that.
+#[test]
+fn the_lowest_line_is_left_again() {
+    let lowest = |level| Stage::with(|builder| builder.at(level, 0.05).stalled_at(level, 0.05));
+    let stage = lowest(Warning);
+    for (enters, leaves) in [
+        (Reading::stalled(0.06), Reading::stalled(0.0)),
+        (Reading::used(6, 100), Reading::used(0, 100)),
+    ] {
+        stage.script.says(enters);
+        assert_eq!(stage.again(), Warning);
+        stage.script.says(leaves);
+        for _ in 0..11 {
+            stage.again();
+        }
+        assert_eq!(stage.pressure.level(), Normal, "{leaves}");
+    }
+    // It is left lower than it is entered, still.
+    stage.script.says(Reading::used(6, 100));
+    stage.again();
+    stage.script.says(Reading::used(3, 100));
+    assert!((0..60).all(|_| stage.again() == Warning));
+}
+
+/// The error's text is the program's, too.
+#[test]
+fn r22_an_error_that_panics_when_it_is_printed_is_a_source_that_fails() {
+    #[derive(Debug)]
+    struct Unprintable;
+    impl std::fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("as the test asked")
+        }
+    }
+    impl std::error::Error for Unprintable {}
+    struct Fails;
+    impl Source for Fails {
+        fn name(&self) -> &str {
+            "fails"
+        }
+        fn read(&mut self, _: Instant) -> Result<Option<Reading>, SourceError> {
+            Err(Box::new(Unprintable))
+        }
+    }
+    let stage = Stage::with(|builder| builder.source(Fails));
+    assert_eq!(stage.poll(0.86), Urgent);
+    let problem = stage.pressure.sources()[1].problem.clone();
+    assert!(problem.is_some(), "it is told");
+    assert_eq!(stage.pressure.stats().panics, 1);
 }

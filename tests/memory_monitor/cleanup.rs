@@ -1,6 +1,6 @@
 //! What is given back.
 
-use super::{MIB, Stage};
+use super::{MIB, Stage, until};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{
     Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,
@@ -8,7 +8,8 @@ use mlx_wired::ffi::{
 use mlx_wired::memory::Error;
 use mlx_wired::memory::monitor::Monitor;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 
 #[test]
 fn functions_are_called_before_the_cache_is_freed() {
@@ -141,4 +142,85 @@ fn what_is_in_the_cache_afterwards_was_not_given_back() {
         let cleaned = monitor.force_cleanup().expect("it can be freed");
         assert_eq!(cleaned.cache, freed);
     }
+}
+
+/// As with functions that pressure calls: what is freed after the handle is not in use.
+#[test]
+fn a_function_that_was_taken_off_is_not_called_by_a_cleanup_that_goes_on() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    let (entered, is_in) = mpsc::channel();
+    let (go_on, may_go) = mpsc::channel::<()>();
+    let may_go = Mutex::new(may_go);
+    let _first = monitor.on_cleanup(move || {
+        entered.send(()).expect("the test waits");
+        let may_go = may_go.lock().expect("no thread panics");
+        may_go.recv().expect("the test goes on");
+        1
+    });
+    let second = monitor.on_cleanup(|| 10);
+    thread::scope(|scope| {
+        let cleans = scope.spawn(|| monitor.force_cleanup());
+        is_in.recv().expect("it is called");
+        drop(second);
+        go_on.send(()).expect("the function waits");
+        let cleaned = cleans.join().expect("it ends").expect("it can be freed");
+        assert_eq!(cleaned.functions, 1);
+    });
+}
+
+/// And one that is running has ended when its handle is gone, with several threads that clean up.
+#[test]
+fn to_take_a_function_off_waits_for_all_of_its_calls() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    let (entered, is_in) = mpsc::channel();
+    let (go_on, may_go) = mpsc::channel::<()>();
+    let (may_go, ended) = (Mutex::new(may_go), Arc::new(AtomicU32::new(0)));
+    let ends = ended.clone();
+    let handle = monitor.on_cleanup(move || {
+        entered.send(()).expect("the test waits");
+        let goes = may_go.lock().expect("no thread panics").recv();
+        goes.expect("the test goes on");
+        ends.fetch_add(1, Ordering::SeqCst);
+        1
+    });
+    thread::scope(|scope| {
+        let cleans = [(); 2].map(|()| scope.spawn(|| monitor.force_cleanup()));
+        for _ in 0..2 {
+            is_in.recv().expect("it is called");
+        }
+        let removes = scope.spawn(|| {
+            drop(handle);
+            ended.load(Ordering::SeqCst)
+        });
+        go_on.send(()).expect("a function waits");
+        until("one ends", || ended.load(Ordering::SeqCst) == 1);
+        assert!(!removes.is_finished());
+        go_on.send(()).expect("a function waits");
+        assert_eq!(removes.join().expect("nothing panics"), 2);
+        for cleans in cleans {
+            cleans.join().expect("it ends").expect("it can be freed");
+        }
+    });
+}
+
+/// It would begin anew for ever.
+#[test]
+fn a_function_that_forces_a_cleanup_frees_the_cache_alone() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = Arc::new(stage.monitor().start().expect("it starts"));
+    stage.cache(7);
+    let inner = Arc::downgrade(&monitor);
+    let _forces = monitor.on_cleanup(move || {
+        let monitor = inner.upgrade().expect("it is in use");
+        let cleaned = monitor.force_cleanup().expect("it can be freed");
+        assert_eq!(cleaned.functions, 0);
+        cleaned.cache
+    });
+    let cleaned = monitor.force_cleanup().expect("it can be freed");
+    assert_eq!(
+        (cleaned.functions, cleaned.cache, cleaned.panics),
+        (7, 0, 0)
+    );
 }

@@ -3,16 +3,22 @@
 use super::{MIB, SECOND, Stage, until};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::memory::metrics::with_local_recorder;
+use mlx_wired::memory::metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
 use mlx_wired::memory::monitor::{
     FIGURES, Figure, FigureKind, Monitor, MonitorBuilder, WAIT_BUCKETS,
 };
+use mlx_wired::memory::{BufferPool, Pressure, Scripted, Subscription};
 use mlx_wired::{PolicyId, SumPolicy, Wait};
 use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +26,7 @@ use std::time::Duration;
 struct Published {
     recorder: PrometheusRecorder,
     monitor: Monitor,
+    _watched: [Subscription; 3],
 }
 
 impl Published {
@@ -31,7 +38,27 @@ impl Published {
             .build_recorder();
         let monitor = with_local_recorder(&recorder, || monitor.start());
         let monitor = monitor.expect("it starts");
-        Self { recorder, monitor }
+        let pools = [(); 2].map(|()| BufferPool::builder("loader\n").housekeeping(false).build());
+        for _ in 0..3 {
+            drop(pools[0].get(1 << 20).expect("there is room"));
+        }
+        let script = Scripted::new("script");
+        let pressure = Pressure::builder().source(script.clone()).build();
+        let pressure = pressure.expect("the settings make sense");
+        let _gives = pressure.on_give(|_| 3 * MIB);
+        script.used(0.8);
+        pressure.poll();
+        let _watched = [
+            monitor.watch_pool(&pools[0]),
+            monitor.watch_pool(&pools[1]),
+            monitor.watch_pressure(&pressure),
+        ];
+        drop(pools[1].get(1 << 20).expect("there is room"));
+        Self {
+            recorder,
+            monitor,
+            _watched,
+        }
     }
 
     fn text(&self) -> String {
@@ -146,6 +173,13 @@ fn figures_have_their_values() {
     assert_eq!(mib("mlx_wired_uncounted_bytes"), 3.0);
     assert_eq!(mib("mlx_wired_admitted_bytes{group=\"0\"}"), 80.0);
     assert_eq!(mib("mlx_wired_reclaimed_bytes_total{by=\"cache\"}"), 50.0);
+    assert_eq!(mib("mlx_wired_reclaimed_bytes_total{by=\"reaction\"}"), 3.0);
+    // Two pools of one name; the name is escaped, twice: by this library and by the exporter.
+    let pool = |name: &str| of(&format!("mlx_wired_pool_{name}{{pool=\"loader\\\\n\"}}"));
+    assert_eq!(pool("hits_total"), 2.0);
+    assert_eq!(pool("misses_total"), 2.0);
+    assert_eq!(pool("in_use_bytes"), 0.0);
+    assert_eq!(pool("idle_bytes"), 2.0 * MIB as f64);
     assert_eq!(of("mlx_wired_waiting"), 0.0);
     assert_eq!(of("mlx_wired_level"), 3.0);
     assert_eq!(of("mlx_wired_pressure_level"), 0.0);
@@ -319,4 +353,46 @@ fn the_documented_queries_find_what_is_published() {
         &unknown,
         "mlx_wired_admissions_total{result=\"admitted\"}"
     ));
+}
+
+/// A recorder is the program's. One that asks the monitor waits for nothing that is held around it.
+#[test]
+fn a_recorder_may_use_the_monitor() {
+    struct Asking(RefCell<Option<Monitor>>, Cell<u32>);
+    impl Recorder for Asking {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            if let Some(monitor) = &*self.0.borrow()
+                && key.name() == "mlx_wired_admitted_bytes"
+                && self.1.replace(1) == 0
+            {
+                monitor.publish().expect("it can be read");
+            }
+            Gauge::noop()
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let stage = Stage::new(RecordingBackend::cpu());
+        let ticket = stage.manager.ticket(&SumPolicy::capped(100), 60);
+        let _guard = ticket.acquire_owned().expect("it fits");
+        let monitor = stage.monitor().start().expect("it starts");
+        let recorder = Asking(RefCell::new(Some(monitor)), Cell::new(0));
+        with_local_recorder(&recorder, || {
+            let monitor = recorder.0.borrow();
+            let monitor = monitor.as_ref().expect("it was put there");
+            monitor.publish().expect("it can be read");
+        });
+        done.send(recorder.1.get()).expect("the test waits");
+    });
+    let asked = is_done.recv_timeout(Duration::from_secs(60));
+    assert_eq!(asked, Ok(1), "nothing is held");
 }

@@ -3,6 +3,7 @@
 use super::{MIB, Stage};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::Monitor;
+use mlx_wired::memory::{BufferPool, Pressure, Scripted};
 use mlx_wired::{PolicyId, SumPolicy};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -54,6 +55,35 @@ fn a_line_has_what_the_monitor_and_the_manager_know() {
     assert_eq!(line["groups"][0]["name"], "group\\u{202e}");
     assert_eq!(line["uncounted"][0]["name"], "decoder\\r");
     assert_eq!(line["seen"]["readings"], 2);
+}
+
+#[test]
+fn pools_and_pressure_are_told_of_while_their_handles_live() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    let pool = BufferPool::builder("loader").limit(8 * MIB).build();
+    let script = Scripted::new("script");
+    let pressure = Pressure::builder().source(script.clone()).build();
+    let pressure = pressure.expect("the settings make sense");
+    let _gives = pressure.on_give(|_| 5);
+    let watched = [monitor.watch_pool(&pool), monitor.watch_pressure(&pressure)];
+    let _buffer = pool.get(1 << 20).expect("there is room");
+    script.used(0.9);
+    pressure.poll();
+    let told = line(&monitor);
+    let of_pool = serde_json::json!({
+        "name": "loader", "hits": 0, "misses": 1, "in_use": MIB, "idle": 0, "limit": 8 * MIB, "waiting": 0,
+    });
+    assert_eq!(told["pools"], serde_json::json!([of_pool]));
+    let done = serde_json::json!({"rises": 1, "falls": 0, "averted": 0, "given_back": 5});
+    assert_eq!(told["reactions"], done);
+    // Pressure that is over has done what it has done.
+    drop(pressure);
+    assert_eq!(line(&monitor)["reactions"]["falls"], 1);
+    drop(watched);
+    let told = line(&monitor);
+    assert_eq!(told["pools"], serde_json::json!([]));
+    assert_eq!(told["reactions"], Value::Null);
 }
 
 #[test]
@@ -110,6 +140,8 @@ fn the_viewers_line_has_the_fields_of_a_real_one() {
         "waiters",
         "groups",
         "uncounted",
+        "pools",
+        "reactions",
         "seen/growth",
         "seen/footprint",
     ];

@@ -9,6 +9,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Barrier;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A folder of the test's own.
@@ -188,4 +191,67 @@ fn a_path_from_the_present_folder_is_removed_too() {
     is_served(Path::new(&name));
     drop(server);
     assert!(!Path::new(&name).exists());
+}
+
+/// Two programs of one job that are started together, say: one path, one server, whatever is there before.
+#[test]
+fn of_those_that_begin_at_once_one_serves() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().start().expect("it starts");
+    let folder = Folder::new("at-once");
+    for round in 0..100 {
+        if round % 2 == 0 {
+            drop(UnixListener::bind(folder.path()).expect("it is free"));
+        }
+        let start = Barrier::new(3);
+        let mut servers = thread::scope(|scope| {
+            let serves = [(); 3].map(|()| {
+                scope.spawn(|| {
+                    start.wait();
+                    monitor.serve(folder.path())
+                })
+            });
+            serves.map(|serves| serves.join().expect("nothing panics"))
+        });
+        let served = servers.iter().filter(|it| it.is_ok()).count();
+        assert_eq!(served, 1, "round {round}: {servers:?}");
+        for server in &servers {
+            if let Err(error) = server {
+                let is_taken = matches!(
+                    error,
+                    Error::Socket {
+                        problem: SocketProblem::InUse,
+                        ..
+                    }
+                );
+                assert!(is_taken, "{error:?}");
+            }
+        }
+        is_served(&folder.path());
+        servers.sort_by_key(Result::is_ok);
+        drop(servers);
+        assert_eq!(folder.names(), [""; 0]);
+    }
+}
+
+/// A program may have asked for what other programs have: to be ended by a pipe that nobody reads. Clients end no program.
+#[test]
+fn a_client_that_goes_at_once_ends_nothing() {
+    const CHILD: &str = "MLX_WIRED_SOCKET_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let binary = std::env::current_exe().expect("this binary has a path");
+        let test = "socket::a_client_that_goes_at_once_ends_nothing";
+        let mut child = Command::new(binary);
+        let ended = child.args(["--exact", test]).env(CHILD, "1").output();
+        let ended = ended.expect("it runs");
+        assert!(ended.status.success(), "{ended:?}");
+        return;
+    }
+    // SAFETY: no handler is set; no thread of this process waits for the signal.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let (folder, _monitor, _server, _stage) = served("gone");
+    for _ in 0..200 {
+        drop(UnixStream::connect(folder.path()).expect("it is served"));
+    }
+    is_served(&folder.path());
 }

@@ -197,3 +197,14 @@ fn before_anything_was_seen_twice_nothing_is_made_up() {
     assert_eq!(seen.time_at, [Duration::ZERO; 4]);
     assert_eq!(seen.used.mean, 0);
 }
+
+/// Beyond what a clock can tell: it reads when it is asked.
+#[test]
+fn an_interval_without_end_is_none() {
+    let stage = Stage::new(RecordingBackend::cpu());
+    let monitor = stage.monitor().every(Duration::MAX).start();
+    let monitor = monitor.expect("it starts");
+    stage.clock.advance(1000 * SECOND);
+    monitor.read().expect("it can be read");
+    assert_eq!(seen(&monitor).readings, 2);
+}

@@ -7,6 +7,7 @@
 //
 // As on Metal: the rule; active and peak memory count what was kept, once an array made over it, until just before its
 // deleter runs; the size that MLX asks for before it lets an operation write where its input was.
+// Allocations over a limit throw, once a test has set one.
 // Not as on Metal: that the memory be one map, and not too large for one buffer; the wired limit; deleters on the thread on
 // which a command buffer completes. Here the thread that drops the last handle runs it, or MLX's own of the stream.
 #include <dlfcn.h>
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 
 #include "mlx/allocator.h"
 
@@ -34,6 +36,7 @@ struct Kept {
 std::atomic<size_t> kept_bytes{0};
 std::atomic<size_t> kept_buffers{0};
 std::atomic<size_t> peak_bytes{0};
+std::atomic<size_t> most{SIZE_MAX};
 
 Kept* kept(const Buffer& buffer) {
   auto address = reinterpret_cast<uintptr_t>(buffer.ptr());
@@ -75,6 +78,7 @@ size_t page_size() {
 class MetalLike final : public Allocator {
  public:
   Buffer malloc(size_t size) override {
+    if (size > most) throw std::runtime_error("metal_like: more than the largest buffer");
     Buffer made = own_.malloc(size);
     note_peak();
     return made;
@@ -118,8 +122,10 @@ class MetalLike final : public Allocator {
 
 }  // namespace
 
-// For tests, which find it by name: that they run under this library, and how many buffers are kept.
+// For tests, which find them by name: that they run under this library, and how many buffers are kept; the most bytes
+// that MLX may allocate at once.
 extern "C" size_t metal_like_buffers() { return kept_buffers; }
+extern "C" void metal_like_refuse_over(size_t bytes) { most = bytes; }
 
 namespace mlx::core {
 

@@ -243,6 +243,24 @@ fn two_last_releases_one_of_them_fast() {
     });
 }
 
+/// Two guards that were given without the lock leave beside each other alone: by a swap, or judged by what has failed it.
+#[test]
+fn two_last_releases_both_fast() {
+    explore(Size::Two, || {
+        let world = on_baseline(5);
+        let opens = world.active("a", Form::Fixed(7), 4).acquire_owned();
+        world.open();
+        let fast = world.active("a", Form::Fixed(7), 3);
+        let guard = fast.acquire().unwrap();
+        drop(opens);
+        let other = fast.clone();
+        let releasing = spawn(move || drop(other.acquire().unwrap()));
+        drop(guard);
+        releasing.join();
+        world.finish();
+    });
+}
+
 fn two_groups(first: Form, second: Form) {
     let world = on_baseline(0);
     let one = world.active("a", first, 4).acquire_owned().unwrap();

@@ -4,9 +4,11 @@
 //! its bytes.
 
 use super::check::{Size, explore, join_all, spawn};
-use mlx_wired::PressureLevel;
+use super::world::quiet;
 use mlx_wired::clock::FakeClock;
+use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{BufferPool, PoolBuf, PoolError};
+use mlx_wired::{Manager, PressureLevel, SumPolicy};
 use std::time::Duration;
 
 /// The smallest block.
@@ -28,7 +30,7 @@ fn pool(blocks: usize) -> (BufferPool, FakeClock) {
 fn used(mut buffer: PoolBuf, tag: u8, between: impl FnOnce()) {
     buffer[0] = tag;
     between();
-    assert_eq!(buffer[0], tag, "somebody else has this block");
+    assert_eq!(buffer[0], tag, "another thread has this block");
 }
 
 fn is_at_rest(pool: &BufferPool) {
@@ -75,7 +77,7 @@ fn three_threads_of_different_sizes() {
     });
 }
 
-/// A wait whose time is over, beside a return that would end it: it has the block, or nobody has.
+/// A wait whose time is over, beside a return that would end it: it has the block, or no thread has.
 #[test]
 fn a_wait_ends_while_the_block_comes_back() {
     explore(Size::Two, || {
@@ -133,6 +135,34 @@ fn blocks_are_evicted_while_others_take_them() {
         });
         used(pool.get(BLOCK).unwrap(), 3, || drop(pool.try_get(BLOCK)));
         evicting.join();
+        is_at_rest(&pool);
+    });
+}
+
+/// A block that does not stay idle is unmapped, and counted no more, before its room is another's.
+#[test]
+fn what_has_room_in_the_pool_is_admitted() {
+    explore(Size::Two, || {
+        let builder = Manager::builder().backend(NoMlx::new()).config(quiet());
+        let manager = builder.clock(FakeClock::new()).build().unwrap();
+        let pool = BufferPool::builder("model")
+            .limit(BLOCK as u64)
+            .idle_limit(0)
+            .decay(Duration::MAX)
+            .clock(FakeClock::new())
+            .counted_by(&manager, &SumPolicy::capped(BLOCK as u64))
+            .build();
+        let held = pool.get(BLOCK).unwrap();
+        let asking = spawn({
+            let pool = pool.clone();
+            move || match pool.get(BLOCK) {
+                Ok(buffer) => drop(buffer),
+                Err(PoolError::Full { .. }) => {}
+                Err(error) => panic!("{error:#}"),
+            }
+        });
+        drop(held);
+        asking.join();
         is_at_rest(&pool);
     });
 }

@@ -1,6 +1,6 @@
 //! Functions that are removed while they may run: `src/memory/reactions/registry.rs`, the file itself, on the checkers' locks.
 //!
-//! Two threads: one calls, as the monitor does, the other removes. A function must not run after its removal has returned, and
+//! One thread calls, as the monitor of pressure does, or two, as cleanups do; another removes. A function must not run after its removal has returned, and
 //! what it captured must be gone then. A lost wake-up is a deadlock.
 
 use super::check::{Size, explore, spawn};
@@ -125,6 +125,34 @@ fn two_removals_against_calls() {
         remover.join();
         assert_eq!(monitor.join(), 0, "none panicked");
         assert!(registry.is_empty());
+    });
+}
+
+/// Two threads call the same function while a third removes it: it waits for both.
+#[test]
+fn removal_against_two_calls_at_once() {
+    explore(Size::Three, || {
+        let registry = Arc::new(Registry::<Call>::new());
+        let (runs, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (begins, ends) = (runs.clone(), ended.clone());
+        let number = registry.add(Arc::new(move || {
+            begins.fetch_add(1, Ordering::SeqCst);
+            ends.fetch_add(1, Ordering::SeqCst);
+        }));
+        let callers = [(); 2].map(|()| {
+            let calls = registry.clone();
+            spawn(move || calls.call_each(|f| f()))
+        });
+        registry.remove(number);
+        // What runs after that does not count: nothing does.
+        let after = (runs.load(Ordering::SeqCst), ended.load(Ordering::SeqCst));
+        assert_eq!(after.0, after.1, "still running after it was removed");
+        assert_eq!(Arc::strong_count(&runs), 1, "what it captured is gone");
+        for caller in callers {
+            assert_eq!(caller.join(), 0, "none panicked");
+        }
+        assert_eq!(runs.load(Ordering::SeqCst), after.0);
+        assert!(!registry.is_inside());
     });
 }
 

@@ -97,6 +97,31 @@ fn the_same_size_comes_and_goes() {
     });
 }
 
+/// A guard that came without the lock leaves by a swap, while a release in another group makes its own one that shrinks.
+#[test]
+fn a_swap_against_the_holder() {
+    explore(Size::Two, || {
+        let world = World::new(eager());
+        let holder = world.active("b", Form::Fixed(99), 1);
+        let holder = holder.acquire_owned().unwrap();
+        let warm = world.active("a", Form::Sum, 1).acquire_owned().unwrap();
+        world.open();
+        let (small, large) = [2, 4]
+            .map(|bytes| world.active("a", Form::Sum, bytes))
+            .into();
+        let stays = small.acquire().unwrap();
+        drop(warm);
+        // Its word is that of the swap: nothing changes in between.
+        let leaves = large.acquire().unwrap();
+        let releasing = spawn(move || drop(holder));
+        drop(leaves);
+        releasing.join();
+        world.assert_exact();
+        drop(stays);
+        world.finish();
+    });
+}
+
 /// Small ones come and go below the shrink mark while a large one leaves.
 #[test]
 fn a_small_one_comes_and_goes() {

@@ -68,7 +68,8 @@ fn execute(plan: Plan) {
         if nothing && crew.are_done() && crew.shelf.is_empty() {
             break;
         }
-        let goes_on = !nothing || !crew.shelf.is_empty() || crew.end_bounded_waits();
+        let ends = || crew.end_pressure() || crew.end_bounded_waits();
+        let goes_on = !nothing || !crew.shelf.is_empty() || ends();
         assert!(
             goes_on,
             "a circle, or nobody was told: {}",

@@ -1,7 +1,11 @@
 use super::{MIB, until};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{BufferPool, PoolError};
-use mlx_wired::{Manager, SumPolicy};
+use mlx_wired::{Config, Context, Manager, Policy, PolicyId, Sizes, SumPolicy};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -56,6 +60,66 @@ fn idle_blocks_go_before_a_new_one_is_refused() {
     assert_eq!((stats.in_use, stats.refused, stats.misses), (0, 1, 4));
 }
 
+/// What lacks is more than is asked for: a lowered cap.
+#[test]
+fn all_that_is_idle_goes_before_a_new_block_is_refused() {
+    let config = Config::default().elastic([1.0, 1.0, 1.0, 0.5]);
+    let manager = Manager::builder().backend(NoMlx::new()).config(config);
+    let manager = manager.build().unwrap();
+    let pool = counted(&manager, &SumPolicy::capped(8 << 20));
+    let four: Vec<_> = (0..4).map(|_| pool.get(2 * MIB).unwrap()).collect();
+    drop(four);
+    manager.set_pressure(1.0).unwrap();
+    let buffer = pool.get(3 * MIB).unwrap();
+    assert_eq!(pool.stats().idle, 0);
+    drop(buffer);
+}
+
+#[test]
+fn what_can_never_be_admitted_drives_nothing_out() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    drop(pool.get(4 * MIB).unwrap());
+    let error = pool.get(9 * MIB).unwrap_err();
+    assert!(!error.is_retryable(), "{error:#}");
+    assert_eq!(pool.stats().idle, 4 << 20);
+}
+
+/// A policy whose name the program fails to give.
+#[derive(Clone)]
+struct Failing(Arc<AtomicBool>);
+
+impl Policy for Failing {
+    fn id(&self) -> PolicyId {
+        assert!(!self.0.load(Relaxed), "on purpose");
+        PolicyId::named("failing")
+    }
+    fn limit(&self, _: &Context, live: &Sizes<'_>) -> u64 {
+        live.sum
+    }
+    fn can_admit(&self, _: &Context, _: &Sizes<'_>, _: u64) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_panic_of_the_policy_leaves_nothing_in_use() {
+    let (manager, fails) = (manager(), Arc::new(AtomicBool::new(false)));
+    let pool = BufferPool::builder("loader")
+        .limit(1 << 20)
+        .decay(Duration::MAX)
+        .counted_by(&manager, &Failing(fails.clone()))
+        .build();
+    fails.store(true, Relaxed);
+    let panicked = catch_unwind(AssertUnwindSafe(|| pool.get(MIB)));
+    assert!(panicked.is_err());
+    fails.store(false, Relaxed);
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.misses, stats.refused), (0, 0, 1));
+    assert!(stats.users.is_empty());
+    drop(pool.get(MIB).unwrap());
+}
+
 #[test]
 fn a_wait_covers_the_admission_too() {
     let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
@@ -93,6 +157,45 @@ fn a_step_waits_for_buffers_in_use() {
         drop(buffer);
         waiting.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn a_pool_outlives_its_manager() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let mut held = pool.get(MIB).unwrap();
+    manager.close();
+    let error = pool.get(2 * MIB).unwrap_err();
+    assert!(matches!(error, PoolError::NotAdmitted { .. }), "{error}");
+    assert_eq!(pool.stats().in_use, 1 << 20);
+    drop(manager);
+    drop(pool);
+    held.fill(1);
+    drop(held);
+}
+
+#[test]
+fn a_block_is_counted_at_the_place_of_the_call_that_asked() {
+    let (manager, policy) = (manager(), SumPolicy::capped(8 << 20));
+    let pool = counted(&manager, &policy);
+    let mut scratch = pool.workspace();
+    let held = (
+        pool.get(MIB).unwrap(),
+        pool.get_timeout(MIB, Duration::ZERO).unwrap(),
+        pool.try_get(MIB).unwrap(),
+    );
+    scratch.bytes(MIB).unwrap();
+    pool.with_temporary_buffers(1, MIB, |_| {
+        pool.prewarm(MIB, 1).unwrap();
+        let holders = manager.holders();
+        assert_eq!(holders.len(), 6);
+        for holder in holders {
+            let place = holder.place.file();
+            assert!(place.ends_with("counted.rs"), "{place}");
+        }
+    })
+    .unwrap();
+    drop(held);
 }
 
 #[test]

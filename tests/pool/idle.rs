@@ -1,8 +1,10 @@
 use super::{KIB, MIB, address, pool, until};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
-use mlx_wired::clock::FakeClock;
+use mlx_wired::clock::{Clock, FakeClock, Sleeper, SystemClock};
 use mlx_wired::memory::{BufferPool, PoolBuf, PoolError};
-use std::time::Duration;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// So many buffers of 1 MiB at once.
 fn buffers(pool: &BufferPool, count: usize) -> Vec<PoolBuf> {
@@ -154,12 +156,110 @@ fn a_block_decays_since_it_came_back_last() {
     pool.maintain();
     assert_eq!(pool.stats().idle, 3 << 20);
     clock.advance(Duration::from_secs(4));
-    assert_eq!(pool.stats().idle, 3 << 20, "nobody has looked");
+    assert_eq!(pool.stats().idle, 3 << 20, "nothing has looked");
     pool.maintain();
     assert_eq!(pool.stats().idle, 1 << 20, "it was used in between");
     clock.advance(Duration::from_secs(6));
     pool.maintain();
     assert_eq!(pool.stats().idle, 0);
+}
+
+/// The system's clock, which notes until when threads sleep.
+#[derive(Debug, Clone, Default)]
+struct Noting(Arc<Mutex<Vec<Option<Instant>>>>);
+
+impl Clock for Noting {
+    fn now(&self) -> Instant {
+        SystemClock.now()
+    }
+
+    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
+        self.0.lock().push(deadline);
+        SystemClock.park(sleeper, deadline);
+    }
+}
+
+#[test]
+fn a_decay_beyond_the_clock_is_for_ever_and_keeps_no_thread_busy() {
+    for decay in [
+        Duration::MAX - Duration::from_nanos(1),
+        Duration::MAX / 2,
+        Duration::from_secs(1 << 62),
+    ] {
+        let clock = Noting::default();
+        let pool = BufferPool::builder("test")
+            .decay(decay)
+            .clock(clock.clone())
+            .build();
+        drop(pool.get(MIB).unwrap());
+        let start = Instant::now();
+        until("the thread sleeps", || !clock.0.lock().is_empty());
+        let deadlines = clock.0.lock().clone();
+        let is_long = |until: &Option<Instant>| until.is_none_or(|until| until > start + decay / 9);
+        assert!(deadlines.iter().all(is_long), "{deadlines:?}");
+        pool.maintain();
+        assert_eq!(pool.stats().idle, 1 << 20);
+    }
+}
+
+/// A clock that is set to so many seconds after its start.
+#[derive(Debug, Clone)]
+struct Set(Instant, Arc<Mutex<u64>>);
+
+impl Clock for Set {
+    fn now(&self) -> Instant {
+        self.0 + Duration::from_secs(*self.1.lock())
+    }
+
+    fn park(&self, sleeper: &Sleeper, _deadline: Option<Instant>) {
+        sleeper.park();
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_evicts_nothing_early_and_all_at_last() {
+    let clock = Set(Instant::now(), Arc::new(Mutex::new(100)));
+    let pool = BufferPool::builder("test")
+        .decay(Duration::from_secs(10))
+        .housekeeping(false)
+        .clock(clock.clone())
+        .build();
+    drop(pool.get(MIB).unwrap());
+    *clock.1.lock() = 50;
+    drop(pool.get(2 * MIB).unwrap());
+    for (second, idle) in [(50, 3), (59, 3), (109, 3), (110, 0)] {
+        *clock.1.lock() = second;
+        pool.maintain();
+        assert_eq!(pool.stats().idle, idle << 20, "at {second}");
+    }
+    *clock.1.lock() = 0;
+    assert!(pool.get_timeout(MIB, Duration::from_secs(1)).is_ok());
+}
+
+/// How many pages of a buffer the system has given.
+#[cfg(target_os = "linux")]
+fn resident_pages(buffer: &PoolBuf) -> usize {
+    let mut pages = vec![0_u8; buffer.len() / 4096];
+    let start = buffer.as_ptr().cast_mut().cast();
+    // SAFETY: it only tells of the buffer's pages, into memory of one byte for each.
+    let failed = unsafe { libc::mincore(start, buffer.len(), pages.as_mut_ptr()) };
+    assert_eq!(failed, 0);
+    pages.iter().filter(|page| **page & 1 == 1).count()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn prepared_blocks_have_their_pages_and_keep_what_is_in_them() {
+    let pool = pool(64 * MIB);
+    let mut old = pool.get(2 * MIB).unwrap();
+    assert!(resident_pages(&old) < 512, "no page is touched before");
+    old[4096] = 7;
+    drop(old);
+    pool.prewarm(2 * MIB, 2).unwrap();
+    let both = [pool.get(2 * MIB).unwrap(), pool.get(2 * MIB).unwrap()];
+    assert_eq!(both.each_ref().map(resident_pages), [512, 512]);
+    assert!(both.iter().any(|buffer| buffer[4096] == 7));
+    assert_eq!(pool.stats().misses, 1);
 }
 
 #[test]

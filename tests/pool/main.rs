@@ -6,12 +6,15 @@
 //! | `idle.rs` | which blocks are reused and which go: LRU, idle limit, decay, pressure, the end |
 //! | `waiting.rs` | waits: order, timeouts, returns from other threads |
 //! | `counted.rs` | a pool that a manager counts |
+//! | `maps.rs` | a system whose table of maps is full |
 //! | `scratch.rs` | temporary buffers and workspaces |
 //! | `soup.rs` | random calls, and what must hold after each |
 #![cfg(not(any(loom, shuttle)))]
 
 mod counted;
 mod idle;
+#[cfg(target_os = "linux")]
+mod maps;
 mod scratch;
 mod sizes;
 mod soup;
@@ -29,6 +32,11 @@ fn pool(limit: usize) -> BufferPool {
         .limit(limit as u64)
         .decay(Duration::MAX)
         .build()
+}
+
+/// The same, as large as it likes.
+fn pool_without_limit() -> BufferPool {
+    BufferPool::builder("test").decay(Duration::MAX).build()
 }
 
 /// Where a buffer's block is.

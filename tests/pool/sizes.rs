@@ -1,4 +1,4 @@
-use super::{KIB, MIB, address, pool};
+use super::{KIB, MIB, address, pool, pool_without_limit};
 use mlx_wired::memory::PoolError;
 use std::error::Error;
 
@@ -80,6 +80,42 @@ fn more_than_the_system_has_is_an_error() {
     assert!(error.source().is_some());
     assert_eq!(pool.stats().in_use, 0, "nothing is left in the books");
     assert_eq!(pool.stats().misses, 0);
+}
+
+#[test]
+fn sizes_at_the_end_of_the_numbers_are_errors_beside_idle_blocks_and_buffers() {
+    let pool = pool_without_limit();
+    let held = pool.get(MIB).unwrap();
+    drop(pool.get(2 * MIB).unwrap());
+    let ends = [usize::MAX, usize::MAX - 1, isize::MAX as usize + 1];
+    for len in ends.into_iter().chain([isize::MAX as usize - 16 * KIB]) {
+        assert!(pool.get(len).is_err(), "{len}");
+        assert!(pool.try_get(len).is_none(), "{len}");
+        let waited = pool.get_timeout(len, std::time::Duration::ZERO);
+        assert!(waited.is_err(), "{len}");
+        let prepared = pool.prewarm(len, 1);
+        assert!(
+            matches!(prepared, Err(PoolError::TooLarge { .. })),
+            "{len}: {prepared:?}"
+        );
+    }
+    assert!(pool.prewarm(MIB, usize::MAX).is_err());
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.idle), (1 << 20, 2 << 20));
+    drop(held);
+    assert!(pool.get(usize::MAX).is_err(), "nothing else in use");
+}
+
+#[test]
+fn what_was_never_had_is_no_peak() {
+    let pool = pool_without_limit();
+    drop(pool.get(MIB).unwrap());
+    assert!(pool.get(isize::MAX as usize).is_err());
+    let stats = pool.stats();
+    assert_eq!((stats.peak_in_use, stats.peak), (1 << 20, 1 << 20));
+    drop((pool.get(MIB).unwrap(), pool.get(3 * MIB).unwrap()));
+    let stats = pool.stats();
+    assert_eq!((stats.peak_in_use, stats.peak), (4 << 20, 4 << 20));
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_return_from_another_thread_ends_a_wait() {
 }
 
 #[test]
-fn waiters_are_served_in_the_order_in_which_they_came_and_nobody_overtakes() {
+fn waiters_are_served_in_the_order_in_which_they_came_and_no_call_overtakes() {
     let pool = pool(4 * MIB);
     let mut held = vec![pool.get(MIB).unwrap(), pool.get(3 * MIB).unwrap()];
     let served = Mutex::new(Vec::new());
@@ -41,7 +41,7 @@ fn waiters_are_served_in_the_order_in_which_they_came_and_nobody_overtakes() {
             });
             until("it waits", || pool.stats().waiting == place + 1);
         }
-        // It would fit the second, who is not the first.
+        // It would fit the second, which is not the first.
         drop(held.remove(0));
         assert_eq!(pool.stats().waiting, 3);
         let refused = pool.get(MIB).unwrap_err();

@@ -1,4 +1,4 @@
-use super::alone;
+use super::{EVERY_DTYPE, alone};
 use mlx_rs::Dtype;
 use mlx_wired::memory::PoolError;
 use mlx_wired::memory::pool::decode;
@@ -42,23 +42,7 @@ fn a_slice_may_be_written_too_and_starts_with_zeros() {
 #[test]
 fn every_type_and_shape() {
     let _alone = alone();
-    let all = [
-        Dtype::Bool,
-        Dtype::Uint8,
-        Dtype::Uint16,
-        Dtype::Uint32,
-        Dtype::Uint64,
-        Dtype::Int8,
-        Dtype::Int16,
-        Dtype::Int32,
-        Dtype::Int64,
-        Dtype::Float16,
-        Dtype::Float32,
-        Dtype::Float64,
-        Dtype::Bfloat16,
-        Dtype::Complex64,
-    ];
-    for dtype in all {
+    for dtype in EVERY_DTYPE {
         for shape in [&[][..], &[7], &[2, 3], &[1, 2, 1, 3], &[0], &[4, 0]] {
             let array = decode(shape, dtype, |slot| {
                 slot.zeroed();
@@ -66,6 +50,30 @@ fn every_type_and_shape() {
             });
             let array = array.unwrap_or_else(|error| panic!("{shape:?} of {dtype:?}: {error}"));
             assert_eq!((array.shape(), array.dtype()), (shape, dtype));
+        }
+    }
+}
+
+#[test]
+fn bools_are_made_of_whatever_bytes() {
+    let _alone = alone();
+    let array = decode(&[4], Dtype::Bool, |slot| {
+        Ok(slot.write_all(&[0, 1, 2, 255])?)
+    });
+    let numbers = array.unwrap().view::<u8>().unwrap();
+    assert_eq!(numbers.as_slice::<u8>(), [0, 1, 1, 1]);
+}
+
+/// Its header would be longer than the format allows for.
+#[test]
+fn a_shape_of_very_many_sides_is_an_error_or_right() {
+    let _alone = alone();
+    for sides in [100, 20_000, 30_000, 100_000] {
+        let shape = vec![1; sides];
+        let array = decode(&shape, Dtype::Uint8, |slot| Ok(slot.write_all(&[7])?));
+        match array {
+            Ok(array) => assert_eq!(array.shape(), shape, "{sides}"),
+            Err(error) => assert!(matches!(error, PoolError::Mlx(_)), "{sides}: {error}"),
         }
     }
 }

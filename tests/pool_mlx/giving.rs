@@ -1,6 +1,8 @@
-use super::{PAGE, address, alone, keeps, kept, pool};
+use super::{EVERY_DTYPE, PAGE, address, alone, keeps, kept, pool, refuse_over};
 use mlx_rs::{Array, Dtype, array};
+use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{BufferPool, PoolBuf, PoolError};
+use mlx_wired::{Manager, SumPolicy};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,6 +97,70 @@ fn a_shape_is_checked_before_mlx_reads() {
 }
 
 #[test]
+fn every_type_and_shape() {
+    let _alone = alone();
+    let pool = pool();
+    for dtype in EVERY_DTYPE {
+        for shape in [&[][..], &[7], &[2, 3], &[1, 2, 1, 3], &[0], &[4, 0]] {
+            let (buffer, _) = filled(&pool, 64, 1.0);
+            let array = buffer.into_array(shape, dtype);
+            let array = array.unwrap_or_else(|error| panic!("{shape:?} of {dtype:?}: {error}"));
+            assert_eq!((array.shape(), array.dtype()), (shape, dtype));
+            array.eval().unwrap();
+        }
+    }
+    assert_eq!(pool.stats().in_use, 0);
+    let (buffer, _) = filled(&pool, 64, 1.0);
+    let error = buffer.into_array(&[9], Dtype::Complex64).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            PoolError::Shape {
+                needed: Some(72),
+                available: 64,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+/// Rust has no other bools than 0 and 1, and a buffer has whatever bytes.
+#[test]
+fn bools_are_made_of_whatever_bytes() {
+    let _alone = alone();
+    let pool = pool();
+    let mut buffer = pool.get(PAGE).unwrap();
+    for (place, byte) in buffer.iter_mut().enumerate() {
+        *byte = place as u8;
+    }
+    let array = buffer.into_array(&[PAGE as i32], Dtype::Bool).unwrap();
+    let numbers = array.view::<u8>().unwrap();
+    let right = |(place, number): (usize, &u8)| *number == u8::from(place % 256 != 0);
+    assert!(numbers.as_slice::<u8>().iter().enumerate().all(right));
+}
+
+/// MLX has no memory for its copy, and never calls the deleter. The CPU build as it is ends the process.
+#[test]
+fn a_buffer_comes_back_where_mlx_makes_no_array() {
+    let _alone = alone();
+    let pool = pool();
+    // Not whole pages, so that it is copied.
+    let buffer = pool.get(PAGE + 4).unwrap();
+    if !refuse_over(PAGE) {
+        return;
+    }
+    let result = buffer.into_array(&[PAGE as i32 / 4 + 1], Dtype::Float32);
+    refuse_over(usize::MAX);
+    let error = result.unwrap_err();
+    assert!(matches!(error, PoolError::Mlx(_)), "{error}");
+    assert_eq!((pool.stats().in_use, pool.stats().idle_blocks), (0, 1));
+    // What follows works.
+    let (buffer, _) = filled(&pool, PAGE, 1.0);
+    assert_eq!(floats(buffer, PAGE / 4).as_slice::<f32>()[0], 1.0);
+}
+
+#[test]
 fn a_view_keeps_the_buffer() {
     let _alone = alone();
     let pool = pool();
@@ -109,7 +175,7 @@ fn a_view_keeps_the_buffer() {
     assert_eq!(pool.stats().in_use, 0);
 }
 
-/// MLX writes a result where its input was, if nobody else has the input: into the buffer, which is MLX's then.
+/// MLX writes a result where its input was, if nothing else has the input: into the buffer, which is MLX's then.
 #[test]
 fn a_donated_buffer_comes_back_with_the_result() {
     let _alone = alone();
@@ -168,14 +234,20 @@ fn two_arrays_never_share_a_buffer() {
 #[test]
 fn an_array_outlives_its_pool() {
     let _alone = alone();
-    let pool = pool();
+    let manager = Manager::builder().backend(NoMlx::new()).build().unwrap();
+    let policy = SumPolicy::capped(1 << 20);
+    let pool = BufferPool::builder("test").counted_by(&manager, &policy);
+    let pool = pool.build();
     let (buffer, _) = filled(&pool, 4 * PAGE, 7.0);
     let array = floats(buffer, PAGE);
     drop(pool);
     assert!(array.as_slice::<f32>().iter().all(|value| *value == 7.0));
     assert_eq!(kept().unwrap_or(1), 1);
+    // What counts the block goes with it: by the deleter, which is the last to have it.
+    let probe = manager.ticket(&policy, 1);
+    assert_eq!(probe.in_use() > 0, keeps());
     drop(array);
-    assert_eq!(kept().unwrap_or(0), 0);
+    assert_eq!((kept().unwrap_or(0), probe.in_use()), (0, 0));
 }
 
 #[test]

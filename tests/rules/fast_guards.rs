@@ -60,6 +60,42 @@ fn r12_under_a_maximum() -> Result<(), Error> {
     leave_either_way(PeakPolicy)
 }
 
+/// Two guards that came without the lock, beside each other alone; the first of them or the second is the last to leave.
+/// Neither is the last as it was admitted.
+fn leave_alone(policy: &(impl Policy + Clone), first_is_last: bool) -> Result<(), Error> {
+    let config = by_half().shrink_threshold_ratio(0.9);
+    let rig = Rig::new(config)?;
+    let ticket = rig.manager.ticket(policy, 1);
+    let opens = ticket.acquire_owned()?;
+    drop([ticket.acquire_owned()?, ticket.acquire_owned()?]);
+    let (limit, calls) = (rig.limit(), rig.calls());
+    let first = ticket.acquire()?;
+    drop(opens);
+    let second = ticket.acquire()?;
+    let (leaves, last) = if first_is_last {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    drop(leaves);
+    assert_eq!((rig.limit(), rig.calls()), (limit, calls));
+    assert_eq!(rig.backend.synchronizations().len(), 0);
+    drop(last);
+    let seen = rig.backend.synchronizations();
+    assert_eq!(seen.len(), 1, "its work is finished first");
+    assert_eq!((seen[0].limit, seen[0].after_calls), (limit, calls));
+    rig.finish()
+}
+
+#[test]
+fn r12_beside_guards_that_came_without_the_lock() -> Result<(), Error> {
+    for first_is_last in [false, true] {
+        leave_alone(&SumPolicy::uncapped(), first_is_last)?;
+        leave_alone(&SumPolicy::capped(GIB), first_is_last)?;
+    }
+    Ok(())
+}
+
 /// Some of several equal ones leave, in turn with others.
 #[test]
 fn r8_as_many_as_came_leave() -> Result<(), Error> {

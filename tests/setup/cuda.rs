@@ -64,12 +64,12 @@ impl Pack {
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(made.join("programs/train"), mode).expect("its mode");
         let all = "program train --quick 'two words'\n";
-        fs::write(made.join("programs/all"), all).expect("a new file");
+        fs::write(made.join("commands"), all).expect("a new file");
         let archive = folder.join("part.00");
         let tar = Command::new("tar")
             .arg("-czf")
             .args([&archive, Path::new("-C"), &made])
-            .args(["mlx", "programs"])
+            .args(["mlx", "commands", "programs"])
             .status();
         assert!(tar.expect("tar").success());
         // In two parts, as a large one.

@@ -26,6 +26,7 @@ pub struct Line {
     pub oldest_wait_seconds: f64,
     pub waiters: Vec<Waiter>,
     pub waits: Waits,
+    pub pools: Vec<Pool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -87,6 +88,17 @@ pub struct Waits {
     pub median_seconds: f64,
     pub p99_seconds: f64,
     pub longest_seconds: f64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Pool {
+    pub name: String,
+    pub hits: u64,
+    pub misses: u64,
+    pub in_use: u64,
+    pub idle: u64,
+    pub limit: Option<u64>,
 }
 
 /// Reads a line.

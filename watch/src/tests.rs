@@ -46,6 +46,7 @@ fn all_that_matters_is_on_80_by_24() {
         "46 GiB of 45 GiB (102 %)",
         "active 43 GiB  peak 46 GiB  cache 1.20 GiB",
         "footprint 52 GiB  uncounted 3 GiB  wired limit 42 GiB",
+        "pool loader: 192 MiB in use, 64 MiB idle, of 480 MiB, 99 % reused",
         "held: 42 GiB in 4",
         "24 GiB  resident    weights          main         1 h 12 min  load.rs:31:14",
         "waiting: 2, the longest for 42.2 s",

@@ -1,6 +1,6 @@
-//! What is seen: what is wrong first, then memory, then who holds it and who waits.
+//! What is seen: what is wrong first, then memory, then what is held and what waits.
 
-use crate::line::{Guard, Line, Memory, Waiter};
+use crate::line::{Guard, Line, Memory, Pool, Waiter};
 use crate::options::Look;
 use crate::print::{bytes, plain, seconds};
 use crate::watching::Watching;
@@ -25,10 +25,12 @@ pub fn draw(frame: &mut Frame<'_>, watching: &Watching, look: Look) {
     let view = View { line, look };
     let problems = view.problems(watching.failure.as_deref(), frame.area().width.into());
     let rows = u16::try_from(problems.len()).unwrap_or(u16::MAX);
+    // The pools have a row where there are any.
+    let pools = u16::from(!line.pools.is_empty());
     let areas = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(rows),
-        Constraint::Length(4 + HISTORY),
+        Constraint::Length(4 + pools + HISTORY),
         Constraint::Fill(3),
         Constraint::Fill(2),
         Constraint::Length(1),
@@ -172,6 +174,7 @@ impl View<'_> {
         };
         let mut rows = vec![self.bar(memory, inner.width)];
         rows.extend(self.figures(memory));
+        rows.extend(self.pools());
         rows.extend(self.history(history, memory, inner.width));
         frame.render_widget(Paragraph::new(rows), inner);
     }
@@ -218,6 +221,27 @@ impl View<'_> {
                 bytes(memory.limit)
             )),
         ]
+    }
+
+    /// The pool that has the most, and how many more there are.
+    fn pools(&self) -> Option<Row<'static>> {
+        let pools = &self.line.pools;
+        let has = |pool: &&Pool| pool.in_use.saturating_add(pool.idle);
+        let pool = pools.iter().max_by_key(has)?;
+        let (name, in_use, idle) = (plain(&pool.name), bytes(pool.in_use), bytes(pool.idle));
+        let mut row = format!("pool {name:.16}: {in_use} in use, {idle} idle");
+        if let Some(limit) = pool.limit {
+            row.push_str(&format!(", of {}", bytes(limit)));
+        }
+        let all = pool.hits.saturating_add(pool.misses);
+        if all > 0 {
+            let reused = 100.0 * pool.hits as f64 / all as f64;
+            row.push_str(&format!(", {reused:.0} % reused"));
+        }
+        if pools.len() > 1 {
+            row.push_str(&format!("; {} more", pools.len() - 1));
+        }
+        Some(Row::from(row))
     }
 
     /// What was used, the latest at the right, from nothing to the budget or the most that was.

@@ -81,15 +81,15 @@ impl Inner {
                 // release leaves.
                 reads.send_to_lock(asks);
             } else {
-                let (floor, size_floor) = match formula.basis() {
+                let (shrink_floor, size_floor) = match formula.basis() {
                     Basis::Sum => (Word::least(shrink_below.unwrap_or(0)), u64::MAX),
                     Basis::Largest => (u64::MAX, shrink_below.unwrap_or(u64::MAX)),
                 };
-                reads.shrink_floor.store(floor, Ordering::Release);
+                reads.shrink_floor.store(shrink_floor, Ordering::Release);
                 let (floor, finishes) = if finishes {
                     (u64::MAX, Reads::FINISHES)
                 } else {
-                    (floor, 0)
+                    (shrink_floor | Word::DRIVES, 0)
                 };
                 reads.floor.store(floor, Ordering::Release);
                 reads.size_floor.store(size_floor, Ordering::Release);

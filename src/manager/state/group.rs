@@ -12,8 +12,8 @@ pub(crate) struct Group {
     pub(crate) word: CachePadded<AtomicU64>,
     /// Written by sessions only, so acquires and releases find it in their own cache.
     pub(crate) reads: CachePadded<Reads>,
-    /// What guards demand whose release is never the fast one: owned guards, and those that were admitted under the
-    /// lock. Added after it is in the word and subtracted before, so the word has at least this; and seldom
+    /// What driving guards demand whose release is never the fast one: owned guards, and those that were admitted under
+    /// the lock. Added after it is in the word and subtracted before, so the word has at least this; and seldom
     /// written, so releases find it in their own cache. Always 0 in a custom group.
     pub(crate) staying: CachePadded<AtomicU64>,
     /// Where the rest is, in [`Core::groups`](crate::manager::state::core::Core::groups).
@@ -38,10 +38,10 @@ pub(crate) struct Reads {
     /// One more than the largest basis that the limit covers and the word can hold; 0 is closed. The basis is the
     /// group's sum, or for Max and Peak the guard's own size.
     pub(crate) cover: AtomicU64,
-    /// The word below which what a release leaves may allow a shrink. `u64::MAX` where each release must look further:
-    /// under the lock, at its own size, or since it finishes its work first.
+    /// The word below which what a release leaves may allow a shrink: the least with a driving guard. `u64::MAX` where each
+    /// release must look further: under the lock, at its own size, or since it finishes its work first.
     pub(crate) floor: AtomicU64,
-    /// The same for releases that are past that look: not raised for those that finish their work.
+    /// The same for releases that are past that look, by the sum alone: not raised for those that finish their work.
     pub(crate) shrink_floor: AtomicU64,
     /// For Max and Peak: from which size on the last guard of its size may allow a shrink when it is released.
     pub(crate) size_floor: AtomicU64,

@@ -42,6 +42,8 @@ pub(crate) struct Word(pub(crate) u64);
 
 impl Word {
     pub(crate) const WAITERS: u64 = WAITERS_BIT;
+    /// One driving guard, without its bytes.
+    pub(crate) const DRIVES: u64 = 1 << DRIVING_SHIFT;
 
     /// What one guard adds to the word.
     pub(crate) const fn demand(bytes: u64, driving: bool) -> u64 {
@@ -87,11 +89,17 @@ impl Word {
         }
     }
 
-    /// Whether a release that leaves this behind concerns nobody: a driving guard is left, nobody waits, and the sum is
-    /// at least that of `floor`.
+    /// Whether a driving guard is left, and a sum of at least that of `floor`.
+    #[inline(always)]
+    pub(crate) const fn keeps(self, floor: u64) -> bool {
+        self.0 >= floor && self.0 & DRIVING_MASK != 0
+    }
+
+    /// Whether a release that leaves this behind concerns nobody: it [keeps](Self::keeps) the floor, and nobody waits. Then
+    /// the lowest bit is one of the driving guards'.
     #[inline(always)]
     pub(crate) const fn is_quiet(self, floor: u64) -> bool {
-        self.0 >= floor && self.0 & DRIVING_MASK != 0 && self.0 & WAITERS_BIT == 0
+        self.0 >= floor && matches!(self.0.trailing_zeros(), DRIVING_SHIFT..SUM_SHIFT)
     }
 
     /// The word with `demand` added, if nobody waits, its sum stays below `admit`, and no more than `most` drive.

@@ -78,7 +78,7 @@ impl MonitorBuilder {
         self
     }
 
-    /// The program's name, as whoever watches sees it. Default: that of its file.
+    /// The program's name, as a viewer shows it. Default: that of its file.
     #[cfg(feature = "watch")]
     pub fn program(mut self, name: impl Into<String>) -> Self {
         self.program = Some(name.into());
@@ -117,7 +117,9 @@ impl MonitorBuilder {
             thresholds: self.thresholds,
             budget: self.budget,
             uncounted: Arc::new(Registry::new()),
-            cleanups: Arc::new(Cleanups::new()),
+            cleanups: Cleanups::new(),
+            #[cfg(any(feature = "metrics", feature = "watch"))]
+            watched: super::watched::Watched::new(),
         };
         let first = Look::take(&source);
         let reading = first.reading.clone()?;

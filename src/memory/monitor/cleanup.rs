@@ -2,44 +2,12 @@
 
 use super::Monitor;
 use super::reading::caught;
-use crate::memory::Error;
+use crate::memory::reactions::registry::Registry;
+use crate::memory::{Error, Subscription};
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 type Function = dyn Fn() -> u64 + Send + Sync;
-
-/// A registered function that gives memory back. Dropping it takes the function off. Made by
-/// [`Monitor::on_cleanup`].
-#[must_use = "dropping it takes the function off again"]
-pub struct Cleanup {
-    cleanups: Weak<Cleanups>,
-    number: u64,
-}
-
-impl Drop for Cleanup {
-    fn drop(&mut self) {
-        let Some(cleanups) = self.cleanups.upgrade() else {
-            return;
-        };
-        if !cleanups.is_own() {
-            return;
-        }
-        // What it has captured may take locks of the program's as it goes.
-        let gone = {
-            let mut list = cleanups.lock();
-            let place = list.functions.iter().position(|it| it.0 == self.number);
-            place.map(|place| list.functions.remove(place))
-        };
-        drop(gone);
-    }
-}
-
-impl fmt::Debug for Cleanup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cleanup").finish_non_exhaustive()
-    }
-}
 
 /// What [`Monitor::force_cleanup`] has given back. Sizes in bytes.
 ///
@@ -56,76 +24,29 @@ pub struct Cleaned {
     pub panics: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct Cleanups {
-    /// In a forked child the lock may be held for ever.
-    process: u32,
-    list: Mutex<List>,
-}
+/// The functions that are registered.
+pub(super) struct Cleanups(Arc<Registry<Function>>);
 
-#[derive(Default)]
-struct List {
-    next: u64,
-    functions: Vec<(u64, Arc<Function>)>,
-}
-
-impl fmt::Debug for List {
+impl fmt::Debug for Cleanups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("List")
-            .field("functions", &self.functions.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Cleanups").finish_non_exhaustive()
     }
 }
 
 impl Cleanups {
     pub(super) fn new() -> Self {
-        Self {
-            process: std::process::id(),
-            list: Mutex::default(),
-        }
+        Self(Arc::new(Registry::new()))
     }
 
-    fn add(self: &Arc<Self>, function: Arc<Function>) -> Cleanup {
-        if !self.is_own() {
-            return Cleanup {
-                cleanups: Weak::new(),
-                number: 0,
-            };
-        }
-        let mut list = self.lock();
-        let number = list.next;
-        list.next += 1;
-        list.functions.push((number, function));
-        Cleanup {
-            cleanups: Arc::downgrade(self),
-            number,
-        }
-    }
-
-    /// Calls all, without a lock held.
+    /// Calls all, without a lock held; none where one of them asks for it, which would begin anew for ever.
     fn run(&self) -> Cleaned {
-        let functions: Vec<_> = self
-            .lock()
-            .functions
-            .iter()
-            .map(|it| it.1.clone())
-            .collect();
         let mut cleaned = Cleaned::default();
-        for function in functions {
-            match panic::catch_unwind(AssertUnwindSafe(|| function())) {
-                Ok(bytes) => cleaned.functions = cleaned.functions.saturating_add(bytes),
-                Err(_) => cleaned.panics += 1,
-            }
+        if !self.0.is_inside() {
+            let bytes = &mut cleaned.functions;
+            let panics = (self.0).call_each(|function| *bytes = bytes.saturating_add(function()));
+            cleaned.panics = panics;
         }
         cleaned
-    }
-
-    fn is_own(&self) -> bool {
-        self.process == std::process::id()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,12 +56,18 @@ impl Monitor {
     ///
     /// [`force_cleanup`](Self::force_cleanup) calls it, on its own thread and with no lock held: it may use the monitor and
     /// the manager. A panic in it is counted and goes no further. In a forked child nothing is registered.
-    pub fn on_cleanup(&self, function: impl Fn() -> u64 + Send + Sync + 'static) -> Cleanup {
-        self.shared.source.cleanups.add(Arc::new(function))
+    pub fn on_cleanup(&self, function: impl Fn() -> u64 + Send + Sync + 'static) -> Subscription {
+        let mut subscription = Subscription::of_nothing();
+        if self.shared.source.is_own() {
+            subscription.and(&self.shared.source.cleanups.0, Arc::new(function));
+        }
+        subscription
     }
 
     /// Gives back what can be given back at once: calls the functions that are [registered](Self::on_cleanup), then frees
     /// MLX's cache.
+    ///
+    /// Called by one of these functions it frees MLX's cache alone.
     ///
     /// What runs next pays for it: MLX allocates anew what it would have reused. So this is for an end of a phase and for
     /// shortage, not for each step.

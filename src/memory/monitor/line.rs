@@ -1,11 +1,12 @@
 //! All that a monitor knows, as one line of JSON.
 //!
-//! Names are escaped as people see them, so that whoever shows a line need not.
+//! Names are escaped as people see them, so that a viewer need not do it.
 
 use super::problem::Problem;
 use super::reading::{Look, Reading};
 use super::shared::Shared;
 use super::statistics::{Extent, Statistics};
+use super::watched::{Pool, Reactions};
 use super::{Grows, Monitor};
 use crate::memory::Error;
 use crate::print::{Name, Place};
@@ -83,6 +84,8 @@ struct Line {
     waits: Waits,
     groups: Vec<Group>,
     uncounted: Vec<Uncounted>,
+    pools: Vec<Pool>,
+    reactions: Option<Reactions>,
     counters: Counters,
     seen: Seen,
 }
@@ -255,6 +258,14 @@ impl Line {
                 bytes: it.bytes,
                 live: it.live,
             }),
+            pools: shared
+                .source
+                .watched
+                .pools()
+                .into_iter()
+                .take(LISTED)
+                .collect(),
+            reactions: shared.source.watched.reactions(),
             counters: Counters {
                 setter_calls: snapshot.stats.setter_calls,
                 setter_failures: snapshot.stats.setter_failures,

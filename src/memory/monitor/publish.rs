@@ -115,18 +115,38 @@ impl Publisher {
         let cleaned = &statistics.cleaned;
         counter!(names::RECLAIMED, "by" => "cache").absolute(cleaned.cache);
         counter!(names::RECLAIMED, "by" => "function").absolute(cleaned.functions);
+        let watched = &shared.source.watched;
+        let reactions = watched.reactions().unwrap_or_default();
+        counter!(names::RECLAIMED, "by" => "reaction").absolute(reactions.given_back);
+        for pool in watched.pools() {
+            counter!(names::POOL_HITS, "pool" => pool.name.clone()).absolute(pool.hits);
+            counter!(names::POOL_MISSES, "pool" => pool.name.clone()).absolute(pool.misses);
+            gauge!(names::POOL_IN_USE, "pool" => pool.name.clone()).set(pool.in_use as f64);
+            gauge!(names::POOL_IDLE, "pool" => pool.name).set(pool.idle as f64);
+        }
         publish_info(shared);
 
+        // A recorder is the program's: none is called with the lock held.
         let published = self.published.lock();
         let mut published = published.unwrap_or_else(PoisonError::into_inner);
-        self.publish_groups(&mut published, &snapshot.groups);
-        published.publish_waits(&snapshot.wait_times, stats.total_wait);
+        let groups = published.groups(&snapshot.groups, self.names_groups);
+        let waits = published.waits(&snapshot.wait_times, stats.total_wait);
+        drop(published);
+        for (label, bytes) in groups {
+            gauge!(names::ADMITTED, "group" => label).set(bytes as f64);
+        }
+        for (seconds, count) in waits {
+            histogram!(names::WAIT).record_many(seconds, count);
+        }
     }
+}
 
-    fn publish_groups(&self, published: &mut Published, groups: &[Group]) {
+impl Published {
+    /// What the groups hold, by label; nothing, once, for those that have gone.
+    fn groups(&mut self, groups: &[Group], has_names: bool) -> BTreeMap<String, u64> {
         let mut bytes = BTreeMap::<String, u64>::new();
         for group in groups {
-            let label = if self.names_groups {
+            let label = if has_names {
                 let name = group.name.as_ref().unwrap_or(&group.policy);
                 Name::new(name).to_string()
             } else {
@@ -135,17 +155,11 @@ impl Publisher {
             let of_label = bytes.entry(label).or_default();
             *of_label = of_label.saturating_add(group.bytes);
         }
-        for gone in published
-            .groups
-            .iter()
-            .filter(|it| !bytes.contains_key(*it))
-        {
-            gauge!(names::ADMITTED, "group" => gone.clone()).set(0.0);
+        let live = bytes.keys().cloned().collect();
+        for gone in std::mem::replace(&mut self.groups, live) {
+            bytes.entry(gone).or_default();
         }
-        for (label, bytes) in &bytes {
-            gauge!(names::ADMITTED, "group" => label.clone()).set(*bytes as f64);
-        }
-        published.groups = bytes.into_keys().collect();
+        bytes
     }
 }
 
@@ -186,9 +200,9 @@ fn publish_info(shared: &Shared) {
 }
 
 impl Published {
-    /// The waits since the last time. The manager counts them in buckets that double, and sums them up exactly: each counts as
-    /// the same share of its bucket, so that the sum is right.
-    fn publish_waits(&mut self, waits: &WaitTimes, total: Duration) {
+    /// The waits since the last time, in seconds, and how many. The manager counts them in buckets that double, and sums them up
+    /// exactly: each counts as the same share of its bucket, so that the sum is right.
+    fn waits(&mut self, waits: &WaitTimes, total: Duration) -> Vec<(f64, usize)> {
         let new: Vec<(Duration, u64)> = waits
             .buckets
             .iter()
@@ -209,10 +223,10 @@ impl Published {
         } else {
             0.0
         };
-        for (below, count) in new {
+        let waits = new.into_iter().map(|(below, count)| {
             let value = below.as_secs_f64() / 2.0 * (1.0 + share);
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            histogram!(names::WAIT).record_many(value, count);
-        }
+            (value, usize::try_from(count).unwrap_or(usize::MAX))
+        });
+        waits.collect()
     }
 }

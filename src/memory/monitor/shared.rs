@@ -9,8 +9,8 @@ use super::uncounted::Registry;
 use crate::clock::Clock;
 use crate::ffi::DeviceKind;
 use crate::memory::Error;
+use crate::memory::reactions::registry::contained;
 use crate::{Error as CoordinatorError, Manager};
-use std::panic::{self, AssertUnwindSafe};
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,9 @@ pub(super) struct Source {
     /// As the program states it.
     pub(super) budget: Option<u64>,
     pub(super) uncounted: Arc<Registry>,
-    pub(super) cleanups: Arc<Cleanups>,
+    pub(super) cleanups: Cleanups,
+    #[cfg(any(feature = "metrics", feature = "watch"))]
+    pub(super) watched: super::watched::Watched,
 }
 
 impl Source {
@@ -93,7 +95,7 @@ impl Shared {
     /// What the monitor's thread does at the end of each interval. A panic in what the program has given (a backend, a
     /// recorder) is a reading that failed: the thread goes on.
     pub(super) fn tick(&self) {
-        if panic::catch_unwind(AssertUnwindSafe(|| self.take_tick())).is_err() {
+        if contained(|| self.take_tick()).is_none() {
             self.record().fail();
         }
     }

@@ -1,4 +1,4 @@
-//! A Unix socket that tells each who connects one line, and closes.
+//! A Unix socket that tells each connection one line, and closes it.
 //!
 //! Nothing is read from a connection, so nothing that a client sends can matter. One thread writes, to all connections at
 //! once and without waiting for any: what a client does not take within a second is dropped, and of more than sixteen at a
@@ -39,8 +39,8 @@ pub struct Server {
 }
 
 impl Monitor {
-    /// Tells [all that is known](Self::line) to whoever connects to a Unix socket at this path: one line of JSON, then the
-    /// connection is closed. `mlx-wired-watch` shows it, and `nc -U` prints it.
+    /// Tells [all that is known](Self::line) on each connection to a Unix socket at this path: one line of JSON, then it is
+    /// closed. `mlx-wired-watch` shows it, and `nc -U` prints it.
     ///
     /// Only the program's own user can connect (the file's mode is 0600). A file that a program left behind which has ended is
     /// replaced. A client that does not read, or sends something, holds up nothing.
@@ -132,8 +132,9 @@ fn number(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Makes the socket in a folder that no other user can enter, and moves it to its place when no other user can connect.
 fn bind(path: &Path) -> Result<(UnixListener, File), SocketProblem> {
-    make_way(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
+    let _turn = turn(folder);
+    make_way(path)?;
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let inner = folder.join(format!(".{}-{count}", std::process::id()));
@@ -155,6 +156,28 @@ fn bind(path: &Path) -> Result<(UnixListener, File), SocketProblem> {
     })();
     drop(fs::remove_dir_all(&inner));
     made.map_err(SocketProblem::Io)
+}
+
+/// Programs that begin at once take turns, so that one of them finds what the other has made. Any user may have locked a
+/// folder that any may read: then, as where folders cannot be locked, it goes on after a second.
+fn turn(folder: &Path) -> Option<fs::File> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let folder = fs::File::open(folder).ok()?;
+    for _ in 0..100 {
+        // SAFETY: the descriptor is open, and nothing else is given.
+        if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Some(folder);
+        }
+        if io::Error::last_os_error().kind() != ErrorKind::WouldBlock {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    None
 }
 
 /// Fails unless there is nothing at the path, or a socket that nothing serves.

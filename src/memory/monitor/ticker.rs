@@ -23,7 +23,7 @@ impl Ticker {
     pub(super) fn start(shared: &Arc<Shared>, every: Duration) -> Result<Self, Error> {
         let stops = Arc::new(AtomicBool::new(false));
         // Counted from here, however long the thread takes to begin.
-        let first = shared.source.clock.now() + every;
+        let first = shared.source.clock.now().checked_add(every);
         let (tells, told) = mpsc::channel();
         let body = {
             let (shared, stops) = (shared.clone(), stops.clone());
@@ -52,21 +52,20 @@ fn run(
     shared: &Shared,
     stops: &AtomicBool,
     sleeper: &Sleeper,
-    (mut next, every): (Instant, Duration),
+    (mut next, every): (Option<Instant>, Duration),
 ) {
     let clock = &shared.source.clock;
     while !stops.load(Ordering::Acquire) {
         let now = clock.now();
-        if now < next {
-            clock.park(sleeper, Some(next));
+        // None is beyond what a clock can tell.
+        let Some(due) = next.filter(|next| *next <= now) else {
+            clock.park(sleeper, next);
             continue;
-        }
+        };
         shared.tick();
-        next += every;
-        if next <= now {
-            // What was missed, while the process was stopped, is not made up for.
-            next = now + every;
-        }
+        // What was missed, while the process was stopped, is not made up for.
+        let after = |time: Instant| time.checked_add(every);
+        next = after(due).filter(|next| *next > now).or(after(now));
     }
 }
 

@@ -3,10 +3,9 @@
 use super::block::Block;
 use super::inner::Inner;
 use super::state::Need;
-use crate::fork;
-use crate::sync::Arc;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// A buffer of a [`BufferPool`](super::BufferPool): so many bytes as were asked for.
 ///
@@ -55,8 +54,10 @@ impl PoolBuf {
     pub fn detach(mut self) -> HostBuffer {
         let block = self.block.take().expect("only its end takes the block");
         let capacity = block.capacity();
-        self.pool
-            .locked(|state, after| state.leave(self.account, capacity, after));
+        if !self.pool.is_inherited() {
+            self.pool
+                .locked(|state, after| state.leave(self.account, capacity, after));
+        }
         let len = self.len;
         HostBuffer { block, len }
     }
@@ -64,15 +65,15 @@ impl PoolBuf {
 
 impl Drop for PoolBuf {
     fn drop(&mut self) {
-        let Some(block) = self.block.take() else {
-            return;
-        };
-        if fork::is_child() {
-            // The lock may be held by a thread that is not there.
-            std::mem::forget(block);
+        let block = self.block.take();
+        if self.pool.is_inherited() {
+            // The child's copy of the block goes by itself.
+            self.pool.stay();
             return;
         }
-        self.pool.give(self.account, block);
+        if let Some(block) = block {
+            self.pool.give(self.account, block);
+        }
     }
 }
 

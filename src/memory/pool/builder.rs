@@ -4,9 +4,9 @@ use super::inner::{Inner, TicketOf};
 use super::state::State;
 use super::{BufferPool, classes};
 use crate::clock::{Clock, SystemClock};
-use crate::sync::Arc;
 use crate::{Manager, Policy};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a [`BufferPool`], from [`BufferPool::builder`].

@@ -1,26 +1,26 @@
-//! Blocks that have been idle for too long are unmapped, also when nobody calls.
+//! Blocks that have been idle for too long are unmapped, also without a call.
 //!
 //! The thread that does it lives only while blocks are idle, and refers to the pool weakly.
 
 use super::inner::Inner;
 use super::state::State;
 use crate::clock::{Clock, Sleeper};
-use crate::sync::Weak;
+use crate::sync::spawn;
+use std::sync::Weak;
 use std::time::Instant;
 
 /// The thread sleeps for at least this part of the decay, so that blocks that come and go do not wake it for each.
 const SHORTEST: u32 = 8;
 
 impl Inner {
-    /// Unmaps what has been idle for too long, and tells when the next block will have been.
+    /// Unmaps what has been idle for too long, and tells since when the oldest of the rest is idle.
     pub(super) fn maintain(&self) -> Option<Instant> {
         let decay = self.decay?;
         let now = self.clock.now();
-        let oldest = self.locked(|state, after| match now.checked_sub(decay) {
+        self.locked(|state, after| match now.checked_sub(decay) {
             Some(bound) => state.evict_until(bound, after),
             None => state.oldest(),
-        });
-        oldest.and_then(|oldest| oldest.checked_add(decay))
+        })
     }
 
     /// Starts the thread, if there is something for it to do and none.
@@ -30,9 +30,9 @@ impl Inner {
             return;
         }
         let sleeper = Sleeper::new();
-        let waker = sleeper.waker();
+        let waker = sleeper.wake_handle();
         let (this, clock) = (self.this.clone(), self.clock.clone());
-        let spawned = crate::sync::spawn("mlx-wired pool", move || {
+        let spawned = spawn("mlx-wired pool", move || {
             keep_house(&this, &*clock, &sleeper);
         });
         // Where no thread is to be had, the next buffer that comes back asks again.
@@ -41,30 +41,39 @@ impl Inner {
         }
     }
 
-    /// When the thread looks again; never, if it has ended.
-    fn look(&self) -> Option<Instant> {
+    fn look(&self) -> Next {
         // Before the look: time that passes meanwhile makes the sleep no longer.
         let now = self.clock.now();
-        if let Some(due) = self.maintain() {
-            let shortest = self.decay.unwrap_or_default() / SHORTEST;
-            return Some(due.max(now + shortest));
+        if let Some(oldest) = self.maintain() {
+            let decay = self.decay.unwrap_or_default();
+            let due = oldest.checked_add(decay);
+            let earliest = now.checked_add(decay / SHORTEST);
+            let next = due.zip(earliest);
+            return Next::Look(next.map(|(due, earliest)| due.max(earliest)));
         }
         // Looked at again with the lock: a block may have come back since.
         self.locked(|state, _| {
             if state.idle() > 0 {
-                return Some(self.clock.now());
+                return Next::Look(Some(now));
             }
             state.housekeeper = None;
-            None
+            Next::End
         })
     }
+}
+
+/// What the thread does next.
+enum Next {
+    /// It looks then; later than the clock can tell is when the pool ends.
+    Look(Option<Instant>),
+    End,
 }
 
 fn keep_house(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
     loop {
         // Not held while it sleeps.
-        let next = this.upgrade().and_then(|inner| inner.look());
-        let Some(next) = next else { return };
-        clock.park(sleeper, Some(next));
+        let next = this.upgrade().map_or(Next::End, |inner| inner.look());
+        let Next::Look(when) = next else { return };
+        clock.park(sleeper, when);
     }
 }

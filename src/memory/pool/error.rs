@@ -26,13 +26,13 @@ pub struct PoolUser {
 
 /// What went wrong with a host buffer.
 ///
-/// `{}` is one line of at most 160 bytes; `{:#}` names everybody who holds buffers.
+/// `{}` is one line of at most 160 bytes; `{:#}` names all that hold buffers.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// The buffer does not fit beside those in use, or others wait before it. Nothing is held. Waiting may help.
+    /// The buffer does not fit beside those in use, or other threads wait before it. Nothing is held. Waiting may help.
     Full {
-        /// Who asked.
+        /// The name of the handle that asked.
         name: Arc<str>,
         /// How many bytes.
         requested: u64,
@@ -44,22 +44,23 @@ pub enum PoolError {
         waiting: usize,
         /// How long this one has waited.
         waited: Duration,
-        /// Who holds buffers, the largest first.
+        /// The names that hold buffers, the largest first.
         users: Vec<PoolUser>,
     },
     /// The buffer is larger than the limit, or than what may be idle where it is to be [prepared](super::BufferPool::prewarm):
     /// waiting is of no use.
     TooLarge {
-        /// Who asked.
+        /// The name of the handle that asked.
         name: Arc<str>,
         /// How many bytes.
         requested: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// The manager by which the pool is counted did not admit the memory. The pool had given back what was idle.
+    /// The manager by which the pool is counted did not admit the memory. The pool had given back what was idle, unless that could
+    /// never have been enough.
     NotAdmitted {
-        /// Who asked.
+        /// The name of the handle that asked.
         name: Arc<str>,
         /// How many bytes.
         requested: u64,
@@ -68,7 +69,7 @@ pub enum PoolError {
     },
     /// The system gave no memory.
     System {
-        /// Who asked.
+        /// The name of the handle that asked.
         name: Arc<str>,
         /// How many bytes.
         requested: u64,

@@ -4,11 +4,13 @@ use super::block::Block;
 use super::buf::PoolBuf;
 use super::error::PoolError;
 use super::map::Map;
+use super::process;
 use super::state::{After, Need, State, Taken};
 use crate::clock::{Clock, Sleeper};
-use crate::sync::{Arc, Mutex, Weak};
-use crate::{OwnedGuard, Ticket, Wait, fork};
-use std::time::{Duration, Instant};
+use crate::sync::Mutex;
+use crate::{OwnedGuard, Ticket, Wait};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// How a call that may wait begins.
 enum Entered {
@@ -27,7 +29,31 @@ pub(super) struct Inner {
     pub(super) decay: Option<Duration>,
     pub(super) housekeeping: bool,
     counted: Option<Box<TicketOf>>,
+    /// The number of the process that built it.
+    process: u32,
     pub(super) this: Weak<Inner>,
+}
+
+/// Bytes that are in use already, of a block that is still to be mapped. Dropped, in unwinding too, it gives them back.
+struct Promise<'a> {
+    inner: &'a Inner,
+    need: Need,
+    capacity: u64,
+}
+
+impl Promise<'_> {
+    fn keep(self) {
+        self.inner
+            .locked(|state, _| state.mapped(self.need, self.capacity));
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.inner
+            .locked(|state, after| state.undo(self.need, self.capacity, after));
+    }
 }
 
 impl Inner {
@@ -38,28 +64,43 @@ impl Inner {
         housekeeping: bool,
         counted: Option<Box<TicketOf>>,
     ) -> Arc<Self> {
-        crate::holders::watch_forks();
+        process::watch();
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
             clock,
             decay,
             housekeeping,
             counted,
+            process: process::number(),
             this: this.clone(),
         })
     }
 
-    /// Runs `f` with the lock, then what follows without it.
+    /// Whether it is the pool of a process that this one was forked from: its lock may be held for ever.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.process != process::number()
+    }
+
+    /// Keeps it for ever, since a thread that is not in a forked child may have been amid changing it.
+    pub(super) fn stay(&self) {
+        std::mem::forget(self.this.upgrade());
+    }
+
+    /// Runs `f` with the lock, then what follows without it. A forked child finds a pool without room.
     pub(super) fn locked<R>(&self, f: impl FnOnce(&mut State, &mut After) -> R) -> R {
         let mut after = After::default();
-        let result = f(&mut self.state.lock(), &mut after);
+        let result = if self.is_inherited() {
+            f(&mut State::new(0, 0), &mut after)
+        } else {
+            f(&mut self.state.lock(), &mut after)
+        };
         after.finish();
         result
     }
 
     /// A buffer, if there is one now.
+    #[track_caller]
     pub(super) fn try_get(&self, need: Need) -> Option<PoolBuf> {
-        fork::check().ok()?;
         let taken = self.locked(|state, _| {
             let taken = state.enter(need);
             taken.or_else(|| state.refuse_untold())
@@ -68,8 +109,8 @@ impl Inner {
     }
 
     /// A buffer, or why there is none now.
+    #[track_caller]
     pub(super) fn get(&self, need: Need) -> Result<PoolBuf, PoolError> {
-        self.check(need)?;
         let taken = self.locked(|state, _| {
             let taken = state.enter(need);
             taken.ok_or_else(|| state.refuse(need, Duration::ZERO))
@@ -77,13 +118,10 @@ impl Inner {
         self.complete(need, taken, &Wait::none())
     }
 
-    /// A buffer, at the latest at a deadline; without one whenever it comes.
-    pub(super) fn get_by(
-        &self,
-        need: Need,
-        deadline: Option<Instant>,
-    ) -> Result<PoolBuf, PoolError> {
-        self.check(need)?;
+    /// A buffer, after this time at the latest; whenever it comes, if that is later than the clock can tell.
+    #[track_caller]
+    pub(super) fn get_within(&self, need: Need, timeout: Duration) -> Result<PoolBuf, PoolError> {
+        let deadline = self.clock.now().checked_add(timeout);
         let wait = match deadline {
             Some(deadline) => Wait::new().deadline(deadline),
             None => Wait::new(),
@@ -92,7 +130,7 @@ impl Inner {
         let entered = self.locked(|state, _| match state.enter(need) {
             Some(taken) => Ok(Entered::Served(taken)),
             None if state.is_too_large(need) => Err(state.refuse(need, Duration::ZERO)),
-            None => Ok(Entered::InLine(state.wait(need, sleeper.waker()))),
+            None => Ok(Entered::InLine(state.wait(need, sleeper.wake_handle()))),
         })?;
         let number = match entered {
             Entered::Served(taken) => return self.complete(need, taken, &wait),
@@ -117,34 +155,37 @@ impl Inner {
         }
     }
 
-    fn check(&self, need: Need) -> Result<(), PoolError> {
-        fork::check().map_err(|forked| PoolError::NotAdmitted {
-            // Without the lock, which may be another thread's in the parent.
-            name: Arc::from("a forked process"),
-            requested: need.len,
-            source: Box::new(forked),
-        })
-    }
-
     /// Makes a buffer of what a demand was given.
+    #[track_caller]
     fn complete(&self, need: Need, taken: Taken, wait: &Wait) -> Result<PoolBuf, PoolError> {
         let Taken {
             capacity,
             block,
             evicted,
         } = taken;
-        drop(evicted);
-        let block = match block {
+        let mut block = match block {
             Some(block) => block,
-            None => self.map(need, capacity, wait).inspect_err(|_| {
-                self.locked(|state, after| state.undo(need, capacity, after));
-            })?,
+            None => {
+                let promise = Promise {
+                    inner: self,
+                    need,
+                    capacity,
+                };
+                drop(evicted);
+                let block = self.map(need, capacity, wait)?;
+                promise.keep();
+                block
+            }
         };
+        if !need.is_counted {
+            block.map_mut().touch();
+        }
         let this = self.this.upgrade().expect("a handle of the pool calls");
         Ok(PoolBuf::new(this, block, need))
     }
 
     /// A new block, counted and mapped.
+    #[track_caller]
     fn map(&self, need: Need, capacity: u64, wait: &Wait) -> Result<Block, PoolError> {
         let name = || self.locked(|state, _| state.name(need.account));
         let guard = match &self.counted {
@@ -163,21 +204,27 @@ impl Inner {
             requested: need.len,
             source,
         })?;
-        let mut block = Block::new(map, guard);
-        if !need.is_counted {
-            block.map_mut().touch();
-        }
-        Ok(block)
+        Ok(Block::new(map, guard))
     }
 
     /// Idle blocks are counted, too: those go before a new one is refused, or waits.
+    #[track_caller]
     fn admit(&self, ticket: &Ticket, wait: &Wait) -> Result<OwnedGuard, crate::Error> {
-        let refused = match ticket.acquire_owned_with(Wait::none()) {
+        let mut refused = match ticket.acquire_owned_with(Wait::none()) {
             Ok(guard) => return Ok(guard),
             Err(refused) => refused,
         };
-        let evicted = self.evict(ticket.bytes());
-        if refused.is_never() || (evicted == 0 && wait.is_none()) {
+        // What is missing may be more than is asked for, where a cap was lowered.
+        for bytes in [ticket.bytes(), u64::MAX] {
+            if refused.is_never() || self.evict(bytes) == 0 {
+                break;
+            }
+            refused = match ticket.acquire_owned_with(Wait::none()) {
+                Ok(guard) => return Ok(guard),
+                Err(refused) => refused,
+            };
+        }
+        if refused.is_never() || wait.is_none() {
             return Err(refused);
         }
         ticket.acquire_owned_with(wait.clone())
@@ -194,9 +241,16 @@ impl Inner {
     /// A buffer comes back, on whatever thread.
     pub(super) fn give(&self, account: usize, block: Block) {
         let now = self.clock.now();
-        self.locked(|state, after| {
-            state.give(account, block, now, after);
+        let capacity = block.capacity();
+        let unkept = self.locked(|state, after| {
+            let unkept = state.give(account, block, now, after);
             self.start_housekeeping(state);
+            unkept
         });
+        if unkept.is_some() {
+            // First the memory, then the room: what takes its place is neither beside it nor refused for its sake.
+            drop(unkept);
+            self.locked(|state, after| state.leave(account, capacity, after));
+        }
     }
 }

@@ -10,23 +10,26 @@
 //! * *Rust cannot write while MLX has it*, for the same reason.
 //! * *The deleter may run anywhere*: on the thread that drops the last handle, on MLX's own, inside the call, or never, where
 //!   the process ends first. It gives the buffer back, and lets no panic out. A buffer keeps what its pool is made of, so it
-//!   may run after the pool has gone.
+//!   may run after the pool has gone. It does not run where MLX finds no memory for its copy: then the buffer is given back
+//!   here.
+//! * *Bools are 0 or 1*, on which Rust relies, and a buffer has whatever bytes.
 
 mod decode;
 
 pub use decode::{Slot, decode};
 
 use super::{PoolBuf, PoolError};
-use crate::sync::Arc;
 use mlx_rs::{Array, Dtype};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 impl PoolBuf {
     /// The first bytes of it as an array of MLX, without a copy where MLX keeps the memory: on Metal, where the array has
     /// whole pages of 16 KiB.
     ///
-    /// The buffer is in use until MLX lets go of it, and goes back to the pool then: where it is copied, before this returns.
+    /// Of a [`Dtype::Bool`] every byte that is not 0 is true. The buffer is in use until MLX lets go of it, and goes back to the pool then: where it is copied, before this returns.
     /// MLX may compute in it, so what comes back is not what was given. An operation that is recorded and not
     /// evaluated keeps its arrays: evaluate before waiting for buffers of a pool with a [limit](super::PoolBuilder::limit).
     ///
@@ -46,42 +49,70 @@ impl PoolBuf {
     /// assert_eq!(array.as_slice::<f32>()[1023], 1023.0);
     /// # Ok::<(), mlx_wired::memory::PoolError>(())
     /// ```
-    pub fn into_array(self, shape: &[i32], dtype: Dtype) -> Result<Array, PoolError> {
-        let needed = bytes(shape, dtype).filter(|needed| *needed <= self.len() as u64);
-        if needed.is_none() {
-            return Err(shape_error(shape, dtype, self.len() as u64));
-        }
+    pub fn into_array(mut self, shape: &[i32], dtype: Dtype) -> Result<Array, PoolError> {
+        let available = self.len() as u64;
+        let needed = bytes(shape, dtype).filter(|needed| *needed <= available);
+        let Some(needed) = needed else {
+            return Err(shape_error(shape, dtype, available));
+        };
         let dimensions = dimensions(shape)?;
         handler()?;
-        let mut payload = Box::new(self);
-        let data = payload.as_mut_ptr().cast::<c_void>();
-        let payload = Box::into_raw(payload).cast::<c_void>();
+        if dtype == Dtype::Bool {
+            make_bools(&mut self[..needed as usize]);
+        }
+        let data = self.as_mut_ptr().cast::<c_void>();
+        let is_back = Arc::new(AtomicBool::new(false));
+        let lent = Box::into_raw(Box::new(Lent {
+            buffer: self,
+            is_back: is_back.clone(),
+        }));
         // SAFETY: `data` has as many bytes as the array, starts on a page, and lives until `give_back` is called with the
-        // payload. Nobody else reads or writes it until then: the buffer is in the payload.
+        // payload. Nothing else reads or writes it until then: the buffer is in the payload.
         let array = unsafe {
             mlx_sys::mlx_array_new_data_managed_payload(
                 data,
                 shape.as_ptr(),
                 dimensions,
                 dtype.into(),
-                payload,
+                lent.cast(),
                 Some(give_back),
             )
         };
         if array.ctx.is_null() {
+            // Relaxed: where MLX has made nothing, it can only have let go on this thread, in the call.
+            if !is_back.load(Ordering::Relaxed) {
+                // SAFETY: `give_back` has not been called, and what would call it has gone with MLX's exception.
+                drop(unsafe { Box::from_raw(lent) });
+            }
             return Err(PoolError::Mlx(String::from("it made no array of a buffer")));
         }
-        // SAFETY: a handle of its own, which nobody else frees.
+        // SAFETY: a handle of its own, which nothing else frees.
         Ok(unsafe { Array::from_ptr(array) })
     }
+}
+
+/// A buffer that MLX has.
+struct Lent {
+    buffer: PoolBuf,
+    /// MLX has let go of it.
+    is_back: Arc<AtomicBool>,
 }
 
 /// What MLX calls when it lets go of a buffer, on whatever thread.
 unsafe extern "C" fn give_back(payload: *mut c_void) {
     // SAFETY: MLX calls it once, with what `into_array` made.
-    let buffer = unsafe { Box::from_raw(payload.cast::<PoolBuf>()) };
+    let lent = unsafe { Box::from_raw(payload.cast::<Lent>()) };
+    let Lent { buffer, is_back } = *lent;
+    is_back.store(true, Ordering::Relaxed);
     // To release what the pool is counted by may call code of the program, which must not unwind into C++.
     drop(catch_unwind(AssertUnwindSafe(|| drop(buffer))));
+}
+
+/// Makes bools of bytes: true of what is not 0.
+fn make_bools(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = u8::from(*byte != 0);
+    }
 }
 
 /// How many bytes an array has; none if that is no number of bytes.
@@ -94,8 +125,11 @@ fn bytes(shape: &[i32], dtype: Dtype) -> Option<u64> {
 }
 
 fn dimensions(shape: &[i32]) -> Result<i32, PoolError> {
-    let count = i32::try_from(shape.len());
-    count.map_err(|_| PoolError::Mlx(String::from("it has no arrays of so many dimensions")))
+    i32::try_from(shape.len()).map_err(|_| too_many_dimensions())
+}
+
+fn too_many_dimensions() -> PoolError {
+    PoolError::Mlx(String::from("it has no arrays of so many dimensions"))
 }
 
 fn shape_error(shape: &[i32], dtype: Dtype, available: u64) -> PoolError {

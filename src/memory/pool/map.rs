@@ -1,6 +1,7 @@
 //! A map of anonymous memory: what a block is made of.
 
 use super::classes::GRANULE;
+use std::hint::black_box;
 use std::io;
 use std::ptr::NonNull;
 
@@ -20,12 +21,12 @@ unsafe impl Sync for Map {}
 impl Map {
     /// `len` bytes, a multiple of [`GRANULE`].
     pub(super) fn new(len: u64) -> io::Result<Self> {
-        debug_assert!(len > 0 && len.is_multiple_of(GRANULE));
         let too_large = || io::Error::from(io::ErrorKind::OutOfMemory);
         let len = usize::try_from(len).map_err(|_| too_large())?;
         if len > isize::MAX as usize - GRANULE as usize {
             return Err(too_large());
         }
+        debug_assert!(len > 0 && (len as u64).is_multiple_of(GRANULE));
         let start = system::map(len)?;
         Ok(Self { start, len })
     }
@@ -36,19 +37,20 @@ impl Map {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: so many bytes are mapped and initialised, by the system if by nobody else; nobody writes meanwhile.
+        // SAFETY: so many bytes are mapped and initialised, by the system if by nothing else, and nothing writes meanwhile.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and nobody else reads.
+        // SAFETY: as in `bytes`, and nothing else reads.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
-    /// Makes the system give all of it now, whose contents become zero.
+    /// Makes the system give all of it now. What is in it stays.
     pub(super) fn touch(&mut self) {
         for page in self.bytes_mut().chunks_mut(4096) {
-            page[0] = 0;
+            // To read it would map a page of zeros that is everywhere the same.
+            page[0] = black_box(page[0]);
         }
     }
 }
@@ -88,7 +90,7 @@ mod system {
             (start.wrapping_add(len), more.saturating_sub(before)),
         ] {
             if len > 0 {
-                // SAFETY: whole pages of the map made above, which nobody knows of.
+                // SAFETY: whole pages of the map made above, of which nothing else knows.
                 unsafe { unmap_part(part, len) };
             }
         }
@@ -104,16 +106,19 @@ mod system {
 
     /// # Safety
     ///
-    /// `start` and `len` are a map's, which nobody uses any more.
+    /// `start` and `len` are a map's, which is no longer used.
     pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize) {
         // SAFETY: the caller's word.
         unsafe { unmap_part(start.as_ptr(), len) };
     }
 
     unsafe fn unmap_part(start: *mut u8, len: usize) {
-        // SAFETY: the callers' word. It fails only for want of memory for the books, and then the part stays mapped.
-        let failed = unsafe { libc::munmap(start.cast(), len) };
-        debug_assert_eq!(failed, 0, "{}", io::Error::last_os_error());
+        // SAFETY: the callers' word.
+        if unsafe { libc::munmap(start.cast(), len) } != 0 {
+            // The system joins maps, and has no room in its table for the parts of one. The addresses stay taken.
+            // SAFETY: as above; what is in it has gone.
+            unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) };
+        }
     }
 }
 
@@ -136,7 +141,7 @@ mod system {
 
     /// # Safety
     ///
-    /// `start` and `len` are a map's, which nobody uses any more.
+    /// `start` and `len` are a map's, which is no longer used.
     pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize) {
         // SAFETY: the caller's word.
         unsafe { dealloc(start.as_ptr(), layout(len)) };

@@ -24,14 +24,18 @@ impl BufferPool {
     /// assert_eq!(pool.stats().in_use, 0);
     /// # Ok::<(), mlx_wired::memory::PoolError>(())
     /// ```
+    #[track_caller]
     pub fn with_temporary_buffers<R>(
         &self,
         count: usize,
         len: usize,
         f: impl FnOnce(&mut [PoolBuf]) -> R,
     ) -> Result<R, PoolError> {
-        let buffers: Result<Vec<_>, _> = (0..count).map(|_| self.get(len)).collect();
-        Ok(f(&mut buffers?))
+        let mut buffers = Vec::new();
+        for _ in 0..count {
+            buffers.push(self.get(len)?);
+        }
+        Ok(f(&mut buffers))
     }
 
     /// Scratch memory for a loop, without a buffer yet.
@@ -70,6 +74,7 @@ impl Workspace {
     /// # Errors
     ///
     /// As [`BufferPool::get`]. The workspace is empty then.
+    #[track_caller]
     pub fn bytes(&mut self, len: usize) -> Result<&mut [u8], PoolError> {
         let is_enough = self.buffer.as_ref().is_some_and(|held| held.len() >= len);
         if !is_enough {
@@ -86,6 +91,7 @@ impl Workspace {
     /// # Errors
     ///
     /// As [`bytes`](Self::bytes).
+    #[track_caller]
     pub fn parts<const N: usize>(&mut self, lens: [usize; N]) -> Result<[&mut [u8]; N], PoolError> {
         let padded = |len: usize| len.checked_next_multiple_of(LINE).unwrap_or(usize::MAX);
         let all = lens

@@ -77,7 +77,7 @@ impl Shelves {
         Some(self.left(idle))
     }
 
-    /// There are 121 classes, and a look at each costs less than to unmap one block.
+    /// There are 120 classes, and a look at each costs less than to unmap one block.
     fn oldest_class(&self) -> Option<usize> {
         let fronts = self.classes.iter().enumerate();
         let fronts =

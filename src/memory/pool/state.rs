@@ -1,4 +1,4 @@
-//! The pool under its lock: who holds what, what is idle, and who waits.
+//! The pool under its lock: what is in use of which account, what is idle, and which threads wait.
 //!
 //! Nothing here maps, unmaps, admits or wakes: what follows from a change is put into [`After`], and done without the lock.
 //!
@@ -13,11 +13,11 @@ use super::shelves::Shelves;
 use super::stats::PoolStats;
 use crate::PressureLevel;
 use crate::clock::Waker;
-use crate::sync::Arc;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A demand: how many bytes, and whose.
+/// A demand: how many bytes, and of which account.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Need {
     pub(super) len: u64,
@@ -43,10 +43,10 @@ pub(super) struct After {
 
 impl After {
     pub(super) fn finish(self) {
+        drop(self.unmap);
         for waker in self.wake {
             waker.wake();
         }
-        // The blocks go with `self`.
     }
 }
 
@@ -80,6 +80,8 @@ pub(super) struct State {
     held_at_onset: u64,
     shelves: Shelves,
     in_use: u64,
+    /// Of those in use, the bytes that are still to be mapped.
+    promised: u64,
     users: Vec<PoolUser>,
     /// First come, first served.
     queue: VecDeque<Waiter>,
@@ -101,6 +103,7 @@ impl State {
             held_at_onset: 0,
             shelves: Shelves::new(),
             in_use: 0,
+            promised: 0,
             users: Vec::new(),
             queue: VecDeque::new(),
             granted: Vec::new(),
@@ -142,7 +145,7 @@ impl State {
         {
             evicted.push(block);
         }
-        self.counts.peak = self.counts.peak.max(self.held());
+        self.note_peak();
         Some(Taken {
             capacity,
             block,
@@ -153,21 +156,31 @@ impl State {
     fn count(&mut self, need: Need, capacity: u64, is_hit: bool) {
         self.in_use += capacity;
         self.users[need.account].bytes += capacity;
-        self.counts.peak_in_use = self.counts.peak_in_use.max(self.in_use);
-        if need.is_counted {
-            let count = match is_hit {
-                true => &mut self.counts.hits,
-                false => &mut self.counts.misses,
-            };
-            *count += 1;
+        if !is_hit {
+            self.promised += capacity;
+        } else if need.is_counted {
+            self.counts.hits += 1;
         }
+    }
+
+    /// What was promised is there.
+    pub(super) fn mapped(&mut self, need: Need, capacity: u64) {
+        self.promised -= capacity;
+        if need.is_counted {
+            self.counts.misses += 1;
+        }
+        self.note_peak();
+    }
+
+    fn note_peak(&mut self) {
+        let in_use = self.in_use - self.promised;
+        self.counts.peak_in_use = self.counts.peak_in_use.max(in_use);
+        self.counts.peak = self.counts.peak.max(in_use + self.shelves.bytes());
     }
 
     /// Of what was promised nothing came.
     pub(super) fn undo(&mut self, need: Need, capacity: u64, after: &mut After) {
-        if need.is_counted {
-            self.counts.misses -= 1;
-        }
+        self.promised -= capacity;
         self.counts.refused += 1;
         self.leave(need.account, capacity, after);
     }
@@ -179,18 +192,25 @@ impl State {
         self.serve(after);
     }
 
-    /// A buffer comes back.
-    pub(super) fn give(&mut self, account: usize, block: Block, now: Instant, after: &mut After) {
+    /// A buffer comes back. A block that does not stay idle is in use until it has been unmapped and [left](Self::leave).
+    pub(super) fn give(
+        &mut self,
+        account: usize,
+        block: Block,
+        now: Instant,
+        after: &mut After,
+    ) -> Option<Block> {
         let capacity = block.capacity();
         // One larger than all that may be idle would drive out all others first.
-        let unkept = if capacity > self.keep {
-            Some(block)
-        } else {
-            self.shelves.put(block, now)
-        };
-        self.leave(account, capacity, after);
-        after.unmap.extend(unkept);
-        self.evict_to(self.keep, after);
+        if capacity > self.keep {
+            return Some(block);
+        }
+        let unkept = self.shelves.put(block, now);
+        if unkept.is_none() {
+            self.leave(account, capacity, after);
+            self.evict_to(self.keep, after);
+        }
+        unkept
     }
 
     /// Gives waiters what there is, in the order in which they came.
@@ -263,7 +283,7 @@ impl State {
         }
     }
 
-    /// Who has buffers in use, the largest first.
+    /// The accounts with buffers in use, the largest first.
     fn users(&self) -> Vec<PoolUser> {
         let users = self.users.iter().filter(|user| user.bytes > 0);
         let mut users: Vec<PoolUser> = users.cloned().collect();
@@ -276,7 +296,8 @@ impl State {
     }
 
     fn held(&self) -> u64 {
-        self.in_use + self.shelves.bytes()
+        // What is promised may be absurd, where there is no limit.
+        self.in_use.saturating_add(self.shelves.bytes())
     }
 
     fn evict(&mut self) -> Option<Block> {

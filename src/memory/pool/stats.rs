@@ -40,7 +40,7 @@ pub struct PoolStats {
     pub limit: u64,
     /// The most bytes that stay idle now: the idle limit, or what pressure leaves of it.
     pub idle_limit: u64,
-    /// Who has buffers in use, the largest first.
+    /// The names that hold buffers, the largest first.
     pub users: Vec<PoolUser>,
 }
 

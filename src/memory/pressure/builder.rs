@@ -70,8 +70,8 @@ impl PressureBuilder {
         self
     }
 
-    /// The part in use from which a level begins, from 0.05 to 1; it is left five points lower. Defaults: warning 0.75, urgent
-    /// 0.85, critical 0.95. To set one leaves the others.
+    /// The part in use from which a level begins, from 0.05 to 1; it is left five points lower, or at half of that where half
+    /// is more. Defaults: warning 0.75, urgent 0.85, critical 0.95. To set one leaves the others.
     pub fn at(mut self, level: PressureLevel, used: f64) -> Self {
         Lines::set(&mut self.lines.used, level, used);
         self

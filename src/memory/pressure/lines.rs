@@ -4,8 +4,10 @@ use super::source::Reading;
 use crate::PressureLevel;
 use crate::memory::Error;
 
-/// By so much less a level is left than it is entered.
-pub(super) const LEAVE: f64 = 0.05;
+/// By so much less a level is left than it is entered, but at half of that line at the latest: nothing is below zero.
+const LEAVE: f64 = 0.05;
+/// No line is lower.
+const LEAST: f64 = 0.05;
 
 /// Where levels begin, of each kind of reading: warning, urgent, critical.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,7 +37,7 @@ impl Side {
     fn of(self, line: f64) -> f64 {
         match self {
             Self::Enter => line,
-            Self::Leave => line - LEAVE,
+            Self::Leave => (line - LEAVE).max(line / 2.0),
         }
     }
 }
@@ -52,7 +54,7 @@ impl Lines {
     /// Refuses lines that make no sense.
     pub(super) fn validate(&self) -> Result<(), Error> {
         for lines in [self.used, self.stalled] {
-            let fit = lines.iter().all(|line| *line >= LEAVE && *line <= 1.0);
+            let fit = lines.iter().all(|line| *line >= LEAST && *line <= 1.0);
             if !fit || !lines.is_sorted_by(|a, b| a < b) {
                 return Err(Error::Lines { lines });
             }

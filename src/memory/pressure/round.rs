@@ -8,7 +8,7 @@ use super::told::{Change, SourceEvent, SourceState};
 use super::trace;
 use crate::PressureLevel;
 use crate::memory::reactions::Ask;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::memory::reactions::registry::contained;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +17,9 @@ struct Slot {
     source: Box<dyn Source>,
     state: SourceState,
 }
+
+/// A source's name, and what it says.
+type Said = (Arc<str>, Reading);
 
 /// All that one thread at a time has: the one whose turn it is.
 pub(super) struct Round {
@@ -62,12 +65,14 @@ impl Round {
         inner.count(|stats| stats.polls += 1);
         let now = inner.clock.now();
         self.read(inner, now);
-        let mut judged = self.judge();
-        if judged.entered > self.hysteresis.level() {
-            judged = self.judge_again(inner, judged, now);
+        let (mut judged, mut said) = (self.judge(), self.loudest());
+        if judged.entered > self.hysteresis.level()
+            && let Some(again) = self.judge_again(inner, now)
+        {
+            (judged, said) = (again, self.loudest());
         }
         if let Some(from) = self.hysteresis.step(judged, now) {
-            self.change(inner, from, now);
+            self.change(inner, from, said, now);
         }
         self.tell_manager(inner);
         let level = self.hysteresis.level();
@@ -83,7 +88,7 @@ impl Round {
             .iter_mut()
             .for_each(|slot| slot.state.reading = None);
         if let Some(from) = self.hysteresis.end() {
-            self.change(inner, from, inner.clock.now());
+            self.change(inner, from, None, inner.clock.now());
         }
         self.tell_manager(inner);
     }
@@ -91,15 +96,15 @@ impl Round {
     fn read(&mut self, inner: &Inner, now: Instant) {
         let mut events = Vec::new();
         for slot in &mut self.slots {
-            let read = catch_unwind(AssertUnwindSafe(|| slot.source.read(now)));
-            let read = read.unwrap_or_else(|payload| {
-                std::mem::forget(payload);
+            // The error's text is the program's, too.
+            let read = contained(|| slot.source.read(now).map_err(|error| told(&*error)));
+            let read = read.unwrap_or_else(|| {
                 inner.count(|stats| stats.panics += 1);
-                Err("it panicked".into())
+                Err("it panicked".to_owned())
             });
             let (reading, problem) = match read {
                 Ok(reading) => (reading, None),
-                Err(error) => (None, Some(told(&*error))),
+                Err(problem) => (None, Some(problem)),
             };
             let state = &mut slot.state;
             if state.problem.is_some() != problem.is_some() {
@@ -158,12 +163,23 @@ impl Round {
         })
     }
 
+    /// What says the most: of several the first.
+    fn loudest(&self) -> Option<Said> {
+        let mut loudest: Option<(PressureLevel, (&Arc<str>, &Reading))> = None;
+        for said in self.levels(Side::Leave) {
+            if loudest.is_none_or(|(level, _)| said.0 > level) {
+                loudest = Some(said);
+            }
+        }
+        loudest.map(|(_, (name, reading))| (name.clone(), *reading))
+    }
+
     /// Over a line: empties what can be lost and reads again. Only that reading counts, unless the same was enough a moment
-    /// ago and did not last.
-    fn judge_again(&mut self, inner: &Inner, first: Judged, now: Instant) -> Judged {
+    /// ago and did not last: then none does.
+    fn judge_again(&mut self, inner: &Inner, now: Instant) -> Option<Judged> {
         let registry = &inner.registries.drains;
         if registry.is_empty() {
-            return first;
+            return None;
         }
         let mut bytes = 0_u64;
         let panics = registry.call_each(|drain| bytes = bytes.saturating_add(drain()));
@@ -175,31 +191,24 @@ impl Round {
         let second = self.judge();
         let level = self.hysteresis.level();
         if second.entered > level {
-            return second;
+            return Some(second);
         }
         let before = self.averted_at.replace(now);
         let calm_for = self.hysteresis.calm_for();
         if before.is_some_and(|before| now.saturating_duration_since(before) < calm_for) {
-            return first;
+            return None;
         }
         inner.count(|stats| stats.averted += 1);
-        second
+        Some(second)
     }
 
-    fn change(&mut self, inner: &Inner, from: PressureLevel, at: Instant) {
+    fn change(&mut self, inner: &Inner, from: PressureLevel, source: Option<Said>, at: Instant) {
         let to = self.hysteresis.level();
-        // The first of those that say the most.
-        let mut loudest: Option<(PressureLevel, (&Arc<str>, &Reading))> = None;
-        for said in self.levels(Side::Leave) {
-            if loudest.is_none_or(|(level, _)| said.0 > level) {
-                loudest = Some(said);
-            }
-        }
         let change = Change {
             from,
             to,
             at,
-            source: loudest.map(|(_, (name, reading))| (name.clone(), *reading)),
+            source,
         };
         inner.set_level(to);
         inner.count(|stats| match change.is_rise() {

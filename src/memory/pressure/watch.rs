@@ -8,7 +8,11 @@ use std::time::Instant;
 
 /// What the service manager tells through `MEMORY_PRESSURE_WATCH` (systemd): a warning at each event.
 #[derive(Debug)]
-pub struct ServiceManager(Result<PressureWatch, String>);
+pub struct ServiceManager {
+    watch: Result<PressureWatch, String>,
+    /// The poll in which it told something last. It tells that once, and the poll may read again.
+    told_at: Option<Instant>,
+}
 
 impl ServiceManager {
     /// Of what the environment names; `None` where it names nothing. What it names and cannot be watched is a source that
@@ -19,7 +23,10 @@ impl ServiceManager {
             return None;
         };
         let watch = PressureWatch::open(Path::new(path), first);
-        Some(Self(watch.map_err(|error| error.to_string())))
+        Some(Self {
+            watch: watch.map_err(|error| error.to_string()),
+            told_at: None,
+        })
     }
 }
 
@@ -28,9 +35,12 @@ impl Source for ServiceManager {
         "service manager"
     }
 
-    fn read(&mut self, _now: Instant) -> Result<Option<Reading>, SourceError> {
-        let watch = self.0.as_mut().map_err(|why| why.clone())?;
-        let level = if watch.take()? {
+    fn read(&mut self, now: Instant) -> Result<Option<Reading>, SourceError> {
+        let watch = self.watch.as_mut().map_err(|why| why.clone())?;
+        if watch.take()? {
+            self.told_at = Some(now);
+        }
+        let level = if self.told_at == Some(now) {
             PressureLevel::Warning
         } else {
             PressureLevel::Normal

@@ -1,10 +1,10 @@
 //! MLX's cache: emptied first of all, then kept small until the pressure is over.
 
+use super::registry::contained;
 use super::{Ask, Subscription};
-use crate::ffi::Backend;
+use crate::ffi::{Backend, CacheLimit};
 use crate::memory::pressure::{Change, Registries};
 use crate::{Manager, PressureLevel, Reclaimer};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A smaller cache saves little, and costs the next step its buffers.
@@ -29,6 +29,7 @@ pub(in crate::memory) fn attach(
     backend: Arc<dyn Backend>,
 ) -> Subscription {
     let cache = Arc::new(Cache {
+        limit: CacheLimit::of(&backend),
         backend,
         lowered: Mutex::new(Lowered::default()),
     });
@@ -49,16 +50,17 @@ pub(in crate::memory) fn attach(
 /// MLX's cache, and what became of its limit.
 struct Cache {
     backend: Arc<dyn Backend>,
+    limit: CacheLimit,
     lowered: Mutex<Lowered>,
 }
 
 /// In bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lowered {
-    /// What the cache held when it was emptied last, at no pressure.
+    /// What the cache held last while its limit was not lowered.
     held: u64,
-    /// The limit before, and the one that was set in its place.
-    limit: Option<(u64, u64)>,
+    /// The limit that is in force in place of the one before.
+    limit: Option<u64>,
 }
 
 impl Cache {
@@ -69,17 +71,28 @@ impl Cache {
     /// Empties the cache.
     fn drain(&self) -> u64 {
         let before = emptied(&*self.backend);
-        let mut lowered = self.lowered();
-        if lowered.limit.is_none() {
-            lowered.held = before;
-        }
+        self.note_held(before);
         before
+    }
+
+    /// Notes what the cache held, if its limit is not lowered.
+    fn note_held(&self, bytes: u64) -> bool {
+        let mut lowered = self.lowered();
+        let is_whole = lowered.limit.is_none();
+        if is_whole {
+            lowered.held = bytes;
+        }
+        is_whole
     }
 
     /// Lets what is over the limit go, which MLX itself does only when it allocates.
     fn give(&self, ask: &Ask) -> u64 {
-        let limit = self.lowered().limit.map_or(0, |(_, set)| set);
         let cache = held(&*self.backend);
+        if self.note_held(cache) {
+            // Registered when the level was there already, or MLX refused.
+            self.lower(ask);
+        }
+        let limit = self.lowered().limit.unwrap_or(0);
         // MLX has no call that empties it in part.
         if cache > limit || ask.level == PressureLevel::Critical {
             emptied(&*self.backend)
@@ -102,46 +115,18 @@ impl Cache {
         let mut lowered = self.lowered();
         let base = lowered.held.max(LEAST);
         let to = base - ask.part_of(base);
-        let Some(found) = set(&*self.backend, to) else {
-            return;
-        };
-        // What is found is what was set here, or what other code has set since.
-        let before = match lowered.limit {
-            Some((before, set)) if set == found => before,
-            _ => found,
-        };
-        if before < to {
-            // It was lower already.
-            set(&*self.backend, before);
-            lowered.limit = Some((before, before));
-        } else {
-            lowered.limit = Some((before, to));
+        // What MLX refuses stays as it is.
+        if let Some(limit) = caught(|| self.limit.lower_to(to).ok()) {
+            lowered.limit = Some(limit);
         }
     }
 
-    /// Gives the limit back, unless other code has set one since.
+    /// Gives the limit back.
     fn restore(&self) {
-        let taken = self.lowered().limit.take();
-        let Some((before, own)) = taken else {
-            return;
-        };
-        if let Some(found) = set(&*self.backend, before)
-            && found != own
-        {
-            set(&*self.backend, found);
+        if self.lowered().limit.take().is_some() {
+            caught(|| self.limit.withdraw().ok());
         }
     }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        self.restore();
-    }
-}
-
-/// Sets the limit and returns the one before. What MLX refuses stays as it is.
-fn set(backend: &dyn Backend, bytes: u64) -> Option<u64> {
-    caught(|| backend.set_cache_limit(bytes).ok())
 }
 
 fn held(backend: &dyn Backend) -> u64 {
@@ -159,5 +144,5 @@ fn emptied(backend: &dyn Backend) -> u64 {
 
 /// A call of the backend whose panic is a failure of the call.
 fn caught<T>(call: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok().flatten()
+    contained(call).flatten()
 }

@@ -2,14 +2,14 @@
 //!
 //! # Protocol
 //!
-//! One lock over the list, and over the number of the function that runs and its thread. It is never held while a function of
-//! the program runs, nor while one is dropped.
+//! One lock over the list, and over which functions run on which threads. It is never held while a function of the program
+//! runs, nor while one is dropped.
 //!
 //! * *Calling*: under the lock the next function is taken by its number, its `Arc` cloned, and marked as running. Then it is
 //!   called without the lock, its panic is caught, the clone is dropped, and only then, under the lock again, the mark goes and
-//!   those that wait are woken. One thread calls at a time: the monitor's turn sees to that.
-//! * *Removing*: under the lock the function is taken out of the list. If it runs, on another thread, the remover sleeps until
-//!   the mark is gone. From inside the function itself there is nothing to wait for.
+//!   those that wait are woken. Several threads may call at a time, each with marks of its own.
+//! * *Removing*: under the lock the function is taken out of the list. While it runs, on other threads, the remover sleeps until
+//!   the marks are gone. From inside the function itself there is nothing to wait for.
 //!
 //! Why nothing is called after it was removed: to be called it is marked under the lock, where it is still listed; a remover
 //! that comes later under the same lock finds either no mark, and then it is never found again, or the mark, and waits. Why
@@ -21,6 +21,20 @@ use super::primitives::{Condvar, Mutex, MutexGuard, ThreadId, this_thread};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
+/// Calls what is the program's; `None` if it panics.
+pub(crate) fn contained<R>(call: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(call)).map_or_else(
+        |payload| {
+            if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                // It panics when dropped; there may be no end to that.
+                std::mem::forget(worse);
+            }
+            None
+        },
+        Some,
+    )
+}
+
 /// The registered functions of one kind, in the order of registration.
 pub(crate) struct Registry<F: ?Sized> {
     state: Mutex<State<F>>,
@@ -30,7 +44,8 @@ pub(crate) struct Registry<F: ?Sized> {
 struct State<F: ?Sized> {
     all: Vec<(u64, Arc<F>)>,
     next: u64,
-    running: Option<(u64, ThreadId)>,
+    /// A mark for each call: the function's number, and the thread.
+    running: Vec<(u64, ThreadId)>,
 }
 
 impl<F: ?Sized> Registry<F> {
@@ -38,7 +53,7 @@ impl<F: ?Sized> Registry<F> {
         let state = State {
             all: Vec::new(),
             next: 0,
-            running: None,
+            running: Vec::new(),
         };
         Self {
             state: Mutex::new(state),
@@ -59,7 +74,7 @@ impl<F: ?Sized> Registry<F> {
         number
     }
 
-    /// Removes a function. Waits for a call of it in flight, unless that is on this thread.
+    /// Removes a function. Waits for calls of it in flight, unless they are on this thread.
     pub(crate) fn remove(&self, number: u64) {
         let mut state = self.lock();
         let place = state.all.iter().position(|(other, _)| *other == number);
@@ -67,7 +82,8 @@ impl<F: ?Sized> Registry<F> {
         let here = this_thread();
         while state
             .running
-            .is_some_and(|(running, thread)| running == number && thread != here)
+            .iter()
+            .any(|(running, thread)| *running == number && *thread != here)
         {
             state = self
                 .ended
@@ -76,12 +92,21 @@ impl<F: ?Sized> Registry<F> {
         }
         drop(state);
         // What it captured is the program's: destroyed without the lock.
-        let _caught = catch_unwind(AssertUnwindSafe(|| drop(removed)));
+        contained(|| drop(removed));
     }
 
     /// Whether none is registered.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().all.is_empty()
+    }
+
+    /// Whether this thread is inside one of them.
+    pub(crate) fn is_inside(&self) -> bool {
+        let here = this_thread();
+        self.lock()
+            .running
+            .iter()
+            .any(|(_, thread)| *thread == here)
     }
 
     /// The number that the next one to be registered gets: those before it are there already.
@@ -95,7 +120,7 @@ impl<F: ?Sized> Registry<F> {
         let mut all = state.all.iter();
         let (number, f) = all.find(|(number, _)| (from..end).contains(number))?;
         let (number, f) = (*number, Arc::clone(f));
-        state.running = Some((number, this_thread()));
+        state.running.push((number, this_thread()));
         drop(state);
         Some(Running {
             registry: self,
@@ -132,24 +157,20 @@ impl<F: ?Sized> Running<'_, F> {
     /// Calls it; `None` if it panics.
     pub(crate) fn call<R>(self, call: impl FnOnce(&F) -> R) -> Option<R> {
         let f = self.f.as_ref()?;
-        catch_unwind(AssertUnwindSafe(|| call(f))).map_or_else(
-            |payload| {
-                if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                    // It panics when dropped; there may be no end to that.
-                    std::mem::forget(worse);
-                }
-                None
-            },
-            Some,
-        )
+        contained(|| call(f))
     }
 }
 
 impl<F: ?Sized> Drop for Running<'_, F> {
     fn drop(&mut self) {
         let f = self.f.take();
-        let _caught = catch_unwind(AssertUnwindSafe(|| drop(f)));
-        self.registry.lock().running = None;
+        contained(|| drop(f));
+        let mark = (self.number, this_thread());
+        let mut state = self.registry.lock();
+        if let Some(place) = state.running.iter().position(|other| *other == mark) {
+            state.running.swap_remove(place);
+        }
+        drop(state);
         self.registry.ended.notify_all();
     }
 }

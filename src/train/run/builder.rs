@@ -110,7 +110,8 @@ impl RunBuilder {
 
     /// The limit of MLX's cache. [`Limit::Auto`], the default: twice what the last steps needed for a while, as far as the
     /// budget has room at their peak. It is changed seldom, since MLX's CPU build waits for the work of all threads then:
-    /// after the third step, and later only when it is wrong by much.
+    /// after the third step, and later only when it is wrong by much. While [pressure](crate::memory::Pressure::mlx_cache) lowers
+    /// it, the lower one is in force.
     pub fn cache_limit(mut self, limit: Limit) -> Self {
         self.cache = limit;
         self

@@ -1,7 +1,7 @@
 //! The limits of a run: what was there before each, and how they come back.
 
 use crate::OwnedGuard;
-use crate::ffi::{Backend, BackendError};
+use crate::ffi::{Backend, BackendError, CacheLimit};
 use crate::print::Name;
 use crate::train::claim::Claim;
 use crate::train::error::{Error, NotRestored, RunLimit};
@@ -17,7 +17,7 @@ pub(in crate::train) struct Limits {
     backend: Arc<dyn Backend>,
     guard: Option<OwnedGuard>,
     memory_before: Option<u64>,
-    cache_before: Option<u64>,
+    cache: Option<CacheLimit>,
     listener: Option<Listener>,
     /// Given up after all is set back.
     claim: Claim,
@@ -33,7 +33,7 @@ impl Limits {
             backend,
             guard: None,
             memory_before: None,
-            cache_before: None,
+            cache: None,
             listener,
             claim,
         }
@@ -49,20 +49,21 @@ impl Limits {
         Ok(())
     }
 
-    /// Sets the limit of the cache and returns the one before.
-    pub(super) fn set_cache(&mut self, bytes: u64) -> Result<u64, BackendError> {
-        let before = caught(|| self.backend.set_cache_limit(bytes))?;
-        self.cache_before.get_or_insert(before);
-        Ok(before)
+    /// Sets the limit of the cache. Under pressure a lower one may be in force for a while.
+    pub(super) fn set_cache(&mut self, bytes: u64) -> Result<(), BackendError> {
+        if let Some(cache) = &self.cache {
+            caught(|| cache.set(bytes))?;
+        } else {
+            let cache = CacheLimit::of(&self.backend);
+            caught(|| cache.set(bytes))?;
+            self.cache = Some(cache);
+        }
+        Ok(())
     }
 
-    /// The limit of the cache that is in force. MLX tells it in no other way than by setting one; a high one for a moment lets
-    /// nothing go.
-    pub(super) fn learn_cache(&mut self) -> Result<u64, BackendError> {
-        let before = self.set_cache(isize::MAX as u64)?;
-        self.set_cache(before)?;
-        self.cache_before = None;
-        Ok(before)
+    /// The limit of the cache as it is without a run, and without pressure.
+    pub(super) fn learn_cache(&self) -> Result<u64, BackendError> {
+        caught(|| CacheLimit::of(&self.backend).before())
     }
 
     /// Puts each limit back, whatever becomes of the others.
@@ -74,11 +75,12 @@ impl Limits {
         let backend = &self.backend;
         if let Some(before) = self.memory_before.take() {
             let set = caught(|| backend.set_memory_limit(before));
-            failed.extend(failure(RunLimit::Memory, before, set));
+            failed.extend(failure(RunLimit::Memory, Some(before), set));
         }
-        if let Some(before) = self.cache_before.take() {
-            let set = caught(|| backend.set_cache_limit(before));
-            failed.extend(failure(RunLimit::Cache, before, set));
+        if let Some(cache) = self.cache.take() {
+            let before = caught(|| cache.before()).ok();
+            let withdrawn = caught(|| cache.withdraw());
+            failed.extend(failure(RunLimit::Cache, before, withdrawn));
         }
         if let Some(guard) = self.guard.take()
             && let Some(error) = guard.release().error
@@ -111,16 +113,20 @@ impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limits")
             .field("memory_before", &self.memory_before)
-            .field("cache_before", &self.cache_before)
+            .field("cache", &self.cache)
             .field("guard", &self.guard.is_some())
             .finish_non_exhaustive()
     }
 }
 
-fn failure(limit: RunLimit, before: u64, set: Result<u64, BackendError>) -> Option<NotRestored> {
+fn failure<T>(
+    limit: RunLimit,
+    before: Option<u64>,
+    set: Result<T, BackendError>,
+) -> Option<NotRestored> {
     set.err().map(|error| NotRestored {
         limit,
-        before: Some(before),
+        before,
         error: error.into(),
     })
 }

@@ -308,7 +308,11 @@ impl Crew {
     /// Something that neither acquires nor releases.
     pub(super) fn meddle(&self) {
         let manager = &self.world.manager;
-        match below(12) {
+        match below(13) {
+            12 if self.plan.is_elastic => {
+                let pressure = pick(&[0.0, 0.3, 0.6, 1.0]);
+                manager.set_pressure(pressure).expect("it is outside");
+            }
             10 => manager.maintain(),
             11 => manager.poke().expect("it is outside"),
             0..=1 => self.world.clock.advance(SECOND / 2),
@@ -396,6 +400,16 @@ impl Crew {
         self.token.cancel();
         self.world.clock.advance(SECOND);
         any
+    }
+
+    /// Ends the pressure, and tells whether there was any: a thread that holds work may wait beside it for no longer.
+    pub(super) fn end_pressure(&self) -> bool {
+        let manager = &self.world.manager;
+        let is_pressed = manager.snapshot().pressure > 0.0;
+        if is_pressed {
+            manager.set_pressure(0.0).expect("it is outside");
+        }
+        is_pressed
     }
 
     pub(super) fn are_done(&self) -> bool {

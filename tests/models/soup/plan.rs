@@ -152,6 +152,8 @@ pub(super) struct Plan {
     synchronizes: bool,
     /// Settings change meanwhile.
     pub(super) configures: bool,
+    /// Caps give way, and the pressure comes and goes. No patience ends: what is forgotten hangs.
+    pub(super) is_elastic: bool,
     /// Somebody subscribes now and then.
     pub(super) subscribes: bool,
     /// There are reservations and residents. Without them the order of service is checked; with them a waiter may be set
@@ -186,7 +188,7 @@ impl Plan {
         let least = if crowded && sizes > 4 { 3 } else { 0 };
         let is_set = mode == WireMode::Auto && chance(33);
         let overridden = has(0, 40).then(|| pick(&[0, 3]) * unit);
-        Self {
+        let mut plan = Self {
             mode,
             unit,
             sizes: (0..=below(3))
@@ -211,6 +213,7 @@ impl Plan {
             proceeds: chance(40),
             synchronizes: chance(30),
             configures: has(5, 25),
+            is_elastic: has(7, 33),
             subscribes: has(6, 25),
             holds: chance(70),
             reservations: pick(&[0, 0, 15, 50]),
@@ -219,7 +222,10 @@ impl Plan {
             bounded: if crowded { 60 } else { 25 },
             lays_down: chance(70),
             only_comes_and_goes: chance(50),
-        }
+        };
+        // Asked once more, such a policy may change anything.
+        plan.is_elastic &= !plan.is_moody();
+        plan
     }
 
     pub(super) fn config(&self) -> Config {
@@ -234,6 +240,8 @@ impl Plan {
             .budget(self.budget)
             .baseline_override(self.baseline_override)
             .on_apply_failure(failure)
+            .elastic(self.is_elastic.then_some([1.0, 0.75, 0.5, 0.0]))
+            .pressure_patience(Duration::MAX)
     }
 
     pub(super) fn oracle(&self) -> Oracle {

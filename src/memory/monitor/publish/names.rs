@@ -55,6 +55,10 @@ pub(super) const WAIT: &str = "mlx_wired_wait_seconds";
 pub(super) const ADMISSIONS: &str = "mlx_wired_admissions_total";
 pub(super) const SETTER_CALLS: &str = "mlx_wired_setter_calls_total";
 pub(super) const RECLAIMED: &str = "mlx_wired_reclaimed_bytes_total";
+pub(super) const POOL_HITS: &str = "mlx_wired_pool_hits_total";
+pub(super) const POOL_MISSES: &str = "mlx_wired_pool_misses_total";
+pub(super) const POOL_IN_USE: &str = "mlx_wired_pool_in_use_bytes";
+pub(super) const POOL_IDLE: &str = "mlx_wired_pool_idle_bytes";
 pub(super) const LEVEL: &str = "mlx_wired_level";
 pub(super) const PRESSURE_LEVEL: &str = "mlx_wired_pressure_level";
 pub(super) const FAILURES: &str = "mlx_wired_reading_failures_total";
@@ -128,7 +132,31 @@ pub const FIGURES: &[Figure] = &[
         RECLAIMED,
         Counter,
         &["by"],
-        "What forced cleanups have given back: of MLX's cache (cache), and what the program's functions say (function).",
+        "What was given back: of MLX's cache by forced cleanups (cache), what the program's functions say that they gave there (function), and what watched pressure has had back (reaction).",
+    ),
+    figure(
+        POOL_HITS,
+        Counter,
+        &["pool"],
+        "Buffers of a watched pool that were made of an idle block.",
+    ),
+    figure(
+        POOL_MISSES,
+        Counter,
+        &["pool"],
+        "Buffers of a watched pool that were mapped anew.",
+    ),
+    figure(
+        POOL_IN_USE,
+        Gauge,
+        &["pool"],
+        "Capacities of a watched pool's buffers in use.",
+    ),
+    figure(
+        POOL_IDLE,
+        Gauge,
+        &["pool"],
+        "Capacities of a watched pool's idle blocks.",
     ),
     figure(
         LEVEL,

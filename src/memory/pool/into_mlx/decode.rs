@@ -4,7 +4,7 @@
 //! reader for all bytes in one call on a thread of its own: that call is the program's closure.
 
 use super::super::PoolError;
-use super::{bytes, dimensions, handler, shape_error};
+use super::{bytes, dimensions, handler, make_bools, shape_error, too_many_dimensions};
 use mlx_rs::{Array, Dtype};
 use std::ffi::{c_char, c_int, c_void};
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ type Decode<'a> = Box<dyn FnOnce(&mut Slot<'_>) -> Result<(), Cause> + Send + 'a
 
 /// The memory of an array that is being made: written from its beginning to its end.
 ///
-/// It is memory of MLX's own, which nobody has written yet, and is aligned to 8 bytes. It takes bytes as any
+/// It is memory of MLX's own, which has not been written yet, and is aligned to 8 bytes. It takes bytes as any
 /// [`Write`] does, and refuses what is over its end.
 #[derive(Debug)]
 pub struct Slot<'a> {
@@ -36,11 +36,17 @@ impl Slot<'_> {
 
     /// All that remains, with zeros in it, for code that writes into a slice: it counts as written.
     pub fn zeroed(&mut self) -> &mut [u8] {
-        let rest = &mut self.memory[self.written..];
-        self.written += rest.len();
-        rest.fill(MaybeUninit::new(0));
-        // SAFETY: each byte was written just now.
-        unsafe { &mut *(std::ptr::from_mut(rest) as *mut [u8]) }
+        let before = self.written;
+        self.memory[before..].fill(MaybeUninit::new(0));
+        self.written = self.memory.len();
+        &mut self.filled()[before..]
+    }
+
+    /// What has been written.
+    fn filled(&mut self) -> &mut [u8] {
+        let filled = &mut self.memory[..self.written];
+        // SAFETY: each byte of it has been written.
+        unsafe { &mut *(std::ptr::from_mut(filled) as *mut [u8]) }
     }
 }
 
@@ -74,13 +80,14 @@ enum Outcome {
 struct Source {
     header: Vec<u8>,
     at: usize,
+    dtype: Dtype,
     outcome: Arc<Mutex<Outcome>>,
 }
 
 /// An array whose values `decode` writes straight into MLX's own memory: without a copy, and without memory of others, on
 /// every backend.
 ///
-/// On a warm cache of MLX's it costs what the decoding costs; `docs/MEMORY.md` has figures. The array is evaluated when this
+/// Of a [`Dtype::Bool`] every byte that is not 0 is true. On a warm cache of MLX's it costs what the decoding costs; `docs/MEMORY.md` has figures. The array is evaluated when this
 /// returns.
 ///
 /// # Errors
@@ -117,14 +124,15 @@ where
         return Err(shape_error(shape, dtype, 0));
     }
     dimensions(shape)?;
+    let header = header(shape, dtype)?;
     handler()?;
     let decode: Decode<'_> = Box::new(decode);
     // SAFETY: only the lifetime is changed. `Ended` takes the closure away before this function returns or unwinds, and it
-    // is called and dropped by nobody after that.
+    // is neither called nor dropped after that.
     let decode = unsafe { std::mem::transmute::<Decode<'_>, Decode<'static>>(decode) };
     let outcome = Arc::new(Mutex::new(Outcome::Waits(decode)));
     let ended = Ended(&outcome);
-    let made = load(header(shape, dtype), &outcome);
+    let made = load(header, dtype, &outcome);
     let evaluated = made.and_then(|array| {
         array.eval()?;
         Ok(array)
@@ -164,10 +172,15 @@ fn lock(outcome: &Mutex<Outcome>) -> MutexGuard<'_, Outcome> {
 }
 
 /// The array of a file that has this header and no data yet.
-fn load(header: Vec<u8>, outcome: &Arc<Mutex<Outcome>>) -> Result<Array, mlx_rs::error::Exception> {
+fn load(
+    header: Vec<u8>,
+    dtype: Dtype,
+    outcome: &Arc<Mutex<Outcome>>,
+) -> Result<Array, mlx_rs::error::Exception> {
     let source = Box::new(Source {
         header,
         at: 0,
+        dtype,
         outcome: outcome.clone(),
     });
     let vtable = mlx_sys::mlx_io_vtable {
@@ -206,7 +219,7 @@ fn mlx_array_in_place() -> mlx_sys::mlx_array {
 }
 
 /// The header of a file of numpy's: what MLX reads a shape and a type from.
-fn header(shape: &[i32], dtype: Dtype) -> Vec<u8> {
+fn header(shape: &[i32], dtype: Dtype) -> Result<Vec<u8>, PoolError> {
     let kind = match dtype {
         Dtype::Bool => "|b1",
         Dtype::Uint8 => "|u1",
@@ -229,11 +242,11 @@ fn header(shape: &[i32], dtype: Dtype) -> Vec<u8> {
     // With what stands before it, the text ends on a multiple of 64.
     text.push_str(&" ".repeat(63 - (10 + text.len()) % 64));
     text.push('\n');
-    let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    let len = u16::try_from(text.len()).map_err(|_| too_many_dimensions())?;
     let mut header = b"\x93NUMPY\x01\x00".to_vec();
     header.extend(len.to_le_bytes());
     header.extend(text.as_bytes());
-    header
+    Ok(header)
 }
 
 unsafe extern "C" fn yes(_source: *mut c_void) -> bool {
@@ -281,19 +294,27 @@ unsafe extern "C" fn read_at(
     count: usize,
     _offset: usize,
 ) -> usize {
-    // SAFETY: the reader's source, of which only what is shared is used: other threads may read it.
-    let outcome = unsafe { &(*source.cast::<Source>()).outcome };
+    // SAFETY: the reader's source, of which only what is shared or never changes is used: other threads may read it.
+    let (outcome, dtype) = unsafe {
+        let source = source.cast::<Source>();
+        (&(*source).outcome, (*source).dtype)
+    };
     let mut outcome = lock(outcome);
     let Outcome::Waits(decode) = std::mem::replace(&mut *outcome, Outcome::Over) else {
         return 0;
     };
-    // SAFETY: MLX has room for so many bytes there, which nobody else uses before this returns.
+    // SAFETY: MLX has room for so many bytes there, which nothing else uses before this returns.
     let memory = unsafe { std::slice::from_raw_parts_mut(data.cast::<MaybeUninit<u8>>(), count) };
     let mut slot = Slot { memory, written: 0 };
     // A panic must not unwind into C++.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(&mut slot)));
     *outcome = match decoded {
-        Ok(Ok(())) if slot.remaining() == 0 => Outcome::Done,
+        Ok(Ok(())) if slot.remaining() == 0 => {
+            if dtype == Dtype::Bool {
+                make_bools(slot.filled());
+            }
+            Outcome::Done
+        }
         Ok(Ok(())) => Outcome::Short(slot.remaining()),
         Ok(Err(cause)) => Outcome::Failed(cause),
         Err(payload) => Outcome::Panicked(payload),

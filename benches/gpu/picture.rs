@@ -1,0 +1,155 @@
+//! A run's sets as a picture: jobs a minute by the number of workers without tickets, and with tickets.
+//!
+//! Without a background, in tones of middle brightness, so that it can be read on white and on black.
+
+use crate::Failure;
+use crate::report::{Row, Run};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::fs;
+use std::path::Path;
+
+const SIZE: (u32, u32) = (960, 400);
+const LETTERS: (&str, u32) = ("sans-serif", 22);
+const TEXT: RGBColor = RGBColor(118, 118, 118);
+const ALL_ENDED: RGBColor = RGBColor(30, 135, 220);
+const SOME_FAILED: RGBColor = RGBColor(215, 80, 75);
+const TICKETS: RGBColor = RGBColor(20, 160, 120);
+
+/// One set's rows.
+struct Set<'a> {
+    title: String,
+    jobs: f64,
+    /// Workers, jobs a minute and jobs that ended.
+    by_hand: Vec<(usize, f64, f64)>,
+    with_tickets: f64,
+    rows: &'a [Row],
+    name: &'a str,
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+pub(crate) fn draw(run: &Path, picture: &Path) -> Result<(), Failure> {
+    let run = Run::read(run)?;
+    let sets: Option<Vec<Set>> = [
+        ("even", "19 equal jobs, 2.1 x the card"),
+        ("mixed", "27 jobs of three sizes, 2.25 x the card"),
+    ]
+    .into_iter()
+    .map(|(name, title)| Set::of(&run.rows, name, title))
+    .collect();
+    let sets = sets.ok_or("the run has no sets: one of a machine with a card is needed")?;
+    let highest = sets.iter().map(Set::highest).fold(0.0, f64::max);
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    let halves = area.split_evenly((1, 2));
+    for (set, half) in sets.iter().zip(&halves) {
+        set.draw(half, 1.5 * highest)?;
+    }
+    area.present()?;
+    drop((halves, area));
+    fs::write(picture, svg).map_err(|error| format!("{}: {error}", picture.display()).into())
+}
+
+impl<'a> Set<'a> {
+    fn of(rows: &'a [Row], name: &'a str, title: &str) -> Option<Self> {
+        let mut set = Self {
+            title: title.to_owned(),
+            jobs: 0.0,
+            by_hand: Vec::new(),
+            with_tickets: 0.0,
+            rows,
+            name,
+        };
+        set.jobs = set.value("jobs")?;
+        set.with_tickets = set.value("tickets/jobs-a-minute")?;
+        let points = (1..=64).filter_map(|workers| {
+            let ended = set.value(&format!("without-tickets/{workers}/ended"))?;
+            // An aborted program's jobs a minute are not known.
+            let a_minute = set.value(&format!("without-tickets/{workers}/jobs-a-minute"));
+            Some((workers, a_minute.unwrap_or(0.0), ended))
+        });
+        set.by_hand = points.collect();
+        Some(set)
+    }
+
+    fn value(&self, rest: &str) -> Option<f64> {
+        let name = format!("sets/{}/{rest}", self.name);
+        self.rows.iter().find(|row| row.name == name)?.value
+    }
+
+    fn highest(&self) -> f64 {
+        let by_hand = self.by_hand.iter().map(|(_, a_minute, _)| *a_minute);
+        by_hand.fold(self.with_tickets, f64::max)
+    }
+
+    fn of_tickets(&self) -> String {
+        let is_whole = self.value("tickets/not-ended") == Some(0.0);
+        format!(
+            "with tickets: {} end",
+            if is_whole { "all" } else { "not all" }
+        )
+    }
+
+    fn draw(&self, area: &Area, top: f64) -> Result<(), Failure> {
+        let text = LETTERS.into_font().color(&TEXT);
+        let (head, area) = area.split_vertically(36);
+        let left = text.clone().pos(Pos::new(HPos::Left, VPos::Top));
+        head.draw_text(&self.title, &left, (14, 10))?;
+        let last = self.by_hand.last().map_or(1, |(workers, ..)| *workers);
+        let mut chart = ChartBuilder::on(&area)
+            .margin(8)
+            .x_label_area_size(56)
+            .y_label_area_size(72)
+            .build_cartesian_2d(0.2..last as f64 + 0.8, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(TEXT.mix(0.35))
+            .axis_style(TEXT)
+            .label_style(text)
+            .x_labels(last)
+            .y_labels(5)
+            .x_label_formatter(&|workers| format!("{workers:.0}"))
+            .y_label_formatter(&|a_minute| format!("{a_minute:.0}"))
+            .x_desc("workers")
+            .y_desc("jobs a minute")
+            .draw()?;
+        let bars = self.by_hand.iter().map(|(workers, a_minute, ended)| {
+            let color = if *ended == self.jobs {
+                ALL_ENDED
+            } else {
+                SOME_FAILED
+            };
+            let at = *workers as f64;
+            Rectangle::new([(at - 0.35, 0.0), (at + 0.35, *a_minute)], color.filled())
+        });
+        chart.draw_series(bars)?;
+        let line = [
+            (0.2, self.with_tickets),
+            (last as f64 + 0.8, self.with_tickets),
+        ];
+        chart.draw_series([PathElement::new(line, TICKETS.stroke_width(4))])?;
+        let failed = self.by_hand.iter().filter(|(.., ended)| *ended < self.jobs);
+        let legend = [
+            (TICKETS, self.of_tickets()),
+            (ALL_ENDED, "without: all end".to_owned()),
+            (
+                SOME_FAILED,
+                format!(
+                    "without: some fail ({} of {} numbers)",
+                    failed.count(),
+                    self.by_hand.len()
+                ),
+            ),
+        ];
+        let plain = area.strip_coord_spec();
+        for (row, (color, label)) in (0..).zip(legend) {
+            let style = ("sans-serif", 18).into_font().color(&color);
+            plain.draw_text(&label, &style, (92, 12 + 22 * row))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! Two sets of jobs that do not fit the card together, run without tickets by every number of workers, and with tickets.
+
+use crate::child;
+use crate::failure::Failure;
+use crate::job::Shape;
+use crate::report::Report;
+use crate::task::{Said, Sized, Task, Turn, Wanted};
+use mlx_wired::ffi::{self, DeviceKind};
+use mlx_wired::train::{Measured, Measuring, Run, Workers};
+use mlx_wired::{Manager, SumPolicy};
+use std::sync::{Arc, Barrier};
+use std::time::Instant;
+
+/// The most workers that are tried by hand.
+const BY_HAND: usize = 12;
+/// With tickets: about where one card gains nothing by more. Bytes bound them further.
+const WITH_TICKETS: usize = 7;
+/// How much of its memory a job keeps from its first step to its last.
+const KEPT: f64 = 0.85;
+/// With tickets a set is run so often, and the best counts: the best number by hand is the best of twelve runs.
+const RUNS: usize = 3;
+/// What shows how much a row takes. The second step is like those after it.
+const TRIAL: Shape = Shape {
+    rows: 1 << 14,
+    steps: 2,
+    kept: 0,
+};
+
+struct Set {
+    name: &'static str,
+    /// What each job takes, as a part of the card.
+    parts: Vec<f64>,
+}
+
+/// Together 2.1 and 2.25 times the card. The largest first, as one would.
+fn sets() -> [Set; 2] {
+    let mixed = [0.19, 0.05, 0.01].map(|part| [part; 9]).concat();
+    [
+        Set {
+            name: "even",
+            parts: vec![2.1 / 19.0; 19],
+        },
+        Set {
+            name: "mixed",
+            parts: mixed,
+        },
+    ]
+}
+
+pub(crate) fn compare(report: &mut Report, card: u64, quick: bool) -> Result<(), Failure> {
+    let sets = sets()
+        .into_iter()
+        .filter(|set| report.wants(&format!("sets/{}/", set.name)));
+    for set in Vec::from_iter(sets) {
+        let jobs = set.jobs(card, quick)?;
+        set.compare(report, card, &jobs, quick)?;
+    }
+    Ok(())
+}
+
+impl Set {
+    /// Its jobs, with what each needs as it was measured alone.
+    fn jobs(&self, card: u64, quick: bool) -> Result<Vec<Sized>, Failure> {
+        let steps = if quick { 4 } else { 14 };
+        let wanted = |part: &f64| Wanted {
+            bytes: (part * card as f64) as u64,
+            steps,
+        };
+        let wanted: Vec<Wanted> = self.parts.iter().map(wanted).collect();
+        let mut kinds = wanted.clone();
+        kinds.sort_by_key(|kind| kind.bytes);
+        kinds.dedup();
+        let said = child::ask(&Task::Measure(kinds.clone()))?;
+        let Some(Said::Measured(sized)) = said.into_iter().next() else {
+            return Err("the jobs could not be measured alone".into());
+        };
+        let size = |wanted: &Wanted| kinds.iter().zip(&sized).find(|(kind, _)| *kind == wanted);
+        let jobs: Option<Vec<Sized>> = wanted
+            .iter()
+            .map(|wanted| size(wanted).map(|(_, sized)| *sized))
+            .collect();
+        jobs.ok_or_else(|| "a job was not measured".into())
+    }
+
+    fn compare(
+        &self,
+        report: &mut Report,
+        card: u64,
+        jobs: &[Sized],
+        quick: bool,
+    ) -> Result<(), Failure> {
+        let row = |rest: &str| format!("sets/{}/{rest}", self.name);
+        report.info(row("jobs"), jobs.len() as f64, None);
+        let by_hand: Vec<usize> = if quick {
+            vec![1, 4, BY_HAND]
+        } else {
+            (1..=BY_HAND).collect()
+        };
+        let mut best: Option<f64> = None;
+        for workers in by_hand {
+            let outcome = Outcome::of(Turn {
+                jobs: jobs.to_vec(),
+                workers,
+                tickets: false,
+            })?;
+            outcome.tell(report, &row(&format!("without-tickets/{workers}")), card);
+            if outcome.ended == jobs.len() {
+                best = best.into_iter().chain(outcome.a_minute()).reduce(f64::max);
+            }
+        }
+        let (mut not_ended, mut rates) = (0, Vec::new());
+        for number in 1..=RUNS {
+            let outcome = Outcome::of(Turn {
+                jobs: jobs.to_vec(),
+                workers: WITH_TICKETS,
+                tickets: true,
+            })?;
+            outcome.tell(report, &row(&format!("tickets/{number}")), card);
+            not_ended += jobs.len() - outcome.ended;
+            rates.extend(outcome.a_minute());
+        }
+        report.at_most(row("tickets/not-ended"), not_ended as f64, 0.0, None);
+        let ours = rates.into_iter().reduce(f64::max);
+        if let (Some(best), Some(ours)) = (best, ours) {
+            report.info(row("tickets/jobs-a-minute"), ours, None);
+            report.at_most(row("best-by-hand-to-tickets"), best / ours, 1.0, None);
+        }
+        Ok(())
+    }
+}
+
+/// What became of a turn.
+struct Outcome {
+    ended: usize,
+    /// Seconds, MLX's peak in bytes, retired workers; none if the process did not end well.
+    over: Option<(f64, u64, usize)>,
+}
+
+impl Outcome {
+    fn of(turn: Turn) -> Result<Self, Failure> {
+        let mut outcome = Self {
+            ended: 0,
+            over: None,
+        };
+        for said in child::ask(&Task::Turn(turn))? {
+            match said {
+                Said::Ended => outcome.ended += 1,
+                Said::Turned {
+                    seconds,
+                    peak,
+                    retired,
+                } => outcome.over = Some((seconds, peak, retired)),
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn a_minute(&self) -> Option<f64> {
+        self.over
+            .map(|(seconds, ..)| 60.0 * self.ended as f64 / seconds)
+    }
+
+    fn tell(&self, report: &mut Report, row: &str, card: u64) {
+        report.info(format!("{row}/ended"), self.ended as f64, None);
+        let Some((_, peak, retired)) = self.over else {
+            report.skip(format!("{row}/jobs-a-minute (it aborted)"), None);
+            return;
+        };
+        report.info(
+            format!("{row}/jobs-a-minute"),
+            self.a_minute().unwrap_or(0.0),
+            None,
+        );
+        report.info(
+            format!("{row}/peak-of-card"),
+            peak as f64 / card as f64,
+            None,
+        );
+        report.info(format!("{row}/workers-retired"), retired as f64, None);
+    }
+}
+
+/// In a child: how many rows take what a job does not keep, and what a ticket for it asks for.
+pub(crate) fn measure(wanted: &[Wanted]) -> Result<Vec<Sized>, Failure> {
+    let measured = |shape: Shape| -> Result<Measured, Failure> {
+        Ok(Measuring::new("job").warm_up(1).run(|| shape.train())?)
+    };
+    let trial = measured(TRIAL)?;
+    let a_row = trial.above_start as f64 / f64::from(TRIAL.rows);
+    let size = |wanted: &Wanted| -> Result<Sized, Failure> {
+        let kept = (KEPT * wanted.bytes as f64) as u64;
+        let shape = Shape {
+            rows: ((wanted.bytes - kept) as f64 / a_row) as i32,
+            steps: wanted.steps,
+            kept,
+        };
+        let measured = measured(Shape {
+            steps: TRIAL.steps,
+            ..shape
+        })?;
+        // What it keeps is known to the byte, and needs no margin.
+        let above = measured.above_start.saturating_sub(kept);
+        let ticket = kept + Measured::ticket_bytes_for(DeviceKind::Cuda, above);
+        Ok(Sized { shape, ticket })
+    };
+    wanted.iter().map(size).collect()
+}
+
+impl Turn {
+    /// In a child: all jobs.
+    pub(crate) fn take(self) -> Result<(), Failure> {
+        if ffi::device().kind != DeviceKind::Cuda {
+            return Err("there is no card".into());
+        }
+        // Kernels are compiled and loaded once.
+        Shape { rows: 256, ..TRIAL }.train()?;
+        let manager = Manager::shared();
+        let policy = SumPolicy::new();
+        let run = self.tickets.then(|| Run::builder().start()).transpose()?;
+        let (retired, seconds) = Workers::scope(self.workers, |workers| -> Result<_, Failure> {
+            // Kernels are compiled and loaded, and each thread has what MLX keeps for it, before time counts.
+            let all = Arc::new(Barrier::new(self.workers));
+            let warm_up = workers.map(0..self.workers, move |_| {
+                all.wait();
+                Shape { rows: 256, ..TRIAL }.train()
+            });
+            warm_up.into_iter().try_for_each(|warm| warm.map(drop))?;
+            ffi::reset_peak_memory()?;
+            let began = Instant::now();
+            let tickets = self.tickets;
+            let work = move |job: Sized| -> Result<(), Failure> {
+                let ticket = tickets.then(|| manager.ticket(&policy, job.ticket));
+                let guard = ticket.as_ref().map(|ticket| ticket.acquire()).transpose()?;
+                job.shape.train()?;
+                drop(guard);
+                child::say(&Said::Ended)
+            };
+            for failed in workers
+                .map(self.jobs, work)
+                .into_iter()
+                .filter_map(Result::err)
+            {
+                let failed = failed.to_string();
+                eprintln!("a job failed: {}", failed.lines().next().unwrap_or(""));
+            }
+            Ok((workers.retired().len(), began.elapsed().as_secs_f64()))
+        })??;
+        let peak = ffi::memory_counters()?.peak();
+        run.map(Run::finish).transpose()?;
+        child::say(&Said::Turned {
+            seconds,
+            peak,
+            retired,
+        })
+    }
+}
