@@ -141,7 +141,7 @@ pub enum EventKind {
         /// What it is.
         to: PressureLevel,
     },
-    /// Somebody else changed the limit: MLX reported another previous value than the one set last.
+    /// Other code changed the limit: MLX reported another previous value than the one set last.
     ForeignLimit {
         /// The value set last.
         expected: u64,
@@ -153,7 +153,7 @@ pub enum EventKind {
     /// A synchronisation or hook before a release failed; carries the reason.
     ReleaseFailed(String),
     /// A release should have synchronised first and did not, since no error handler that returns is known to be in place
-    /// ([`Backend::synchronizes`](crate::ffi::Backend::synchronizes)). Once for each manager, to those who listen then.
+    /// ([`Backend::synchronizes`](crate::ffi::Backend::synchronizes)). Once for each manager, to its subscribers at that time.
     SynchronizationSkipped,
     /// `MLX_WIRED` in the environment is neither `auto` nor `never`; it acts as `never`.
     WireModeUnrecognised(String),

@@ -1,7 +1,7 @@
 //! Recording what a manager does, with MLX's memory counters beside it.
 //!
-//! A [`Recorder`] subscribes to a manager's events, samples the memory counters, and gives a [`Recording`]: who held what
-//! and who waited, when; what each source used in total; what is still held at the end. With the feature `timeline` a
+//! A [`Recorder`] subscribes to a manager's events, samples the memory counters, and gives a [`Recording`]: which thread
+//! held what or waited, when; what each source used in total; what is still held at the end. With the feature `timeline` a
 //! recording is written (`Recording::write_to`) as a page with charts, a trace that Perfetto opens, and tables.
 //!
 //! ```
@@ -141,7 +141,7 @@ impl Recorder {
         if fork::is_child() {
             return;
         }
-        // Whatever had come before this call; who goes on meanwhile must not keep it from returning.
+        // What had come before this call: threads that go on meanwhile must not keep it from returning.
         for event in self.subscriber.drain().take(2 * Self::BETWEEN_POLLS) {
             if event.time < self.start.time {
                 continue;

@@ -36,7 +36,7 @@ pub(crate) struct Bus {
     taps: ArcSwap<Vec<Arc<Tap>>>,
     /// Serialises changes of `taps`.
     changing: Mutex<()>,
-    /// Somebody has subscribed and was not seen to leave.
+    /// A subscriber was added, and not all were seen to be gone.
     watched: AtomicBool,
     subscribers: Arc<Subscribers>,
     sequence: AtomicU64,
@@ -77,10 +77,10 @@ impl Bus {
             .collect()
     }
 
-    /// Whether anybody listens; forgets subscribers that are gone.
+    /// Whether a subscriber lives; forgets those that are gone.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
-        // Relaxed: who subscribes under the manager's lock is seen by whoever takes it afterwards.
+        // Relaxed: a thread subscribes under the manager's lock, and one that takes the lock afterwards sees it.
         self.watched.load(Ordering::Relaxed)
             && (!self.subscribers.gone.load(Ordering::Relaxed) || self.forgets_gone())
     }

@@ -9,7 +9,7 @@ use crate::sync::{Arc, ThreadId, thread_id};
 use std::panic::Location;
 use std::time::Instant;
 
-/// After how many records they are handed over even if nobody asks.
+/// After how many records they are handed over even if no subscriber asks.
 const BATCH: usize = 64;
 
 /// Records and whose they are.
@@ -32,7 +32,7 @@ struct Whose {
 
 #[derive(Debug)]
 struct Record {
-    /// Its place in [`Batch::whose`].
+    /// Its index in [`Batch::whose`].
     whose: usize,
     /// Where the guard is acquired; none if it is released.
     acquired: Option<&'static Location<'static>>,
@@ -124,7 +124,7 @@ impl Record {
     }
 }
 
-/// The records that nobody has been handed yet.
+/// The records that were not handed over yet.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     batch: Batch,

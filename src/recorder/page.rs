@@ -291,7 +291,7 @@ impl<W: Write> Page<'_, W> {
 struct About<'a> {
     title: &'a str,
     caption: &'a str,
-    /// What is seen, for those who cannot see it.
+    /// What is seen, for a screen reader.
     summary: String,
     legend: &'a [Key],
 }
