@@ -85,7 +85,7 @@ pub struct Snapshot {
     pub guards: Vec<Holder>,
     /// Whether the listed guards, with the uncovered demands, are as many and as large as the groups say.
     pub guards_add_up: bool,
-    /// Who waits for admission, the longest waiting first.
+    /// The threads that wait for admission, the longest waiting first.
     pub waiters: Vec<Waiter>,
     /// What was done so far.
     pub stats: Stats,
@@ -105,7 +105,7 @@ pub enum BaselineSource {
     Mlx,
     /// [`Config::baseline_override`](crate::Config::baseline_override).
     Override,
-    /// Nobody has told: the limit last known.
+    /// Not known: the limit last known is assumed.
     Assumed,
 }
 
@@ -262,7 +262,7 @@ pub struct WaitTimes {
     pub buckets: Vec<(Duration, u64)>,
 }
 
-/// Who holds what, and who waits: what an [`Error`](crate::Error) tells about a demand that was refused.
+/// The guards and the waiters that an [`Error`](crate::Error) tells about a demand that was refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! Errors for people: `{}` in one line of at most 160 bytes, `{:#}` with everything.
 //!
-//! The short form has no places and no lists, since paths and labels are as long as they like. Names in it are cut so
+//! The short form has no locations and no lists, since paths and labels are as long as they like. Names in it are cut so
 //! that the longest of everything else fits, too.
 
 use super::cure::{NAME_IN_FULL, PolicyName, Refusal};
@@ -82,7 +82,7 @@ fn no_room(
     f.write_str("; release one, ask for less, or wait for it with `for_holds`")
 }
 
-/// What is said of a demand that waits for places of leaked guards.
+/// What is said of a demand that waits for one of `at_most` guards, all of them leaked.
 fn no_place(f: &mut fmt::Formatter<'_>, most: u32, holder: &StayingGuard) -> fmt::Result {
     write!(
         f,

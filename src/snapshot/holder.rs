@@ -30,27 +30,27 @@ pub struct Holder {
     pub thread_name: Option<String>,
     /// Whether only that thread can release it.
     pub bound: bool,
-    /// How long it has been held, where that was recorded: after a wait, or while somebody watched.
+    /// How long it has been held, where that was recorded: after a wait, or while a subscriber listened.
     #[cfg_attr(
         feature = "serde",
         serde(with = "crate::serialize::duration::optional")
     )]
     pub age: Option<Duration>,
-    /// Whether somebody can still release it.
+    /// Whether it can still be released.
     pub state: HolderState,
     /// The number of its group, as in [`Snapshot::groups`](crate::Snapshot::groups).
     pub group: usize,
 }
 
-/// Whether somebody can still release a live guard.
+/// Whether a live guard can still be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum HolderState {
-    /// Somebody may. An owned guard that was forgotten ([`std::mem::forget`], a cycle of references) looks like this too.
+    /// It may be. An owned guard that was forgotten ([`std::mem::forget`], a cycle of references) looks like this too.
     Held,
     /// It was [leaked](crate::Guard::leak) on purpose.
     Leaked,
-    /// It was forgotten: a borrowed guard whose ticket is gone, or whose thread has ended. Nobody can release it.
+    /// It was forgotten: a borrowed guard whose ticket is gone, or whose thread has ended. No thread can release it.
     Forgotten,
 }
