@@ -1,4 +1,4 @@
-//! Policies: who is admitted, and which limit a group of live guards calls for.
+//! Policies: which demand is admitted, and which limit a group of live guards calls for.
 
 mod arbiter;
 mod at_most;
@@ -15,7 +15,7 @@ use crate::manager::Manager;
 use crate::ticket::{OwnedGuard, Ticket};
 use std::sync::Arc;
 
-/// Decides who is admitted and which limit a group calls for.
+/// Decides which demand is admitted and which limit a group calls for.
 ///
 /// The guards of all tickets whose policies have equal [ids](Policy::id) are one group. A ticket's
 /// own policy decides about its admission; the policy that was admitted last computes the group's
@@ -23,8 +23,8 @@ use std::sync::Arc;
 ///
 /// # What a policy may do
 ///
-/// Its methods should be pure and quick: while `can_admit` runs, whoever wants into the same group waits, and whoever
-/// leaves it if somebody is queued; while `limit` runs, whoever needs a change of the limit. They run on
+/// Its methods should be pure and quick. While `can_admit` runs, every other acquire in the same group waits, and so does
+/// a release in it if a demand is queued. While `limit` runs, a thread that needs a change of the limit waits. They run on
 /// any thread that acquires or releases. Acquiring from inside one returns
 /// [`Error::Reentrant`], unless it takes no lock. A panic in `can_admit` becomes the
 /// [`Error::PolicyPanicked`] of the acquire or wait that it was asked about; after a panic in `limit`
@@ -106,7 +106,7 @@ pub trait Policy: Send + Sync + 'static {
     }
 
     /// The closed form of a built-in policy. No other crate can name the argument's type: so no policy of a program's
-    /// own has one, and nobody calls it.
+    /// own has one, and no program calls it.
     #[doc(hidden)]
     fn formula(&self, _: Sealed) -> Formula {
         Formula::Custom

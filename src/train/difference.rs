@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The parameter's name, or the place of its gradient among those that `value_and_grad` returned.
+    /// The parameter's name, or the index of its gradient among those that `value_and_grad` returned.
     pub parameter: String,
     /// Which element of it, as in a flat list.
     pub element: usize,

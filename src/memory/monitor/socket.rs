@@ -261,7 +261,7 @@ impl Serving {
     }
 
     fn accept(&mut self) {
-        // A few at a time, so that those who have connected are served meanwhile.
+        // A few at a time, so that the clients that have connected are served meanwhile.
         for _ in 0..CONNECTIONS {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
