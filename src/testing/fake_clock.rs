@@ -25,9 +25,9 @@ pub struct FakeClock(Arc<Mutex<FakeTime>>);
 #[derive(Debug)]
 struct FakeTime {
     now: Instant,
-    /// How often somebody has slept.
+    /// How often a thread has slept.
     sleeps: u64,
-    /// Whoever sleeps until a deadline, by that deadline and the number of the sleep.
+    /// The threads that sleep until a deadline, by that deadline and the number of the sleep.
     sleepers: BTreeMap<(Instant, u64), Waker>,
 }
 
@@ -42,7 +42,7 @@ impl FakeClock {
         })))
     }
 
-    /// Moves the time forward and wakes whoever's deadline has come.
+    /// Moves the time forward and wakes the threads whose deadline has come.
     ///
     /// # Panics
     ///

@@ -24,7 +24,7 @@ pub use self::record::{Call, MemoryCall, MemorySetting, Outcome, Synchronization
 /// in force before, and there is no getter for the code under test. On a CUDA or CPU device the
 /// setter succeeds, does nothing and answers 0. Calls can be given a [cost](RecordingBuilder::cost),
 /// be [held back](Self::gate) and be made to [fail](RecordingBuilder::fail_call) or
-/// [panic](RecordingBuilder::panic_call), and it can play [somebody else](Self::foreign_set) who sets
+/// [panic](RecordingBuilder::panic_call), and it can play [other code](Self::foreign_set) that sets
 /// the limit too.
 ///
 /// The rules, which [`assert_rules`](Self::assert_rules) demands: no call begins while another is in
@@ -100,8 +100,8 @@ impl RecordingBackend {
     }
 
     /// How many calls set the limit that the same caller had set just before: they were not needed.
-    /// The first call is never counted, nor the first after [`foreign_set`](Self::foreign_set), since
-    /// nobody can know what is in force then.
+    /// The first call is never counted, nor the first after [`foreign_set`](Self::foreign_set): what is in
+    /// force then cannot be known.
     #[must_use]
     pub fn redundant_calls(&self) -> usize {
         lock(&self.record).redundant
@@ -166,7 +166,7 @@ impl RecordingBackend {
 
     // What is to happen.
 
-    /// Sets the limit as somebody else would, and returns the one before. It is not a call: it is not
+    /// Sets the limit as other code would, and returns the one before. It is not a call: it is not
     /// recorded, costs nothing, and no rule applies.
     pub fn foreign_set(&self, bytes: u64) -> u64 {
         lock(&self.record).foreign_set(bytes)

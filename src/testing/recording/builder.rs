@@ -116,14 +116,14 @@ impl RecordingBuilder {
         self
     }
 
-    /// Sets the limit that is in force before the first call: somebody else's. Default: 0, as in MLX.
+    /// Sets the limit that is in force before the first call: other code's. Default: 0, as in MLX.
     pub fn initial_limit(mut self, bytes: u64) -> Self {
         self.initial_limit = bytes;
         self
     }
 
     /// Gives the ceiling that the caller has to keep, if it is stricter than the device's own
-    /// ([`Device::max_wired_limit`]), as with a margin or a reserve. A limit that somebody else had in
+    /// ([`Device::max_wired_limit`]), as with a margin or a reserve. A limit that other code had in
     /// force may be set back even if it is higher.
     pub fn expect_ceiling(mut self, bytes: u64) -> Self {
         self.expected_ceiling = Some(bytes);

@@ -104,7 +104,7 @@ pub(super) struct Record {
     pub(super) limit: u64,
     /// The limit in force was set by the last call, so that the caller knows it.
     known: bool,
-    /// The highest limit that somebody else had in force, which may be set back.
+    /// The highest limit that other code had in force, which may be set back.
     highest_foreign: u64,
     pub(super) in_flight: usize,
     pub(super) calls: Vec<Call>,
@@ -216,7 +216,7 @@ impl Record {
     pub(super) fn end(&mut self, number: usize, outcome: Outcome) {
         self.in_flight -= 1;
         let call = &mut self.calls[number - 1];
-        // Somebody else may have set the limit since the call began.
+        // Other code may have set the limit since the call began.
         call.previous = self.limit;
         call.outcome = outcome;
     }
