@@ -112,7 +112,7 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     ///
     /// When the wait or the work failed. MLX hands the failure of a stream's work out once, to the first
-    /// who synchronises: the caller must not drop it.
+    /// thread that synchronises: the caller must not drop it.
     fn synchronize(&self) -> Result<(), BackendError>;
 
     /// Reads the memory counters and limits.
@@ -178,7 +178,7 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     ///
     /// Two managers whose backends give the same name cannot live at the same time
     /// ([`Error::BackendInUse`](crate::Error::BackendInUse)). Every backend that sets MLX's own limit
-    /// must answer [`MLX_WIRED_LIMIT`]. The default, `None`, excludes nobody.
+    /// must answer [`MLX_WIRED_LIMIT`]. The default, `None`, excludes none.
     fn exclusive(&self) -> Option<&'static str> {
         None
     }

@@ -31,7 +31,7 @@ pub enum OnApplyFailure {
 #[non_exhaustive]
 pub enum SyncOnRelease {
     /// On CUDA each release, since bytes are free there only when the work on them is done; not in [`WireMode::Uncoordinated`],
-    /// where nobody waits for them. Elsewhere those that may lower a wired limit.
+    /// where no thread waits for them. Elsewhere those that may lower a wired limit.
     #[default]
     Auto,
     /// None: for programs that release what is evaluated. Hooks run as with [`Auto`](Self::Auto).

@@ -16,8 +16,8 @@
 //! process** with `exit(-1)`, and there is no getter: a library cannot know what a failing call will
 //! do. So this one
 //!
-//! * installs no handler unasked: it would take the text of their errors from `mlx-rs` and from others
-//!   who have installed theirs, and to install one while another thread is inside MLX is a data race;
+//! * installs no handler unasked: it would take the text of their errors from `mlx-rs` and from other
+//!   code that has installed its own, and to install one while another thread is inside MLX is a data race;
 //! * avoids the conditions under which its calls fail (below);
 //! * does not [synchronise](Backend::synchronizes) when a guard is released, until the program has
 //!   stated that a handler which returns is in place: by [`install_error_handler`], or by the feature
@@ -27,7 +27,7 @@
 //! `std::sync::Once`, on whichever thread first makes one of its calls that return a `Result`; not when
 //! the program starts, not for each thread, and there is no public function for it. The handler keeps
 //! the text in a private thread-local of the failing thread and returns. Once it is in place it stays,
-//! also if somebody else replaces it later: then errors read "MLX operation failed with status 1". So
+//! also if other code replaces it later: then errors read "MLX operation failed with status 1". So
 //! enable the feature `mlx-rs`, and make one such call before the first guard is released; any array
 //! operation will do, or `mlx_rs::memory::active_memory()`. Messages then belong to `mlx-rs`, and
 //! [`BackendError::message`] is empty.

@@ -193,7 +193,7 @@
 //!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first. A
 //!   [run](train::Run) can ask arrays whether they are evaluated, and `train::checkpoint` recomputes blocks.
 //! * `metrics`: a [monitor](memory::monitor) publishes figures through the crate of that name, to Prometheus and others.
-//! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.
+//! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, locations as text.
 //! * `timeline`: a [recording](recorder) writes a page with charts, a trace that Perfetto opens, and CSV; implies `serde`.
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber
 //!   a guard costs one relaxed load more; with one that wants level DEBUG, each guard allocates. A subscriber is never

@@ -143,8 +143,8 @@ pub fn version() -> Result<String, BackendError> {
 ///
 /// # Errors
 ///
-/// If work on the stream failed since the last time. MLX hands such a failure out **once**: who does
-/// not look at this error will not learn of it elsewhere. To evaluate the array that failed then
+/// If work on the stream failed since the last time. MLX hands such a failure out **once**: a caller that
+/// drops this error will not learn of it elsewhere. To evaluate the array that failed then
 /// succeeds, with whatever is in its memory.
 pub fn synchronize() -> Result<(), BackendError> {
     mlx::synchronize()

@@ -38,7 +38,7 @@ pub(super) fn take_message() -> Option<String> {
 }
 
 fn set_message(message: Option<String>) {
-    // At the end of a thread there is nobody left to read it.
+    // At the end of a thread no call is left that reads it.
     MESSAGE.try_with(|cell| cell.set(message)).ok();
 }
 
