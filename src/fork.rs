@@ -15,7 +15,7 @@
 //!
 //! The fast path of a borrowed guard does not look at the flag: it looks for a free slot anyway, and finds none, since the
 //! slab is closed and new threads have none. Where it goes then, the flag is looked at. The fast release takes no lock: it
-//! changes the child's copy of a word that nobody reads. Where it would take one, it looks at the flag.
+//! changes the child's copy of a word that no thread reads. Where it would take one, it looks at the flag.
 //!
 //! # Why nothing hangs
 //!
@@ -24,9 +24,9 @@
 //! | what a dead thread may hold, or be amid | what does without it |
 //! | --- | --- |
 //! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::inner::Inner::look); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
-//! | the registry of tickets, the list of owned guards, a thread's or the process's slabs | tickets are not entered, and have a closed group of their own; a guard that goes, and a thread that ends, forget nothing; nobody holds anything |
+//! | the registry of tickets, the list of owned guards, a thread's or the process's slabs | tickets are not entered, and have a closed group of their own; a guard that goes, and a thread that ends, forget nothing; no guard counts as held |
 //! | the event bus, a subscriber's channel | one's own subscribers get nothing, nor do those that are made; [the channel stays](Inherited) |
-//! | a token's list of waiters | nobody waits in a child: to cancel sets the token's flag |
+//! | a token's list of waiters | no thread waits in a child: to cancel sets the token's flag |
 //! | the making of the shared manager | one that has not been made is made for the child, and gives nothing either |
 //! | the thread of a background recorder | the recording is the parent's: the child's is empty |
 //! | the housekeeping thread | nothing is owed in a child |

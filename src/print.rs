@@ -1,4 +1,4 @@
-//! How sizes, names and places are printed: in this crate's texts, and in a program's beside them.
+//! How sizes, names and locations are printed: in this crate's texts, and in a program's beside them.
 //!
 //! Names that programs give (labels, policies, paths) are escaped, and cut.
 //! A server names its tickets after what a request says. A line break in such a name forges a line of the log, an

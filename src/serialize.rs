@@ -1,4 +1,4 @@
-//! How the standard library's types are written by serde: times as seconds, places as text, threads by number.
+//! How the standard library's types are written by serde: times as seconds, locations as text, threads by number.
 
 use crate::print::thread_number;
 use crate::sync::ThreadId;

@@ -1,4 +1,4 @@
-//! Names and places, escaped and cut.
+//! Names and locations, escaped and cut.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -78,7 +78,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// A place in the program, safe to print: of a long path the end is told.
+/// A location in the source, safe to print: of a long path the end is told.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a>(pub &'a Location<'a>);
 

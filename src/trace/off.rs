@@ -1,4 +1,4 @@
-//! Without `tracing`: nobody is interested in anything.
+//! Without `tracing`: nothing is reported.
 
 use crate::event::{Event, EventKind};
 use crate::holders::About;

@@ -1,5 +1,5 @@
 //! With `tracing`: a span for each guard and wait at level DEBUG, events for the limit at DEBUG and TRACE, and for what
-//! somebody should look at, at WARN.
+//! an operator should look at, at WARN.
 
 use crate::event::{Event, EventKind};
 use crate::holders::About;
@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::EnteredSpan;
 use tracing::{Level, Span};
 
-/// The level that a kind is reported at; `None` if a span tells it, or nobody need know.
+/// The level that a kind is reported at; `None` if a span tells it, or it is not reported.
 fn level(kind: &EventKind) -> Option<Level> {
     Some(match kind {
         EventKind::LimitComputed => Level::TRACE,

@@ -46,7 +46,7 @@ impl CancelToken {
         // Release: a waiter that sees the flag sees what the canceller did before.
         self.0.cancelled.store(true, Ordering::Release);
         if fork::is_child() {
-            // Nobody waits here.
+            // No thread waits in a child.
             return;
         }
         let waiting = std::mem::take(&mut *self.0.waiting.lock());
@@ -62,7 +62,7 @@ impl CancelToken {
     /// Wakes `waker` on cancellation, until [`unregister`](Self::unregister).
     pub(crate) fn register(&self, key: u64, waker: Waker) {
         self.0.waiting.lock().insert(key, waker);
-        // The list's lock orders this: either `cancel` takes the waker, or its flag is seen by the caller, who
+        // The list's lock orders this: either `cancel` takes the waker, or its flag is seen by the caller, which
         // looks after registering.
     }
 
