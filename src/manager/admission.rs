@@ -167,7 +167,7 @@ impl Inner {
                 && word.driving() > most
                 && ticket.group().active(ticket.group().load()) > most
         };
-        // Whoever waits has come later, unless its flag was seen.
+        // A waiter has come later, unless its flag was seen.
         let passes = word.has_waiters() && !self.is_line_empty(&core, ticket.group().index);
         let redo = word.overflows()
             || inside
@@ -239,7 +239,7 @@ impl Inner {
             Err(error) => Err(error),
         };
         if matches!(entered, Ok(Entered::Queued(_))) && core.was_disturbed() {
-            // While a policy was asked, without the lock, somebody may have freed something, seen nobody wait, and
+            // While a policy was asked, without the lock, another thread may have freed something, seen no waiter, and
             // cleared the flag.
             group.set_flag();
             core.revisit_later(group);
@@ -250,13 +250,13 @@ impl Inner {
             core.revisit_later(group);
         }
         if !first && entered.is_ok() && core.config.overtaking > 0 {
-            // It may pass those who wait.
+            // It may pass the waiters.
             core.revisit_later(group);
         }
         entered
     }
 
-    /// Whether nobody is in line before a new demand. A growing guard does not wait behind those who may be waiting for
+    /// Whether no waiter is in line before a new demand. A growing guard does not wait behind those that may be waiting for
     /// it.
     fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
         let index = demand.ticket.group().index;
@@ -282,8 +282,8 @@ impl Inner {
         let foreseen = core.group_mut(index).foreseen.take();
         let word = self.count(core, demand, place);
         if word.overflows() {
-            // Others were counted without the lock since it was looked at. Whoever has left meanwhile may have taken this for
-            // one that stays.
+            // Others were counted without the lock since it was looked at. A guard that has left meanwhile may have taken this
+            // for one that stays.
             self.take_back(core, demand, |_| {});
             core.revisit_later(demand.ticket.group());
             let what = if word.drives_too_many() {

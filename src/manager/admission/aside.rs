@@ -1,7 +1,7 @@
 //! Setting waiters aside, and taking them back into line (R26a).
 //!
 //! A waiter that does not fit beside the holds alone gains nothing by work that ends. In line it would delay the steps of the
-//! very guard that it waits for. So it is *set aside*: it is in no line, and delays nobody but later demands for holds. The
+//! very guard that it waits for. So it is *set aside*: it is in no line, and delays only later demands for holds. The
 //! group's flag is not set on its account, so acquires and releases of work stay on the fast path.
 //!
 //! Only holds that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of these happen under

@@ -1,4 +1,4 @@
-//! What has changed beside the waiters of a group, and whom of them that can concern (R40).
+//! What has changed beside the waiters of a group, and which of them that can concern (R40).
 //!
 //! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So a
 //! group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew concerns

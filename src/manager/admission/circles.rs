@@ -7,7 +7,7 @@
 //! waits to grow them, and a waiter that may still overtake those before it does not count as behind them. None of these
 //! makes any thread stuck, so a circle reported is a circle.
 //!
-//! A waiter with a deadline or a token may give up. A circle with one in it fails nobody: an event tells of it, once.
+//! A waiter with a deadline or a token may give up. A circle with one in it fails no wait: an event tells of it, once.
 //!
 //! A newcomer that holds something is looked at before it waits, and a waiter that has come back into line. A circle may also
 //! close while all its threads wait already: a hold is let in or grows, a guard is leaked, overtaking is used up, or settings
@@ -201,7 +201,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends waits until no circle is left. For changes that may close one among those who wait already, and for a
+    /// Ends waits until no circle is left. For changes that may close one among those that wait already, and for a
     /// newcomer that was disturbed while it looked for one.
     pub(crate) fn break_circles(&self, core: &mut Locked<'_>) {
         while core.waiting_holders > 0 {
@@ -351,7 +351,7 @@ impl Inner {
                 let mut place = 0;
                 while let Some(row) = line.get(place) {
                     let waiter = &row.waiter;
-                    // A demand for a hold overtakes nobody in line, and none set aside passes an earlier one.
+                    // A demand for a hold overtakes none in line, and none set aside passes an earlier one.
                     let behind = place > 0
                         && waiter.ticket.is_hold()
                         && (!row.aside || waiter.is_new_hold());

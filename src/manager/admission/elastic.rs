@@ -238,7 +238,7 @@ impl Inner {
     /// Notes of a waiter that is set aside that the pressure alone keeps it there.
     pub(crate) fn note_delayed_aside(&self, core: &mut Locked<'_>, waiter: &Waiter) {
         let group = waiter.ticket.group();
-        // Before it is judged again, by whoever pumps next: a release after this looks.
+        // Before the next pump judges it again: a release after this looks.
         group.set_flag();
         let state = core.group_mut(group.index);
         state.delayed.insert(waiter.number);

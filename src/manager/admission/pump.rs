@@ -1,4 +1,4 @@
-//! Who is next in line: admitting waiters on their behalf.
+//! Which waiter is next: admitting waiters on their behalf.
 
 use crate::Error;
 use crate::event::EventKind;
@@ -44,14 +44,14 @@ impl Inner {
         self.next_in_line(core, index, None).map(|(key, _)| key)
     }
 
-    /// Whether nobody is in line before a new demand of this group.
+    /// Whether no waiter is in line before a new demand of this group.
     pub(crate) fn is_line_empty(&self, core: &Core, index: usize) -> bool {
         let together = core.config.budget.is_some();
         core.group(index).is_awaited_by_none()
             && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
     }
 
-    /// The key of who is about to enter the group's line, before all others who are.
+    /// The first of the keys that are about to enter the group's line.
     fn first_to_enter(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
         let first = |state: &GroupState| state.entering.first().copied();
         if core.config.budget.is_none() {
@@ -67,11 +67,11 @@ impl Inner {
         first.into_iter().chain(entering).any(|key| !is_of_new(key))
     }
 
-    /// Admits from the head of the line while it may be admitted, and tells whether it admitted anybody. The caller
+    /// Admits from the head of the line while it may be admitted, and tells whether it admitted any. The caller
     /// holds no judge.
     ///
-    /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless somebody
-    /// whom they would pass has been passed often enough, or very many would be passed.
+    /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless a waiter
+    /// that they would pass has been passed often enough, or very many would be passed.
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let mut admitted = false;
         loop {
@@ -112,7 +112,7 @@ impl Inner {
             let demand = waiter.demand();
             let settings = core.settings;
             let verdict = match self.check_countable(core, demand) {
-                // A demand for a hold overtakes nobody.
+                // A demand for a hold overtakes none.
                 Ok(()) if waiter.ticket.is_hold() && !passed.is_empty() => Ok(Verdict::Wait),
                 Ok(()) => self.judge(core, demand),
                 // It may fit once others have left.
@@ -129,13 +129,13 @@ impl Inner {
             if !core.group(group.index).queue.contains_key(&key) {
                 continue;
             }
-            // Nor may others have let anybody pass, so that it is somebody's turn who would be passed again.
+            // Nor may a waiter that would be passed again have been passed often enough meanwhile.
             if passed.iter().any(exhausted) {
                 break;
             }
             if verdict == Ok(Verdict::Delayed) {
                 if waiter.is_new_hold() {
-                    // Aside it delays no work, whose end it waits for.
+                    // Aside it does not delay the work that it waits for.
                     core.take_waiter(&waiter);
                     self.set_aside_delayed(core, &waiter);
                     continue;
@@ -166,7 +166,7 @@ impl Inner {
                 }
                 self.resolve(core, &waiter, outcome);
                 if passed.iter().any(exhausted) {
-                    // Who might have overtaken is behind a head now, which may be waiting for it.
+                    // A waiter that might have overtaken is behind a head now, which may be waiting for it.
                     core.look_for_circles = true;
                     break;
                 }

@@ -38,14 +38,14 @@ impl Inner {
             core.owed.begin_linger_anew();
         }
         if user_code::is_inside(self.address()) {
-            // The judge of this group may be held by this very thread. Whoever called the user's code
+            // This very thread may hold the judge of this group. The call that runs the user's code
             // examines the queue and the limit when it comes back.
             core.revisit_later(group);
             return;
         }
         let admitted = self.pump(core, group.index);
         self.revisit(core);
-        // With a budget over all groups, who got in may speak for another group than the one that was left.
+        // With a budget over all groups, the admitted guard may speak for another group than the one that was left.
         if !self.still_stands(core, ticket) || (admitted && holder_falls(core)) {
             self.settle(core);
         }
@@ -57,7 +57,7 @@ impl Inner {
             return;
         }
         while self.pump_revisited(core) {
-            // Else somebody runs a session when it wakes.
+            // Else the waiter that it was left to runs a session when it wakes.
             if !core.left_over {
                 self.settle(core);
             }

@@ -2,11 +2,11 @@
 //!
 //! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the
 //! manager's lock, after the group's `WAITERS` flag was set, so that no fast acquire passes it and every
-//! release looks. Whoever frees something *pumps*: it asks for the first in line, adds the demand on its
-//! behalf, takes it out and wakes it: nobody races for what was freed. With a budget over all groups the queues are
+//! release looks. A thread that frees something *pumps*: it asks for the first in line, adds the demand on its
+//! behalf, takes it out and wakes it. So no thread races for what was freed. With a budget over all groups the queues are
 //! one line, in the order of arrival.
 //!
-//! A growing guard comes before everybody else, since they may be waiting for what it holds.
+//! A growing guard comes before all others, since they may be waiting for what it holds.
 //!
 //! A demand that waits for holds is not in line but [set aside](crate::manager::admission::aside).
 //!
@@ -101,7 +101,7 @@ impl Inner {
         core.group_mut(index).entering.remove(&key);
         if let Err(error) = refused {
             if core.was_disturbed() {
-                // Nobody was admitted meanwhile who came later.
+                // No later demand was admitted meanwhile.
                 core.revisit_later(ticket.group());
             }
             return Err(error);
@@ -265,7 +265,7 @@ impl Inner {
     fn leave_queue(&self, place: &Place, patience: &Patience) -> Option<Result<Granted, Error>> {
         let waiter = &place.waiter;
         let ticket = &waiter.ticket;
-        // Before anybody is admitted in its place, and without the lock, since there may be many.
+        // Before another is admitted in its place, and without the lock, since there may be many.
         let cancelled = patience.wait.is_cancelled();
         let holders = (!cancelled).then(|| self.in_the_way(ticket));
         let mut core = self.lock();
