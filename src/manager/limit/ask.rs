@@ -26,8 +26,8 @@ impl Inner {
         }
     }
 
-    /// Asks a custom policy for its group's limit if the group has changed, without the lock. `ticket`: whose
-    /// transition it is.
+    /// Asks a custom policy for its group's limit if the group has changed, without the lock. `ticket`: the
+    /// transition's.
     pub(crate) fn ask_policy(
         &self,
         core: &mut Locked<'_>,

@@ -30,7 +30,7 @@ impl Inner {
         mut key: Option<u64>,
     ) -> Result<Admission, Error> {
         let ticket = demand.ticket;
-        // While something is owed or somebody watches, every transition is a session of its own; so is the first of a
+        // While something is owed or a subscriber listens, every transition is a session of its own; so is the first of a
         // group after that, which opens its routes. A running session decides again anyway.
         let is_shut = ticket.kind().is_driving() && is_left_shut(core, ticket.group().index);
         let mut looked = core.busy || !(is_shut || core.routes_closed(self));
@@ -191,8 +191,8 @@ fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
     in_force.filter(|_| core.live_groups().all(covers))
 }
 
-/// Whether the demand is a reservation in an epoch that nobody drives any more, one that lingers or whose end failed,
-/// and a session has closed the covers on its account.
+/// Whether the demand is a reservation in an epoch without driving guards, one that lingers or whose end failed, and a
+/// session has closed the covers on its account.
 fn raises_nothing(core: &Locked<'_>, ticket: &Request) -> bool {
     let driven = || {
         core.live_groups()

@@ -152,10 +152,10 @@ impl Inner {
             return Step::Keep;
         }
         if core.limit_for(Self::called_for(core, view)) > core.applied {
-            // A reservation that nobody drives raises nothing, but the next driving guard must.
+            // A reservation without driving guards raises nothing, but the next driving guard must.
             core.epoch.ready = false;
         }
-        // MLX refuses more than its own maximum, even if somebody has told us a higher baseline.
+        // MLX refuses more than its own maximum, even if a higher baseline was configured.
         let limit = core.epoch.baseline.min(core.maximum);
         if core.applied == limit || !core.known {
             return Step::Close;

@@ -11,7 +11,7 @@ use crate::user_code;
 impl Inner {
     /// Whether each release of a driving guard finishes its work first, by its hook if not by synchronising.
     pub(crate) fn finishes_each(&self) -> bool {
-        // Relaxed: who begins a release after the settings have changed came here after that.
+        // Relaxed: a thread that begins a release after the settings have changed came here after that.
         self.finishes_each.load(Ordering::Relaxed)
     }
 
@@ -36,7 +36,7 @@ impl Inner {
         self.backend.synchronize()
     }
 
-    /// Tells that a release does not synchronise, once somebody listens.
+    /// Tells that a release does not synchronise, once a subscriber listens.
     fn tell_of_skipping(&self) {
         let kind = EventKind::SynchronizationSkipped;
         let mut core = self.lock();

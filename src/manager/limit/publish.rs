@@ -38,7 +38,7 @@ impl Inner {
         let admission_baseline = core.admission_baseline();
         let covers_all = limit.is_some_and(|limit| limit >= core.bound());
         let asks = if core.is_wired() { Reads::ASKS } else { 0 };
-        // Without synchronising there are only hooks, whose guards are none of the fast path's.
+        // Without synchronising there are only hooks, and the fast path releases no guard that has one.
         let never = core.config.sync_on_release == SyncOnRelease::Never;
         let finishes = self.finishes_each() && !never;
         for state in core.live_groups() {
@@ -66,7 +66,7 @@ impl Inner {
                 (_, Some(_)) => 0,
                 (_, None) => core.pressed(formula).admitted(admission_baseline),
             };
-            // Whoever read an `admit` before it was lowered, and is let in by it, must not pass here.
+            // A thread that read an `admit` before it was lowered, and is let in by it, must not pass here.
             let cover = cover.min(admit);
             // The holder's last release looks too: with it goes all that the group calls for.
             let watches = published.anchor == index || published.holder == index;
@@ -77,7 +77,7 @@ impl Inner {
             };
             reads.admit.store(admit, Ordering::Release);
             if core.config.budget.is_some() || published.anchor.is_none() {
-                // Whoever waits may wait in any group; and what is called for while nobody drives says nothing of what a
+                // A waiter may be in any group; and what is called for without driving guards says nothing of what a
                 // release leaves.
                 reads.send_to_lock(asks);
             } else {
@@ -122,7 +122,7 @@ impl Inner {
             .map(|(_, index)| index)
     }
 
-    /// Whether what was published still stands now that everybody who left before seeing it is read.
+    /// Whether what was published still stands, now that every release that came before seeing it is read.
     pub(crate) fn settled(
         &self,
         core: &mut Locked<'_>,
@@ -151,7 +151,7 @@ impl Inner {
             state.is_live(word) && to.is_some_and(|to| state.limit(word, core.epoch.baseline) > to)
         });
         let owed = core.owed.shrink_at.is_some();
-        // A raise is the concern of whoever needs it, who finds the cover too small and comes here.
+        // A raise is the concern of the acquire that needs it, which finds the cover too small and comes here.
         let step = self.decide(core, &view, may, now);
         // While a shrink is owed, no release is told to look for one.
         let looked_for = !owed || core.owed.shrink_at.is_some();

@@ -43,8 +43,8 @@ impl Inner {
                     break;
                 }
                 Step::Close => self.close_epoch(core),
-                // Who has made a call need not make another's (R15): that thread decides again when it wakes, and finds the
-                // covers closed until then.
+                // A thread that has made a call need not make another's (R15): the other decides again when it wakes, and finds
+                // the covers closed until then.
                 Step::Raise { .. }
                     if core.stats.setter_calls > calls && self.is_others_call(core) =>
                 {
@@ -116,7 +116,7 @@ impl Inner {
 
     /// Whether others wait for a call that this thread does not need, and cannot go on without a session.
     fn is_others_call(&self, core: &mut Locked<'_>) -> bool {
-        // Whom the limit covers already goes on without one, and the raise is for others: a policy may call for more.
+        // A demand that the limit covers already goes on without one, and the raise is for others: a policy may call for more.
         self.cover_waiters(core);
         let uncovered = core.uncovered.values();
         let mut waiting = uncovered.filter(|it| it.cover.is_awaited()).peekable();
@@ -141,8 +141,8 @@ impl Inner {
         self.session(core);
     }
 
-    /// Closes the covers, then reads each word by a read-modify-write. Whoever adds a demand after
-    /// that read sees the closed cover; whoever added before it is in what was read.
+    /// Closes the covers, then reads each word by a read-modify-write. A thread that adds a demand after
+    /// that read sees the closed cover; what was added before it is in what was read.
     pub(crate) fn close_and_read(&self, core: &mut Locked<'_>) -> View {
         core.close_covers();
         core.guaranteed = None;

@@ -20,7 +20,7 @@ impl Inner {
         wanted: Option<u64>,
         raise: bool,
     ) -> bool {
-        // Whoever is covered already is not taken along if the call fails.
+        // A demand that is covered already does not fail with the call.
         self.cover_waiters(core);
         for uncovered in core.uncovered.values_mut() {
             if matches!(uncovered.cover, Cover::Needed) {
@@ -55,7 +55,7 @@ impl Inner {
                     let kind = EventKind::LimitClamped { ceiling: limit };
                     self.emit(core, kind, None, |event| event.desired = Some(wanted));
                 }
-                // Unless it was computed from another baseline, whoever the call was to cover need not wait for what
+                // Unless it was computed from another baseline, the demands that the call was to cover need not wait for what
                 // this session does next.
                 if core.epoch.baseline == baseline {
                     core.called_are(Cover::Done);
@@ -111,7 +111,7 @@ impl Inner {
         core.owed.succeeded();
     }
 
-    /// A raise failed: everybody it was to cover fails together, or proceeds unwired.
+    /// A raise failed: all demands that it was to cover fail together, or proceed unwired.
     fn fail_uncovered(&self, core: &mut Locked<'_>, limit: u64, error: &BackendError) {
         let proceed = core.config.on_apply_failure == OnApplyFailure::Proceed;
         let failed = core.called_are(Cover::Failed(Failure {

@@ -1,7 +1,7 @@
 //! Transitions that need no session: what the last one published still stands.
 //!
-//! While somebody watches, every transition tells of the limit that it calls for: those of [`watched`](crate::manager::observe::watched)
-//! compute it, all others are sessions.
+//! While a subscriber listens, every transition tells of the limit that it calls for: those of
+//! [`watched`](crate::manager::observe::watched) compute it, all others are sessions.
 
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
