@@ -102,7 +102,7 @@ impl Manager {
         self.0.inner.waiting()
     }
 
-    /// Who holds what, where and on which thread; the largest first.
+    /// The guards that live, with where and on which thread each was acquired; the largest first.
     ///
     /// Guards are recorded as they are acquired and released, without a common lock: one that comes or goes during the
     /// call may be in the answer or not. A guard that was forgotten or leaked stays.
@@ -114,7 +114,7 @@ impl Manager {
     /// Subscribes to the events from now on. At most `capacity` wait to be received (at least 1); more are
     /// lost and counted.
     ///
-    /// While anybody subscribes, every acquire and release takes a lock.
+    /// While a subscriber lives, every acquire and release takes a lock.
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
         if fork::is_child() {

@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     pub(crate) figures: Arc<Figures>,
     /// Where it was built.
     pub(crate) built_at: &'static Location<'static>,
-    /// What it said that nobody understands, until the first subscriber is told.
+    /// An unrecognised `MLX_WIRED`, until the first subscriber is told.
     pub(crate) unrecognised_mode: Mutex<Option<String>>,
 }
 
@@ -77,7 +77,7 @@ impl Drop for Inner {
         };
         self.hand_over();
         self.disclaim();
-        // The last may be somebody who looked for a moment, and whose concern no policy's destructor is.
+        // The last reference may be a reader's, which a panic of a policy's destructor does not concern.
         for group in groups.into_states() {
             let _caught = user_code::catch(|| drop(group));
         }
@@ -131,7 +131,7 @@ impl Inner {
         bytes: u64,
     ) -> (Arc<Group>, Option<Arc<SizeCount>>) {
         if fork::is_child() {
-            // Nobody gets in.
+            // A child admits none.
             return (Arc::new(Group::new(0, false)), None);
         }
         let key = (policy.id(), std::mem::discriminant(&formula));
@@ -270,7 +270,7 @@ impl Inner {
 
     /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
     /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of 0
-    /// nothing is wired for anybody.
+    /// nothing is wired.
     pub(crate) fn has_wired(&self, ticket: &Request, wanted: u64) -> bool {
         if fork::is_child() {
             return false;

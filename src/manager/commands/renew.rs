@@ -78,7 +78,7 @@ impl Inner {
             core.owed.lingered = true;
             self.settle(core);
         }
-        // Nobody gets in from here on without the lock; whoever added before is in the words.
+        // From here on no demand is added without the lock; those added before are in the words.
         core.close_routes();
         let idle = core
             .live_groups()
@@ -132,7 +132,7 @@ impl Inner {
     /// those that wait and can never be admitted any more, and opens the routes again.
     fn renew(&self, core: &mut Locked<'_>, config: Config, measured: Measurement) {
         let settings = self.settings(&config, measured);
-        // Nobody gets in from here on without the lock. Every word is read by a read-modify-write after that: what was
+        // From here on no demand is added without the lock. Every word is read by a read-modify-write after that: what was
         // added before is counted when the queues are judged, and what is added later finds a closed cover.
         core.close_routes();
         for state in core.live_groups() {

@@ -56,7 +56,7 @@ impl<'a> Locked<'a> {
         self.failure.take()
     }
 
-    /// Whether somebody else held the lock meanwhile, while this was [unlocked](Self::unlocked).
+    /// Whether another thread held the lock while this was [unlocked](Self::unlocked).
     pub(crate) fn was_disturbed(&self) -> bool {
         self.disturbed
     }
@@ -71,7 +71,7 @@ impl<'a> Locked<'a> {
         self.known.extend(waiters.into_iter().cloned());
     }
 
-    /// Wakes whoever sleeps for the running session, once the lock is free.
+    /// Wakes the threads that sleep for the running session, once the lock is free.
     pub(crate) fn wake_sleepers(&mut self) {
         if self.sleepers > 0 {
             self.wake_sleepers = true;
@@ -129,7 +129,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-/// Drops what has users' destructors. A panic there is nobody's error: a demand may be on its way to its guard.
+/// Drops what has users' destructors. A panic there is no call's error: a demand may be on its way to its guard.
 #[cold]
 fn destroy<T>(values: &mut Vec<T>) {
     for value in values.drain(..) {

@@ -1,4 +1,4 @@
-//! Who has a manager: handles and tickets, and with them guards.
+//! What keeps a manager: handles and tickets, and with them guards.
 
 use crate::fork::{self, Inherited};
 use crate::manager::inner::Inner;
@@ -6,13 +6,13 @@ use crate::manager::inner::claims;
 use crate::sync::{Arc, Ordering};
 use std::ops::Deref;
 
-/// A reference by which somebody has a manager. Housekeeping, subscribers and recorders, which look at one for a moment,
+/// A reference that keeps a manager. Housekeeping, subscribers and recorders, which look at one for a moment,
 /// have plain ones: the backend's resource is free for the next manager though they still look.
 pub(crate) struct Owner(Inherited<Arc<Inner>>);
 
 impl Owner {
     pub(crate) fn new(inner: &Arc<Inner>) -> Self {
-        // Relaxed: whoever makes another has one already.
+        // Relaxed: a thread that makes another has one already.
         inner.owners.fetch_add(1, Ordering::Relaxed);
         Self(Inherited::new(Arc::clone(inner)))
     }
@@ -46,7 +46,7 @@ impl Drop for Owner {
             let core = self.0.core.lock();
             !core.busy && !core.epoch.open
         };
-        // Nobody can begin anything any more. Else the setter may still be called, until the last reference goes.
+        // Nothing can begin any more. Else the setter may still be called, until the last reference goes.
         if is_over {
             self.0.disclaim();
         }

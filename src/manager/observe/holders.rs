@@ -11,7 +11,7 @@ use crate::sync::Arc;
 use std::time::Instant;
 
 impl Inner {
-    /// Who holds what, the largest first. What others do meanwhile may be missing or already gone.
+    /// The guards that live, the largest first. What others do meanwhile may be missing or already gone.
     pub(crate) fn holders(&self) -> Vec<Holder> {
         if fork::is_child() {
             return Vec::new();

@@ -78,7 +78,7 @@ impl Inner {
         let in_how_long = |at: Instant| at.saturating_duration_since(now);
         let groups = self.groups(core);
         let mut uncovered = Tally::new();
-        // Those that failed are withdrawn already, though nobody has woken yet.
+        // Those that failed are withdrawn already, though their threads have not woken yet.
         let withdrawn = |it: &Uncovered| matches!(&it.cover, Cover::Failed(it) if !it.proceed);
         let demands = || core.uncovered.values().filter(|it| !withdrawn(it));
         for demand in demands() {
@@ -197,7 +197,7 @@ impl Inner {
         waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
-    /// Who waits in line with a demand of the group, the waiter of key `own` apart, and how many guards are in its way.
+    /// The waiters in line with a demand of the group, the one of key `own` apart, and how many guards are in its way.
     /// The holders are [named](Self::in_the_way) without the lock.
     pub(crate) fn contention(
         &self,

@@ -1,4 +1,4 @@
-//! Acquires and releases that change nothing for others, while somebody watches.
+//! Acquires and releases that change nothing for others, while a subscriber listens.
 //!
 //! They take the lock, so that events come in the order in which things happened, but no session: each adds one record
 //! to the journal, from which subscribers make the events.
@@ -21,7 +21,7 @@ impl Inner {
         self.is_watched() && !trace::wants(&EventKind::LimitComputed)
     }
 
-    /// Admits a demand of a built-in policy if somebody watches, nobody waits, and the limit covers it already. Returns
+    /// Admits a demand of a built-in policy if a subscriber listens, no thread waits, and the limit covers it already. Returns
     /// the word with it, and when; none, with nothing done, if any of that is not so.
     pub(crate) fn enter_watched(
         &self,
@@ -81,7 +81,7 @@ impl Inner {
         self.note_live_bytes(core, totals.bytes);
     }
 
-    /// Adds a record of an acquire or release to the journal if somebody watches. Returns its time.
+    /// Adds a record of an acquire or release to the journal if a subscriber listens. Returns its time.
     fn note_in_journal(
         &self,
         core: &mut Locked<'_>,

@@ -49,10 +49,10 @@ pub(crate) struct Core {
     /// How many measurements have begun.
     pub(crate) measurements: u64,
     pub(crate) groups: Groups,
-    /// A session runs. Whoever needs one sleeps, or leaves it to the running one, which decides
+    /// A session runs. A thread that needs one sleeps, or leaves it to the running one, which decides
     /// again after each call.
     pub(crate) busy: bool,
-    /// The last session has left a raise to somebody who waits for it, and who runs the next one unless another does.
+    /// The last session has left a raise to a thread that waits for it, which runs the next one unless another does.
     pub(crate) left_over: bool,
     /// The limit that MLX was last successfully set to.
     pub(crate) applied: u64,
@@ -93,14 +93,14 @@ pub(crate) struct Core {
     pub(crate) housekeeper: Option<Waker>,
     /// The last attempt to start its thread failed.
     pub(crate) houseless: bool,
-    /// Keeps a manager that nobody has any more until its restore has succeeded: who comes next would take the limit in
-    /// force for its own baseline.
+    /// Keeps a manager without owners until its restore has succeeded: the next manager would take the limit in force for
+    /// its own baseline.
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
-    /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by whom.
+    /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by which thread.
     pub(crate) revisit: Vec<(ThreadId, Arc<Group>)>,
     /// Waiters that have come back into line, to be looked at for circles.
     pub(crate) returned: Vec<Arc<Waiter>>,
-    /// Circles may have been closed among those who wait.
+    /// Circles may have been closed among the waiters.
     pub(crate) look_for_circles: bool,
     /// The waits in circles with a deadline in them that were told of.
     pub(crate) told_circles: BTreeSet<u64>,
@@ -294,7 +294,7 @@ impl Core {
         self.uncovered.insert(key, uncovered);
     }
 
-    /// Tells those whom the present call was to cover what became of it. Returns them.
+    /// Tells the demands that the present call was to cover what became of it. Returns them.
     pub(crate) fn called_are(&mut self, cover: Cover) -> Vec<Uncovered> {
         let called = self.uncovered.values_mut();
         called

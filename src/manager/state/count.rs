@@ -48,7 +48,7 @@ impl Core {
         place: &'static Location<'static>,
     ) {
         let state = self.group_mut(ticket.group().index);
-        // Of a hold that changes its size, the place where it was acquired stays.
+        // Of a hold that changes its size, the location where it was acquired stays.
         let was = state.holds.remove(key);
         let place = was.map_or(place, |(_, place)| place);
         state.holds.add(key, ticket, place, false);
@@ -106,7 +106,7 @@ impl Core {
         let state = if to.bytes() > from.bytes() {
             self.speak_for(to)
         } else {
-            // Less is not admitted: who speaks for the group stays.
+            // Less is not admitted: the policy that speaks for the group stays.
             self.group_mut(to.group().index)
         };
         state.version += 1;

@@ -11,7 +11,7 @@ pub(crate) struct Demand<'a> {
     pub(crate) ticket: &'a Arc<Request>,
     /// What a resized guard holds until then.
     pub(crate) from: Option<&'a Arc<Request>>,
-    /// Who has waited for it, if it was in the queue.
+    /// The waiter, if it was in the queue.
     pub(crate) waiter: Option<&'a Waiter>,
     /// As what it is, or will be, among the holds.
     pub(crate) hold: Option<HoldKey>,

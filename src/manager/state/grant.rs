@@ -10,7 +10,7 @@ pub(crate) struct Admission {
     /// The group's word at admission.
     pub(crate) word: Word,
     pub(crate) waited: Duration,
-    /// When it was admitted, where that is known: after a wait, or while somebody watches.
+    /// When it was admitted, where that is known: after a wait, or while a subscriber listens.
     pub(crate) since: Option<Instant>,
     /// What the group called for at admission.
     pub(crate) wanted: u64,

@@ -117,9 +117,9 @@ impl Group {
         }
     }
 
-    /// Sends whoever acquires or releases from here on to the lock.
+    /// Sends every acquire and release from here on to the lock.
     pub(crate) fn set_flag(&self) {
-        // In a custom group everybody goes there anyway.
+        // In a custom group they go there anyway.
         if !self.custom {
             self.word.fetch_or(Word::WAITERS, Ordering::AcqRel);
         }
@@ -148,7 +148,7 @@ impl Group {
         Word(self.word.load(Ordering::Acquire))
     }
 
-    /// Reads the word by a read-modify-write: whoever adds later sees everything stored before this.
+    /// Reads the word by a read-modify-write: a thread that adds later sees everything stored before this.
     pub(crate) fn read(&self) -> Word {
         Word(self.word.fetch_add(0, Ordering::AcqRel))
     }

@@ -59,7 +59,7 @@ pub(crate) struct GroupState {
     pub(crate) in_line: Spans,
     pub(crate) set_aside: Spans,
     pub(crate) holds: Holds,
-    /// The keys of those about to enter it, who look for a circle before, without the lock.
+    /// The keys of waiters about to enter it, which look for a circle before, without the lock.
     pub(crate) entering: BTreeSet<u64>,
     pub(crate) reservations: u64,
     /// An acquire under the lock was for it in the present round: see [`groups`](crate::manager::state::groups).
@@ -87,7 +87,7 @@ impl GroupState {
         self.shared.custom
     }
 
-    /// Whether nobody waits in the group's line, nor is about to.
+    /// Whether no waiter is in the group's line, nor about to be.
     pub(crate) fn is_awaited_by_none(&self) -> bool {
         self.queue.is_empty() && self.entering.is_empty()
     }
@@ -96,7 +96,7 @@ impl GroupState {
         word.sum() > 0 || word.driving() > 0 || self.reservations > 0
     }
 
-    /// Shuts the gates of an idle group, and tells whether it is idle then: whoever comes later comes for the lock.
+    /// Shuts the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
     pub(crate) fn falls_idle(&self) -> bool {
         let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
         // A mark that its last hold has left is for the whole line, and is seen on listed groups alone.

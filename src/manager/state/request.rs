@@ -218,7 +218,7 @@ impl Request {
     /// Adds to a word of the group. Returns what it is then.
     fn change(&self, word: &AtomicU64, by: u64) -> u64 {
         if self.group().custom {
-            // Nobody writes without the lock: no read-modify-write is needed.
+            // Written under the lock alone: no read-modify-write is needed.
             let new = word.load(Ordering::Relaxed).wrapping_add(by);
             word.store(new, Ordering::Release);
             new

@@ -65,7 +65,7 @@ impl Waiter {
         self.ticket.is_hold() && self.from.is_none()
     }
 
-    /// Says in an event of another thread who waits, and where.
+    /// Says in an event of another thread which thread waits, and where.
     pub(crate) fn sign(&self, event: &mut Event) {
         event.place = Some(self.place);
         event.thread = self.thread;

@@ -2,7 +2,7 @@
 //!
 //! | bits | field | |
 //! | --- | --- | --- |
-//! | 0 | `WAITERS` | somebody waits in the group's queue: acquire and release look under the lock |
+//! | 0 | `WAITERS` | a waiter is in the group's queue: acquire and release look under the lock |
 //! | 1..19 | driving | live driving guards; the top bit is spare |
 //! | 19..64 | sum | bytes of the live guards of every kind; the top bit is spare |
 //!
@@ -68,8 +68,8 @@ impl Word {
         self.0 & (1 << (SUM_SHIFT - 1)) != 0
     }
 
-    /// Whether what was added without a look must be looked at under the lock: the count is over its maximum, or somebody
-    /// waits, whom it must not pass. One test for both.
+    /// Whether what was added without a look must be looked at under the lock: the count is over its maximum, or it passed
+    /// a waiter. One test for both.
     #[inline(always)]
     pub(crate) const fn is_to_be_looked_at(self) -> bool {
         self.0 & ((1 << (SUM_SHIFT - 1)) | WAITERS_BIT) != 0
@@ -95,14 +95,14 @@ impl Word {
         self.0 >= floor && self.0 & DRIVING_MASK != 0
     }
 
-    /// Whether a release that leaves this behind concerns nobody: it [keeps](Self::keeps) the floor, and nobody waits. Then
+    /// Whether a release that leaves this behind concerns no thread: it [keeps](Self::keeps) the floor, and none waits. Then
     /// the lowest bit is one of the driving guards'.
     #[inline(always)]
     pub(crate) const fn is_quiet(self, floor: u64) -> bool {
         self.0 >= floor && matches!(self.0.trailing_zeros(), DRIVING_SHIFT..SUM_SHIFT)
     }
 
-    /// The word with `demand` added, if nobody waits, its sum stays below `admit`, and no more than `most` drive.
+    /// The word with `demand` added, if no thread waits, its sum stays below `admit`, and no more than `most` drive.
     #[inline(always)]
     pub(crate) const fn joined(self, demand: u64, admit: u64, most: u64) -> Option<Self> {
         match self.checked_add(demand) {
