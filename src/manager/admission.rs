@@ -83,7 +83,7 @@ impl Inner {
             return Err(Error::Reentrant);
         }
         let mut core = self.lock();
-        // Less than what was covered needs no cover. It cannot fail either: what it frees may be given away at once.
+        // Less than what was covered needs no cover. It cannot fail: what it frees may be given away at once.
         let word = self.count(&mut core, demand, place);
         self.pump(&mut core, ticket.group().index);
         self.settle(&mut core);
@@ -124,7 +124,7 @@ impl Inner {
                     if holder_falls(&core) {
                         self.settle(&mut core);
                     }
-                    // Policies were asked again, and may have released something.
+                    // Policies were asked again, and may have released a guard.
                     self.revisit(&mut core);
                 }
                 drop(core);
@@ -179,7 +179,7 @@ impl Inner {
         if !redo {
             return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);
         }
-        // Under the lock the demand is judged, counted and told of properly, or refused.
+        // Under the lock the demand is judged, counted and told of anew, or refused.
         core.subtract(ticket);
         self.after_release(&mut core, ticket);
         drop(core);
@@ -202,7 +202,7 @@ impl Inner {
             return Err(Error::Closed);
         }
         if let Err(uncountable) = self.check_countable(core, demand) {
-            // That the policy would never admit it says more.
+            // An error that the policy would never admit it says more.
             self.check_ever(core, demand)?;
             return Err(uncountable);
         }
@@ -217,12 +217,12 @@ impl Inner {
             Ok(Verdict::Wait)
         };
         let verdict = if core.settings != settings && !self.is_first(core, demand) {
-            // Without the lock, while a policy was asked, the lines of several groups may have become one.
+            // The lines of several groups may have become one while a policy was asked without the lock.
             verdict.map(|_| Verdict::Wait)
         } else {
             verdict
         };
-        // Without the lock, while a policy was asked, the manager may have been closed.
+        // The manager may have been closed while a policy was asked without the lock.
         let verdict = if core.closed {
             Err(Error::Closed)
         } else {

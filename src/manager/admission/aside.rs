@@ -73,7 +73,7 @@ impl Inner {
         }
     }
 
-    /// Judges one waiter again. `held_back`: an earlier one is set aside. Tells whether this one is.
+    /// Judges one waiter again. `held_back`: an earlier one is set aside. Returns whether this one is.
     pub(crate) fn judge_waiter_again(
         &self,
         core: &mut Locked<'_>,
@@ -91,7 +91,7 @@ impl Inner {
         let beside = self
             .check_ever(core, demand)
             .and_then(|()| self.waits_for(core, demand));
-        // Without the lock it may have left.
+        // It may have left while a policy was asked without the lock.
         if !core.group(index).has_waiter(waiter) {
             return false;
         }
@@ -119,7 +119,7 @@ impl Inner {
                 // Relaxed: under the manager's lock.
                 waiter.key.store(key, Ordering::Relaxed);
                 core.enqueue(Arc::clone(waiter), self.clock.now());
-                // Without the lock, a demand for a hold may have been set aside behind it, which this round does not see.
+                // Meanwhile a demand for a hold may have been set aside behind it, which this round does not see.
                 core.group_mut(index).changed = before;
                 core.group_mut(index).changed.all |= disturbed;
                 group.set_flag();

@@ -93,7 +93,7 @@ impl Inner {
         newcomer: &Arc<Waiter>,
         aside: bool,
     ) -> Result<(), Error> {
-        // Nearly always.
+        // Nearly always: a thread without guards closes no circle.
         if !newcomer.holds {
             return Ok(());
         }
@@ -226,7 +226,7 @@ impl Inner {
                     Some(group)
                 }
             };
-            // Those behind it may fit.
+            // Later waiters may fit.
             if let Some(group) = group {
                 self.pump(core, group.index);
             }
@@ -345,7 +345,7 @@ impl Inner {
             let mut supposed = Supposed::new(waits.holders.iter().filter(|holder| {
                 stuck.contains(&holder.thread) && supposing.released != Some(holder.thread)
             }));
-            // What is freed in this pass lets others in in the next.
+            // What is freed in this pass admits others in the next.
             let mut freed = false;
             for line in lines.values_mut() {
                 let mut place = 0;

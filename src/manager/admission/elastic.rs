@@ -103,7 +103,7 @@ impl Core {
         begun.checked_add(self.config.pressure_patience)
     }
 
-    /// What was one line becomes many, or the other way round.
+    /// Forgets all delays: one line becomes many, or many one.
     pub(crate) fn forget_delays(&mut self) {
         self.delayed_since = Since::default();
         for state in self.groups.all_mut() {
@@ -293,7 +293,7 @@ impl Inner {
         let index = waiter.ticket.group().index;
         self.examine_line(&mut core, index);
         if core.is_delayed_aside(waiter) {
-            // An earlier one, that waited for a hold before, is delayed still.
+            // An earlier waiter, which waited for a hold before, is delayed still.
             self.judge_delayed(&mut core, waiter);
             self.examine_line(&mut core, index);
         }

@@ -125,16 +125,16 @@ impl Inner {
         let (verdict, foreseen) =
             answer.map_err(|message| self.policy_panicked(core, ticket, message))?;
         if core.settings != settings && is_in_question(core, demand) {
-            // The answer goes by others than are in force.
+            // The answer goes by settings that are not in force.
             return self.judge_in_full(core, demand);
         }
         if verdict == Verdict::Admit && ticket.is_hold() && !self.leaves_rooms(core, demand)? {
             return Ok(Verdict::Wait);
         }
         let state = core.group_mut(index);
-        // Without the lock, others may have come or gone.
+        // Other guards may have come or gone while the policy was asked without the lock.
         state.foreseen = foreseen.filter(|_| state.version == version);
-        // Without the lock, others may have taken what the budget had left.
+        // Other demands may have taken what the budget had left while the policy was asked without the lock.
         if self.fits_budget(core, demand) {
             Ok(verdict)
         } else {
@@ -179,7 +179,7 @@ impl Inner {
         bytes: u64,
     ) -> Result<bool, Error> {
         if live.count == 0 && total_live == 0 {
-            // Asked the same twice, a policy may change its mind between.
+            // A policy that is asked the same twice may answer differently.
             return Ok(false);
         }
         let alone = Context {

@@ -61,7 +61,7 @@ impl Inner {
         if ticket.is_hold() && !ticket.group().custom {
             return Obstacle::Promised;
         }
-        // A policy of the program's own, or others have released since it was asked.
+        // A policy of the program's own, or guards were released since it was asked.
         self.by_policy(core, ticket, sum)
     }
 

@@ -98,14 +98,14 @@ impl Inner {
         while let Some((key, waiter)) = self.next_in_line(core, index, after) {
             let first = self.first_to_enter(core, index);
             if first.is_some_and(|first| first < key) {
-                // It came before this one, and examines the queue when it has entered.
+                // The earlier waiter examines the queue when it has entered.
                 break;
             }
             core.keep([&waiter]);
             let group = waiter.ticket.group();
             // Taken without the manager's lock, which comes after it.
             let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
-            // Meanwhile it may have left, and its guard with it.
+            // Meanwhile the waiter may have left, and the guard that it grows with it.
             if !core.group(group.index).queue.contains_key(&key) {
                 continue;
             }
@@ -119,17 +119,17 @@ impl Inner {
                 Err(_) => Ok(Verdict::Wait),
             };
             if core.settings != settings {
-                // A policy was asked without the lock, and what was one line may be many by now, or the other way round: the
-                // first in line may be another.
+                // While a policy was asked without the lock, one line may have become many, or many one: the first in line may be
+                // another.
                 passed.clear();
                 after = None;
                 continue;
             }
-            // Without the lock it may have left.
+            // It may have left while a policy was asked without the lock.
             if !core.group(group.index).queue.contains_key(&key) {
                 continue;
             }
-            // Nor may a waiter that would be passed again have been passed often enough meanwhile.
+            // Meanwhile another admission may have used up the overtaking of a waiter that would be passed.
             if passed.iter().any(exhausted) {
                 break;
             }
@@ -188,11 +188,11 @@ impl Inner {
         let waited = self.waited(waiter);
         core.note_progress(ticket.group().index, waited.until);
         if !self.is_covered(core, ticket) {
-            // From now on: a call that fails before it wakes fails it too.
+            // From now on a call that fails before the waiter wakes fails it, too.
             core.await_cover(waiter.number, waiter.demand());
             return Granted::Added(word);
         }
-        // All that is left to do: when it wakes it needs the lock no more.
+        // Nothing is left for the waiter to do under the lock.
         core.stats.admissions += 1;
         core.note_wait(waited.time);
         Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))

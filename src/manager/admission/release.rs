@@ -51,7 +51,7 @@ impl Inner {
         }
     }
 
-    /// Does what a release inside user code has left to the call around it, which is this thread's.
+    /// Does what releases inside user code have left to the call around it, on this thread.
     pub(crate) fn revisit(&self, core: &mut Locked<'_>) {
         if user_code::is_inside(self.address()) {
             return;
@@ -64,7 +64,7 @@ impl Inner {
         }
     }
 
-    /// Admits what such releases have made room for, and tells whether there were any.
+    /// Admits what such releases have made room for. Returns whether there were any.
     pub(crate) fn pump_revisited(&self, core: &mut Locked<'_>) -> bool {
         let mut any = false;
         while let Some(group) = core.next_to_revisit() {
@@ -81,8 +81,8 @@ impl Core {
         self.revisit.push((thread_id(), Arc::clone(group)));
     }
 
-    /// Where the next group is that this thread has left to itself. Another's may have a policy that is asked for as long
-    /// as it takes, with the judge held.
+    /// The index of the next group that this thread has left to itself. One that another thread has left may have a policy
+    /// that is being asked, with the judge held.
     fn place_to_revisit(&self) -> Option<usize> {
         let own = |(thread, _): &(ThreadId, Arc<Group>)| *thread == thread_id();
         self.revisit.iter().rposition(own)

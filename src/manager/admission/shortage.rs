@@ -79,7 +79,7 @@ impl Inner {
             number
         };
         let mut core = self.lock();
-        // While none was registered it was not kept up.
+        // `asker` is not kept up while no reclaimer is registered.
         core.groups.all_mut().for_each(|state| state.asker = None);
         let aside: Vec<Arc<Waiter>> = core
             .live_groups()
@@ -103,7 +103,7 @@ impl Inner {
     /// wakes this one when it has ended.
     pub(crate) fn ask_for_memory(&self, waiter: &Arc<Waiter>, is_over: impl Fn() -> bool) -> bool {
         let asking = &self.reclaimers.asking;
-        // Acquire: what the last to ask has done. A failure orders nothing: see below.
+        // Acquire: what the last thread to ask has done. A failure orders nothing: see below.
         let taken = asking.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
         if taken.is_err() {
             return false;
@@ -175,7 +175,7 @@ impl Inner {
         }
         let first = core.first_set_aside(index).map(|first| first.number);
         let fits = self.fits_beside_what_stays(core, waiter.demand());
-        // While a policy was asked, without the lock, it may have come back into line.
+        // It may have come back into line while a policy was asked without the lock.
         let is_aside = core.is_aside(waiter) && !core.is_delayed_aside(waiter);
         if first != Some(waiter.number) || fits != Ok(true) || !is_aside {
             return None;

@@ -83,7 +83,7 @@ impl Inner {
         let after = waiter.stall_after?.max(SHORTEST);
         let index = waiter.ticket.group().index;
         let mut core = self.lock();
-        // An outcome that came meanwhile has left its wake-up.
+        // An outcome that came meanwhile has left its wake-up: the thread does not sleep on.
         if waiter.outcome.lock().is_some() {
             return None;
         }
@@ -94,7 +94,7 @@ impl Inner {
             return next_look(&mut core, waiter, now);
         }
         if !tells {
-            // The first is about to tell, unless it gives up before: then this one may be the first.
+            // The first is about to tell. If it gives up before, this one may be the first.
             return now.checked_add(after / 8);
         }
         let since = core.with_standstill(waiter, |it| {
@@ -183,7 +183,7 @@ impl Inner {
                 notice: &notice,
                 largest: largest.as_deref(),
             };
-            // In one piece, since others write there too. Nothing can be done about an error.
+            // In one write, since other code writes there too. Nothing can be done about an error.
             let _unheard = io::stderr().write_all(format!("{line}\n").as_bytes());
             return;
         }

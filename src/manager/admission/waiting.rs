@@ -10,9 +10,11 @@
 //!
 //! A demand that waits for holds is not in line but [set aside](crate::manager::admission::aside).
 //!
-//! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled; and it wakes by itself now and
-//! then to look whether its line stands still ([`stalls`](crate::manager::admission::stalls)), to ask for memory
-//! ([`shortage`](crate::manager::admission::shortage)), or because its patience with the pressure is over ([`elastic`](crate::manager::admission::elastic)).
+//! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled. It also wakes by itself:
+//!
+//! * to look whether its line stands still ([`stalls`](crate::manager::admission::stalls)),
+//! * to ask for memory ([`shortage`](crate::manager::admission::shortage)),
+//! * when its patience with the pressure is over ([`elastic`](crate::manager::admission::elastic)).
 
 use crate::Error;
 use crate::error::Obstacle;
@@ -91,7 +93,7 @@ impl Inner {
         let aside = beside == Beside::Holds
             || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
         let refused = self.check_circle(core, &waiter, aside).and_then(|()| {
-            // The settings may have changed while a policy was asked: then it might wait for ever.
+            // The settings may have changed while a policy was asked: then the demand might wait for ever.
             while core.settings != settings {
                 settings = core.settings;
                 self.check_ever(core, demand)?;
@@ -101,7 +103,7 @@ impl Inner {
         core.group_mut(index).entering.remove(&key);
         if let Err(error) = refused {
             if core.was_disturbed() {
-                // No later demand was admitted meanwhile.
+                // While this one was about to enter, no pump admitted a later demand.
                 core.revisit_later(ticket.group());
             }
             return Err(error);
@@ -128,7 +130,7 @@ impl Inner {
         });
         // Waiters may have been set aside meanwhile.
         let aside = aside || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
-        // Without the lock, while a policy was asked, holds may have come or gone.
+        // Holds may have come or gone while a policy was asked without the lock.
         let disturbed = core.was_disturbed();
         core.group_mut(index).changed.all |= disturbed;
         if delayed && !aside && waiter.is_new_hold() {
@@ -243,7 +245,7 @@ impl Inner {
                 continue;
             }
             let may_ask = self.has_reclaimers() && self.is_first_set_aside(waiter);
-            // One that is the first again asks at once.
+            // A waiter that is the first again asks at once.
             asks_at = asks_at.filter(|_| may_ask);
             if may_ask
                 && asks_at.is_none_or(|at| has_come(Some(at)))
@@ -289,7 +291,7 @@ impl Inner {
         self.emit(&mut core, kind, Some(ticket), |event| {
             event.place = Some(waiter.place);
         });
-        // The one behind may fit where this one did not.
+        // A later waiter may fit where this one did not.
         self.examine_line(&mut core, ticket.group().index);
         Some(Err(error))
     }
