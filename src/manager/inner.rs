@@ -49,7 +49,7 @@ pub(crate) struct Inner {
     pub(crate) finishes_each: unmodelled::AtomicBool,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
     pub(crate) claimed: AtomicBool,
-    /// How many have the manager: see [`Owner`](crate::manager::inner::owner::Owner).
+    /// How many [owners](crate::manager::inner::owner::Owner) the manager has.
     pub(crate) owners: unmodelled::AtomicU64,
     /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
     pub(crate) environment: Option<String>,

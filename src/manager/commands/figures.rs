@@ -27,7 +27,7 @@ impl Manager {
         Some(share_of(bound, figures.share()).saturating_sub(figures.in_use()))
     }
 
-    /// How many wait for admission, in all groups. As momentary as [`in_use`](Self::in_use).
+    /// How many threads wait for admission, in all groups. As momentary as [`in_use`](Self::in_use).
     #[must_use]
     pub fn waiters(&self) -> u64 {
         self.figures().sum(Group::waiters)

@@ -34,7 +34,7 @@ impl Inner {
 
     /// Goes by the device's budget as it is now, and does what is owed and due.
     pub(crate) fn maintain(&self) {
-        // From inside a policy or the backend it leaves the work to the call around it.
+        // Inside a policy or the backend, the call around it does the work.
         let measured = if user_code::is_inside(self.address()) {
             None
         } else {

@@ -16,11 +16,11 @@ pub(crate) struct Locked<'a> {
     /// `None` only while [`Locked::unlocked`] runs.
     core: Option<MutexGuard<'a, Core>>,
     wakes: Vec<Waker>,
-    /// Waiters that may leave the queue while this one knows of them: their tickets' policies have the user's destructors.
+    /// Waiters that may leave the queue meanwhile, kept until the lock is free: dropping one may run a policy's destructor.
     known: Vec<Arc<Waiter>>,
     wake_sleepers: bool,
     disturbed: bool,
-    /// The last call of the setter that this thread has made meanwhile and that failed.
+    /// The last failed call of the setter that this thread made meanwhile.
     failure: Option<Box<Error>>,
 }
 
@@ -46,12 +46,12 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Notes that a call of the setter has failed that this thread made.
+    /// Notes that this thread's call of the setter failed.
     pub(crate) fn note_failure(&mut self, error: Error) {
         self.failure = Some(Box::new(error));
     }
 
-    /// What of this thread's calls of the setter failed last.
+    /// Takes the last failed call of the setter that this thread made.
     pub(crate) fn take_failure(&mut self) -> Option<Box<Error>> {
         self.failure.take()
     }

@@ -35,10 +35,10 @@ impl Deref for Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         if fork::is_child() {
-            // Its reference stays, so that the manager does, too.
+            // The reference stays, and with it the manager.
             return;
         }
-        // AcqRel: the last one goes after all that the others did.
+        // AcqRel: the last owner goes after everything that the others did.
         if self.0.owners.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }

@@ -18,7 +18,7 @@ impl Inner {
                 return;
             }
             let changed = core.live_groups().find(|state| state.must_ask(baseline));
-            // Keeps the group's place while the policy is asked: its last guard may go meanwhile.
+            // Keeps the group while the policy is asked: its last guard may go meanwhile.
             let Some(group) = changed.map(|state| state.shared.clone()) else {
                 return;
             };
@@ -61,7 +61,7 @@ impl Inner {
             };
             user_code::call(self.address(), || policy.limit(&context, &live))
         });
-        // Another may speak by now, and this be the last that is left of it.
+        // Another policy may speak for the group by now, and this be the last reference to the one asked.
         core.replaced.extend(kept);
         let limit = answer.unwrap_or_else(|message| {
             self.emit(core, EventKind::PolicyPanicked(message), None, |_| {});

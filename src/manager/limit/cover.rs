@@ -38,7 +38,7 @@ impl Inner {
             self.ask_again(core, ticket);
         }
         if core.is_to_revisit() {
-            // A call that is made from here on, by whomever, is to cover the demand, too.
+            // A call that any thread makes from here on is to cover the demand, too.
             key = key.or_else(|| Some(await_cover(core, demand)));
             self.pump_revisited(core);
             self.settle(core);
@@ -120,8 +120,8 @@ impl Inner {
         }
     }
 
-    /// A session has decided with all of these counted: those that are covered need no call, and none of their own
-    /// sessions even while something is owed.
+    /// Marks the demands that the limit covers by now: a session has decided with all of them counted. They need no call,
+    /// and no session of their own even while something is owed.
     pub(crate) fn cover_waiters(&self, core: &mut Locked<'_>) {
         let limit = in_force_meanwhile(core);
         let mut uncovered = std::mem::take(&mut core.uncovered);
@@ -140,7 +140,7 @@ impl Inner {
         is_covered_by(core, core.guaranteed, ticket)
     }
 
-    /// `try_acquire` found another's setter call in flight: the demand goes again.
+    /// Takes the demand of a `try_acquire` back: another thread's setter call is in flight.
     fn withdraw(&self, core: &mut Locked<'_>, demand: Demand<'_>, key: Option<u64>) -> Error {
         let ticket = demand.ticket;
         if let Some(key) = key {
@@ -161,7 +161,7 @@ fn await_cover(core: &mut Locked<'_>, demand: Demand<'_>) -> u64 {
 }
 
 impl Cover {
-    /// Whether it waits for a call: for one yet to be made, or for another than the last, which gave another baseline.
+    /// Whether the demand waits for a call: one yet to be made, or one more since the last gave another baseline.
     pub(crate) fn is_awaited(&self) -> bool {
         matches!(self, Self::Needed | Self::Called)
     }
@@ -176,9 +176,9 @@ fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, ticket: &Request) -> boo
     core.covers(limit, state, state.shared.load(), ticket.bytes())
 }
 
-/// What the limit does not fall below while the session's next call raises it: what is guaranteed, and while the epoch is
-/// not ready what is in force, if that is enough for the reservations. Driving guards were given for what was
-/// covered; the others are among the uncovered.
+/// What the limit does not fall below while the session's next call raises it. That is what is guaranteed. While the epoch
+/// is not ready it is what is in force, if that is enough for the reservations. Driving guards were given for what was
+/// covered. The others are among the uncovered.
 fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
     if core.guaranteed.is_some() || !core.epoch.open || !core.epoch.captured || !core.known {
         return core.guaranteed;
@@ -208,8 +208,8 @@ fn falls(core: &Locked<'_>, ticket: &Request) -> bool {
     core.standing.is_some_and(|it| it.holder == Some(index)) && holder_falls(core)
 }
 
-/// Whether a shrink may be due since another policy speaks for the group that calls for the most: a session must
-/// decide. One that runs does.
+/// Whether a shrink may be due since another policy speaks for the group that calls for the most. Then a session must
+/// decide; a running one does so anyway.
 pub(crate) fn holder_falls(core: &Locked<'_>) -> bool {
     let published = core.standing.filter(|_| !core.busy);
     published.is_some_and(|published| {

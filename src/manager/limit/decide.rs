@@ -77,8 +77,8 @@ impl Inner {
         // Nothing is known before the first set; an override may differ from what MLX has.
         let unknown = !core.known && core.config.baseline_override.is_some_and(|bytes| bytes > 0);
         if limit > core.applied || unknown {
-            // A shrink that was held back is not called for now; were it still owed, housekeeping would try a raise that
-            // fails again and again, without back-off.
+            // A shrink that was held back is not called for now. Were it still owed, housekeeping would try a failing raise
+            // again and again, without back-off.
             core.owed.shrink_at = None;
             return if may.raise {
                 Step::Raise { limit, wanted }
@@ -96,8 +96,8 @@ impl Inner {
         };
         let bound = core.bound();
         if step == Step::Keep && may.lower && core.applied > bound {
-            // The ceiling was lowered: neither thresholds nor the cooldown hold that back (R33). What they hold back below
-            // it is begun anew.
+            // The ceiling was lowered: neither thresholds nor the cooldown hold that back (R33). A shrink below it begins
+            // anew.
             core.owed.shrink_at = None;
             core.owed.shrink_since = None;
             return Step::Lower {
@@ -119,7 +119,7 @@ impl Inner {
             .unwrap_or(baseline)
     }
 
-    /// A shrink is large enough: now, or when the cooldown is over?
+    /// Whether a shrink that is large enough happens now, or when the cooldown is over.
     fn decide_shrink(&self, core: &mut Locked<'_>, limit: u64, wanted: u64, now: Instant) -> Step {
         let cooldown = core.config.shrink_cooldown;
         let cool_at = core
@@ -135,7 +135,7 @@ impl Inner {
         Step::Lower { limit, wanted }
     }
 
-    /// A shrink that was held back, and is not wanted when it would be forced, is no longer owed.
+    /// Forgets a shrink that was held back and is not wanted when it would be forced.
     fn forget_stale_shrink(&self, core: &mut Locked<'_>, now: Instant) {
         let patience = core
             .config
@@ -145,7 +145,7 @@ impl Inner {
         core.owed.shrink_since = since.filter(|since| now < after(*since, patience));
     }
 
-    /// No driving guard lives.
+    /// What happens while no driving guard lives.
     fn decide_end(&self, core: &mut Locked<'_>, view: &View, may: May, now: Instant) -> Step {
         core.owed.shrink_at = None;
         if !core.epoch.open {
@@ -160,7 +160,7 @@ impl Inner {
         if core.applied == limit || !core.known {
             return Step::Close;
         }
-        // Nor does an epoch linger above a ceiling that was lowered.
+        // An epoch does not linger above a ceiling that was lowered.
         let may_linger = !core.closed && !core.abandoned && core.applied <= core.bound();
         let lingers = may_linger && !core.owed.lingered;
         if lingers && core.config.linger > Duration::ZERO {

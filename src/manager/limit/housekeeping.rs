@@ -31,7 +31,7 @@ impl Inner {
         });
         core.houseless = spawned.is_err();
         if core.houseless {
-            // No thread is to be had: every transition looks instead, and asks for one again.
+            // The thread did not start: every transition looks instead, and tries again to start it.
             core.close_routes();
         } else {
             core.housekeeper = Some(waker);
@@ -66,7 +66,7 @@ enum Sleep {
 fn look(inner: &Inner) -> Sleep {
     let mut core = inner.lock();
     if !core.config.housekeeping {
-        // Switched off meanwhile: every transition looks instead.
+        // Housekeeping was switched off: every transition looks instead.
         core.housekeeper = None;
         core.kept = None;
         return Sleep::Never;
@@ -79,7 +79,7 @@ fn look(inner: &Inner) -> Sleep {
         inner.settle(&mut core);
     }
     if core.owed.retry_at.is_none() {
-        // Not the last one: the caller has another.
+        // Not the last reference: the caller has another.
         core.kept = None;
     }
     match core.owed.due() {

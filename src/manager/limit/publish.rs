@@ -53,7 +53,7 @@ impl Inner {
             let formula = state.resolved;
             let cover = match limit {
                 None => 0,
-                // An addition that makes more than this must be taken back.
+                // An addition that takes the sum above this must be taken back.
                 Some(_) if covers_all => MAX_SUM + 1,
                 Some(limit) => formula.covered(baseline, limit).min(MAX_SUM + 1),
             };

@@ -1,4 +1,4 @@
-//! Sessions: the one place that decides about the limit and calls the setter.
+//! Sessions: the only code that decides about the limit and calls the setter.
 
 use crate::event::EventKind;
 use crate::manager::inner::Inner;
@@ -34,7 +34,7 @@ impl Inner {
                         continue;
                     }
                     if core.owed.retry_at.is_some() && !self.is_wanting(core) {
-                        // What failed is not called for any more: the routes that were closed for it are opened.
+                        // The failed call is not needed any more: the routes that were closed for it are opened.
                         core.owed.succeeded();
                         may = May::ANYTHING;
                         continue;
@@ -104,7 +104,7 @@ impl Inner {
         core.epoch.open && core.live_groups().any(|state| state.must_ask(baseline))
     }
 
-    /// Whether a call that failed is still called for.
+    /// Whether a call that failed is still needed.
     fn is_wanting(&self, core: &mut Locked<'_>) -> bool {
         let view: View = core
             .live_groups()
@@ -116,7 +116,7 @@ impl Inner {
 
     /// Whether others wait for a call that this thread does not need, and cannot go on without a session.
     fn is_others_call(&self, core: &mut Locked<'_>) -> bool {
-        // A demand that the limit covers already goes on without one, and the raise is for others: a policy may call for more.
+        // A demand that the limit covers already needs no session. The raise is for others: a policy may call for more.
         self.cover_waiters(core);
         let uncovered = core.uncovered.values();
         let mut waiting = uncovered.filter(|it| it.cover.is_awaited()).peekable();
@@ -129,8 +129,8 @@ impl Inner {
             return;
         }
         if user_code::is_inside(self.address()) {
-            // Others wait for the policy that called: what is due is done after it. Any group will do, an idle one too: the
-            // policy may be asked about the first demand.
+            // Other threads wait for the policy that called: what is due is done after it. Any group will do, even an idle
+            // one: the policy may be asked about the first demand.
             let group = core.groups.any().cloned();
             if let Some(group) = group {
                 core.revisit_later(&group);

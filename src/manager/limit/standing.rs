@@ -50,15 +50,15 @@ impl Inner {
         is_anchored && is_held && core.owed.due().is_none()
     }
 
-    /// Releases a demand if that changes nothing for others, which is found out before: so that no work need be
-    /// finished first (R12). Returns false, with nothing done, if it may.
+    /// Releases a demand if that changes nothing for others. That is known before the release, so no work need be
+    /// finished first (R12). Returns false, with nothing done, if it may change something.
     pub(crate) fn leave_quietly(&self, ticket: &Request) -> bool {
         if ticket.is_hold() || user_code::is_inside(self.address()) {
             return false;
         }
         let mut core = self.lock();
         if !ticket.group().custom && !self.is_watched() {
-            // The routes may be open: another that leaves would count on this one, as this one on it.
+            // The routes may be open: two guards released at once would each count on the other to stay.
             return false;
         }
         let index = ticket.group().index;

@@ -69,7 +69,7 @@ impl Inner {
     /// What the lock protects, and each group's word. By group, too, the admitted demands that no listed
     /// guard has yet.
     fn describe(&self, core: &Core) -> (Snapshot, Tally) {
-        // A clock may have a lock.
+        // A clock may have a lock, which a dead thread may hold in a child.
         let now = if fork::is_child() {
             Instant::now()
         } else {

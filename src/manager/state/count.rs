@@ -23,7 +23,7 @@ impl Core {
 
     /// Counts `ticket`'s demand in its group. Returns the group's word.
     pub(crate) fn add(&mut self, ticket: &Request) -> Word {
-        // Not before: while a policy was asked without the lock, the group may have been struck off.
+        // Not before: the group may have been struck off while a policy was asked without the lock.
         self.groups.list(ticket.group().index);
         let state = self.speak_for(ticket);
         if !ticket.kind().is_driving() {
@@ -54,7 +54,7 @@ impl Core {
         state.holds.add(key, ticket, place, false);
         let (before, now) = (was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
         state.note_changed(before, now);
-        // One that shrinks closes none.
+        // A hold that shrinks closes no circle.
         self.look_for_circles |= now > before;
     }
 
@@ -68,7 +68,7 @@ impl Core {
         let state = self.group_mut(ticket.group().index);
         state.holds.remove(key);
         state.holds.add(key, ticket, place, true);
-        // It stays now, and for ever; and it may be one that others must find a place beside.
+        // It stays for ever, and other demands must fit beside it.
         state.changed = Changed::ALL;
         self.look_for_circles = true;
     }
@@ -94,7 +94,7 @@ impl Core {
             self.note_grown(false);
         }
         if ticket.kind() == Kind::Resident {
-            // Before the word: an acquire that takes its place in the word sees it gone here, too.
+            // Before the word: an acquire that finds room in the word sees it gone here, too.
             let residents = &ticket.group().reads.residents;
             residents.fetch_add(Residents::GOES, Ordering::Release);
         }

@@ -24,7 +24,7 @@ pub(crate) struct Group {
     /// Whether the policies of this group are the user's own. Then everything is done under `judge` and the
     /// manager's lock.
     pub(crate) custom: bool,
-    /// How many waiters its queue has. Written under the lock, read by people.
+    /// How many waiters its queue has. Written under the lock, read for figures.
     pub(crate) waiting: unmodelled::AtomicU64,
     /// Its guards that are in no thread's slots.
     pub(crate) listed: Listed,
