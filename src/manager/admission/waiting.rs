@@ -12,7 +12,7 @@
 //!
 //! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled; and it wakes by itself now and
 //! then to look whether its line stands still ([`stalls`](crate::manager::admission::stalls)), to ask for memory
-//! ([`shortage`](crate::manager::admission::shortage)), or because its patience with the pressure is over ([`elastic`](crate::manager::admission::elastic)).
+//! ([`shortage`]), or because its patience with the pressure is over ([`elastic`](crate::manager::admission::elastic)).
 
 use crate::Error;
 use crate::error::Obstacle;
