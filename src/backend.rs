@@ -18,8 +18,8 @@ use std::fmt;
 
 /// The memory system that a [`Manager`](crate::Manager) coordinates.
 ///
-/// The library brings three: [`MlxBackend`](crate::ffi::MlxBackend) (MLX through `mlx-sys`),
-/// [`NoMlx`](crate::ffi::NoMlx) (no MLX linked: admission only) and
+/// The library brings three: [`MlxBackend`] (MLX through `mlx-sys`),
+/// [`NoMlx`] (no MLX linked: admission only) and
 /// [`RecordingBackend`](crate::ffi::RecordingBackend) (for tests). Programs on other bindings to MLX
 /// implement this trait over their own setter:
 ///

@@ -161,7 +161,7 @@
 //!         Ok(())
 //!     })
 //!     .build()?;
-//! pool.install(|| { /* the work */ });
+//! // The work.
 //! drop(pool);
 //! for thread in threads {
 //!     thread.join().expect("a worker of rayon's does not panic");

@@ -269,7 +269,7 @@ impl Ticket {
         Word(old.wrapping_sub(self.demand))
     }
 
-    /// Counts the demand among what [stays](Group::staying), after it is in the word.
+    /// Counts the demand among what [stays](crate::manager::state::group::Group::staying), after it is in the word.
     pub(super) fn stay(&self) {
         if self.can_stay() {
             self.group.staying.fetch_add(self.demand, Ordering::Release);

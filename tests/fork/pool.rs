@@ -56,7 +56,7 @@ fn find_nothing(last: BufferPool, [mut dropped, detached]: [PoolBuf; 2]) {
     drop((pool, last));
 }
 
-/// A child may have a pool of its own.
+/// What the child builds is its own.
 fn have_one() {
     let own = BufferPool::builder("own").build();
     let mut buffer = own.get(KIB).expect("its own gives");

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `levels.rs` | when a level begins and ends, on sources that say what the test says |
 //! | `order.rs` | what is done at a change, in which order, and what is given back |
-//! | `cache.rs`, `cache_of_runs.rs` | MLX's cache gives way, and its limit comes back; beside a training run |
+//! | `cache.rs` | MLX's cache gives way, and its limit comes back |
+//! | `limit.rs` | a training run and pressure share that limit |
 //! | `removal.rs` | functions that are removed, panic, and call back |
 //! | `thread.rs` | the monitor's thread, on a clock that the test moves |
 //! | `recorded.rs` | files of a real container under pressure, replayed; missing and malformed ones |
@@ -12,8 +13,8 @@
 #![cfg(not(any(loom, shuttle)))]
 
 mod cache;
-mod cache_of_runs;
 mod levels;
+mod limit;
 mod order;
 mod real;
 mod recorded;

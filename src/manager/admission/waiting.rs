@@ -13,7 +13,7 @@
 //! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled. It also wakes by itself:
 //!
 //! * to look whether its line stands still ([`stalls`](crate::manager::admission::stalls)),
-//! * to ask for memory ([`shortage`](crate::manager::admission::shortage)),
+//! * to ask for memory ([`shortage`]),
 //! * when its patience with the pressure is over ([`elastic`](crate::manager::admission::elastic)).
 
 use crate::Error;

@@ -51,7 +51,7 @@ pub struct ManagerBuilder {
 
 impl ManagerBuilder {
     /// The backend. Default: MLX where it is [linked](crate::ffi::LINKED), which one manager owns at a time; else
-    /// [`NoMlx`](crate::ffi::NoMlx), which any number may have.
+    /// [`NoMlx`], which any number may have.
     #[must_use]
     pub fn backend(mut self, backend: impl Backend) -> Self {
         self.backend = Some(Arc::new(backend));

@@ -114,7 +114,7 @@ pub(crate) struct Core {
     pub(crate) told_of_skipping: bool,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
-    /// Counts the holds of the lock, for [`Locked::was_disturbed`].
+    /// Counts the holds of the lock, for [`Locked::was_disturbed`](crate::manager::inner::locked::Locked::was_disturbed).
     pub(crate) holds: u64,
 }
 

@@ -1,4 +1,4 @@
-//! How a [`RecordingBackend`] is described before it is built.
+//! How a [`RecordingBackend`](super::RecordingBackend) is described before it is built.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The limit of MLX's cache where a training run has a say in it, too.
+//! Several parts of a program that set the limit of MLX's cache: pressure, a training run.
 
 use super::{MIB, Stage};
 use mlx_wired::Manager;
