@@ -39,8 +39,8 @@ pub struct Event {
     /// Where it is acquired or resized, if the event is of an acquire or a resize.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place::optional"))]
     pub place: Option<&'static Location<'static>>,
-    /// The thread that acquires or releases, also where another thread admits it or takes that back; else the one that does
-    /// what is told.
+    /// The thread that acquires or releases, also where another thread admits its demand or takes it back. In other events the
+    /// thread that does what is told.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
     pub thread: ThreadId,
     /// That thread's name.
@@ -101,8 +101,8 @@ pub enum EventKind {
     },
     /// A guard began to live.
     TicketStarted,
-    /// A guard was released; or an admitted demand was taken back before it had one, since the limit could not be raised, or
-    /// not without waiting.
+    /// A guard was released. Or an admitted demand was taken back before it had a guard, since the limit could not be raised,
+    /// or not without waiting.
     TicketEnded,
     /// A live guard's size changed. It has another ticket from then on: the event's.
     TicketResized {

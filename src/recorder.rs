@@ -155,7 +155,7 @@ impl Recorder {
         if self.manager.strong_count() == 0 {
             return;
         }
-        // Without the manager, which another may take the place of meanwhile.
+        // Without the manager: the backend's call must not keep it alive.
         let memory = user_code::catch(|| self.backend.memory());
         if let Some(inner) = self.manager.upgrade() {
             let memory = memory.ok().and_then(Result::ok);

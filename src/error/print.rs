@@ -107,7 +107,7 @@ fn holder_in_full(f: &mut fmt::Formatter<'_>, holder: &StayingGuard) -> fmt::Res
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = f.alternate();
-        // Messages of others are told whole, or as far as there is room.
+        // Messages of MLX, policies and hooks are told whole, or as far as there is room.
         let most = |short| if all { usize::MAX } else { short };
         match self {
             Self::Timeout {

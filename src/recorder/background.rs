@@ -67,7 +67,7 @@ impl BackgroundRecorder {
 
     fn stop(&mut self) -> Option<Recorder> {
         if fork::is_child() {
-            // Neither can be touched: the thread is not there to be joined, and may have been amid looking whether to stop.
+            // Neither can be touched: the thread is not there to be joined, and may have been amid receiving from the channel.
             std::mem::forget((self.stop.take(), self.thread.take()));
             return None;
         }

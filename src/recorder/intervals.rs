@@ -273,7 +273,7 @@ impl<'a> Builder<'a> {
             }
         }
         for holder in unmatched {
-            // It waits for the limit with a new size, and is listed with the old one.
+            // The guard waits for the limit with a new size, and is listed with the old one.
             let mut resized = self.resized.iter();
             let resized = resized.find(|(to, from)| {
                 let open = self.guards.get(*to);
