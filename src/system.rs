@@ -1,8 +1,8 @@
 //! What the system knows about memory, whether or not MLX is linked: how much there is, what the container allows, and what
 //! this process uses.
 //!
-//! What the budget is made from degrades quietly: what cannot be read is unknown, never an error. But nothing known is not the
-//! same as no limit: without `/proc` the kernel is asked by system calls. What is public here says what went wrong, for
+//! What the budget is made from degrades quietly: what cannot be read is unknown, never an error. An unknown limit is not
+//! the same as none: without `/proc` the kernel is asked by system calls. The public functions say what went wrong, for
 //! [`memory`](crate::memory).
 
 #[cfg(any(target_vendor = "apple", check_apple))]

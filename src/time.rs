@@ -6,8 +6,8 @@ use std::time::Instant;
 
 /// The monotonic clock of a [`Manager`](crate::Manager).
 ///
-/// Deadlines, cooldown, linger and back-off are counted on it. Both methods are called with nothing to catch a
-/// panic, and `now` while others wait: they must not panic, nor call the manager.
+/// Deadlines, cooldown, linger and back-off are counted on it. Neither method may panic, since nothing catches that, nor
+/// call the manager: `now` runs while other threads wait for it.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The present time.
     fn now(&self) -> Instant;

@@ -1,4 +1,4 @@
-//! Calls into code that is not ours: policies, backends, hooks.
+//! Calls into the program's code: policies, backends, hooks.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
