@@ -113,7 +113,7 @@ impl Inner {
         self.waker.wake();
     }
 
-    /// Does something in a turn; false if another has it.
+    /// Runs `f` in a turn. Returns false if another thread has the turn.
     fn take_turn(&self, f: impl FnOnce(&mut Round)) -> bool {
         let mut round = match self.turn.try_lock() {
             Ok(round) => round,

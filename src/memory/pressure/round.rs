@@ -21,7 +21,7 @@ struct Slot {
 /// A source's name, and what it says.
 type Said = (Arc<str>, Reading);
 
-/// All that one thread at a time has: the one whose turn it is.
+/// All that only the thread that has the turn may use.
 pub(super) struct Round {
     slots: Vec<Slot>,
     lines: Lines,
@@ -243,7 +243,7 @@ impl Round {
         }
     }
 
-    /// Asks one after another to give back, until memory is below the line at which the level is left.
+    /// Calls the giving reactions one after another, until memory is below the line at which the level is left.
     fn give_back(&mut self, inner: &Inner, level: PressureLevel, now: Instant) {
         let registry = &inner.registries.givers;
         let (mut from, end) = (0, registry.end());

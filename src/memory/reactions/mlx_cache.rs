@@ -142,7 +142,7 @@ fn emptied(backend: &dyn Backend) -> u64 {
     before.saturating_sub(held(backend))
 }
 
-/// A call of the backend whose panic is a failure of the call.
+/// Calls the backend; a panic is a failure of the call.
 fn caught<T>(call: impl FnOnce() -> Option<T>) -> Option<T> {
     contained(call).flatten()
 }

@@ -131,7 +131,7 @@ fn failure<T>(
     })
 }
 
-/// A call of the backend whose panic is a failure of the call.
+/// Calls the backend; a panic is a failure of the call.
 pub(in crate::train) fn caught<T>(
     call: impl FnOnce() -> Result<T, BackendError>,
 ) -> Result<T, BackendError> {
