@@ -8,7 +8,7 @@ crate::sync::thread_local! {
     /// The managers whose policies or backends this thread is inside of.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 
-    // How many they are: without a destructor, so that nearly every question is answered by one load.
+    // How many they are. It has no destructor, so that nearly every question is answered by one load.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 

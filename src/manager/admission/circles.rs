@@ -9,10 +9,10 @@
 //!
 //! A waiter with a deadline or a token may give up. A circle with one in it fails no wait: an event tells of it, once.
 //!
-//! A newcomer that holds something is looked at before it waits, and a waiter that has come back into line. A circle may also
-//! close while all its threads wait already: a hold is let in or grows, a guard is leaked, overtaking is used up, or settings
-//! change. Then it is broken at one of them. And it may close while a newcomer looks for it, since policies are asked
-//! without the lock: so a newcomer that was disturbed looks again once it waits.
+//! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into line. A circle may
+//! also close while all its threads wait already: a hold is admitted or grows, a guard is leaked, overtaking is used up, or
+//! settings change. Then it is broken at one of them. And it may close while a newcomer looks for it, since policies are
+//! asked without the lock. So a newcomer that was disturbed looks again once it waits.
 //!
 //! A policy that panics when it is asked here ends the wait that it was asked about.
 
@@ -69,7 +69,7 @@ impl Waits {
 /// Which threads count as stuck to begin with.
 #[derive(Clone, Copy)]
 struct Supposing {
-    /// Those that may give up, too.
+    /// Threads that may give up count, too.
     all: bool,
     /// What this thread holds counts as released.
     released: Option<ThreadId>,
@@ -242,8 +242,8 @@ impl Inner {
         Some(group.clone())
     }
 
-    /// The first whose own guards, if they were released, would free the rest; if there is none, the one whose guards are
-    /// largest.
+    /// The first waiter such that a release of its own guards would free the rest. If there is none, the one with the largest
+    /// guards.
     fn one_in_circle<'a>(
         &self,
         core: &mut Locked<'_>,

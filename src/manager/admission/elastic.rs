@@ -4,14 +4,14 @@
 //! demands. What is judged first is whether a demand fits by the caps in full; one that does, and not by the share, is
 //! *delayed*. A delay is none of the queue's reasons to wait: circles, refusals and rooms are judged by the caps in full.
 //!
-//! Nothing is delayed for ever. A demand is let in when the level falls, when it fits by the share, when it is the first in
-//! line and no active guard of its line lives (a hold: no guard at all), and at the latest when its *patience* is over: that
-//! begins when it is delayed first, or was behind others in line that were, and the waiter wakes by itself when it ends.
+//! Nothing is delayed for ever. A demand is admitted when the level falls, when it fits by the share, or when it is the first
+//! in line and no active guard of its line lives (a hold: no guard at all); at the latest when its *patience* is over. The
+//! patience begins when the demand is first delayed, or is behind delayed ones in line. Its waiter wakes when it ends.
 //!
-//! An active demand that is delayed stays in line, the first of it. A demand for a hold is set aside instead, so that work
-//! goes on; but what it waits for is that work ends, so its group keeps the flag that sends releases here
-//! ([`is_left_alone`](GroupState::is_left_alone)). Each pump of its line looks at the first of them, and judges it beside the
-//! holds once more before it is in line.
+//! A delayed active demand stays the first in line. A delayed demand for a hold is set aside instead, so that work goes on.
+//! But it waits for the end of work, so its group keeps the flag that sends releases here
+//! ([`is_left_alone`](GroupState::is_left_alone)). Each pump of its line looks at the first such demand, and judges it beside
+//! the holds once more before it takes it back into line.
 
 use crate::arbiter::Resolved;
 use crate::event::EventKind;
@@ -229,13 +229,13 @@ impl Inner {
         }
     }
 
-    /// Sets a waiter aside, in no line as yet, that the pressure alone delays.
+    /// Sets a waiter aside that the pressure alone delays. It is in no line yet.
     pub(crate) fn set_aside_delayed(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
         core.set_aside(Arc::clone(waiter), self.clock.now());
         self.note_delayed_aside(core, waiter);
     }
 
-    /// Notes of a waiter that is set aside that the pressure alone keeps it there.
+    /// Notes that the pressure alone keeps a waiter set aside.
     pub(crate) fn note_delayed_aside(&self, core: &mut Locked<'_>, waiter: &Waiter) {
         let group = waiter.ticket.group();
         // Before the next pump judges it again: a release after this looks.
@@ -245,13 +245,13 @@ impl Inner {
         self.delay(core, waiter);
     }
 
-    /// Whether the first that the pressure has set aside in a line is delayed no more.
+    /// Whether the first waiter that the pressure has set aside in a line is delayed no more.
     pub(crate) fn is_to_take_back(&self, core: &Core, index: usize) -> bool {
         let first = core.first_delayed_aside(index);
         first.is_some_and(|first| !self.is_delayed(core, first.demand()))
     }
 
-    /// Takes the first that the pressure has set aside back into its line, if it delays it no more.
+    /// Takes the first waiter that the pressure has set aside back into its line, if the pressure delays it no more.
     pub(crate) fn take_back_delayed(&self, core: &mut Locked<'_>, index: usize) {
         if self.is_to_take_back(core, index)
             && let Some(waiter) = core.first_delayed_aside(index).cloned()
@@ -273,7 +273,7 @@ impl Inner {
         self.wake_first_to_ask(core, index);
     }
 
-    /// Forgets since when waiters of a line are delayed where none is any more.
+    /// Forgets since when waiters of a line are delayed, if none is delayed any more.
     pub(crate) fn note_undelayed(&self, core: &mut Locked<'_>, index: usize) {
         let Since { in_line, aside } = core.delayed_since(index);
         if in_line.is_some() && self.first_in_line(core, index).is_none() {
@@ -299,8 +299,7 @@ impl Inner {
         }
     }
 
-    /// Goes by another pressure from here on; what is not a number is critical. The caller examines the queues, which opens the
-    /// routes again.
+    /// Goes by another pressure from here on. NaN is critical. The caller examines the queues, which opens the routes again.
     pub(crate) fn press(&self, pressure: f64) {
         let known = if pressure.is_nan() { 1.0 } else { pressure };
         let mut core = self.lock();

@@ -1,12 +1,12 @@
 //! Giving back before waiting for holds (R27).
 //!
 //! A program registers *reclaimers*: functions that give back holds which it can do without, such as the model that was not
-//! used for the longest time. The first waiter that is set aside in its line asks them, if it would fit beside what stays: on
-//! its own thread, with nothing held, in the order of registration, until it is in line. It asks again each second while it
-//! waits.
+//! used for the longest time. The first waiter that is set aside in its line asks them, if it would fit beside what stays. It
+//! asks on its own thread, with nothing held, in the order of registration, until it is in line. It asks again each second
+//! while it waits.
 //!
-//! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for that: it
-//! wakes the first of each line when it has ended. Where nothing is registered, a waiter that is set aside pays one load.
+//! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for that: the
+//! asking thread wakes the first of each line when it has ended. Without reclaimers a waiter that is set aside pays one load.
 
 use crate::event::EventKind;
 use crate::fork;

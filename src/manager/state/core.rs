@@ -74,11 +74,11 @@ pub(crate) struct Core {
     pub(crate) waiting: u64,
     /// How many waiters are set aside in all groups.
     pub(crate) aside: u64,
-    /// How many of either hold something, or grow it.
+    /// How many waiters, in line or set aside, hold something or grow it.
     pub(crate) waiting_holders: u64,
     /// Since when no waiter of any group was admitted.
     pub(crate) standstill: Option<Standstill>,
-    /// Of the line of all groups, where they have one.
+    /// Since when the pressure delays waiters of the line of all groups, where they have one.
     pub(crate) delayed_since: Since,
     /// The live bytes of all groups were above the ceiling when they were last looked at.
     pub(crate) above_ceiling: bool,
@@ -91,7 +91,7 @@ pub(crate) struct Core {
     pub(crate) replaced: Vec<Replaced>,
     pub(crate) pressure: f64,
     pub(crate) housekeeper: Option<Waker>,
-    /// The last attempt to start its thread failed.
+    /// The last attempt to start the housekeeping thread failed.
     pub(crate) houseless: bool,
     /// Keeps a manager without owners until its restore has succeeded: the next manager would take the limit in force for
     /// its own baseline.
@@ -130,7 +130,7 @@ pub(crate) struct Epoch {
     pub(crate) ready: bool,
 }
 
-/// Which groups' releases were told to look.
+/// Which groups' releases a session has told to look.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Published {
     /// Its last driving guard may end the epoch.
@@ -156,7 +156,7 @@ impl Core {
         self.figures
             .forget(forgotten.iter().map(|unused| &unused.key));
         let is_gone = |index| forgotten.iter().any(|it| Some(it.shared.index) == index);
-        // Their numbers may soon be others'.
+        // Other groups may soon have their indices.
         self.standing = self
             .standing
             .filter(|it| !is_gone(it.holder) && !is_gone(it.anchor));

@@ -27,7 +27,7 @@ pub(crate) struct Waited {
     pub(crate) until: Instant,
 }
 
-/// A waiter's admission, by another's hand.
+/// A waiter's admission, by another thread.
 #[derive(Debug)]
 pub(crate) enum Granted {
     /// The limit covers it: nothing is left to do.

@@ -47,7 +47,7 @@ pub(crate) struct GroupState {
     pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
     /// The numbers of those of them that are aside because of the pressure alone.
     pub(crate) delayed: BTreeSet<u64>,
-    /// Of its line, where it has one of its own.
+    /// Since when the pressure delays waiters of its line, where it has one of its own.
     pub(crate) delayed_since: Since,
     /// Since when no waiter of its line was admitted.
     pub(crate) standstill: Option<Standstill>,
@@ -72,7 +72,7 @@ pub(crate) struct GroupState {
     pub(crate) listed_sizes: BTreeMap<u64, Arc<SizeCount>>,
     /// At how many listed sizes the idle ones are struck off.
     pub(crate) strike_sizes_at: usize,
-    /// An empty list whose memory is used again.
+    /// An empty list, kept for its memory.
     pub(crate) scratch: Vec<u64>,
     /// Counts the changes of a custom group's members.
     pub(crate) version: u64,
@@ -99,7 +99,7 @@ impl GroupState {
     /// Shuts the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
     pub(crate) fn falls_idle(&self) -> bool {
         let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
-        // A mark that its last hold has left is for the whole line, and is seen on listed groups alone.
+        // The mark of a hold that has left is for the whole line, and is seen on listed groups alone.
         if awaited || self.changed.is_any() || self.is_live(self.shared.load()) {
             return false;
         }

@@ -7,13 +7,13 @@
 //! struck off only under the lock: its gates are shut first, then its word is read by a read-modify-write. An acquire that
 //! adds its demand later finds the cover closed, as it would in a session, and comes for the lock.
 //!
-//! A group that is listed again costs a session, so idle groups stay listed for a while: until the list has doubled, or they
-//! have not been asked for during the last so many acquires under the lock. So a program that uses a few policies in turn
-//! never pays for this, and beside many that are idle a transition soon looks at those in use alone.
+//! To list a group again costs a session. So idle groups stay listed until the list has doubled, or until no acquire of a
+//! whole round of acquires under the lock was for them. So a program that uses a few policies in turn never pays for this,
+//! and beside many idle groups a transition soon looks at those in use alone.
 //!
-//! A group that no ticket refers to is *unused*, and forgotten when the next ticket is made after as many tickets have gone
-//! as there are groups: so on average a ticket that goes pays for a look at one group, and what a burst of policies took
-//! goes back.
+//! A group that no ticket refers to is *unused*. Unused groups are forgotten when the next ticket is made after as many
+//! tickets have gone as there are groups. So on average a ticket that goes pays for a look at one group, and the memory of a
+//! burst of policies goes back.
 
 use crate::manager::state::group::Group;
 use crate::manager::state::group_state::{GroupKey, GroupState};

@@ -35,7 +35,7 @@ impl Owed {
         self.retry_at = Some(now + Duration::from_secs(seconds).min(Duration::from_secs(60)));
     }
 
-    /// The next end of driving guards lingers from its beginning.
+    /// The next time that the last driving guard ends, the epoch lingers anew.
     pub(crate) fn begin_linger_anew(&mut self) {
         self.lingers_since = None;
         self.end_at = None;

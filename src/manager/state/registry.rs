@@ -1,10 +1,10 @@
 //! The tickets of a manager, so that what is recorded of a guard (the ticket's number) can be told to people.
 //!
-//! A ticket is registered while it lives. One that is gone may still be needed: a borrowed guard that was forgotten holds its
-//! demand for ever, and its ticket's number is all that its slot has. (An owned guard owns its ticket, and one in a list
-//! has its own reference.) So tickets that are gone are collected, and a *sweep* looks for them among the borrowed guards
-//! in slots. It waits until there are a quarter as many as the slots that it reads, so that on average a ticket pays for
-//! the reading of four slots, however many guards and tickets there are.
+//! A ticket is registered while it lives. One that is gone may still be needed: a forgotten borrowed guard holds its demand
+//! for ever, and its slot has only the ticket's number. (An owned guard owns its ticket, and one in a list has its own
+//! reference.) So tickets that are gone are collected, and a *sweep* looks for them among the borrowed guards in slots. A
+//! sweep waits until a quarter as many tickets are gone as it reads slots. So on average a ticket pays for the reading of four
+//! slots, however many guards and tickets there are.
 //!
 //! # Forgotten, or being released
 //!
