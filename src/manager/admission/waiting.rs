@@ -84,7 +84,7 @@ impl Inner {
             may_give_up: patience.wait.may_give_up(),
             aside_since: Mutex::new(None),
             stall_after: core.config.stall_after,
-            delayed: Mutex::new(None),
+            delayed: unmodelled::Mutex::new(None),
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });

@@ -7,7 +7,7 @@ use crate::manager::state::grant::Granted;
 use crate::manager::state::holds::HoldKey;
 use crate::manager::state::request::Request;
 use crate::manager::state::standstill::Standstill;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, ThreadId};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, ThreadId, unmodelled};
 use crate::time::Sleeper;
 use crate::time::Waker;
 use std::panic::Location;
@@ -40,8 +40,9 @@ pub(crate) struct Waiter {
     pub(crate) may_give_up: bool,
     /// How long its line may admit no waiter before that is told of, if ever.
     pub(crate) stall_after: Option<Duration>,
-    /// Once the pressure has delayed it. Written under the manager's lock.
-    pub(crate) delayed: Mutex<Option<Delayed>>,
+    /// Once the pressure has delayed it. Written under the manager's lock. The models do not see this lock: the waiter alone
+    /// takes it elsewhere, to learn when to wake, and is woken after each change.
+    pub(crate) delayed: unmodelled::Mutex<Option<Delayed>>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
     /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
