@@ -33,7 +33,7 @@ use crate::manager::state::key::next_key;
 use crate::manager::state::standstill::earlier;
 use crate::manager::state::waiter::Place;
 use crate::manager::state::waiter::Waiter;
-use crate::sync::{Arc, AtomicU64, Mutex, current_thread};
+use crate::sync::{Arc, AtomicU64, Mutex, current_thread, unmodelled};
 use crate::time::Sleeper;
 use crate::trace::WaitSpan;
 use std::panic::Location;
