@@ -22,12 +22,12 @@ mod shared;
 #[cfg(all(feature = "watch", unix))]
 mod socket;
 mod statistics;
-mod thresholds;
 mod ticker;
 mod uncounted;
 #[cfg(any(feature = "metrics", feature = "watch"))]
 mod watched;
 
+pub use crate::memory::thresholds::Thresholds;
 pub use builder::MonitorBuilder;
 pub use cleanup::Cleaned;
 pub use growth::{Grows, Growth};
@@ -39,7 +39,6 @@ pub use reading::Reading;
 #[cfg(all(feature = "watch", unix))]
 pub use socket::Server;
 pub use statistics::{Extent, Statistics};
-pub use thresholds::Thresholds;
 pub use uncounted::{Uncounted, UncountedBytes};
 
 use super::Error;
@@ -82,20 +81,6 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Begins with the process's shared manager and the default settings.
-    ///
-    /// # Errors
-    ///
-    /// As [`MonitorBuilder::start`].
-    pub fn start() -> Result<Self, Error> {
-        Self::builder().start()
-    }
-
-    /// Other settings.
-    pub fn builder() -> MonitorBuilder {
-        MonitorBuilder::new()
-    }
-
     /// The manager.
     #[must_use]
     pub fn manager(&self) -> &Manager {

@@ -4,12 +4,12 @@ use super::Monitor;
 use super::cleanup::Cleanups;
 use super::reading::Look;
 use super::shared::{Shared, Source};
-use super::thresholds::Thresholds;
 use super::ticker::Ticker;
 use super::uncounted::Registry;
 use crate::Manager;
 use crate::clock::{Clock, SystemClock};
 use crate::memory::Error;
+use crate::memory::thresholds::Thresholds;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,38 @@ pub struct MonitorBuilder {
     program: Option<String>,
     #[cfg(feature = "metrics")]
     names_groups: bool,
+}
+
+impl Thresholds {
+    /// Whether they are shares, and in order.
+    fn check(&self) -> Result<(), Error> {
+        let middle = self.urgent.unwrap_or(self.critical);
+        let in_order = 0.0 < self.warning
+            && self.warning <= middle
+            && middle <= self.critical
+            && self.critical <= 1.0;
+        if in_order {
+            Ok(())
+        } else {
+            Err(Error::Thresholds(*self))
+        }
+    }
+}
+
+impl Monitor {
+    /// Begins with the process's shared manager and the default settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`MonitorBuilder::start`].
+    pub fn start() -> Result<Self, Error> {
+        Self::builder().start()
+    }
+
+    /// Other settings.
+    pub fn builder() -> MonitorBuilder {
+        MonitorBuilder::new()
+    }
 }
 
 impl MonitorBuilder {
