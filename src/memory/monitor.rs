@@ -9,23 +9,32 @@
 //! guard costs what it did.
 
 mod builder;
+mod caught;
+mod cleaning;
 mod cleanup;
 mod growth;
 mod leak;
 #[cfg(feature = "watch")]
 mod line;
+#[cfg(feature = "watch")]
+mod page;
 mod problem;
 #[cfg(feature = "metrics")]
 mod publish;
+#[cfg(feature = "metrics")]
+mod publisher;
 mod reading;
 mod shared;
 #[cfg(all(feature = "watch", unix))]
 mod socket;
+mod source;
 mod statistics;
 mod ticker;
 mod uncounted;
 #[cfg(any(feature = "metrics", feature = "watch"))]
 mod watched;
+#[cfg(any(feature = "metrics", feature = "watch"))]
+mod watching;
 
 pub use crate::memory::thresholds::Thresholds;
 pub use builder::MonitorBuilder;

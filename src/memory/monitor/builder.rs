@@ -3,7 +3,8 @@
 use super::Monitor;
 use super::cleanup::Cleanups;
 use super::reading::Look;
-use super::shared::{Shared, Source};
+use super::shared::Shared;
+use super::source::Source;
 use super::ticker::Ticker;
 use super::uncounted::Registry;
 use crate::Manager;
@@ -159,9 +160,9 @@ impl MonitorBuilder {
             source,
             &reading,
             #[cfg(feature = "watch")]
-            super::line::Page::new(self.program, reading.time),
+            super::page::Page::new(self.program, reading.time),
             #[cfg(feature = "metrics")]
-            super::publish::Publisher::new(self.names_groups),
+            super::publisher::Publisher::new(self.names_groups),
         );
         #[cfg(feature = "metrics")]
         shared.publisher.begin(&shared, &first);
