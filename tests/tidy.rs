@@ -29,80 +29,6 @@ const MAPPED: [&str; 4] = ["src", "benches", "examples", "tests"];
 /// Where recordings and configurations of others are.
 const DATA: &str = "tests/data";
 
-/// Circles that are still there, files first and then entries of folders, each with its reason. The list may only become shorter.
-const ALLOWED: [(&str, &[&str]); 10] = [
-    (
-        "the room's error carries thresholds, which it is the error of",
-        &["src/memory/error.rs", "src/memory/monitor/thresholds.rs"],
-    ),
-    (
-        "the same; and a monitor watches pressure, which asks the reactions, one of which lives on its monitor",
-        &[
-            "src/memory/error",
-            "src/memory/monitor",
-            "src/memory/pressure",
-            "src/memory/reactions",
-        ],
-    ),
-    (
-        "what a monitor's threads share knows all that it tells of, and the other way round",
-        &[
-            "src/memory/monitor.rs",
-            "src/memory/monitor/builder.rs",
-            "src/memory/monitor/cleanup.rs",
-            "src/memory/monitor/growth.rs",
-            "src/memory/monitor/line.rs",
-            "src/memory/monitor/problem.rs",
-            "src/memory/monitor/publish.rs",
-            "src/memory/monitor/reading.rs",
-            "src/memory/monitor/shared.rs",
-            "src/memory/monitor/statistics.rs",
-            "src/memory/monitor/ticker.rs",
-            "src/memory/monitor/watched.rs",
-        ],
-    ),
-    (
-        "the same",
-        &[
-            "src/memory/monitor/cleanup",
-            "src/memory/monitor/growth",
-            "src/memory/monitor/line",
-            "src/memory/monitor/problem",
-            "src/memory/monitor/publish",
-            "src/memory/monitor/reading",
-            "src/memory/monitor/shared",
-            "src/memory/monitor/statistics",
-        ],
-    ),
-    (
-        "a buffer gives itself back to what its handles share",
-        &["src/memory/pool/buf.rs", "src/memory/pool/inner.rs"],
-    ),
-    (
-        "the same",
-        &["src/memory/pool/buf", "src/memory/pool/inner"],
-    ),
-    (
-        "the builder makes a pool, which names it",
-        &["src/memory/pool.rs", "src/memory/pool/builder.rs"],
-    ),
-    (
-        "the builder makes a monitor of pressure, which names it",
-        &["src/memory/pressure.rs", "src/memory/pressure/builder.rs"],
-    ),
-    (
-        "a poll reads what the handle and the thread share, which keeps its state",
-        &[
-            "src/memory/pressure/inner.rs",
-            "src/memory/pressure/round.rs",
-        ],
-    ),
-    (
-        "the same",
-        &["src/memory/pressure/inner", "src/memory/pressure/round"],
-    ),
-];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -173,15 +99,7 @@ fn no_import_closes_a_circle() {
         .iter()
         .flat_map(|root| circles::of(&imports::of(&sources, root)));
     let found: BTreeSet<BTreeSet<PathBuf>> = all.collect();
-    let allowed = ALLOWED.map(|(_, circle)| circle.iter().map(PathBuf::from).collect());
-    let allowed = BTreeSet::from(allowed);
-    let new: Vec<_> = found.difference(&allowed).collect();
-    assert!(new.is_empty(), "these import each other: {new:#?}");
-    let gone: Vec<_> = allowed.difference(&found).collect();
-    assert!(
-        gone.is_empty(),
-        "no longer circles, so not to be allowed: {gone:#?}"
-    );
+    assert!(found.is_empty(), "these import each other: {found:#?}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! From which share of the budget on memory is how scarce.
 
 use crate::PressureLevel;
-use crate::memory::Error;
 
 /// From which share of the budget on a reading has which level: at or above it. From 0 to 1, in order.
 ///
@@ -74,20 +73,6 @@ impl Thresholds {
             PressureLevel::Urgent
         } else {
             PressureLevel::Critical
-        }
-    }
-
-    /// Whether they are shares, and in order.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        let middle = self.urgent.unwrap_or(self.critical);
-        let in_order = 0.0 < self.warning
-            && self.warning <= middle
-            && middle <= self.critical
-            && self.critical <= 1.0;
-        if in_order {
-            Ok(())
-        } else {
-            Err(Error::Thresholds(*self))
         }
     }
 }
