@@ -10,7 +10,7 @@ use crossbeam::utils::CachePadded;
 pub(crate) struct Group {
     /// See [`Word`]. Every acquire and release writes it, so it has a cache line to itself.
     pub(crate) word: CachePadded<AtomicU64>,
-    /// Written by sessions only, so acquires and releases find it in their own cache.
+    /// Seldom written (opened by sessions only), so acquires and releases find it in their own cache.
     pub(crate) reads: CachePadded<Reads>,
     /// What driving guards demand whose release is never the fast one: owned guards, and those that were admitted under
     /// the lock. Added after it is in the word and subtracted before, so the word has at least this; and seldom
@@ -24,7 +24,7 @@ pub(crate) struct Group {
     /// Whether the policies of this group are the user's own. Then everything is done under `judge` and the
     /// manager's lock.
     pub(crate) custom: bool,
-    /// How many waiters its queue has. Written under the lock, read for figures.
+    /// How many waiters it has, in its queue and set aside. Written under the lock, read for figures.
     pub(crate) waiting: unmodelled::AtomicU64,
     /// Its guards that are in no thread's slots.
     pub(crate) listed: Listed,
