@@ -1,4 +1,4 @@
-//! Who holds what, where and on which thread: always known, at the cost of a few plain stores.
+//! Which thread holds what, and where: always known, at the cost of a few plain stores.
 //!
 //! A guard is recorded in one of three homes:
 //!
@@ -25,7 +25,7 @@
 //!
 //! # Orderings
 //!
-//! The owner stores the place, then the number, both with Release: whoever sees the place sees that the number of the
+//! The owner stores the place, then the number, both with Release: a reader that sees the place sees that the number of the
 //! slot's last guard is gone. A reader loads the number with Acquire, the place likewise, and
 //! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
 //! at worst to the one acquired while the reader looked. When a guard was acquired is stored after that, and only for
@@ -155,7 +155,7 @@ impl Drop for GiveBack {
         }
         let Some(slab) = self.slab.take() else { return };
         // From here on the thread only frees slots: a guard that still lives may yet be released by another local's
-        // destructor. In a model the local may be gone; then nobody reaches the slab by it.
+        // destructor. In a model the local may be gone; then no thread reaches the slab by it.
         let _closed = LOCAL.try_with(|local| {
             local.free.set(local.free.get() | CLOSED);
             local.block.set(std::ptr::null());
@@ -392,7 +392,7 @@ pub(crate) fn rename(record: Record, list: &Listed, ticket: u64) {
     }
 }
 
-/// Notes whether the calling thread is growing a listed owned guard: until that is over nobody else can release it.
+/// Notes whether the calling thread is growing a listed owned guard: until that is over no other thread can release it.
 pub(crate) fn note_growing(record: Record, list: &Listed, growing: bool) {
     if let Home::Listed(listing) = record.home() {
         list.change(listing, |entry| {

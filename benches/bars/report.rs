@@ -19,7 +19,7 @@ pub(crate) enum Verdict {
     Short,
     /// This machine or build cannot run it.
     Skip,
-    /// Somebody else, for comparison.
+    /// Another's, for comparison.
     Peer,
     /// Ours, without a bar.
     Info,

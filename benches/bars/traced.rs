@@ -90,7 +90,7 @@ mod system {
             match waitpid(pid, None).ok()? {
                 WaitStatus::PtraceSyscall(_) => reports += 1,
                 WaitStatus::Stopped(_, Signal::SIGSTOP) => return Some(reports),
-                // Somebody else's signal is passed on.
+                // A signal of another's is passed on.
                 WaitStatus::Stopped(_, other) => signal = Some(other),
                 _ => return None,
             }

@@ -16,7 +16,7 @@ pub(crate) struct Seen<'a> {
     /// What the ticket is, where the record tells.
     pub(crate) kept: Option<&'a Arc<About>>,
     pub(crate) place: Place,
-    /// Who acquired it, or who grows it now.
+    /// The thread that acquired it, or that grows it now.
     pub(crate) thread: &'a Thread,
     /// It belongs to its thread: only that thread can release it.
     pub(crate) bound: bool,

@@ -17,7 +17,7 @@ const LOOKED_AT: usize = 1024;
 /// The fewest slots of a thread that are read, if any are: those that it takes first, on one cache line.
 const FIRST: usize = 4;
 
-/// The slots of one thread for borrowed guards. Two threads never write to one cache line, nor does anybody read next to
+/// The slots of one thread for borrowed guards. Two threads never write to one cache line, nor does a thread read next to
 /// what a thread writes for each guard: the alignment is that of `CachePadded` where lines are fetched in pairs.
 #[derive(Debug)]
 #[repr(C, align(128))]

@@ -143,7 +143,7 @@ impl Ticket {
         Word(old.wrapping_add(self.demand))
     }
 
-    /// Adds the demand if the group stays below `admit`, nobody waits, and no more than `most` drive.
+    /// Adds the demand if the group stays below `admit`, no waiter waits, and no more than `most` drive.
     #[inline(always)]
     fn swap_in(&self, admit: u64, most: u64) -> Option<Word> {
         let guess = guess();
@@ -180,7 +180,7 @@ impl Ticket {
     #[inline(always)]
     pub(super) fn leave_beside(&self, admitted: Word, reads: &Reads) -> Option<Word> {
         let floor = reads.floor.load(Ordering::Relaxed);
-        // Acquire: whoever is seen to stay is in the word, too.
+        // Acquire: a guard that is seen to stay is in the word, too.
         let left = if self.group.staying.load(Ordering::Acquire) >= floor {
             self.subtract_demand()
         } else {

@@ -30,8 +30,8 @@ macro_rules! guard_methods {
 
         /// Changes its size to `bytes`, all or nothing.
         ///
-        /// Growing is examined before the queue, since those who wait may be waiting for this very guard; it waits until
-        /// the policy admits the new size in place of the old one. Shrinking waits for nobody and fails
+        /// Growing is examined before the queue, since a waiter may be waiting for this very guard; it waits until
+        /// the policy admits the new size in place of the old one. Shrinking never waits and fails
         /// only from inside a policy ([`Error::Reentrant`]). It finishes no work first: shrink when the work on what is
         /// given up is done.
         ///

@@ -86,7 +86,7 @@ impl Ticket {
     }
 
     /// Changes what people are told of it. It is another ticket from then on: clones and forgotten guards are still what
-    /// they were, and so are events that nobody has been handed yet.
+    /// they were, and so are events that no subscriber has been handed yet.
     pub(super) fn describe(&mut self, change: impl FnOnce(&mut About)) {
         let mut about = About::clone(self.info.request.about());
         change(&mut about);

@@ -84,7 +84,7 @@ impl Raw {
         }
     }
 
-    /// A borrowed guard that was admitted as fast while somebody watched.
+    /// A borrowed guard that was admitted as fast while a subscriber listened.
     pub(super) fn watched(
         word: Word,
         since: Instant,
@@ -388,7 +388,7 @@ fn stays(record: Record) -> bool {
     record.stays() || !record.is_bound()
 }
 
-/// A guard while it changes its size: it stays for nobody, and a growing one is in its thread's hands. Undone when
+/// A guard while it changes its size: no release counts on its staying, and a growing one is in its thread's hands. Undone when
 /// dropped, in unwinding too.
 struct Resizing<'a> {
     /// What the guard has when this is over.
