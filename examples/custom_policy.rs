@@ -51,7 +51,7 @@ fn main() -> Result<(), Error> {
     manager.set_pressure(0.9)?;
     println!("scarce memory: {} at once", most_at_once(&job)?);
 
-    // Changing the pressure examines the queue again: who waited for that is admitted.
+    // Changing the pressure examines the queue again: a waiter that waited for that is admitted.
     let first = job.acquire()?;
     let second = thread::scope(|scope| {
         let waiting = scope.spawn(|| job.acquire_owned());

@@ -5,12 +5,11 @@ mod obstacle;
 mod print;
 
 pub use obstacle::Obstacle;
-pub use print::Bytes;
 
-use crate::ffi::BackendError;
+use crate::backend::BackendError;
+use crate::kind::Kind;
 use crate::snapshot::Contention;
 use crate::sync::Arc;
-use crate::ticket::Kind;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -19,7 +18,8 @@ use std::time::Duration;
 /// The fields are for programs, with sizes in bytes. The text is for people, and says what happened and what to do:
 ///
 /// * `{}` is one line of at most 160 bytes.
-/// * `{:#}` is everything: who holds what and where, who waits, and the whole message of MLX, a policy or a hook.
+/// * `{:#}` is everything: the guards and where they were acquired, the waiters, and the whole message of MLX, a policy or
+///   a hook.
 ///
 /// Names that the program gave (labels, policies, threads) and messages are printed escaped, and names are cut: a line
 /// break in a label is no line break in a log.
@@ -29,7 +29,7 @@ use std::time::Duration;
 /// | error | answer | why |
 /// | --- | --- | --- |
 /// | [`is_never`](Self::is_never) | 413 Content Too Large | the same demand is refused each time |
-/// | [`is_cancelled`](Self::is_cancelled) | 499 (client closed request) | nobody waits for the answer |
+/// | [`is_cancelled`](Self::is_cancelled) | 499 (client closed request) | no client waits for the answer |
 /// | [`is_timeout`](Self::is_timeout) | 504 Gateway Timeout | the deadline came first; the same may succeed later |
 /// | [`is_retryable`](Self::is_retryable) | 503 Service Unavailable, with `Retry-After` | the same may succeed in a moment |
 /// | any other | 500 Internal Server Error | the program or a policy has to be changed |
@@ -72,7 +72,7 @@ pub enum Error {
         waiting: usize,
         /// What was in the way.
         obstacle: Obstacle,
-        /// Who was in the way.
+        /// The guards and the waiters in the way.
         contention: Box<Contention>,
     },
     /// The [`CancelToken`](crate::CancelToken) was cancelled before admission.
@@ -103,7 +103,7 @@ pub enum Error {
         capacity: Option<u64>,
         /// What refuses it.
         obstacle: Obstacle,
-        /// Who holds and waits at present. They do not matter: it would be refused without them too.
+        /// The guards and the waiters at present. They do not matter: it would be refused without them too.
         contention: Box<Contention>,
     },
     /// The wait would never end: threads that wait hold what is waited for, this one among them.
@@ -120,7 +120,7 @@ pub enum Error {
         held_at: &'static Location<'static>,
         /// How many threads wait in the circle, or behind it.
         threads: usize,
-        /// The guards of those threads, and who waits.
+        /// The guards of those threads, and the waiters.
         contention: Box<Contention>,
     },
     /// The demand does not fit beside what stays: guards that no work gives back. Waiting for work would gain nothing.
@@ -187,7 +187,7 @@ pub enum Error {
     },
     /// The shared manager exists already.
     SharedExists,
-    /// This setting can change only while no guard lives and nobody waits.
+    /// This setting can change only while no guard lives and no thread waits.
     Busy {
         /// The configuration's field.
         field: &'static str,

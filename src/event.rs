@@ -6,11 +6,11 @@ mod subscriber;
 
 pub(crate) use bus::Bus;
 pub(crate) use journal::{Journal, Moment};
+pub(crate) use subscriber::Keeper;
 pub use subscriber::Subscriber;
 
-use crate::Holder;
 use crate::pressure::PressureLevel;
-use crate::snapshot::WaitReason;
+use crate::snapshot::{Holder, WaitReason};
 use crate::sync::ThreadId;
 use std::panic::Location;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ pub struct Event {
     /// Where it is acquired or resized, if the event is of an acquire or a resize.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::place::optional"))]
     pub place: Option<&'static Location<'static>>,
-    /// The thread that acquires or releases, also where another thread admits it or takes that back; else the one that does
-    /// what is told.
+    /// The thread that acquires or releases, also where another thread admits its demand or takes it back. In other events the
+    /// thread that does what is told.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::thread"))]
     pub thread: ThreadId,
     /// That thread's name.
@@ -101,8 +101,8 @@ pub enum EventKind {
     },
     /// A guard began to live.
     TicketStarted,
-    /// A guard was released; or an admitted demand was taken back before it had one, since the limit could not be raised, or
-    /// not without waiting.
+    /// A guard was released. Or an admitted demand was taken back before it had a guard, since the limit could not be raised,
+    /// or not without waiting.
     TicketEnded,
     /// A live guard's size changed. It has another ticket from then on: the event's.
     TicketResized {
@@ -141,7 +141,7 @@ pub enum EventKind {
         /// What it is.
         to: PressureLevel,
     },
-    /// Somebody else changed the limit: MLX reported another previous value than the one set last.
+    /// Other code changed the limit: MLX reported another previous value than the one set last.
     ForeignLimit {
         /// The value set last.
         expected: u64,
@@ -153,7 +153,7 @@ pub enum EventKind {
     /// A synchronisation or hook before a release failed; carries the reason.
     ReleaseFailed(String),
     /// A release should have synchronised first and did not, since no error handler that returns is known to be in place
-    /// ([`Backend::synchronizes`](crate::ffi::Backend::synchronizes)). Once for each manager, to those who listen then.
+    /// ([`Backend::synchronizes`](crate::ffi::Backend::synchronizes)). Once for each manager, to its subscribers at that time.
     SynchronizationSkipped,
     /// `MLX_WIRED` in the environment is neither `auto` nor `never`; it acts as `never`.
     WireModeUnrecognised(String),

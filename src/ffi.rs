@@ -1,9 +1,9 @@
-//! Everything that touches MLX.
+//! Everything that touches MLX, and what stands in its place.
 //!
 //! A [`Backend`] is what a [`Manager`](crate::Manager) coordinates. [`MlxBackend`] is MLX through
 //! `mlx-sys`, [`NoMlx`] a machine without MLX, [`RecordingBackend`] a device for tests. All unsafe code
-//! of the library that touches MLX is in this module, but for that of gradient checkpointing (`train::checkpoint`) and of
-//! buffers as arrays (`memory::pool`).
+//! of the library that touches MLX is in `src/backend/mlx/`, but for that of gradient checkpointing (`train::checkpoint`) and
+//! of buffers as arrays (`memory::pool`).
 //!
 //! The functions are safe wrappers of MLX's process-wide calls, for use beside a manager (the counters
 //! and limits) or instead of one ([`set_wired_limit`]). They exist whether or not
@@ -16,8 +16,8 @@
 //! process** with `exit(-1)`, and there is no getter: a library cannot know what a failing call will
 //! do. So this one
 //!
-//! * installs no handler unasked: it would take the text of their errors from `mlx-rs` and from others
-//!   who have installed theirs, and to install one while another thread is inside MLX is a data race;
+//! * installs no handler unasked: it would take the text of their errors from `mlx-rs` and from other
+//!   code that has installed its own, and to install one while another thread is inside MLX is a data race;
 //! * avoids the conditions under which its calls fail (below);
 //! * does not [synchronise](Backend::synchronizes) when a guard is released, until the program has
 //!   stated that a handler which returns is in place: by [`install_error_handler`], or by the feature
@@ -27,7 +27,7 @@
 //! `std::sync::Once`, on whichever thread first makes one of its calls that return a `Result`; not when
 //! the program starts, not for each thread, and there is no public function for it. The handler keeps
 //! the text in a private thread-local of the failing thread and returns. Once it is in place it stays,
-//! also if somebody else replaces it later: then errors read "MLX operation failed with status 1". So
+//! also if other code replaces it later: then errors read "MLX operation failed with status 1". So
 //! enable the feature `mlx-rs`, and make one such call before the first guard is released; any array
 //! operation will do, or `mlx_rs::memory::active_memory()`. Messages then belong to `mlx-rs`, and
 //! [`BackendError::message`] is empty.
@@ -52,38 +52,19 @@
 //! | `mlx_metal_is_available`, `mlx_cuda_is_available`, `mlx_device_is_available`, `mlx_device_new_type`, `mlx_device_free`, `mlx_device_info_new`, `mlx_device_info_free` | never (memory for the object itself apart) | |
 //! | `mlx_set_error_handler` | never | called by [`install_error_handler`] alone |
 
-#[cfg(any(target_vendor = "apple", check_apple))]
-mod apple;
-mod arc;
 #[cfg(feature = "mlx-rs")]
-mod arrays;
-mod backend;
-mod cache_limit;
-mod calls;
-#[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
-mod error_handler;
-#[cfg(any(target_vendor = "apple", with_mlx, feature = "mlx"))]
-mod linked;
-mod mlx_backend;
-mod no_mlx;
-mod recording;
-#[cfg(not(any(target_vendor = "apple", with_mlx, feature = "mlx")))]
-mod unlinked;
-
-#[cfg(feature = "mlx-rs")]
-pub use arrays::is_evaluated;
-pub use backend::{
-    Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, Support,
-};
-pub use cache_limit::CacheLimit;
-pub use calls::{
+pub use crate::backend::mlx::arrays::is_evaluated;
+pub use crate::backend::mlx::calls::{
     LINKED, clear_cache, device, device_error, error_handler_returns, install_error_handler,
     memory_counters, reset_peak_memory, set_cache_limit, set_memory_limit, set_wired_limit,
     synchronize, take_error_message, version,
 };
-pub use mlx_backend::{MlxBackend, default_backend};
-pub use no_mlx::NoMlx;
-pub use recording::{
+pub use crate::backend::{
+    Backend, BackendError, Budget, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, MlxBackend,
+    NoMlx, Support, default_backend,
+};
+pub use crate::cache_limit::CacheLimit;
+pub use crate::testing::{
     Call, Gate, MemoryCall, MemorySetting, Outcome, RecordingBackend, RecordingBuilder,
     Synchronization,
 };

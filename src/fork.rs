@@ -9,13 +9,13 @@
 //!
 //! # How a child knows
 //!
-//! The first manager registers a handler with `pthread_atfork`, which the child runs before `fork` returns. It stores one
+//! The first manager registers a handler with `pthread_atfork` ([`holders::watch_forks`](crate::holders::watch_forks)), which the child runs before `fork` returns. It stores one
 //! flag, and closes the slab of guards of its only thread: a plain store to a thread-local without a destructor. Both are
 //! safe where nearly nothing is. The parent runs nothing.
 //!
 //! The fast path of a borrowed guard does not look at the flag: it looks for a free slot anyway, and finds none, since the
 //! slab is closed and new threads have none. Where it goes then, the flag is looked at. The fast release takes no lock: it
-//! changes the child's copy of a word that nobody reads. Where it would take one, it looks at the flag.
+//! changes the child's copy of a word that no thread reads. Where it would take one, it looks at the flag.
 //!
 //! # Why nothing hangs
 //!
@@ -23,10 +23,10 @@
 //!
 //! | what a dead thread may hold, or be amid | what does without it |
 //! | --- | --- |
-//! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::Inner::look); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
-//! | the registry of tickets, the list of owned guards, a thread's or the process's slabs | tickets are not entered, and have a closed group of their own; a guard that goes, and a thread that ends, forget nothing; nobody holds anything |
-//! | the event bus, a subscriber's channel | one's own subscribers get nothing, nor do those that are made; [the channel stays](Inherited) |
-//! | a token's list of waiters | nobody waits in a child: to cancel sets the token's flag |
+//! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::inner::Inner::look); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
+//! | the registry of tickets, the list of owned guards, a thread's or the process's slabs | tickets are not entered, and have a closed group of their own; a guard that goes, and a thread that ends, forget nothing; no guard counts as held |
+//! | the event bus, a subscriber's channel | subscribers from before get nothing, nor do new ones; [the channel stays](Inherited) |
+//! | a token's list of waiters | no thread waits in a child: to cancel sets the token's flag |
 //! | the making of the shared manager | one that has not been made is made for the child, and gives nothing either |
 //! | the thread of a background recorder | the recording is the parent's: the child's is empty |
 //! | the housekeeping thread | nothing is owed in a child |
@@ -48,6 +48,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
+/// Notes that this process is a child.
+#[cfg(all(unix, not(any(loom, shuttle))))]
+pub(crate) fn note_child() {
+    IS_CHILD.store(true, Ordering::Relaxed);
+}
+
 /// Whether this process was forked from one that had built a manager.
 #[inline]
 pub(crate) fn is_child() -> bool {
@@ -61,32 +67,6 @@ pub(crate) fn check() -> Result<(), Error> {
         return Err(Error::Forked);
     }
     Ok(())
-}
-
-/// Sees to it that children know what they are.
-#[cfg(all(unix, not(any(loom, shuttle))))]
-pub(crate) fn watch() {
-    static WATCHES: AtomicBool = AtomicBool::new(false);
-    // Not a `Once`, which a child could find half done. Registered twice, the handler does no harm.
-    if WATCHES.load(Ordering::Relaxed) {
-        return;
-    }
-    // SAFETY: the handler may be called in any child at any time: it stores to an atomic and to a thread-local that has no
-    // destructor, and cannot unwind.
-    let refused = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    // For want of memory; the next manager tries again.
-    WATCHES.store(refused == 0, Ordering::Relaxed);
-}
-
-/// Here nothing forks.
-#[cfg(not(all(unix, not(any(loom, shuttle)))))]
-pub(crate) fn watch() {}
-
-/// What a child does before `fork` returns in it.
-#[cfg(all(unix, not(any(loom, shuttle))))]
-extern "C" fn in_child() {
-    IS_CHILD.store(true, Ordering::Relaxed);
-    crate::holders::close_slab();
 }
 
 /// A value that a forked child does not destroy: a thread that is not there may have been amid changing it.
@@ -128,7 +108,7 @@ mod tests {
 
     #[test]
     fn r43_a_child_destroys_nothing_that_it_inherits() {
-        watch();
+        crate::holders::watch_forks();
         let (held, kept) = (Arc::new(()), Arc::new(()));
         let inherited = Inherited::new(kept.clone());
         drop(Inherited::new(held.clone()));

@@ -1,4 +1,4 @@
-//! Who holds what, where and on which thread: always known, at the cost of a few plain stores.
+//! Which thread holds what, and where: always known, at the cost of a few plain stores.
 //!
 //! A guard is recorded in one of three homes:
 //!
@@ -21,11 +21,11 @@
 //! in the slots that it reads, it passes over, and it may miss a guard in those that it does not read.
 //!
 //! A reader that holds the registry's lock meanwhile knows a forgotten guard from one that is just being released: see
-//! [`Registry`](crate::manager::registry::Registry).
+//! [`Registry`](crate::manager::state::registry::Registry).
 //!
 //! # Orderings
 //!
-//! The owner stores the place, then the number, both with Release: whoever sees the place sees that the number of the
+//! The owner stores the place, then the number, both with Release: a reader that sees the place sees that the number of the
 //! slot's last guard is gone. A reader loads the number with Acquire, the place likewise, and
 //! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
 //! at worst to the one acquired while the reader looked. When a guard was acquired is stored after that, and only for
@@ -34,32 +34,37 @@
 //! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
 //! by the lock is counted first.
 
+mod about;
 mod block;
+mod forks;
 mod listed;
 mod numbers;
 mod record;
+mod seen;
 mod since;
 mod slab;
+mod slot;
 
+pub(crate) use about::About;
+pub(crate) use forks::watch_forks;
 pub(crate) use listed::Listed;
 pub(crate) use numbers::{ByNumber, shrink};
 pub(crate) use record::Record;
+pub(crate) use seen::Seen;
 pub(crate) use slab::{all, borrowed_tickets, some};
 
 use crate::fork;
-use crate::manager::registry::About;
-use crate::sync::{Thread, current_thread, thread_local};
+use crate::sync::{current_thread, thread_local};
 use block::Block;
 use listed::Entry;
 use record::Home;
-use slab::{ALL_FREE, CLOSED, SLOTS, Slab};
+use seen::Place;
+use slab::Slab;
+use slot::{ALL_FREE, CLOSED, SLOTS};
 use std::cell::{Cell, OnceCell};
-use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-type Place = &'static Location<'static>;
 
 /// Stands in for a slab in threads that have none. Never written: no slot of it is free.
 static NO_SLAB: Slab = Slab::new(0, None);
@@ -123,7 +128,7 @@ pub(crate) fn thread_name() -> Option<Arc<str>> {
 
 /// Closes the slab of a forked child's only thread, so that it records nothing more.
 #[cfg(all(unix, not(any(loom, shuttle))))]
-pub(crate) fn close_slab() {
+fn close_slab() {
     LOCAL.with(|local| {
         local.free.set(local.free.get() | CLOSED);
         local.block_free.set(CLOSED);
@@ -150,7 +155,7 @@ impl Drop for GiveBack {
         }
         let Some(slab) = self.slab.take() else { return };
         // From here on the thread only frees slots: a guard that still lives may yet be released by another local's
-        // destructor. In a model the local may be gone; then nobody reaches the slab by it.
+        // destructor. In a model the local may be gone; then no thread reaches the slab by it.
         let _closed = LOCAL.try_with(|local| {
             local.free.set(local.free.get() | CLOSED);
             local.block.set(std::ptr::null());
@@ -298,6 +303,7 @@ pub(crate) fn forget(record: Record, list: &Listed) {
             free(index);
         }
         Home::Owned(block, index) => {
+            let block: *const Block = block.cast();
             let own = LOCAL.try_with(|local| {
                 let own = std::ptr::eq(local.block.get(), block);
                 if own {
@@ -345,7 +351,7 @@ pub(crate) fn out_of_owned_slot(record: Record, list: &Listed) -> Record {
         return record;
     };
     // SAFETY: the caller has the guard, whose record is another from now on.
-    unsafe { block::relist(block, index, list) }.unwrap_or(Record::NONE)
+    unsafe { block::relist(block.cast(), index, list) }.unwrap_or(Record::NONE)
 }
 
 /// Where a guard was acquired; a borrowed one on its own thread, an owned one out of its slot.
@@ -386,7 +392,7 @@ pub(crate) fn rename(record: Record, list: &Listed, ticket: u64) {
     }
 }
 
-/// Notes whether the calling thread is growing a listed owned guard: until that is over nobody else can release it.
+/// Notes whether the calling thread is growing a listed owned guard: until that is over no other thread can release it.
 pub(crate) fn note_growing(record: Record, list: &Listed, growing: bool) {
     if let Home::Listed(listing) = record.home() {
         list.change(listing, |entry| {
@@ -402,73 +408,5 @@ pub(crate) fn thread_holds() -> bool {
     })
 }
 
-/// A recorded guard, as others see it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen<'a> {
-    pub(crate) ticket: u64,
-    /// What the ticket is, where the record tells.
-    pub(crate) kept: Option<&'a Arc<About>>,
-    pub(crate) place: Place,
-    /// Who acquired it, or who grows it now.
-    pub(crate) thread: &'a Thread,
-    /// It belongs to its thread: only that thread can release it.
-    pub(crate) bound: bool,
-    /// When it was acquired, if that was recorded.
-    pub(crate) since: Option<Instant>,
-    /// It was leaked on purpose.
-    pub(crate) leaked: bool,
-    /// Its thread has ended, so a bound one can no longer be released.
-    pub(crate) ended: bool,
-}
-
 #[cfg(all(test, not(any(loom, shuttle))))]
-mod tests {
-    use super::*;
-    use crate::{Error, Guard, Manager, SumPolicy};
-    use std::cell::RefCell;
-    use std::thread;
-
-    std::thread_local! {
-        static HELD: RefCell<Option<Guard<'static>>> = const { RefCell::new(None) };
-    }
-
-    /// The local that was used first is destroyed last.
-    #[test]
-    fn slabs_go_whose_guards_outlived_their_threads_locals() -> Result<(), Error> {
-        const THREADS: usize = 200;
-        let manager = Manager::builder()
-            .backend(crate::ffi::NoMlx::new())
-            .build()?;
-        let ticket = Box::leak(Box::new(manager.ticket(&SumPolicy::uncapped(), 1)));
-        let before = slab::count();
-        for _ in 0..THREADS {
-            let acquires = || HELD.with(|held| *held.borrow_mut() = ticket.acquire().ok());
-            thread::scope(|scope| scope.spawn(acquires).join().expect("it ends well"));
-            assert_eq!(manager.snapshot().live, 0, "released as the thread ended");
-        }
-        // Other tests have threads, too.
-        let now = slab::count();
-        assert!(now < before + THREADS / 2, "{now} slabs, {before} before");
-        Ok(())
-    }
-
-    #[test]
-    fn r40_a_slab_goes_with_its_thread_though_owned_guards_of_it_live() -> Result<(), Error> {
-        const THREADS: usize = 200;
-        let manager = Manager::builder()
-            .backend(crate::ffi::NoMlx::new())
-            .build()?;
-        let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
-        let before = slab::count();
-        let acquires = || ticket.acquire_owned();
-        let guards = (0..THREADS)
-            .map(|_| thread::scope(|scope| scope.spawn(acquires).join().expect("it ends well")));
-        let guards = guards.collect::<Result<Vec<_>, _>>()?;
-        let now = slab::count();
-        assert!(now < before + THREADS / 2, "{now} slabs, {before} before");
-        assert_eq!(manager.holders().len(), THREADS);
-        drop(guards);
-        assert!(manager.holders().is_empty());
-        Ok(())
-    }
-}
+mod tests;

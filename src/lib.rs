@@ -193,7 +193,7 @@
 //!   ([`ffi`] says from when on); releases that lower the limit, and on CUDA all, then synchronise first. A
 //!   [run](train::Run) can ask arrays whether they are evaluated, and `train::checkpoint` recomputes blocks.
 //! * `metrics`: a [monitor](memory::monitor) publishes figures through the crate of that name, to Prometheus and others.
-//! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, places as text.
+//! * `serde`: snapshots, what they consist of, and counters implement `Serialize`: durations as seconds, locations as text.
 //! * `timeline`: a [recording](recorder) writes a page with charts, a trace that Perfetto opens, and CSV; implies `serde`.
 //! * `tracing`: spans for guards and waits, and events for the limit, through the crate of that name. Without a subscriber
 //!   a guard costs one relaxed load more; with one that wants level DEBUG, each guard allocates. A subscriber is never
@@ -212,7 +212,10 @@
 //! * [`docs::setup`]: what a fresh machine says, why, and what to do.
 //! * `docs/RULES.md`, in the package too: the contract, what the library promises, rule by rule, and which tests prove it.
 
-pub mod clock;
+mod arbiter;
+mod backend;
+mod cache_limit;
+mod config;
 #[cfg(doc)]
 pub mod docs;
 mod error;
@@ -220,41 +223,48 @@ mod event;
 pub mod ffi;
 mod fork;
 mod holders;
+mod kind;
 mod manager;
 pub mod memory;
-mod names;
+mod mode;
 pub mod policy;
 mod pressure;
+pub mod print;
 pub mod recorder;
 #[cfg(feature = "serde")]
 mod serialize;
 pub mod snapshot;
 mod sync;
 pub mod system;
+mod testing;
 mod ticket;
+mod time;
 mod trace;
 #[cfg(not(any(loom, shuttle)))]
 pub mod train;
+mod user_code;
+mod wait;
 
-/// How sizes, names and places are printed: in this crate's texts, and in a program's beside them.
-pub mod print {
-    pub use crate::error::Bytes;
-    pub use crate::names::{Name, Place};
+/// Time, replaceable in tests.
+pub mod clock {
+    pub use crate::testing::FakeClock;
+    pub use crate::time::{Clock, Sleeper, SystemClock, Waker};
 }
 
+pub use config::{Config, OnApplyFailure, SyncOnRelease};
 pub use error::{Error, GroupLimit, Obstacle, StayingGuard};
 pub use event::{Event, EventKind, Subscriber};
-pub use manager::{
-    CancelToken, Config, Holder, HolderState, Manager, ManagerBuilder, OnApplyFailure, Reclaimer,
-    Shortage, Stats, SyncOnRelease, WireMode,
-};
+pub use kind::Kind;
+pub use manager::{Manager, ManagerBuilder, Reclaimer, Shortage};
+pub use mode::WireMode;
 pub use policy::{
     AtMost, BudgetPolicy, Context, FixedPolicy, MaxPolicy, PeakPolicy, Policy, PolicyId, Sizes,
     SumPolicy,
 };
 pub use pressure::PressureLevel;
-pub use snapshot::{Snapshot, Waiter};
-pub use ticket::{Guard, Kind, OwnedGuard, Released, Ticket, Wait};
+pub use snapshot::{Holder, HolderState, Snapshot, Stats, Waiter};
+pub use ticket::{Guard, OwnedGuard, Released, Ticket};
+pub use wait::{CancelToken, Wait};
 
 // The programs of the documents, which must compile, or must not.
 #[cfg(doctest)]

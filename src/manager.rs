@@ -1,73 +1,28 @@
 //! The manager: the one owner of the limit.
 
-pub(crate) mod admission;
-mod aside;
-mod ask;
-mod beside;
-mod changed;
-mod circles;
-mod config;
-pub(crate) mod core;
-mod count;
-mod cover;
-mod decide;
-mod elastic;
-mod figures;
-mod finishing;
-pub(crate) mod group;
-mod groups;
-pub(crate) mod holds;
-mod housekeeping;
-mod in_the_way;
-mod inner;
-mod judge;
-mod live;
-mod locked;
-mod obstacle;
-mod owed;
-mod owner;
-mod publish;
-mod pump;
-pub(crate) mod queue;
-pub(crate) mod registry;
-mod release;
-mod renew;
-mod rewire;
-mod scarcity;
-mod session;
-mod set;
-mod settings;
-mod shared;
-mod shortage;
-mod snapshot;
-mod stalls;
-mod standing;
-mod supposed;
-pub(crate) mod user_code;
-mod wait_times;
-mod waiting;
-mod watched;
-pub(crate) mod word;
+mod admission;
+mod commands;
+pub(crate) mod inner;
+mod limit;
+mod observe;
+pub(crate) mod state;
 
-pub use config::{Config, OnApplyFailure, SyncOnRelease, WireMode};
-pub use queue::CancelToken;
-pub use registry::{Holder, HolderState};
-pub use shared::ManagerBuilder;
-pub use shortage::{Reclaimer, Shortage};
-
-pub(crate) use inner::Inner;
-pub(crate) use owner::Owner;
+pub(crate) use admission::patience::Patience;
+pub use admission::shortage::Reclaimer;
+pub use commands::build::ManagerBuilder;
+pub(crate) use inner::owner::Owner;
+pub use state::reclaimers::Shortage;
 
 use crate::Error;
+use crate::backend::{Device, Support};
+use crate::config::Config;
 use crate::event::{EventKind, Subscriber};
-use crate::ffi::{Device, Support};
 use crate::fork;
-use crate::policy::Policy;
-use crate::snapshot::Waiter;
+use crate::mode::WireMode;
+use crate::snapshot::{Holder, Stats, Waiter};
 use crate::sync::Arc;
-use crate::ticket::{OwnedGuard, Ticket};
+use crate::user_code;
 use std::fmt;
-use std::time::Duration;
 
 /// Owns MLX's wired limit: admits tickets, computes the limit that all live guards need, and calls the
 /// setter as rarely as possible.
@@ -84,101 +39,7 @@ struct Handle {
     inner: Owner,
 }
 
-/// What a manager has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Stats {
-    /// Calls of the setter.
-    pub setter_calls: u64,
-    /// Calls of the setter that failed.
-    pub setter_failures: u64,
-    /// Times the limit was set to the ceiling though more was called for.
-    pub clamped: u64,
-    /// Times MLX had another limit than the one set last.
-    pub foreign_changes: u64,
-    /// Acquires and growing resizes that were covered by another thread's call of the setter, without one of their own.
-    pub coalesced: u64,
-    /// Acquires and growing resizes that succeeded under the lock; those that changed nothing for others needed none, and
-    /// are not counted.
-    pub admissions: u64,
-    /// Acquires and growing resizes that waited for admission.
-    pub waits: u64,
-    /// Waits that ended with a deadline.
-    pub timeouts: u64,
-    /// Waits that were cancelled.
-    pub cancellations: u64,
-    /// How often a line was found that had admitted no waiter for [`Config::stall_after`], twice that time, and so on.
-    pub stalls: u64,
-    /// Releases before which a synchronisation or hook failed.
-    pub release_failures: u64,
-    /// The longest wait for admission that ended with a guard.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
-    pub longest_wait: Duration,
-    /// The sum of those waits.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
-    pub total_wait: Duration,
-}
-
-impl Stats {
-    fn note_wait(&mut self, waited: Duration) {
-        self.longest_wait = self.longest_wait.max(waited);
-        self.total_wait = self.total_wait.saturating_add(waited);
-    }
-}
-
 impl Manager {
-    /// A ticket for `bytes` under `policy`.
-    ///
-    /// The policy is cloned once; put state that clones should share behind an [`Arc`], which is a
-    /// policy itself.
-    ///
-    /// # Panics
-    ///
-    /// Where the policy's `id`, `label`, `can_refuse` or `wants_sizes` does.
-    pub fn ticket<P: Policy + Clone>(&self, policy: &P, bytes: u64) -> Ticket {
-        Ticket::new(&self.0.inner, Arc::new(policy.clone()), bytes)
-    }
-
-    /// Raises the limit to the ceiling while the guard lives: mlx-lm's `wired_limit(model)` and
-    /// mlxrs's `WiredLimitGuard`.
-    ///
-    /// Guards of this kind nest and overlap; the baseline is restored with the last. A model of more than
-    /// 90 % of the ceiling gives the event [`EventKind::ModelNearCeiling`]. Where there is no wired
-    /// memory the guard counts and sets nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`Ticket::acquire`]; a model larger than the ceiling is only warned of.
-    ///
-    /// # Blocking
-    ///
-    /// As long as the setter's call.
-    #[track_caller]
-    pub fn wire_max(&self, model_bytes: u64) -> Result<OwnedGuard, Error> {
-        fork::check()?;
-        let inner = &self.0.inner;
-        let ceiling = {
-            let mut core = inner.lock();
-            let ceiling = core.ceiling;
-            if scarcity::is_near(model_bytes, ceiling) {
-                let kind = EventKind::ModelNearCeiling {
-                    model: model_bytes,
-                    ceiling,
-                };
-                inner.emit(&mut core, kind, None, |event| {
-                    event.size = Some(model_bytes)
-                });
-            }
-            ceiling
-        };
-        let limit = if ceiling == u64::MAX { 0 } else { ceiling };
-        let policy = crate::FixedPolicy::new(limit);
-        self.ticket(&policy, model_bytes.min(word::MAX_SUM))
-            .label("wire_max")
-            .acquire_owned()
-    }
-
     /// The highest limit that will ever be set for a demand, in bytes:
     /// min(recommended x (1 - margin), memory size - reserve), always below the memory size. `None` where
     /// there is no wired memory.
@@ -241,7 +102,7 @@ impl Manager {
         self.0.inner.waiting()
     }
 
-    /// Who holds what, where and on which thread; the largest first.
+    /// The guards that live, with where and on which thread each was acquired; the largest first.
     ///
     /// Guards are recorded as they are acquired and released, without a common lock: one that comes or goes during the
     /// call may be in the answer or not. A guard that was forgotten or leaked stays.
@@ -253,7 +114,7 @@ impl Manager {
     /// Subscribes to the events from now on. At most `capacity` wait to be received (at least 1); more are
     /// lost and counted.
     ///
-    /// While anybody subscribes, every acquire and release takes a lock.
+    /// While a subscriber lives, every acquire and release takes a lock.
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
         if fork::is_child() {
@@ -267,7 +128,7 @@ impl Manager {
         }
         // What others have yet to be handed happened before.
         inner.events.hand_over(&mut core.journal);
-        let subscriber = inner.events.subscribe(capacity, inner.this.clone());
+        let subscriber = inner.events.subscribe(capacity, Some(inner.this.clone()));
         core.close_routes();
         if let Some(value) = inner.unrecognised_mode.lock().take() {
             inner.emit(

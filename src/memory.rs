@@ -18,6 +18,8 @@ pub mod pool;
 mod pressure;
 #[cfg(not(any(loom, shuttle)))]
 pub mod reactions;
+#[cfg(not(any(loom, shuttle)))]
+mod thresholds;
 
 #[cfg(not(any(loom, shuttle)))]
 pub use error::{Error, SocketProblem};

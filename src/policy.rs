@@ -1,78 +1,21 @@
-//! Policies: who is admitted, and which limit a group of live guards calls for.
+//! Policies: which demand is admitted, and which limit a group of live guards calls for.
 
+mod arbiter;
 mod at_most;
 mod builtin;
-pub(crate) mod formula;
-mod id;
+mod tickets;
 
+pub use crate::arbiter::{Context, PolicyId, Sizes};
 pub use at_most::AtMost;
 pub use builtin::{BudgetPolicy, FixedPolicy, MaxPolicy, PeakPolicy, SumPolicy};
-pub(crate) use formula::{Cap, Formula, Sealed};
-pub use id::PolicyId;
 
 use crate::Error;
-use crate::manager::{Manager, WireMode};
+use crate::arbiter::{Formula, Sealed};
+use crate::manager::Manager;
 use crate::ticket::{OwnedGuard, Ticket};
 use std::sync::Arc;
 
-/// What a policy is told about the manager. Sizes in bytes.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Context {
-    /// In [`Policy::can_admit`]: the configured override, else 0. In [`Policy::limit`]: the epoch's
-    /// baseline, which is what MLX's limit was before.
-    pub baseline: u64,
-    /// The highest limit that will ever be set; `None` where there is no wired memory.
-    pub ceiling: Option<u64>,
-    /// What a policy capped by the device may hold now: see [`Manager::budget`](crate::Manager::budget).
-    pub budget: Option<u64>,
-    /// The sum over the live guards of all groups.
-    pub total_live: u64,
-    /// The memory of the machine, or of the card.
-    pub memory_size: Option<u64>,
-    /// Whether the manager sets MLX's limit.
-    pub mode: WireMode,
-    /// How scarce memory is, from 0 (none) to 1 (critical), as last reported by
-    /// [`Manager::set_pressure`](crate::Manager::set_pressure).
-    pub pressure: f64,
-}
-
-/// The live guards of one group. Sizes in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Sizes<'a> {
-    /// How many there are.
-    pub count: u64,
-    /// Their sum; saturates.
-    pub sum: u64,
-    /// The largest, 0 if there is none.
-    pub max: u64,
-    /// Each one, in descending order, if [`Policy::wants_sizes`] asks for it; else empty.
-    pub each: &'a [u64],
-}
-
-impl<'a> Sizes<'a> {
-    /// The sizes of an empty group.
-    pub const EMPTY: Sizes<'static> = Sizes {
-        count: 0,
-        sum: 0,
-        max: 0,
-        each: &[],
-    };
-
-    /// Describes `each`, which must be in descending order.
-    #[must_use]
-    pub fn of(each: &'a [u64]) -> Self {
-        Self {
-            count: each.len() as u64,
-            sum: each.iter().fold(0, |sum, size| sum.saturating_add(*size)),
-            max: each.first().copied().unwrap_or(0),
-            each,
-        }
-    }
-}
-
-/// Decides who is admitted and which limit a group calls for.
+/// Decides which demand is admitted and which limit a group calls for.
 ///
 /// The guards of all tickets whose policies have equal [ids](Policy::id) are one group. A ticket's
 /// own policy decides about its admission; the policy that was admitted last computes the group's
@@ -80,8 +23,8 @@ impl<'a> Sizes<'a> {
 ///
 /// # What a policy may do
 ///
-/// Its methods should be pure and quick: while `can_admit` runs, whoever wants into the same group waits, and whoever
-/// leaves it if somebody is queued; while `limit` runs, whoever needs a change of the limit. They run on
+/// Its methods should be pure and quick. While `can_admit` runs, every other acquire in the same group waits, and so does
+/// a release in it if a demand is queued. While `limit` runs, a thread that needs a change of the limit waits. They run on
 /// any thread that acquires or releases. Acquiring from inside one returns
 /// [`Error::Reentrant`], unless it takes no lock. A panic in `can_admit` becomes the
 /// [`Error::PolicyPanicked`] of the acquire or wait that it was asked about; after a panic in `limit`
@@ -163,7 +106,7 @@ pub trait Policy: Send + Sync + 'static {
     }
 
     /// The closed form of a built-in policy. No other crate can name the argument's type: so no policy of a program's
-    /// own has one, and nobody calls it.
+    /// own has one, and no program calls it.
     #[doc(hidden)]
     fn formula(&self, _: Sealed) -> Formula {
         Formula::Custom

@@ -1,7 +1,7 @@
 //! Recording what a manager does, with MLX's memory counters beside it.
 //!
-//! A [`Recorder`] subscribes to a manager's events, samples the memory counters, and gives a [`Recording`]: who held what
-//! and who waited, when; what each source used in total; what is still held at the end. With the feature `timeline` a
+//! A [`Recorder`] subscribes to a manager's events, samples the memory counters, and gives a [`Recording`]: which thread
+//! held what or waited, when; what each source used in total; what is still held at the end. With the feature `timeline` a
 //! recording is written (`Recording::write_to`) as a page with charts, a trace that Perfetto opens, and tables.
 //!
 //! ```
@@ -50,7 +50,8 @@ pub use write::Written;
 
 use crate::ffi::{Backend, Device};
 use crate::fork;
-use crate::manager::{Inner, user_code};
+use crate::manager::inner::Inner;
+use crate::user_code;
 use crate::{Event, Manager, Snapshot, Subscriber};
 use samples::Samples;
 use std::collections::VecDeque;
@@ -140,7 +141,7 @@ impl Recorder {
         if fork::is_child() {
             return;
         }
-        // Whatever had come before this call; who goes on meanwhile must not keep it from returning.
+        // What had come before this call: threads that go on meanwhile must not keep it from returning.
         for event in self.subscriber.drain().take(2 * Self::BETWEEN_POLLS) {
             if event.time < self.start.time {
                 continue;
@@ -154,21 +155,12 @@ impl Recorder {
         if self.manager.strong_count() == 0 {
             return;
         }
-        // Without the manager, which another may take the place of meanwhile.
+        // Without the manager: the backend's call must not keep it alive.
         let memory = user_code::catch(|| self.backend.memory());
         if let Some(inner) = self.manager.upgrade() {
             let memory = memory.ok().and_then(Result::ok);
             self.samples.push(inner.sample(memory));
         }
-    }
-
-    /// Polls in a thread of its own, about once in `every`.
-    ///
-    /// # Errors
-    ///
-    /// If no thread could be started, or in a forked child ([`Error::Forked`](crate::Error::Forked)).
-    pub fn in_background(self, every: Duration) -> std::io::Result<BackgroundRecorder> {
-        BackgroundRecorder::start(self, every)
     }
 
     /// What is recorded if nothing was seen but the start.

@@ -1,6 +1,6 @@
-//! How the standard library's types are written by serde: times as seconds, places as text, threads by number.
+//! How the standard library's types are written by serde: times as seconds, locations as text, threads by number.
 
-use crate::snapshot::thread_number;
+use crate::print::thread_number;
 use crate::sync::ThreadId;
 use serde::{Serialize, Serializer};
 use std::panic::Location;

@@ -1,18 +1,19 @@
 //! The whole state of a manager at a moment, as [`Manager::snapshot`](crate::Manager::snapshot) tells it.
 
+mod holder;
 mod print;
 mod reason;
+mod stats;
 
-pub(crate) use print::ThreadLabel;
-#[cfg(feature = "serde")]
-pub(crate) use print::thread_number;
-
+pub use holder::{Holder, HolderState};
 pub use reason::WaitReason;
+pub use stats::Stats;
 
-use crate::ffi::Support;
+use crate::backend::Support;
+use crate::kind::Kind;
+use crate::mode::WireMode;
 use crate::pressure::PressureLevel;
 use crate::sync::ThreadId;
-use crate::{Holder, Kind, Stats, WireMode};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,7 +85,7 @@ pub struct Snapshot {
     pub guards: Vec<Holder>,
     /// Whether the listed guards, with the uncovered demands, are as many and as large as the groups say.
     pub guards_add_up: bool,
-    /// Who waits for admission, the longest waiting first.
+    /// The threads that wait for admission, the longest waiting first.
     pub waiters: Vec<Waiter>,
     /// What was done so far.
     pub stats: Stats,
@@ -104,7 +105,7 @@ pub enum BaselineSource {
     Mlx,
     /// [`Config::baseline_override`](crate::Config::baseline_override).
     Override,
-    /// Nobody has told: the limit last known.
+    /// Not known: the limit last known is assumed.
     Assumed,
 }
 
@@ -261,7 +262,7 @@ pub struct WaitTimes {
     pub buckets: Vec<(Duration, u64)>,
 }
 
-/// Who holds what, and who waits: what an [`Error`](crate::Error) tells about a demand that was refused.
+/// The guards and the waiters that an [`Error`](crate::Error) tells about a demand that was refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

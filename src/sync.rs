@@ -1,4 +1,4 @@
-//! The one place from which the coordinator takes its synchronisation primitives.
+//! The coordinator's synchronisation primitives: the only module that it takes them from.
 //!
 //! Three sets of them: the standard library's, crossbeam's and `atomic-wait`'s in every normal build; loom's
 //! under `--cfg loom` and shuttle's under `--cfg shuttle`, for the models in `tests/models/`. What the models do

@@ -1,8 +1,8 @@
 //! What the system knows about memory, whether or not MLX is linked: how much there is, what the container allows, and what
 //! this process uses.
 //!
-//! What the budget is made from degrades quietly: what cannot be read is unknown, never an error. But nothing known is not the
-//! same as no limit: without `/proc` the kernel is asked by system calls. What is public here says what went wrong, for
+//! What the budget is made from degrades quietly: what cannot be read is unknown, never an error. An unknown limit is not
+//! the same as none: without `/proc` the kernel is asked by system calls. The public functions say what went wrong, for
 //! [`memory`](crate::memory).
 
 #[cfg(any(target_vendor = "apple", check_apple))]
@@ -12,15 +12,21 @@ mod groups;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod machine;
+mod process;
 #[cfg(unix)]
 mod watch;
 
 #[cfg(any(target_vendor = "apple", check_apple))]
-pub use apple::{PressureEvents, vm_pressure_level};
+#[cfg_attr(
+    not(target_vendor = "apple"),
+    allow(unused_imports, reason = "type-checked alone")
+)]
+pub(crate) use apple::{NoResidencySets, residency_sets};
 #[cfg(any(target_vendor = "apple", check_apple))]
-pub(crate) use apple::{at_least, sysctl_text};
+pub use apple::{PressureEvents, vm_pressure_level};
 pub use groups::{ControlGroups, GroupMemory};
 pub use machine::MachineMemory;
+pub use process::ProcessMemory;
 #[cfg(unix)]
 pub use watch::{PressureWatch, WatchSetting};
 
@@ -42,16 +48,6 @@ pub(crate) fn container_limit() -> Option<u64> {
     return apple::own_limit();
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     None
-}
-
-/// What this process uses, and what it may, by the system's own account. In bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProcessMemory {
-    /// Its footprint.
-    pub used: u64,
-    /// The footprint at which the system ends it (iOS); the machine's memory where there is no such limit (a Mac).
-    pub limit: u64,
 }
 
 impl ProcessMemory {

@@ -1,104 +1,35 @@
 //! Tickets: reusable descriptions of a demand, and how to acquire them.
 
 mod fast;
+mod figures;
 mod finish;
 mod guard;
 mod guess;
 mod info;
-mod kind;
-mod locked;
 mod owned;
 mod owned_forms;
+mod parts;
 mod raw;
-mod wait;
+mod released;
+mod route;
 
-pub use guard::{Guard, OwnedGuard, Released};
-pub use kind::Kind;
-pub use wait::Wait;
+pub use guard::{Guard, OwnedGuard};
+pub use parts::Ticket;
+pub use released::Released;
 
 use crate::Error;
 use crate::fork;
-use crate::manager::admission::{Admission, Patience};
-use crate::manager::group::{Group, SizeCount};
-use crate::manager::holds::Room;
-use crate::manager::registry::About;
-use crate::manager::word::{MAX_SUM, OPTIMISTIC_BYTES, Word};
-use crate::manager::{Inner, Owner};
-use crate::policy::{Formula, Policy, Sealed};
+use crate::kind::Kind;
+use crate::manager::Patience;
+use crate::manager::state::grant::Admission;
 use crate::sync::Arc;
-use fast::{Fast, Route};
-use info::{GroupOf, Info};
+use crate::wait::Wait;
+use fast::Fast;
 use raw::Raw;
-use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-/// A demand for memory: so many bytes, under a policy, of a kind.
-///
-/// A ticket holds nothing; it is acquired, as often as wanted and from any number of threads at once.
-/// Cloning is cheap and gives the same ticket.
-///
-/// ```
-/// use mlx_wired::{Manager, SumPolicy};
-///
-/// let manager = Manager::builder().backend(mlx_wired::ffi::NoMlx::new()).build()?;
-/// let policy = SumPolicy::capped(1 << 30);
-/// let step = manager.ticket(&policy, 256 << 20).label("step");
-/// {
-///     let _guard = step.acquire()?;
-///     // the work
-/// }
-/// # Ok::<(), mlx_wired::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Ticket {
-    // What the fast path reads stands here, one pointer nearer than the rest.
-    group: GroupOf,
-    size_count: Option<Arc<SizeCount>>,
-    /// What one guard adds to the group's word.
-    demand: u64,
-    bytes: u64,
-    /// How many active guards its policy [allows](crate::AtMost) at once; `u64::MAX` if it does not say.
-    most: u64,
-    route: Route,
-    kind: Kind,
-    id: u64,
-    info: Arc<Info>,
-}
-
 impl Ticket {
-    pub(crate) fn new(manager: &Arc<Inner>, policy: Arc<dyn Policy>, bytes: u64) -> Self {
-        let formula = policy.formula(Sealed::KEY);
-        let most = policy.most(Sealed::KEY).map_or(u64::MAX, u64::from);
-        let policy_label: Arc<str> = policy.label().into();
-        let (group, size_count) = manager.group_for(&policy, formula, &policy_label, bytes);
-        let about = About {
-            bytes,
-            group: group.index,
-            kind: Kind::Active,
-            policy: policy_label,
-            label: None,
-            room: 0,
-            evictable: false,
-            origin: None,
-            grown: false,
-        };
-        let info = Info::new(group, Owner::new(manager), policy, formula, about);
-        let mut ticket = Self {
-            group: GroupOf::new(&info),
-            size_count,
-            demand: 0,
-            bytes,
-            most,
-            route: Route::Locked,
-            kind: Kind::Active,
-            id: info.id,
-            info,
-        };
-        ticket.find_route();
-        ticket
-    }
-
     /// Makes it a [`Kind::Reservation`].
     #[must_use]
     pub fn reservation(self) -> Self {
@@ -153,43 +84,6 @@ impl Ticket {
         self
     }
 
-    /// Changes what people are told of it. It is another ticket from then on: clones and forgotten guards are still what
-    /// they were, and so are events that nobody has been handed yet.
-    fn describe(&mut self, change: impl FnOnce(&mut About)) {
-        let mut about = About::clone(&self.info.about);
-        change(&mut about);
-        self.info = self.info.with(about);
-        self.id = self.info.id;
-    }
-
-    fn of_kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self.describe(|about| about.kind = kind);
-        self.find_route();
-        self
-    }
-
-    /// How its demand is counted, which follows from the rest.
-    fn find_route(&mut self) {
-        let kind = self.kind;
-        self.demand = Word::demand(self.bytes.min(MAX_SUM), kind.is_driving());
-        self.route = if self.group.custom || kind != Kind::Active || self.bytes > MAX_SUM {
-            Route::Locked
-        } else if self.size_count.is_some() {
-            if self.most < u64::MAX {
-                Route::Locked
-            } else {
-                Route::Counted
-            }
-        } else if self.most < u64::MAX {
-            Route::SwapIfFew
-        } else if self.info.can_refuse || self.bytes > OPTIMISTIC_BYTES {
-            Route::Swap
-        } else {
-            Route::Add
-        };
-    }
-
     /// Its size in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -205,7 +99,7 @@ impl Ticket {
     /// Its [label](Self::label), if it has one.
     #[must_use]
     pub fn get_label(&self) -> Option<&str> {
-        self.info.about.label.as_deref()
+        self.info.request.about().label.as_deref()
     }
 
     /// Its number in the process, as in events. From 1. Clones have the same; a ticket that is given another name or
@@ -372,7 +266,7 @@ impl Ticket {
         fork::check()?;
         let place = Location::caller();
         if let Fast::Closed = entered
-            && let Some((word, since)) = self.info.manager.enter_watched(self, place)
+            && let Some((word, since)) = self.info.manager.enter_watched(self.request(), place)
         {
             return Ok(Raw::watched(word, since, self, place));
         }
@@ -389,113 +283,10 @@ impl Ticket {
         let manager = &self.info.manager;
         let patience = Patience::from(wait.started(&*manager.clock));
         match entered {
-            Fast::Added(word) => manager.cover_added(self, word, &patience, place),
-            Fast::Closed | Fast::Admitted(_) => manager.acquire_slow(self, &patience, place),
+            Fast::Added(word) => manager.cover_added(self.request(), word, &patience, place),
+            Fast::Closed | Fast::Admitted(_) => {
+                manager.acquire_slow(self.request(), &patience, place)
+            }
         }
-    }
-
-    /// This ticket with another size, for a guard that is resized.
-    fn resized(&self, bytes: u64) -> Self {
-        let mut ticket = self.clone();
-        ticket.bytes = bytes;
-        if ticket.size_count.is_some() {
-            ticket.size_count = Some(self.info.manager.size_count(&self.info.group, bytes));
-        }
-        let origin = self.info.about.origin.unwrap_or(self.id);
-        let grown = self.is_grown() || bytes > self.bytes;
-        ticket.describe(|about| {
-            about.bytes = bytes;
-            about.origin = Some(origin);
-            about.grown = grown;
-        });
-        ticket.find_route();
-        ticket
-    }
-
-    /// Whether it is what a guard was grown to, or has had since.
-    pub(crate) fn is_grown(&self) -> bool {
-        self.info.about.grown
-    }
-
-    pub(crate) fn label_text(&self) -> Option<Arc<str>> {
-        self.info.about.label.clone()
-    }
-
-    pub(crate) fn manager(&self) -> &Arc<Inner> {
-        &self.info.manager
-    }
-
-    pub(crate) fn group(&self) -> &Arc<Group> {
-        &self.info.group
-    }
-
-    pub(crate) fn demand(&self) -> u64 {
-        self.demand
-    }
-
-    /// How many active guards may live at once with a new one of it, if its policy says.
-    pub(crate) fn most(&self) -> Option<u32> {
-        let most = u32::try_from(self.most).ok();
-        most.filter(|_| self.kind == Kind::Active)
-    }
-
-    pub(crate) fn size_count(&self) -> Option<&Arc<SizeCount>> {
-        self.size_count.as_ref()
-    }
-
-    /// Whether its guards are holds.
-    pub(crate) fn is_hold(&self) -> bool {
-        self.kind != Kind::Active
-    }
-
-    /// What its guards leave for active demands.
-    pub(crate) fn room(&self) -> Room {
-        let bytes = if self.is_hold() {
-            self.info.about.room
-        } else {
-            0
-        };
-        Room {
-            formula: self.info.formula,
-            bytes,
-        }
-    }
-
-    pub(crate) fn is_evictable(&self) -> bool {
-        self.is_hold() && self.info.about.evictable
-    }
-
-    pub(crate) fn formula(&self) -> Formula {
-        self.info.formula
-    }
-
-    pub(crate) fn policy(&self) -> &Arc<dyn Policy> {
-        &self.info.policy
-    }
-
-    pub(crate) fn policy_label(&self) -> &Arc<str> {
-        &self.info.about.policy
-    }
-
-    pub(crate) fn wants_sizes(&self) -> bool {
-        self.info.wants_sizes
-    }
-
-    pub(crate) fn can_refuse(&self) -> bool {
-        self.info.can_refuse
     }
 }
-
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket")
-            .field("id", &self.id)
-            .field("label", &self.info.about.label)
-            .field("bytes", &self.bytes)
-            .field("kind", &self.kind)
-            .field("policy", &self.info.about.policy)
-            .finish_non_exhaustive()
-    }
-}
-
-static_assertions::assert_impl_all!(Ticket: Clone, Send, Sync);

@@ -1,6 +1,6 @@
 //! Reporting through `tracing`, with the feature of that name; without it, nothing at all.
 //!
-//! A subscriber is somebody else's code. It is called only when the calling thread holds nothing of the manager's: what
+//! A subscriber is foreign code. It is called only when the calling thread holds nothing of the manager's: what
 //! happens under the lock is kept until the lock is free. Its panics are caught.
 
 #[cfg(not(feature = "tracing"))]

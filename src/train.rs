@@ -15,6 +15,8 @@ mod alone;
 pub mod checkpoint;
 mod claim;
 mod columns;
+#[cfg(feature = "mlx-rs")]
+mod difference;
 mod error;
 #[cfg(feature = "estimate")]
 pub mod estimate;
@@ -22,30 +24,33 @@ mod explain;
 #[cfg(feature = "estimate")]
 mod file;
 mod fit;
+mod fit_plan;
 mod key;
 mod knob;
 mod ledger;
 mod measure;
 mod measured;
+mod other_guard;
 mod run;
 mod sizer;
+#[cfg(feature = "mlx-rs")]
+mod unverified;
 mod workers;
 
 pub use allocation::is_allocation_failure;
-pub use alone::OtherGuard;
-pub use error::{Error, FileProblem, WorkError};
+pub use error::{Error, FileProblem, NotRestored, RunLimit, WorkError};
 #[cfg(feature = "estimate")]
 pub use estimate::{estimate, plan};
 pub use explain::{BufferLimit, explain};
-pub use fit::{Considered, Fit, FitChange, Fittable, Fitted, Plan, Why};
+pub use fit::{Considered, Fit, FitChange, Fittable, Fitted, Why};
+pub use fit_plan::Plan;
 pub use key::Key;
 pub use knob::Knob;
 pub use ledger::{Entry, Ledger};
 pub use measure::{Measure, Measuring, Work};
 pub use measured::Measured;
-pub use run::{
-    Growth, GrowthCause, Limit, NotRestored, Run, RunBuilder, RunLimit, RunSummary, StepReport,
-};
+pub use other_guard::OtherGuard;
+pub use run::{Growth, GrowthCause, Limit, Run, RunBuilder, RunSummary, StepReport};
 pub use sizer::{BatchSizer, Micro, SizedStep, Split};
 pub use workers::{Job, Retired, Workers};
 

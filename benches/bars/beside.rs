@@ -100,7 +100,7 @@ fn grown(crowd: Crowd, size: usize, effort: Effort) -> Option<Vec<f64>> {
     Some(many.iter().zip(few).map(|(many, few)| many / few).collect())
 }
 
-/// A manager in which nobody drives, so that each pair of `driving` begins and ends an epoch.
+/// A manager in which no guard drives, so that each pair of `driving` begins and ends an epoch.
 struct World {
     manager: Manager,
     /// Holds what `full` asks for.

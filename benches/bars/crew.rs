@@ -125,7 +125,7 @@ impl Crew {
         let mut tries = 0..TRIES;
         loop {
             let time = self.try_time(subjects, index, pairs);
-            // After so many it is the subject's own doing, or nobody ever keeps a processor here.
+            // After so many it is the subject's own doing, or no thread ever keeps a processor here.
             if !self.preempted.swap(false, Ordering::Relaxed) || tries.next().is_none() {
                 return time;
             }

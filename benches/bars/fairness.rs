@@ -14,7 +14,7 @@ const HOLD: Duration = Duration::from_millis(1);
 /// How long the threads take turns in one run.
 const LENGTH: Duration = Duration::from_millis(200);
 const RUNS: usize = 21;
-/// A holder that slept so long was kept asleep by the machine: whoever waited meanwhile did not wait for the place.
+/// A holder that slept so long was kept asleep by the machine: a thread that waited meanwhile did not wait for the place.
 const DISTURBED: Duration = Duration::from_micros(1500);
 /// How often a run is repeated for that.
 const TRIES: usize = 10;

@@ -207,7 +207,7 @@ impl Mechanism for ByParker {
     }
 
     fn sleep(&self, turn: &Turn) {
-        // Nobody else takes it.
+        // No other thread takes it.
         let parker = self.parker.lock().unwrap_or_else(PoisonError::into_inner);
         turn.sleep_follows();
         parker.park();

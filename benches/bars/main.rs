@@ -11,7 +11,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `options.rs` | the command line |
-//! | `report.rs`, `machine.rs` | rows and verdicts; where and when |
+//! | `report.rs`, `machine.rs`, `failure.rs` | rows and verdicts; where and when; what goes wrong |
 //! | `method.rs`, `crew.rs`, `pinning.rs` | interleaved timing; threads that work at the same time; and where |
 //! | `prepared.rs`, `peers.rs`, `counting.rs` | what is timed, what it is compared with, what is counted |
 //! | `keeper.rs` | a thread that holds borrowed guards meanwhile |
@@ -35,6 +35,7 @@ mod burst;
 mod card;
 mod counting;
 mod crew;
+mod failure;
 mod fairness;
 mod growing;
 mod handoff;
@@ -58,6 +59,7 @@ mod training;
 mod wakeups;
 mod watched;
 
+use failure::Failure;
 use options::{Options, Task};
 use report::Report;
 use std::fs::File;
@@ -66,9 +68,6 @@ use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: counting::Allocator = counting::Allocator;
-
-/// What a part of this program that is not a measurement fails with.
-type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let task = match options::parse() {

@@ -46,7 +46,7 @@ pub(crate) fn interleave(
     let mut base = vec![time(0)];
     for round in 0..rounds {
         for place in 0..others {
-            // Nobody always comes after the same neighbour's mess.
+            // No subject always comes after the same neighbour's mess.
             let index = (place + round) % others;
             let before = base[base.len() - 1];
             let own = time(index + 1);
@@ -100,7 +100,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// Spins, but lets others run now and then: somebody else may have the core that is waited for.
+/// Spins, but lets others run now and then: another program may have the core that is waited for.
 pub(crate) fn spin_until(mut condition: impl FnMut() -> bool) {
     let mut turns = 0_u32;
     while !condition() {

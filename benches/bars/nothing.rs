@@ -56,8 +56,3 @@ pub(crate) fn run(report: &mut Report) {
         }
     }
 }
-
-/// What the traced child does for one policy.
-pub(crate) fn traced_pairs(prepared: &Prepared) {
-    prepared.pairs(PAIRS);
-}

@@ -1,5 +1,5 @@
 //! Threads stay where they are while they are timed: a migration costs more than what is measured. And whether
-//! somebody else had their processor meanwhile.
+//! another program had their processor meanwhile.
 
 pub(crate) use system::{Pinned, cpus, preemptions};
 

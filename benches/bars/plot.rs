@@ -3,7 +3,7 @@
 //! Without a background, in tones of middle brightness, so that it can be read on white and on black; with large
 //! letters, so that it can be read on a telephone.
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::report::{Run, Verdict};
 use plotters::coord::Shift;
 use plotters::coord::combinators::IntoLogRange;
@@ -21,7 +21,7 @@ const NAMES: u32 = 185;
 /// The least distance between two names, in pixels.
 const APART: i32 = 28;
 
-/// Who is drawn, and how: BASE is the axis, and some have each other's costs.
+/// What is drawn, and how: BASE is the axis, and some have each other's costs.
 const DRAWN: [(&str, &str, RGBColor, u32); 6] = [
     ("sum-uncapped", "uncapped Sum", RGBColor(30, 135, 220), 4),
     ("sum-capped", "capped Sum", RGBColor(20, 160, 120), 4),

@@ -1,6 +1,6 @@
 //! What was measured: a line for each row, a verdict, and the same for machines.
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -19,7 +19,7 @@ pub(crate) enum Verdict {
     Short,
     /// This machine or build cannot run it.
     Skip,
-    /// Somebody else, for comparison.
+    /// Another's, for comparison.
     Peer,
     /// Ours, without a bar.
     Info,

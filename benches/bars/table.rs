@@ -1,6 +1,6 @@
 //! Runs as the tables of `benches/README.md`.
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::report::{Row, Run, Verdict, shown};
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -8,7 +8,6 @@ pub(crate) use system::{child, count_system_calls};
 
 #[cfg(target_os = "linux")]
 mod system {
-    use crate::nothing::traced_pairs;
     use crate::options::TRACED;
     use crate::prepared::{BuiltIn, Prepared};
     use nix::sys::ptrace::{self, Options};
@@ -19,15 +18,17 @@ mod system {
     use std::process::{Child, Command};
     use std::{env, io};
 
+    /// As many as [`nothing`](crate::nothing) does without a tracer.
+    const PAIRS: u64 = 1000;
     /// Between two stops of the child.
     const REPORTS_OF_ONE_CALL: u64 = 2;
 
     pub(crate) fn child() {
         for policy in BuiltIn::ALL {
             let prepared = Prepared::built_in(policy, 1, 10);
-            traced_pairs(&prepared);
+            prepared.pairs(PAIRS);
             stop();
-            traced_pairs(&prepared);
+            prepared.pairs(PAIRS);
             stop();
             stop();
         }
@@ -89,7 +90,7 @@ mod system {
             match waitpid(pid, None).ok()? {
                 WaitStatus::PtraceSyscall(_) => reports += 1,
                 WaitStatus::Stopped(_, Signal::SIGSTOP) => return Some(reports),
-                // Somebody else's signal is passed on.
+                // A signal of another's is passed on.
                 WaitStatus::Stopped(_, other) => signal = Some(other),
                 _ => return None,
             }

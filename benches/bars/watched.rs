@@ -40,7 +40,7 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
-/// Pairs of which the recorder makes its events between two timings, as its own thread does beside those who work.
+/// Pairs of which the recorder makes its events between two timings, as its own thread does beside those that work.
 fn watched(policy: BuiltIn) -> Subject {
     let prepared = Prepared::built_in(policy, 1, 10);
     let recorder = Mutex::new(Recorder::new(prepared.manager()));

@@ -1,38 +1,19 @@
 //! A transformer's step on the card: plain, and with ordered checkpoints, as MLX is, and under a run's memory limit.
 
-use crate::Failure;
-use crate::child::{self, Said, Task};
+use crate::child;
+use crate::failure::Failure;
 use crate::network::{self, BLOCKS, WEIGHTS};
 use crate::report::Report;
+use crate::task::{MemoryLimit, Said, Task, Way};
 use mlx_rs::Array;
 use mlx_rs::error::Exception;
 use mlx_rs::transforms::eval;
 use mlx_wired::train::checkpoint::{Checkpointing, Recompute, value_and_grad};
 use mlx_wired::train::{Limit, Run};
-use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// From 1.2 times what a step needs at least MLX loses no time by waiting (`Run`); the run keeps a twentieth free.
 const ROOM: f64 = 1.25;
-
-/// A way to take steps.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Way {
-    recomputes: bool,
-    /// The gradients are evaluated from the last to the first.
-    reverse: bool,
-    limit: MemoryLimit,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-enum MemoryLimit {
-    /// As MLX sets it.
-    Own,
-    /// The least: MLX waits for each computation.
-    Least,
-    /// A run's, with this budget.
-    Budget(u64),
-}
 
 /// Peak in bytes, and the seconds of a step.
 type Took = (u64, f64);

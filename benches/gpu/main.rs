@@ -14,7 +14,7 @@
 //! | `job.rs` | one trainer; no word of tickets |
 //! | `checkpoint.rs` | a transformer's step, plain and with ordered checkpoints |
 //! | `network.rs` | its blocks |
-//! | `child.rs` | each way is a process of its own: one that runs out of memory may abort |
+//! | `child.rs`, `task.rs`, `work.rs` | each way is a process of its own: one that runs out of memory may abort |
 //! | `picture.rs` | `--picture` |
 #![allow(
     clippy::print_stdout,
@@ -26,6 +26,7 @@
 mod checkpoint;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod child;
+mod failure;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod job;
 #[path = "../bars/machine.rs"]
@@ -41,15 +42,17 @@ mod picture;
 mod report;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod sets;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod task;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod work;
 
+use failure::Failure;
 use lexopt::prelude::*;
 use report::Report;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// What a part of this program that is not a measurement fails with.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "\
 usage: scripts/with-mlx --cuda cargo bench --bench gpu -- [OPTIONS] [PART OF A NAME...]
@@ -87,7 +90,7 @@ fn run() -> Result<ExitCode, Failure> {
             }
             #[cfg(any(target_vendor = "apple", with_mlx))]
             Long(child::OPTION) => {
-                child::work(&parser.value()?.string()?)?;
+                work::on(&parser.value()?.string()?)?;
                 return Ok(ExitCode::SUCCESS);
             }
             Long("help") | Short('h') => {

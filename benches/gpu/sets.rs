@@ -1,13 +1,13 @@
 //! Two sets of jobs that do not fit the card together, run without tickets by every number of workers, and with tickets.
 
-use crate::Failure;
-use crate::child::{self, Said, Sized, Task};
+use crate::child;
+use crate::failure::Failure;
 use crate::job::Shape;
 use crate::report::Report;
+use crate::task::{Said, Sized, Task, Turn, Wanted};
 use mlx_wired::ffi::{self, DeviceKind};
 use mlx_wired::train::{Measured, Measuring, Run, Workers};
 use mlx_wired::{Manager, SumPolicy};
-use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
@@ -25,21 +25,6 @@ const TRIAL: Shape = Shape {
     steps: 2,
     kept: 0,
 };
-
-/// A job before its rows are known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Wanted {
-    bytes: u64,
-    steps: u32,
-}
-
-/// A set's jobs, run in one way.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Turn {
-    jobs: Vec<Sized>,
-    workers: usize,
-    tickets: bool,
-}
 
 struct Set {
     name: &'static str,

@@ -19,6 +19,8 @@
     reason = "a program for the terminal"
 )]
 
+#[path = "../bars/failure.rs"]
+mod failure;
 mod givers;
 #[path = "../bars/machine.rs"]
 mod machine;
@@ -31,14 +33,12 @@ mod mixed;
 mod report;
 mod touched;
 
+use failure::Failure;
 use lexopt::prelude::*;
 use report::Report;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// What a part of this program that is not a measurement fails with.
-type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     measure().unwrap_or_else(|error| {

@@ -92,7 +92,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     let server = Arc::new(server::Server::new(&manager, options.caches));
     let outcome = traffic::run(&server, options.time)?;
     if outcome.stuck > 0 {
-        // Who holds what, where, and who waits for what since when.
+        // The guards, with where they were taken, and the waiters, with what they wait for and since when.
         eprintln!("{}", manager.snapshot());
     }
     server.close();

@@ -48,7 +48,7 @@ pub(crate) struct Request {
     pub(crate) prompt: u64,
     /// The most that it wants in answer.
     pub(crate) most: u64,
-    /// Where the model will come to its end: nobody can know beforehand.
+    /// Where the model will come to its end: it cannot be known beforehand.
     pub(crate) answer: u64,
 }
 

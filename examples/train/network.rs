@@ -50,7 +50,7 @@ impl Network {
     }
 }
 
-/// What the folds of one network share: handles to arrays that nobody changes.
+/// What the folds of one network share: handles to arrays that no fold changes.
 ///
 /// An mlx-rs array may be moved to another thread but not be looked at from two at once, so each job
 /// gets handles of its own.

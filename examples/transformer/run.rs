@@ -53,7 +53,7 @@ impl Needs {
     }
 }
 
-/// Who may take what. All together come to the budget: what the training was fitted into, and the work beside it.
+/// What each work may take. All together come to the budget: what the training was fitted into, and the work beside it.
 struct Tickets {
     budget: u64,
     /// Weights and moments.

@@ -2,10 +2,10 @@
 //!
 //! # Priorities, and fairness by user
 //!
-//! A line is first in, first out. It knows no users and no priorities, so one user who sends a hundred requests is served a
-//! hundred times before the next. A server that wants another order keeps the requests in a queue of its own, in that
-//! order, and lets as many workers acquire as requests fit at once. The manager's line is then short, and the order is the
-//! server's. Here users take turns; a priority queue is a heap in the same place.
+//! A queue is first in, first out. It knows no users and no priorities: a user's hundred requests are served before the
+//! next user's first. A server that wants another order keeps the requests in a queue of its own, in that order, and lets
+//! as many workers acquire as requests fit at once. The manager's queue is then short, and the order is the server's. Here
+//! users take turns; with priorities, the queue is a heap.
 //!
 //! ```
 //! use mlx_wired::{Error, Manager, SumPolicy};
@@ -130,9 +130,9 @@
 //! let guard = ticket.acquire()?;    // waits for a guard whose thread waits for `table`
 //! ```
 //!
-//! The manager knows who holds guards, not who holds locks: this hangs unseen. So does a channel or a join in the lock's
-//! place, and a lock that a [reclaimer](crate::Manager::on_shortage) takes. Acquire first, and lock then; or note in the
-//! table what is going to happen, unlock, acquire, and lock again.
+//! The manager knows which thread holds a guard, not which holds a lock: this hangs unseen. So does a channel or a join
+//! instead of the lock, and a lock that a [reclaimer](crate::Manager::on_shortage) takes. Acquire first, and lock then; or
+//! note in the table what is going to happen, unlock, acquire, and lock again.
 //!
 //! ```
 //! use mlx_wired::{Error, Manager, SumPolicy};

@@ -1,9 +1,13 @@
 //! What is in the way of a demand, and what to do about it, in words.
 
 use super::Obstacle;
-use super::print::{Bytes, NAME_IN_FULL, NAME_IN_SHORT};
-use crate::names::Name;
+use crate::print::{Bytes, Name};
 use std::fmt;
+
+/// How many bytes of a name are printed in the short form.
+pub(super) const NAME_IN_SHORT: usize = 24;
+/// The same where everything is told.
+pub(super) const NAME_IN_FULL: usize = 80;
 
 /// A demand that was refused: what is in its way, and how much of what there is is taken.
 pub(super) struct Refusal<'a> {

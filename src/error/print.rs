@@ -1,48 +1,15 @@
 //! Errors for people: `{}` in one line of at most 160 bytes, `{:#}` with everything.
 //!
-//! The short form has no places and no lists, since paths and labels are as long as they like. Names in it are cut so
+//! The short form has no locations and no lists, since paths and labels are as long as they like. Names in it are cut so
 //! that the longest of everything else fits, too.
 
-use super::cure::{PolicyName, Refusal};
+use super::cure::{NAME_IN_FULL, PolicyName, Refusal};
 use super::{Error, GroupLimit, StayingGuard};
-use crate::names::{Name, Place};
+use crate::print::{Bytes, Name, Place};
 use crate::snapshot::Contention;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
-
-/// How many bytes of a name are printed in the short form.
-pub(super) const NAME_IN_SHORT: usize = 24;
-/// The same where everything is told.
-pub(super) const NAME_IN_FULL: usize = 80;
-
-/// Bytes for people: in the largest unit that leaves at least 1, rounded to two digits.
-///
-/// ```
-/// use mlx_wired::print::Bytes;
-///
-/// assert_eq!(Bytes(3 << 29).to_string(), "1.50 GiB");
-/// assert_eq!(Bytes(64 << 20).to_string(), "64 MiB");
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub struct Bytes(pub u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-        if self.0 < 1024 {
-            return write!(f, "{} B", self.0);
-        }
-        let mut value = self.0 as f64 / 1024.0;
-        let mut unit = 0;
-        while value >= 1024.0 && unit + 1 < UNITS.len() {
-            value /= 1024.0;
-            unit += 1;
-        }
-        let digits = if value.fract() == 0.0 { 0 } else { 2 };
-        write!(f, "{value:.digits$} {}", UNITS[unit])
-    }
-}
 
 /// After how long a wait ended, in few digits.
 struct Waited(Duration);
@@ -115,7 +82,7 @@ fn no_room(
     f.write_str("; release one, ask for less, or wait for it with `for_holds`")
 }
 
-/// What is said of a demand that waits for places of leaked guards.
+/// What is said of a demand that waits for one of `at_most` guards, all of them leaked.
 fn no_place(f: &mut fmt::Formatter<'_>, most: u32, holder: &StayingGuard) -> fmt::Result {
     write!(
         f,
@@ -140,7 +107,7 @@ fn holder_in_full(f: &mut fmt::Formatter<'_>, holder: &StayingGuard) -> fmt::Res
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = f.alternate();
-        // Messages of others are told whole, or as far as there is room.
+        // Messages of MLX, policies and hooks are told whole, or as far as there is room.
         let most = |short| if all { usize::MAX } else { short };
         match self {
             Self::Timeout {

@@ -2,8 +2,7 @@
 
 use super::Event;
 use super::journal::Journal;
-use super::subscriber::{Message, Subscriber, Subscribers, Tally};
-use crate::manager::Inner;
+use super::subscriber::{Keeper, Message, Subscriber, Subscribers, Tally};
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
 use arc_swap::ArcSwap;
@@ -37,14 +36,18 @@ pub(crate) struct Bus {
     taps: ArcSwap<Vec<Arc<Tap>>>,
     /// Serialises changes of `taps`.
     changing: Mutex<()>,
-    /// Somebody has subscribed and was not seen to leave.
+    /// A subscriber was added, and not all were seen to be gone.
     watched: AtomicBool,
     subscribers: Arc<Subscribers>,
     sequence: AtomicU64,
 }
 
 impl Bus {
-    pub(crate) fn subscribe(&self, capacity: usize, manager: Weak<Inner>) -> Subscriber {
+    pub(crate) fn subscribe(
+        &self,
+        capacity: usize,
+        manager: Option<Weak<dyn Keeper>>,
+    ) -> Subscriber {
         // Bounded by the tally, so that no memory is taken for what never comes.
         let (sender, receiver) = channel::unbounded();
         let tally = Arc::new(Tally {
@@ -74,10 +77,10 @@ impl Bus {
             .collect()
     }
 
-    /// Whether anybody listens; forgets subscribers that are gone.
+    /// Whether a subscriber lives; forgets those that are gone.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
-        // Relaxed: who subscribes under the manager's lock is seen by whoever takes it afterwards.
+        // Relaxed: a thread subscribes under the manager's lock, and one that takes the lock afterwards sees it.
         self.watched.load(Ordering::Relaxed)
             && (!self.subscribers.gone.load(Ordering::Relaxed) || self.forgets_gone())
     }
@@ -128,5 +131,12 @@ impl Bus {
                 take: take as usize,
             });
         }
+    }
+}
+
+impl Subscriber {
+    /// One that receives nothing, for a forked child: the bus is its parent's.
+    pub(crate) fn deaf(capacity: usize) -> Self {
+        Bus::default().subscribe(capacity, None)
     }
 }

@@ -4,12 +4,12 @@
 //! stands for are made on the subscriber's thread.
 
 use super::{Event, EventKind};
-use crate::sync::Arc;
-use crate::sync::ThreadId;
+use crate::holders::{About, thread_name};
+use crate::sync::{Arc, ThreadId, thread_id};
 use std::panic::Location;
 use std::time::Instant;
 
-/// After how many records they are handed over even if nobody asks.
+/// After how many records they are handed over even if no subscriber asks.
 const BATCH: usize = 64;
 
 /// Records and whose they are.
@@ -32,7 +32,7 @@ struct Whose {
 
 #[derive(Debug)]
 struct Record {
-    /// Its place in [`Batch::whose`].
+    /// Its index in [`Batch::whose`].
     whose: usize,
     /// Where the guard is acquired; none if it is released.
     acquired: Option<&'static Location<'static>>,
@@ -124,32 +124,33 @@ impl Record {
     }
 }
 
-/// The records that nobody has been handed yet.
+/// The records that were not handed over yet.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     batch: Batch,
 }
 
 impl Journal {
-    /// Adds a record of `ticket` on the calling thread. `acquired`: where, or none for a release.
+    /// Adds a record of the ticket of this number, on the calling thread. `acquired`: where, or none for a release.
     pub(crate) fn add(
         &mut self,
-        ticket: &crate::Ticket,
+        ticket: u64,
+        about: &About,
         acquired: Option<&'static Location<'static>>,
         moment: Moment,
     ) {
-        let thread = crate::sync::thread_id();
+        let thread = thread_id();
         let Batch { records, whose } = &mut self.batch;
-        let known = |whose: &Whose| whose.ticket == ticket.id() && whose.thread == thread;
+        let known = |whose: &Whose| whose.ticket == ticket && whose.thread == thread;
         // Mostly the last one's.
         let index = whose.iter().rposition(known).unwrap_or_else(|| {
             whose.push(Whose {
-                ticket: ticket.id(),
-                size: ticket.bytes(),
-                policy: ticket.policy_label().clone(),
-                label: ticket.label_text(),
+                ticket,
+                size: about.bytes,
+                policy: about.policy.clone(),
+                label: about.label.clone(),
                 thread,
-                thread_name: crate::holders::thread_name(),
+                thread_name: thread_name(),
             });
             whose.len() - 1
         });

@@ -1,9 +1,8 @@
 //! The receiving end of a manager's events.
 
+use super::Event;
 use super::journal::Batch;
-use super::{Bus, Event};
 use crate::fork::{self, Inherited};
-use crate::manager::Inner;
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
 use crossbeam::channel::{self, Receiver, Select, Sender, TryRecvError};
@@ -21,10 +20,22 @@ pub struct Subscriber {
     tally: Arc<Tally>,
     /// Those of the last message that were not taken yet.
     pending: Mutex<VecDeque<Event>>,
-    /// Holds a token while some are pending and a thread may sleep: what another has taken out of the channel wakes nobody.
+    /// Holds a token while events are pending and a thread may sleep: what another thread took out of the channel wakes none.
     left: (Sender<()>, Receiver<()>),
     /// Keeps records that it hands over when it is asked.
-    manager: Weak<Inner>,
+    manager: Option<Weak<dyn Keeper>>,
+}
+
+/// What keeps records for its subscribers until one asks for them.
+pub(crate) trait Keeper: Send + Sync {
+    /// Hands over what is kept.
+    fn hand_over(&self);
+}
+
+impl std::fmt::Debug for dyn Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keeper")
+    }
 }
 
 /// What is sent.
@@ -63,7 +74,7 @@ impl Subscriber {
     pub(super) fn new(
         receiver: Receiver<Message>,
         tally: Arc<Tally>,
-        manager: Weak<Inner>,
+        manager: Option<Weak<dyn Keeper>>,
     ) -> Self {
         Self {
             receiver: Inherited::new(receiver),
@@ -74,11 +85,6 @@ impl Subscriber {
         }
     }
 
-    /// One that receives nothing, for a forked child: the bus is its parent's.
-    pub(crate) fn deaf(capacity: usize) -> Self {
-        Bus::default().subscribe(capacity, Weak::new())
-    }
-
     /// Takes the next event if one is there.
     #[must_use]
     pub fn try_recv(&self) -> Option<Event> {
@@ -87,7 +93,7 @@ impl Subscriber {
         }
         self.next_received().ok().or_else(|| {
             // What happened last may not have been handed over.
-            self.manager.upgrade()?.hand_over();
+            self.manager.as_ref()?.upgrade()?.hand_over();
             self.next_received().ok()
         })
     }
@@ -99,7 +105,7 @@ impl Subscriber {
             return None;
         }
         let deadline = Instant::now().checked_add(timeout);
-        // Relaxed: set before the manager's lock is taken to hand over; who adds a record after that sees it.
+        // Relaxed: set before the manager's lock is taken to hand over; a thread that adds a record after that sees it.
         self.tally.all.waiting.fetch_add(1, Ordering::Relaxed);
         let event = self.try_recv().or_else(|| self.wait(deadline));
         self.tally.all.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -111,7 +117,7 @@ impl Subscriber {
         select.recv(&*self.receiver);
         select.recv(&self.left.1);
         loop {
-            // Before it looks: who leaves something after that puts another there.
+            // Before it looks: a thread that leaves events after that puts another there.
             let _token = self.left.1.try_recv();
             match self.next_received() {
                 Ok(event) => return Some(event),
@@ -144,7 +150,7 @@ impl Subscriber {
         loop {
             if let Some(event) = pending.pop_front() {
                 self.tally.queued.fetch_sub(1, Ordering::Relaxed);
-                // Relaxed: who waits has looked before, under the lock that is held here, or will find the rest itself.
+                // Relaxed: a waiting thread has looked before, under the lock that is held here, or will find the rest itself.
                 if !pending.is_empty() && self.tally.all.waiting.load(Ordering::Relaxed) > 0 {
                     // Fails only if a token is there.
                     let _told = self.left.0.try_send(());
@@ -161,7 +167,7 @@ impl Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        // Release: whoever sees that one has gone finds out which; a swap, so that of several the first is found out too.
+        // Release: a thread that sees that one has gone finds out which. A swap: of several the first is found out too.
         self.tally.open.store(false, Ordering::Relaxed);
         self.tally.all.gone.swap(true, Ordering::Release);
     }

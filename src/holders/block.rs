@@ -10,8 +10,8 @@
 
 use super::listed::{Entry, Listed, shard_of};
 use super::record::{Listing, Record};
-use super::slab::Slot;
-use super::{Place, Seen};
+use super::seen::{Place, Seen};
+use super::slot::Slot;
 use crate::sync::Thread;
 use crate::sync::unmodelled::Mutex;
 use std::mem;

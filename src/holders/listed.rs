@@ -1,8 +1,9 @@
 //! The guards of one group that are in no slot.
 
+use super::about::About;
 use super::numbers::{ByNumber, Numbers, shrink};
-use super::record::{Listing, SHARDS};
-use super::{About, Place, Record, Seen};
+use super::record::{Listing, Record, SHARDS};
+use super::seen::{Place, Seen};
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, ThreadId, thread_id};
 use crossbeam::utils::CachePadded;

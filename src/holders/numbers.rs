@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map by numbers of our own making: nobody can choose them to collide.
+/// A map by numbers of our own making: no program can choose them to collide.
 pub(crate) type ByNumber<V> = HashMap<u64, V, BuildHasherDefault<Numbers>>;
 
 /// Multiplies: successive numbers go to different places, with different marks.

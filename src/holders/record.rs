@@ -1,7 +1,6 @@
 //! Where a guard is recorded, and how it is released.
 
-use super::block::Block;
-use super::slab::SLOTS;
+use super::slot::SLOTS;
 
 /// Set in the records of owned guards.
 const OWNED: u64 = 1 << 63;
@@ -34,8 +33,8 @@ pub(crate) struct Record(u64);
 pub(super) enum Home {
     /// A slot of its own thread.
     Slot(usize),
-    /// A slot of the thread that acquired it, at first.
-    Owned(*const Block, usize),
+    /// A slot of the thread that acquired it, at first; with the address of its block.
+    Owned(*const (), usize),
     /// The list of its group.
     Listed(Listing),
 }
@@ -49,7 +48,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// That of a guard that was in a slot of a block.
-    pub(super) fn of_slot(shard: usize, block: *const Block, index: usize) -> Self {
+    pub(super) fn of_slot<B>(shard: usize, block: *const B, index: usize) -> Self {
         let number = OF_SLOT | (block.addr() | index) as u64;
         Self { shard, number }
     }
@@ -66,12 +65,12 @@ impl Record {
     }
 
     /// In a slot for owned guards, of a block whose address [fits](Self::has_room_for).
-    pub(super) fn in_owned_slot(block: *const Block, index: u32) -> Self {
+    pub(super) fn in_owned_slot<B>(block: *const B, index: u32) -> Self {
         Self(OWNED | block.expose_provenance() as u64 | u64::from(index))
     }
 
     /// Whether a record has room for the address of a block.
-    pub(super) fn has_room_for(block: *const Block) -> bool {
+    pub(super) fn has_room_for<B>(block: *const B) -> bool {
         (block.addr() as u64) < OF_SLOT
     }
 

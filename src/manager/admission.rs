@@ -1,62 +1,43 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
-use super::Inner;
-use super::config::WireMode;
-use super::cover::holder_falls;
-use super::group::Foreseen;
-use super::holds::HoldKey;
-use super::judge::{Demand, Verdict, full};
-use super::locked::Locked;
-use super::queue::{Granted, Waiter};
-use super::user_code;
-use super::waiting::{Place, next_key};
-use super::word::Word;
+pub(crate) mod aside;
+pub(crate) mod beside;
+pub(crate) mod changed;
+pub(crate) mod circles;
+pub(crate) mod elastic;
+pub(crate) mod judge;
+pub(crate) mod obstacle;
+pub(crate) mod patience;
+pub(crate) mod pump;
+pub(crate) mod release;
+pub(crate) mod shortage;
+pub(crate) mod stalls;
+pub(crate) mod supposed;
+pub(crate) mod waiting;
+
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
-use crate::ticket::{Ticket, Wait};
+use crate::manager::admission::judge::{Verdict, full};
+use crate::manager::admission::patience::Patience;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::limit::cover::holder_falls;
+use crate::manager::state::demand::Demand;
+use crate::manager::state::grant::Admission;
+use crate::manager::state::grant::Granted;
+use crate::manager::state::grant::Waited;
+use crate::manager::state::group_state::Foreseen;
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::key::next_key;
+use crate::manager::state::request::Request;
+use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Waiter;
+use crate::manager::state::word::Word;
+use crate::mode::WireMode;
+use crate::sync::Arc;
+use crate::user_code;
 use std::panic::Location;
-use std::time::{Duration, Instant};
-
-/// How an acquire may wait.
-#[derive(Debug, Clone)]
-pub(crate) struct Patience {
-    /// False for `try_` forms and [`Wait::none`]: neither for admission nor for another's setter call.
-    pub(crate) waits: bool,
-    pub(crate) wait: Wait,
-}
-
-impl From<Wait> for Patience {
-    fn from(wait: Wait) -> Self {
-        Self {
-            waits: !wait.is_none(),
-            wait,
-        }
-    }
-}
-
-/// An admitted and covered demand.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    /// The group's word at admission.
-    pub(crate) word: Word,
-    pub(crate) waited: Duration,
-    /// When it was admitted, where that is known: after a wait, or while somebody watches.
-    pub(crate) since: Option<Instant>,
-    /// What the group called for at admission.
-    pub(crate) wanted: u64,
-    /// The epoch at admission; 0 if none was open.
-    pub(crate) epoch: u64,
-    /// As what the guard is among the holds, if it is one.
-    pub(crate) hold: Option<HoldKey>,
-}
-
-/// A wait for admission that ended with it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Waited {
-    pub(super) time: Duration,
-    pub(super) until: Instant,
-}
 
 /// What became of a new demand.
 enum Entered {
@@ -68,7 +49,7 @@ impl Inner {
     /// Acquires under the lock.
     pub(crate) fn acquire_slow(
         &self,
-        ticket: &Ticket,
+        ticket: &Arc<Request>,
         patience: &Patience,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
@@ -83,8 +64,8 @@ impl Inner {
     /// Changes a live guard's demand `from` to `ticket`, all or nothing. `hold`: as what it is among the holds.
     pub(crate) fn resize(
         &self,
-        from: &Ticket,
-        ticket: &Ticket,
+        from: &Arc<Request>,
+        ticket: &Arc<Request>,
         hold: Option<HoldKey>,
         patience: &Patience,
         place: &'static Location<'static>,
@@ -102,7 +83,7 @@ impl Inner {
             return Err(Error::Reentrant);
         }
         let mut core = self.lock();
-        // Less than what was covered needs no cover. It cannot fail either: what it frees may be given away at once.
+        // Less than what was covered needs no cover. It cannot fail: what it frees may be given away at once.
         let word = self.count(&mut core, demand, place);
         self.pump(&mut core, ticket.group().index);
         self.settle(&mut core);
@@ -143,7 +124,7 @@ impl Inner {
                     if holder_falls(&core) {
                         self.settle(&mut core);
                     }
-                    // Policies were asked again, and may have released something.
+                    // Policies were asked again, and may have released a guard.
                     self.revisit(&mut core);
                 }
                 drop(core);
@@ -160,7 +141,7 @@ impl Inner {
     }
 
     /// A wait that ends now.
-    pub(super) fn waited(&self, waiter: &Waiter) -> Waited {
+    pub(crate) fn waited(&self, waiter: &Waiter) -> Waited {
         let until = self.clock.now();
         Waited {
             time: until.saturating_duration_since(waiter.since),
@@ -171,7 +152,7 @@ impl Inner {
     /// A demand that the fast path has added and found uncovered.
     pub(crate) fn cover_added(
         &self,
-        ticket: &Ticket,
+        ticket: &Arc<Request>,
         word: Word,
         patience: &Patience,
         place: &'static Location<'static>,
@@ -186,7 +167,7 @@ impl Inner {
                 && word.driving() > most
                 && ticket.group().active(ticket.group().load()) > most
         };
-        // Whoever waits has come later, unless its flag was seen.
+        // A waiter has come later, unless its flag was seen.
         let passes = word.has_waiters() && !self.is_line_empty(&core, ticket.group().index);
         let redo = word.overflows()
             || inside
@@ -198,7 +179,7 @@ impl Inner {
         if !redo {
             return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);
         }
-        // Under the lock the demand is judged, counted and told of properly, or refused.
+        // Under the lock the demand is judged, counted and told of anew, or refused.
         core.subtract(ticket);
         self.after_release(&mut core, ticket);
         drop(core);
@@ -221,7 +202,7 @@ impl Inner {
             return Err(Error::Closed);
         }
         if let Err(uncountable) = self.check_countable(core, demand) {
-            // That the policy would never admit it says more.
+            // An error that the policy would never admit it says more.
             self.check_ever(core, demand)?;
             return Err(uncountable);
         }
@@ -236,12 +217,12 @@ impl Inner {
             Ok(Verdict::Wait)
         };
         let verdict = if core.settings != settings && !self.is_first(core, demand) {
-            // Without the lock, while a policy was asked, the lines of several groups may have become one.
+            // The lines of several groups may have become one while a policy was asked without the lock.
             verdict.map(|_| Verdict::Wait)
         } else {
             verdict
         };
-        // Without the lock, while a policy was asked, the manager may have been closed.
+        // The manager may have been closed while a policy was asked without the lock.
         let verdict = if core.closed {
             Err(Error::Closed)
         } else {
@@ -258,7 +239,7 @@ impl Inner {
             Err(error) => Err(error),
         };
         if matches!(entered, Ok(Entered::Queued(_))) && core.was_disturbed() {
-            // While a policy was asked, without the lock, somebody may have freed something, seen nobody wait, and
+            // While a policy was asked, without the lock, another thread may have freed something, seen no waiter, and
             // cleared the flag.
             group.set_flag();
             core.revisit_later(group);
@@ -269,13 +250,13 @@ impl Inner {
             core.revisit_later(group);
         }
         if !first && entered.is_ok() && core.config.overtaking > 0 {
-            // It may pass those who wait.
+            // It may pass the waiters.
             core.revisit_later(group);
         }
         entered
     }
 
-    /// Whether nobody is in line before a new demand. A growing guard does not wait behind those who may be waiting for
+    /// Whether no waiter is in line before a new demand. A growing guard does not wait behind those that may be waiting for
     /// it.
     fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
         let index = demand.ticket.group().index;
@@ -288,7 +269,7 @@ impl Inner {
     }
 
     /// Counts an admitted demand and tells of it.
-    pub(super) fn start(
+    pub(crate) fn start(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
@@ -301,8 +282,8 @@ impl Inner {
         let foreseen = core.group_mut(index).foreseen.take();
         let word = self.count(core, demand, place);
         if word.overflows() {
-            // Others were counted without the lock since it was looked at. Whoever has left meanwhile may have taken this for
-            // one that stays.
+            // Others were counted without the lock since it was looked at. A guard that has left meanwhile may have taken this
+            // for one that stays.
             self.take_back(core, demand, |_| {});
             core.revisit_later(demand.ticket.group());
             let what = if word.drives_too_many() {
@@ -358,7 +339,7 @@ impl Inner {
     }
 
     /// Undoes an admission: of a new guard, or of a grown one, which goes back to `from`.
-    pub(super) fn take_back(
+    pub(crate) fn take_back(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
@@ -383,7 +364,7 @@ impl Inner {
 }
 
 /// A guard has another ticket in place of `from`.
-fn resized(from: &Ticket) -> EventKind {
+fn resized(from: &Request) -> EventKind {
     EventKind::TicketResized {
         from: from.bytes(),
         from_ticket: from.id(),

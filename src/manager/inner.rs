@@ -1,57 +1,65 @@
 //! What the handles, tickets and guards of one manager share.
 
-use super::changed::Spans;
-use super::config::WireMode;
-use super::core::Core;
-use super::figures::Figures;
-use super::group::{FEW_SIZES, Group, GroupState, SizeCount};
-use super::locked::Locked;
-use super::shared::Built;
-use super::shortage::Reclaimers;
-use super::{registry, shared, user_code};
+pub(crate) mod built;
+pub(crate) mod claims;
+pub(crate) mod locked;
+pub(crate) mod owner;
+pub(crate) mod routes;
+
 use crate::Error;
-use crate::clock::Clock;
-use crate::event::{Bus, Event, EventKind};
-use crate::ffi::{Backend, Device};
+use crate::arbiter::{Arbiter, Formula};
+use crate::arbiter::{Basis, Cap};
+use crate::backend::{Backend, Device};
+use crate::event::{Bus, Event, EventKind, Keeper};
 use crate::fork;
-use crate::policy::formula::{Basis, Cap};
-use crate::policy::{Formula, Policy};
+
+use crate::manager::inner::built::Built;
+use crate::manager::state::core::Core;
+use crate::manager::state::figures::Figures;
+use crate::manager::state::group::{Group, SizeCount};
+use crate::manager::state::group_state::{FEW_SIZES, GroupState};
+use crate::manager::state::reclaimers::Reclaimers;
+use crate::manager::state::registry;
+use crate::manager::state::request::Request;
+use crate::manager::state::spans::Spans;
+use crate::mode::WireMode;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Futex, Mutex, Ordering, Weak, unmodelled};
-use crate::ticket::Ticket;
+use crate::time::Clock;
 use crate::trace;
+use crate::user_code;
 use std::panic::Location;
 
 /// What tickets, guards and handles share.
 pub(crate) struct Inner {
-    pub(super) this: Weak<Inner>,
+    pub(crate) this: Weak<Inner>,
     pub(crate) core: Mutex<Core>,
     /// Changes whenever a session has called the setter; sleepers wait on it.
     pub(crate) turn: Futex,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
-    pub(super) built: Built,
-    pub(super) events: Bus,
-    pub(super) reclaimers: Reclaimers,
+    pub(crate) built: Built,
+    pub(crate) events: Bus,
+    pub(crate) reclaimers: Reclaimers,
     pub(crate) tickets: unmodelled::Mutex<registry::Registry>,
     /// How many tickets have gone since unused groups were last looked for.
-    pub(super) tickets_gone: unmodelled::AtomicU64,
-    pub(super) epoch: AtomicU64,
-    /// See [`finishing`](super::finishing). Written under the lock.
-    pub(super) finishes_each: unmodelled::AtomicBool,
+    pub(crate) tickets_gone: unmodelled::AtomicU64,
+    pub(crate) epoch: AtomicU64,
+    /// See [`finishing`](crate::manager::limit::finishing). Written under the lock.
+    pub(crate) finishes_each: unmodelled::AtomicBool,
     /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
-    pub(super) claimed: AtomicBool,
-    /// How many have the manager: see [`Owner`](super::Owner).
-    pub(super) owners: unmodelled::AtomicU64,
+    pub(crate) claimed: AtomicBool,
+    /// How many [owners](crate::manager::inner::owner::Owner) the manager has.
+    pub(crate) owners: unmodelled::AtomicU64,
     /// What the environment says about the mode, unless that is `auto`. Read once: it may change while guards live.
-    pub(super) environment: Option<String>,
+    pub(crate) environment: Option<String>,
     /// Whether the environment wants nothing printed. Read once.
-    pub(super) quiet: bool,
-    pub(super) figures: Arc<Figures>,
+    pub(crate) quiet: bool,
+    pub(crate) figures: Arc<Figures>,
     /// Where it was built.
-    pub(super) built_at: &'static Location<'static>,
-    /// What it said that nobody understands, until the first subscriber is told.
-    pub(super) unrecognised_mode: Mutex<Option<String>>,
+    pub(crate) built_at: &'static Location<'static>,
+    /// An unrecognised `MLX_WIRED`, until the first subscriber is told.
+    pub(crate) unrecognised_mode: Mutex<Option<String>>,
 }
 
 impl Drop for Inner {
@@ -69,7 +77,7 @@ impl Drop for Inner {
         };
         self.hand_over();
         self.disclaim();
-        // The last may be somebody who looked for a moment, and whose concern no policy's destructor is.
+        // The last reference may be a reader's, which a panic of a policy's destructor does not concern.
         for group in groups.into_states() {
             let _caught = user_code::catch(|| drop(group));
         }
@@ -77,10 +85,6 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked::new(self)
-    }
-
     /// Looks at the state under the lock; in a forked child, at that of a closed manager without guards.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
         if !fork::is_child() {
@@ -111,7 +115,7 @@ impl Inner {
         };
         let _one_at_a_time = self.core.lock();
         if !self.owns_backend() {
-            shared::claim(resource, self.built_at)?;
+            claims::claim(resource, self.built_at)?;
             self.claimed.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -121,13 +125,13 @@ impl Inner {
     /// the largest size.
     pub(crate) fn group_for(
         &self,
-        policy: &Arc<dyn Policy>,
+        policy: &Arc<dyn Arbiter>,
         formula: Formula,
         label: &Arc<str>,
         bytes: u64,
     ) -> (Arc<Group>, Option<Arc<SizeCount>>) {
         if fork::is_child() {
-            // Nobody gets in.
+            // A child admits none.
             return (Arc::new(Group::new(0, false)), None);
         }
         let key = (policy.id(), std::mem::discriminant(&formula));
@@ -204,7 +208,7 @@ impl Inner {
         &self,
         core: &mut Core,
         kind: EventKind,
-        ticket: Option<&Ticket>,
+        ticket: Option<&Request>,
         fill: impl FnOnce(&mut Event),
     ) {
         let (watched, traced) = (self.events.is_watched(), trace::wants(&kind));
@@ -215,10 +219,10 @@ impl Inner {
             sequence: 0,
             time: self.clock.now(),
             kind,
-            ticket: ticket.map(Ticket::id),
-            size: ticket.map(Ticket::bytes),
+            ticket: ticket.map(Request::id),
+            size: ticket.map(Request::bytes),
             policy: ticket.map(|ticket| ticket.policy_label().clone()),
-            label: ticket.and_then(Ticket::label_text),
+            label: ticket.and_then(Request::label_text),
             place: None,
             thread: crate::sync::thread_id(),
             thread_name: crate::holders::thread_name(),
@@ -237,14 +241,9 @@ impl Inner {
         }
     }
 
-    /// Hands the records of the journal to the subscribers.
-    pub(crate) fn hand_over(&self) {
-        self.events.hand_over(&mut self.lock().journal);
-    }
-
     /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
     /// record of it without the lock: then what it calls for now, at least for this guard.
-    pub(crate) fn wanted(&self, ticket: &Ticket, sum: u64) -> u64 {
+    pub(crate) fn wanted(&self, ticket: &Request, sum: u64) -> u64 {
         if fork::is_child() {
             return 0;
         }
@@ -271,8 +270,8 @@ impl Inner {
 
     /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
     /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of 0
-    /// nothing is wired for anybody.
-    pub(crate) fn has_wired(&self, ticket: &Ticket, wanted: u64) -> bool {
+    /// nothing is wired.
+    pub(crate) fn has_wired(&self, ticket: &Request, wanted: u64) -> bool {
         if fork::is_child() {
             return false;
         }
@@ -296,7 +295,7 @@ impl Inner {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         if fork::is_child() {
             return;
         }
@@ -313,5 +312,11 @@ impl Inner {
             self.clear_flag(&mut core, index);
         }
         self.settle(&mut core);
+    }
+}
+
+impl Keeper for Inner {
+    fn hand_over(&self) {
+        self.events.hand_over(&mut self.lock().journal);
     }
 }

@@ -1,6 +1,6 @@
 //! What goes wrong with memory while a program runs.
 
-use super::monitor::Thresholds;
+use super::thresholds::Thresholds;
 use crate::ffi::BackendError;
 use crate::print::{Bytes, Name};
 use std::fmt;

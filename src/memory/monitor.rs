@@ -9,25 +9,34 @@
 //! guard costs what it did.
 
 mod builder;
+mod caught;
+mod cleaning;
 mod cleanup;
 mod growth;
 mod leak;
 #[cfg(feature = "watch")]
 mod line;
+#[cfg(feature = "watch")]
+mod page;
 mod problem;
 #[cfg(feature = "metrics")]
 mod publish;
+#[cfg(feature = "metrics")]
+mod publisher;
 mod reading;
 mod shared;
 #[cfg(all(feature = "watch", unix))]
 mod socket;
+mod source;
 mod statistics;
-mod thresholds;
 mod ticker;
 mod uncounted;
 #[cfg(any(feature = "metrics", feature = "watch"))]
 mod watched;
+#[cfg(any(feature = "metrics", feature = "watch"))]
+mod watching;
 
+pub use crate::memory::thresholds::Thresholds;
 pub use builder::MonitorBuilder;
 pub use cleanup::Cleaned;
 pub use growth::{Grows, Growth};
@@ -39,7 +48,6 @@ pub use reading::Reading;
 #[cfg(all(feature = "watch", unix))]
 pub use socket::Server;
 pub use statistics::{Extent, Statistics};
-pub use thresholds::Thresholds;
 pub use uncounted::{Uncounted, UncountedBytes};
 
 use super::Error;
@@ -82,20 +90,6 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Begins with the process's shared manager and the default settings.
-    ///
-    /// # Errors
-    ///
-    /// As [`MonitorBuilder::start`].
-    pub fn start() -> Result<Self, Error> {
-        Self::builder().start()
-    }
-
-    /// Other settings.
-    pub fn builder() -> MonitorBuilder {
-        MonitorBuilder::new()
-    }
-
     /// The manager.
     #[must_use]
     pub fn manager(&self) -> &Manager {

@@ -21,6 +21,7 @@ mod builder;
 mod classes;
 mod decay;
 mod error;
+mod get;
 mod inner;
 #[cfg(feature = "mlx-rs")]
 mod into_mlx;
@@ -96,11 +97,6 @@ impl Drop for Handle {
 }
 
 impl BufferPool {
-    /// Settings of a pool with this name, which its errors tell.
-    pub fn builder(name: &str) -> PoolBuilder {
-        PoolBuilder::new(name)
-    }
-
     fn new(
         inner: Arc<Inner>,
         reclaimer: Option<Reclaimer>,

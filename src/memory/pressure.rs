@@ -33,11 +33,13 @@ mod inner;
 mod lines;
 mod linux;
 mod mlx;
+mod mlx_cache;
 mod round;
 mod source;
 mod stalls;
 mod told;
 mod trace;
+mod turn;
 #[cfg(unix)]
 mod watch;
 
@@ -54,10 +56,9 @@ pub use watch::ServiceManager;
 
 use super::Error;
 use super::reactions::registry::Registry;
-use super::reactions::{self, Ask, Subscription};
+use super::reactions::{Ask, Subscription};
 use crate::{Manager, PressureLevel};
 use inner::Inner;
-pub(in crate::memory) use inner::Registries;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -122,11 +123,6 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// Settings.
-    pub fn builder() -> PressureBuilder {
-        PressureBuilder::new()
-    }
-
     fn new(inner: Arc<Inner>, every: Duration) -> Self {
         Self {
             inner,
@@ -251,7 +247,7 @@ impl Pressure {
         if !self.is_own() {
             return Subscription::of_nothing();
         }
-        reactions::attach_mlx_cache(&self.inner.registries, manager.backend().clone())
+        mlx_cache::attach(&self.inner.registries, manager.backend().clone())
     }
 
     fn subscribe<F: ?Sized + Send + Sync + 'static>(

@@ -14,11 +14,10 @@
 //! that runs. A panic is caught and [counted](super::PressureStats::panics). Nothing that runs is revoked: guards stay, and
 //! what is given back is what its owner gives.
 
-mod mlx_cache;
+pub(super) mod mlx_cache;
 mod primitives;
 pub(super) mod registry;
 
-pub(super) use mlx_cache::attach as attach_mlx_cache;
 pub use mlx_cache::clear_cache_on_shortage;
 
 use crate::PressureLevel;

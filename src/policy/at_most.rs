@@ -1,6 +1,7 @@
 //! How many at once: a built-in policy that also counts guards.
 
-use super::{Context, Formula, Policy, PolicyId, Sealed, Sizes};
+use super::Policy;
+use crate::arbiter::{Context, Formula, PolicyId, Sealed, Sizes};
 
 /// A built-in policy that admits an active demand only while few active guards of its group live: what
 /// [`SumPolicy::at_most`](super::SumPolicy::at_most) and its like make.

@@ -1,7 +1,7 @@
 //! The built-in policies.
 
-use super::formula::{Basis, Resolved};
-use super::{AtMost, Cap, Context, Formula, Policy, PolicyId, Sealed, Sizes};
+use super::{AtMost, Policy};
+use crate::arbiter::{Basis, Cap, Context, Formula, PolicyId, Resolved, Sealed, Sizes};
 
 /// baseline + the sum of the live sizes, at most a cap; waits while a demand would go over it.
 ///

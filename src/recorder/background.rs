@@ -17,6 +17,17 @@ pub struct BackgroundRecorder {
     unseen: Recording,
 }
 
+impl Recorder {
+    /// Polls in a thread of its own, about once in `every`.
+    ///
+    /// # Errors
+    ///
+    /// If no thread could be started, or in a forked child ([`Error::Forked`](crate::Error::Forked)).
+    pub fn in_background(self, every: Duration) -> std::io::Result<BackgroundRecorder> {
+        BackgroundRecorder::start(self, every)
+    }
+}
+
 impl BackgroundRecorder {
     pub(super) fn start(mut recorder: Recorder, every: Duration) -> io::Result<Self> {
         fork::check().map_err(io::Error::other)?;
@@ -56,7 +67,7 @@ impl BackgroundRecorder {
 
     fn stop(&mut self) -> Option<Recorder> {
         if fork::is_child() {
-            // Neither can be touched: the thread is not there to be joined, and may have been amid looking whether to stop.
+            // Neither can be touched: the thread is not there to be joined, and may have been amid receiving from the channel.
             std::mem::forget((self.stop.take(), self.thread.take()));
             return None;
         }

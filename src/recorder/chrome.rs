@@ -5,8 +5,8 @@
 
 use super::series::Demand;
 use super::{Interval, Recording, What};
-use crate::names::{Name, Place};
-use crate::snapshot::ThreadLabel;
+use crate::print::ThreadLabel;
+use crate::print::{Name, Place};
 use crate::{Event, EventKind};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -189,7 +189,7 @@ impl Recording {
 fn tracks(intervals: &[Interval], metadata: &mut Vec<Entry>, timed: &mut Vec<Entry>) {
     let mut threads: BTreeMap<u64, Vec<&Interval>> = BTreeMap::new();
     for interval in intervals {
-        let number = crate::snapshot::thread_number(interval.thread);
+        let number = crate::print::thread_number(interval.thread);
         threads.entry(number).or_default().push(interval);
     }
     let mut tid = PROCESS;

@@ -141,7 +141,7 @@ impl<'a> Builder<'a> {
             resized: HashMap::new(),
             waits: HashMap::new(),
         };
-        // Once events were dropped, nobody knows which of the first guards still live, and who still waits.
+        // Once events were dropped, it is not known which of the first guards still live, and which waiters still wait.
         if recording.dropped == 0 {
             for holder in &recording.at_start.guards {
                 let guard = of_holder(holder, Duration::ZERO);
@@ -188,7 +188,7 @@ impl<'a> Builder<'a> {
     }
 
     fn end_wait(&mut self, event: &Event, now: Duration, end: End) {
-        // What began before the first event that was kept; whoever is admitted may not have waited.
+        // What began before the first event that was kept. A demand that is admitted may not have waited.
         let told = self.waits.remove(&event.thread).or_else(|| {
             let wait = of_event(What::Wait, event, Duration::ZERO);
             wait.filter(|_| end.is_refusal())
@@ -273,7 +273,7 @@ impl<'a> Builder<'a> {
             }
         }
         for holder in unmatched {
-            // It waits for the limit with a new size, and is listed with the old one.
+            // The guard waits for the limit with a new size, and is listed with the old one.
             let mut resized = self.resized.iter();
             let resized = resized.find(|(to, from)| {
                 let open = self.guards.get(*to);

@@ -1,12 +1,12 @@
 //! What is still held when a recording ends.
 
 use super::{End, Interval, Recording, What};
-use crate::error::Bytes;
+use crate::print::Bytes;
 use crate::{Holder, HolderState};
 use std::fmt;
 use std::time::Duration;
 
-/// What is still held, by whom and since when. Prints for people.
+/// What is still held, by which thread and since when. Prints for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub struct LeakReport {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Outstanding {
-    /// What is held, where and by whom.
+    /// What is held, where and by which thread.
     pub holder: Holder,
     /// How long it has been held. If only a part of that was recorded, at least this long.
     #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
@@ -30,7 +30,7 @@ pub struct Outstanding {
 }
 
 impl LeakReport {
-    /// The bytes that nobody can release any more: of forgotten and leaked guards.
+    /// The bytes that can never be released: of forgotten and leaked guards.
     #[must_use]
     pub fn lost_bytes(&self) -> u64 {
         let lost = self.outstanding.iter().map(|it| &it.holder);
@@ -40,8 +40,8 @@ impl LeakReport {
 }
 
 impl Recording {
-    /// What is still held at the end, whether somebody may yet release it, or it was leaked or forgotten. Empty if the
-    /// manager is gone.
+    /// What is still held at the end, whether it can yet be released, or was leaked or forgotten. Empty if the manager is
+    /// gone.
     #[must_use]
     pub fn leaks(&self) -> LeakReport {
         self.leaks_of(&self.intervals())

@@ -10,8 +10,8 @@ mod ticks;
 
 use super::series::Demand;
 use super::{Interval, Recording, What};
-use crate::error::Bytes;
-use crate::names::Name;
+use crate::print::Bytes;
+use crate::print::Name;
 use axes::{Failure, Layout};
 use inks::Key;
 use std::io::{self, Write};
@@ -291,7 +291,7 @@ impl<W: Write> Page<'_, W> {
 struct About<'a> {
     title: &'a str,
     caption: &'a str,
-    /// What is seen, for those who cannot see it.
+    /// What is seen, for a screen reader.
     summary: String,
     legend: &'a [Key],
 }

@@ -1,7 +1,7 @@
 //! Memory at points in time.
 
 use crate::ffi::MemoryCounters;
-use crate::manager::Inner;
+use crate::manager::inner::Inner;
 use std::time::Instant;
 
 /// The state of memory at a moment. Sizes in bytes.

@@ -2,8 +2,8 @@
 
 use super::{Interval, Recording};
 use crate::EventKind;
-use crate::names::{Name, Place};
-use crate::snapshot::ThreadLabel;
+use crate::print::ThreadLabel;
+use crate::print::{Name, Place};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::Location;
@@ -19,7 +19,7 @@ fn optional(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// A text that is not ours. A spreadsheet would take what begins so for a formula; a tab or a line break is escaped
+/// A text of the program's. A spreadsheet would take what begins so for a formula; a tab or a line break is escaped
 /// already.
 fn text(text: impl Display) -> String {
     let text = text.to_string();

@@ -1,7 +1,7 @@
 //! Why a demand waits.
 
-use crate::error::Bytes;
 use crate::pressure::PressureLevel;
+use crate::print::Bytes;
 use std::fmt;
 
 /// Why a demand waits for admission. Sizes in bytes.

@@ -35,7 +35,7 @@ pub(crate) use local_of_a_model as thread_local;
 /// The models' own stacks are too small for a session with a policy's code in it.
 const STACK: usize = 1 << 16;
 
-/// Starts a thread that nobody joins.
+/// Starts a thread that is never joined.
 pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
     model::thread::Builder::new()
         .name(name.to_owned())

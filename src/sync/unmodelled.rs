@@ -12,7 +12,7 @@ use parking_lot as chosen;
 use std::sync as chosen;
 
 /// A mutex without poisoning: no code of a user ever runs while one of the coordinator's is held,
-/// except [`Group::judge`](crate::manager::group::Group), which protects no data.
+/// except [`Group::judge`](crate::manager::state::group::Group), which protects no data.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(chosen::Mutex<T>);
 

@@ -3,28 +3,14 @@
 use super::Ticket;
 use super::guess::{as_guessed, guess, leave_behind};
 use super::raw::Raw;
+use super::route::Route;
 use crate::Error;
-use crate::manager::group::{Reads, SizeCount};
-use crate::manager::holds::HoldKey;
-use crate::manager::word::{OPTIMISTIC_BYTES, Word};
+use crate::manager::state::group::{Reads, SizeCount};
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::Ordering;
 use crate::{fork, holders};
 use std::panic::Location;
-
-/// How the fast path counts a ticket's demand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
-    /// Adds, then looks: the policy never refuses.
-    Add,
-    /// Looks, then compares and swaps.
-    Swap,
-    /// The same, and looks at how many guards live.
-    SwapIfFew,
-    /// Either, and counts the guards of its size.
-    Counted,
-    /// Everything happens under the lock.
-    Locked,
-}
 
 /// What the fast path found.
 pub(super) enum Fast {
@@ -157,7 +143,7 @@ impl Ticket {
         Word(old.wrapping_add(self.demand))
     }
 
-    /// Adds the demand if the group stays below `admit`, nobody waits, and no more than `most` drive.
+    /// Adds the demand if the group stays below `admit`, no waiter waits, and no more than `most` drive.
     #[inline(always)]
     fn swap_in(&self, admit: u64, most: u64) -> Option<Word> {
         let guess = guess();
@@ -194,7 +180,7 @@ impl Ticket {
     #[inline(always)]
     pub(super) fn leave_beside(&self, admitted: Word, reads: &Reads) -> Option<Word> {
         let floor = reads.floor.load(Ordering::Relaxed);
-        // Acquire: whoever is seen to stay is in the word, too.
+        // Acquire: a guard that is seen to stay is in the word, too.
         let left = if self.group.staying.load(Ordering::Acquire) >= floor {
             self.subtract_demand()
         } else {
@@ -242,7 +228,7 @@ impl Ticket {
     pub(super) fn leave(&self, hold: Option<HoldKey>) -> Option<Box<Error>> {
         let flags = self.group.reads.flags.load(Ordering::Relaxed);
         if self.route == Route::Locked || self.is_grown() || flags & Reads::ALWAYS != 0 {
-            return self.info.manager.release_counted(self, hold);
+            return self.info.manager.release_counted(self.request(), hold);
         }
         let (word, last) = self.leave_words();
         if self.concerns_others(word, last) {
@@ -283,7 +269,7 @@ impl Ticket {
         Word(old.wrapping_sub(self.demand))
     }
 
-    /// Counts the demand among what [stays](Group::staying), after it is in the word.
+    /// Counts the demand among what [stays](crate::manager::state::group::Group::staying), after it is in the word.
     pub(super) fn stay(&self) {
         if self.can_stay() {
             self.group.staying.fetch_add(self.demand, Ordering::Release);
@@ -329,7 +315,7 @@ impl Ticket {
         }
         let manager = &self.info.manager;
         let mut core = manager.lock();
-        manager.after_release(&mut core, self);
+        manager.after_release(&mut core, self.request());
         core.take_failure()
     }
 
@@ -373,112 +359,7 @@ impl Ticket {
     pub(super) fn flags(&self) -> u32 {
         self.group.reads.flags.load(Ordering::Acquire)
     }
-
-    /// Whether the fast path may count the demand.
-    pub(crate) fn is_fast(&self) -> bool {
-        self.route != Route::Locked
-    }
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
-mod tests {
-    use super::*;
-    use crate::ffi::RecordingBackend;
-    use crate::manager::word::MAX_SUM;
-    use crate::{Config, Error, Manager, MaxPolicy, SumPolicy, Wait};
-
-    /// An acquirer that was interrupted after it had read `admit`, while the settings changed to `config`: what it gets
-    /// while `held` bytes are in use, since before the change or since after it.
-    fn late(
-        change: impl Fn(Config) -> Config,
-        held: u64,
-        bytes: u64,
-        before: bool,
-    ) -> Option<Error> {
-        let manager = Manager::builder()
-            .backend(RecordingBackend::metal().build())
-            .build()
-            .expect("the default settings are valid");
-        let held = manager.ticket(&SumPolicy::new(), held);
-        let ticket = manager.ticket(&SumPolicy::new(), bytes);
-        drop((ticket.acquire(), held.acquire()));
-        let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
-        let hold = || (manager.wire_max(0), held.acquire().expect("it fits"));
-        let held_before = before.then(hold);
-        manager.configure(change).expect("it changes at any time");
-        // Whatever is admitted is covered.
-        let _held = held_before.unwrap_or_else(hold);
-        let entered = ticket.enter_below(admit);
-        assert!(matches!(entered, Fast::Added(_)), "over what may be held");
-        let place = Location::caller();
-        ticket.enter_locked(entered, Wait::none(), place).err()
-    }
-
-    #[test]
-    fn a_stale_admit_does_not_pass_a_lower_cap() {
-        for before in [false, true] {
-            let refused = late(|config| config.margin(0.5), 20 << 30, 10 << 30, before);
-            assert!(refused.is_some_and(|error| error.is_would_block()));
-        }
-    }
-
-    #[test]
-    fn a_stale_admit_does_not_pass_a_budget() {
-        for before in [false, true] {
-            let refused = late(|config| config.budget(15), 10, 10, before);
-            assert!(refused.is_some_and(|error| error.is_would_block()));
-        }
-    }
-
-    /// One that was counted before the first waiter came does not wait behind it.
-    #[test]
-    fn r16_one_that_was_counted_first_keeps_its_place() -> Result<(), Error> {
-        let manager = Manager::builder()
-            .backend(RecordingBackend::metal().build())
-            .build()?;
-        let ticket = manager.ticket(&SumPolicy::capped(10), 6);
-        drop(ticket.acquire()?);
-        let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
-        let entered = ticket.enter_below(admit);
-        assert!(matches!(entered, Fast::Added(_)), "nothing is covered");
-        std::thread::scope(|scope| {
-            let later = scope.spawn(|| ticket.acquire_owned());
-            while manager.waiting().is_empty() {
-                std::thread::yield_now();
-            }
-            let place = Location::caller();
-            let kept = ticket.enter_locked(entered, Wait::none(), place);
-            if kept.is_ok() {
-                ticket.leave(None);
-            }
-            drop(later.join().expect("it fits once the first has left")?);
-            kept.map(drop)
-        })
-    }
-
-    /// A guard that is the last of its size leaves while another of that size does not fit, and counts for a moment.
-    #[test]
-    fn a_refusal_looks_for_the_shrink_that_it_hid() -> Result<(), Error> {
-        let config = Config::default().shrink_cooldown(std::time::Duration::ZERO);
-        let manager = Manager::builder()
-            .backend(RecordingBackend::metal().build())
-            .config(config)
-            .build()?;
-        let small = manager.ticket(&MaxPolicy::new(), 1);
-        let large = manager.ticket(&MaxPolicy::new(), MAX_SUM - 1);
-        let _stays = small.acquire()?;
-        drop(large.acquire()?);
-        manager.maintain();
-        let leaves = large.acquire()?;
-        manager.maintain();
-        // The release takes the other for one that stays.
-        let count = large.size_count.as_ref().expect("Max counts sizes");
-        count.0.fetch_sub(1, Ordering::Relaxed);
-        let admit = large.group.reads.admit.load(Ordering::Relaxed);
-        assert!(matches!(large.enter_below(admit), Fast::Closed));
-        large.look_after(large.leave_word(), false);
-        std::mem::forget(leaves);
-        assert_eq!(manager.applied(), 1);
-        Ok(())
-    }
-}
+mod tests;

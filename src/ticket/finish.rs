@@ -8,7 +8,7 @@ use super::Ticket;
 use crate::Error;
 use crate::event::EventKind;
 use crate::fork;
-use crate::manager::user_code;
+use crate::user_code;
 
 /// A hook's own error.
 pub(super) type HookError = Box<dyn std::error::Error + Send + Sync>;
@@ -57,6 +57,6 @@ pub(super) fn finish(ticket: &Ticket, hook: Option<Hook>, work: Work) -> Option<
     let kind = EventKind::ReleaseFailed(reason.clone());
     let mut core = manager.lock();
     core.stats.release_failures += 1;
-    manager.emit(&mut core, kind, Some(ticket), |_| {});
+    manager.emit(&mut core, kind, Some(ticket.request()), |_| {});
     Some(Error::Release { reason })
 }

@@ -1,27 +1,17 @@
 //! Guards: admitted tickets, released on drop.
 
+use super::Ticket;
 use super::finish::Work;
 use super::raw::Raw;
-use super::{Ticket, Wait};
+use super::released::Released;
 use crate::Error;
 use crate::sync::{ThreadId, thread_id};
+use crate::wait::Wait;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::Duration;
-
-/// What a release did.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Released {
-    /// The limit in force afterwards, in bytes.
-    pub limit: u64,
-    /// Whether the limit fell while the guard was released.
-    pub lowered: bool,
-    /// What went wrong; the guard is released all the same.
-    pub error: Option<Error>,
-}
 
 /// What both guards tell and do.
 macro_rules! guard_methods {
@@ -40,8 +30,8 @@ macro_rules! guard_methods {
 
         /// Changes its size to `bytes`, all or nothing.
         ///
-        /// Growing is examined before the queue, since those who wait may be waiting for this very guard; it waits until
-        /// the policy admits the new size in place of the old one. Shrinking waits for nobody and fails
+        /// Growing is examined before the queue, since a waiter may be waiting for this very guard; it waits until
+        /// the policy admits the new size in place of the old one. Shrinking never waits and fails
         /// only from inside a policy ([`Error::Reentrant`]). It finishes no work first: shrink when the work on what is
         /// given up is done.
         ///

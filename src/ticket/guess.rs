@@ -1,6 +1,6 @@
 //! What a thread guesses that a state word is, so that it need not wait for it.
 
-use crate::manager::word::Word;
+use crate::manager::state::word::Word;
 use crate::sync::thread_local;
 use std::cell::Cell;
 

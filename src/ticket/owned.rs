@@ -1,16 +1,18 @@
 //! Acquiring and releasing owned guards.
 //!
-//! As for borrowed ones, but for this: an owned guard [stays](crate::manager::group::Group::staying) for those that the
+//! As for borrowed ones, but for this: an owned guard [stays](crate::manager::state::group::Group::staying) for those that the
 //! fast path gives, it has a ticket of its own, and its record may be freed by another thread.
 
-use super::fast::{Fast, Route};
+use super::fast::Fast;
 use super::raw::Raw;
-use super::{OwnedGuard, Ticket, Wait};
+use super::route::Route;
+use super::{OwnedGuard, Ticket};
 use crate::Error;
 use crate::holders::{self, Record};
-use crate::manager::group::Reads;
-use crate::manager::word::Word;
+use crate::manager::state::group::Reads;
+use crate::manager::state::word::Word;
 use crate::sync::Ordering;
+use crate::wait::Wait;
 use std::panic::Location;
 use std::time::Instant;
 

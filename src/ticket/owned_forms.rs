@@ -1,7 +1,8 @@
 //! The other forms of acquiring an owned guard: each is [`Ticket::acquire_owned_with`] with a wait of its own.
 
-use super::{OwnedGuard, Ticket, Wait};
+use super::{OwnedGuard, Ticket};
 use crate::Error;
+use crate::wait::Wait;
 use std::time::{Duration, Instant};
 
 impl Ticket {

@@ -2,16 +2,18 @@
 
 use super::Ticket;
 use super::finish::{Hook, Work, finish};
+use super::released::Released;
 use crate::Error;
 use crate::fork;
 use crate::holders::{self, Record};
-use crate::manager::admission::{Admission, Patience};
-use crate::manager::holds::HoldKey;
-use crate::manager::word::Word;
+use crate::manager::Patience;
+use crate::manager::state::grant::Admission;
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::word::Word;
 use crate::sync::Ordering;
-use crate::ticket::{Released, Wait};
 #[cfg(feature = "tracing")]
 use crate::trace::GuardSpan;
+use crate::wait::Wait;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -82,7 +84,7 @@ impl Raw {
         }
     }
 
-    /// A borrowed guard that was admitted as fast while somebody watched.
+    /// A borrowed guard that was admitted as fast while a subscriber listened.
     pub(super) fn watched(
         word: Word,
         since: Instant,
@@ -130,7 +132,7 @@ impl Raw {
                 return self.at;
             }
             let sum = Word(self.at).sum();
-            ticket.manager().wanted(self.held(ticket), sum)
+            ticket.manager().wanted(self.held(ticket).request(), sum)
         })
     }
 
@@ -149,7 +151,9 @@ impl Raw {
     }
 
     pub(super) fn is_wired(&self, ticket: &Ticket) -> bool {
-        ticket.manager().has_wired(ticket, self.wanted(ticket))
+        ticket
+            .manager()
+            .has_wired(ticket.request(), self.wanted(ticket))
     }
 
     /// Notes that the guard is leaked on purpose.
@@ -162,7 +166,9 @@ impl Raw {
         holders::note_leak(record, list);
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
         if let Some(place) = holders::place_of(record, list) {
-            ticket.manager().leak(self.held(ticket), hold, place);
+            ticket
+                .manager()
+                .leak(self.held(ticket).request(), hold, place);
         }
     }
 
@@ -170,7 +176,7 @@ impl Raw {
     #[cfg(feature = "tracing")]
     #[inline]
     pub(super) fn traced(mut self, ticket: &Ticket) -> Self {
-        if let Some(span) = GuardSpan::open(ticket) {
+        if let Some(span) = GuardSpan::open(ticket.id, ticket.request().about()) {
             self.extra().span = Some(span);
         }
         self
@@ -268,7 +274,7 @@ impl Raw {
         }
         // One that was grown changes what the limit is rounded to.
         let may_be_quiet = !ticket.is_grown() && (ticket.group().custom || manager.is_watched());
-        if may_be_quiet && manager.leave_quietly(ticket) {
+        if may_be_quiet && manager.leave_quietly(ticket.request()) {
             drop(self.extra.take());
             holders::forget(self.record, &ticket.group().listed);
             return;
@@ -345,7 +351,7 @@ impl Raw {
         let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
         let hold = self.extra.as_ref().and_then(|extra| extra.hold);
-        let resized = manager.resize(from, &to, hold, &patience, place);
+        let resized = manager.resize(from.request(), to.request(), hold, &patience, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
@@ -377,12 +383,12 @@ fn forked(ticket: &Ticket) -> Released {
     }
 }
 
-/// Whether a guard counts among what [stays](crate::manager::group::Group::staying).
+/// Whether a guard counts among what [stays](crate::manager::state::group::Group::staying).
 fn stays(record: Record) -> bool {
     record.stays() || !record.is_bound()
 }
 
-/// A guard while it changes its size: it stays for nobody, and a growing one is in its thread's hands. Undone when
+/// A guard while it changes its size: no release counts on its staying, and a growing one is in its thread's hands. Undone when
 /// dropped, in unwinding too.
 struct Resizing<'a> {
     /// What the guard has when this is over.

@@ -1,17 +1,17 @@
 //! With `tracing`: a span for each guard and wait at level DEBUG, events for the limit at DEBUG and TRACE, and for what
-//! somebody should look at, at WARN.
+//! an operator should look at, at WARN.
 
-use crate::Ticket;
 use crate::event::{Event, EventKind};
-use crate::manager::queue::Waiter;
-use crate::manager::user_code;
-use crate::names::{Name, Place};
+use crate::holders::About;
+use crate::print::{Name, Place};
+use crate::user_code;
 use std::borrow::Cow;
+use std::panic::Location;
 use tracing::level_filters::LevelFilter;
 use tracing::span::EnteredSpan;
 use tracing::{Level, Span};
 
-/// The level that a kind is reported at; `None` if a span tells it, or nobody need know.
+/// The level that a kind is reported at; `None` if a span tells it, or it is not reported.
 fn level(kind: &EventKind) -> Option<Level> {
     Some(match kind {
         EventKind::LimitComputed => Level::TRACE,
@@ -220,15 +220,15 @@ fn report(event: &Event) {
 
 /// The span of a ticket's guard or wait.
 macro_rules! ticket_span {
-    ($name:literal, $ticket:expr, $($own:tt)*) => {
+    ($name:literal, $ticket:expr, $about:expr, $($own:tt)*) => {
         tracing::debug_span!(
             target: "mlx_wired",
             $name,
-            ticket = $ticket.id(),
-            label = $ticket.get_label().map(printed).as_deref(),
-            policy = &*printed($ticket.policy_label()),
-            size = $ticket.bytes(),
-            kind = ?$ticket.kind(),
+            ticket = $ticket,
+            label = $about.label.as_deref().map(printed).as_deref(),
+            policy = &*printed(&$about.policy),
+            size = $about.bytes,
+            kind = ?$about.kind,
             $($own)*
         )
     };
@@ -241,16 +241,16 @@ pub(crate) struct GuardSpan(Option<Span>);
 impl GuardSpan {
     /// None if no subscriber can be interested, which one relaxed load tells.
     #[inline]
-    pub(crate) fn open(ticket: &Ticket) -> Option<Self> {
+    pub(crate) fn open(ticket: u64, about: &About) -> Option<Self> {
         if LevelFilter::current() < LevelFilter::DEBUG {
             return None;
         }
-        Self::open_enabled(ticket)
+        Self::open_enabled(ticket, about)
     }
 
     #[cold]
-    fn open_enabled(ticket: &Ticket) -> Option<Self> {
-        let opened = user_code::catch(|| ticket_span!("guard", ticket,));
+    fn open_enabled(ticket: u64, about: &About) -> Option<Self> {
+        let opened = user_code::catch(|| ticket_span!("guard", ticket, about,));
         let span = opened.ok().filter(|span| !span.is_disabled())?;
         Some(Self(Some(span)))
     }
@@ -268,9 +268,9 @@ impl Drop for GuardSpan {
 pub(crate) struct WaitSpan(Option<EnteredSpan>);
 
 impl WaitSpan {
-    pub(crate) fn enter(waiter: &Waiter) -> Self {
+    pub(crate) fn enter(ticket: u64, about: &About, place: &'static Location<'static>) -> Self {
         let entered = user_code::catch(|| {
-            let span = ticket_span!("wait", waiter.ticket, place = %Place(waiter.place));
+            let span = ticket_span!("wait", ticket, about, place = %Place(place));
             span.entered()
         });
         Self(entered.ok())

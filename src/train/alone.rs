@@ -1,55 +1,10 @@
 //! Whether a measurement has MLX for itself.
 
 use super::Error;
-use crate::{Event, EventKind, Holder, Kind, Manager, Subscriber};
-use std::panic::Location;
+use super::other_guard::OtherGuard;
+use crate::{EventKind, Kind, Manager, Subscriber};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
-
-/// A guard that lived while something was measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OtherGuard {
-    /// Its ticket's name.
-    pub label: Option<Arc<str>>,
-    /// Its policy's label.
-    pub policy: Arc<str>,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Where it was acquired.
-    pub place: Option<&'static Location<'static>>,
-    /// The name of the thread that acquired it.
-    pub thread_name: Option<Arc<str>>,
-}
-
-impl OtherGuard {
-    /// How many an error lists.
-    pub const LISTED: usize = 5;
-}
-
-impl From<Holder> for OtherGuard {
-    fn from(holder: Holder) -> Self {
-        Self {
-            label: holder.label,
-            policy: holder.policy,
-            bytes: holder.bytes,
-            place: Some(holder.place),
-            thread_name: holder.thread_name.map(Arc::from),
-        }
-    }
-}
-
-impl From<Event> for OtherGuard {
-    fn from(event: Event) -> Self {
-        Self {
-            label: event.label,
-            policy: event.policy.unwrap_or_else(|| Arc::from("")),
-            bytes: event.size.unwrap_or(0),
-            place: event.place,
-            thread_name: event.thread_name,
-        }
-    }
-}
 
 /// Watches a manager for guards, from before the first look: none comes and goes unseen.
 pub(super) struct Alone<'a> {

@@ -1,8 +1,11 @@
 //! The room's error.
 
-use super::alone::OtherGuard;
 use super::explain::explain;
-use super::{Key, NotRestored, Plan};
+use super::fit_plan::Plan;
+use super::key::Key;
+use super::other_guard::OtherGuard;
+#[cfg(feature = "mlx-rs")]
+use super::unverified::Unverified;
 use crate::ffi::BackendError;
 use crate::print::Bytes;
 use crate::print::{Name, Place};
@@ -70,7 +73,7 @@ pub enum Error {
     },
     /// Gradients with recomputed blocks could not be verified, or are wrong.
     #[cfg(feature = "mlx-rs")]
-    Unverified(Box<super::checkpoint::Unverified>),
+    Unverified(Box<Unverified>),
     /// What lives already leaves no room in the budget that a [`Fit`](super::Fit) was given. Nothing was run.
     OverBudget {
         /// Live arrays, in bytes.
@@ -115,6 +118,40 @@ pub enum Error {
         /// Why.
         problem: FileProblem,
     },
+}
+
+/// One of the limits that a run sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RunLimit {
+    /// MLX's memory limit.
+    Memory,
+    /// The limit of MLX's cache.
+    Cache,
+    /// The wired limit, which the manager sets.
+    Wired,
+}
+
+impl fmt::Display for RunLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory limit",
+            Self::Cache => "cache limit",
+            Self::Wired => "wired limit",
+        })
+    }
+}
+
+/// A limit that did not come back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotRestored {
+    /// Which.
+    pub limit: RunLimit,
+    /// What it was before the run, in bytes; the wired one is the manager's, which tries again by itself.
+    pub before: Option<u64>,
+    /// Why.
+    pub error: Error,
 }
 
 /// Why a file could not be used.
@@ -312,6 +349,13 @@ impl std::error::Error for Error {
             #[cfg(feature = "estimate")]
             Self::Model { source, .. } => Some(source),
         }
+    }
+}
+
+#[cfg(feature = "mlx-rs")]
+impl From<Unverified> for Error {
+    fn from(error: Unverified) -> Self {
+        Self::Unverified(Box::new(error))
     }
 }
 

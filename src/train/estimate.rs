@@ -55,6 +55,7 @@
 //! (`optimizers/*.rs`). Other programs keep other caches: one that stores the latents of DeepSeek 2 needs far less than
 //! is said here.
 
+mod bounds;
 mod config;
 mod item;
 mod kv;
@@ -66,9 +67,11 @@ mod prefill;
 mod problem;
 mod read;
 mod shape;
+mod thousands;
 mod training;
 mod workload;
 
+pub use bounds::{DEFAULT_CONTEXT, MIN_CHUNK, MIN_CONTEXT};
 pub use item::{Certainty, Estimate, Item};
 pub use lora::Lora;
 pub use model::{Model, OfType, Weights};
@@ -80,29 +83,9 @@ pub use workload::{Quantised, Workload};
 
 pub use super::Knob;
 
-/// Tokens of a sequence where none were given, unless the configuration allows fewer.
-pub const DEFAULT_CONTEXT: u64 = 8192;
-/// Down to how many tokens [`plan()`] shortens a context that was not given.
-pub const MIN_CONTEXT: u64 = 1024;
-/// Down to how many tokens [`plan()`] makes the chunks smaller in which prompts are read.
-pub const MIN_CHUNK: u64 = 256;
-
 /// What exactly this workload takes. Settings that are [`Auto`](Knob::Auto) have their defaults: to have them chosen
 /// for a budget is what [`plan()`] is for.
 pub fn estimate(workload: &Workload) -> Estimate {
     let needs = needs::Needs::of(workload);
     needs.at(needs.begin())
-}
-
-/// A number with commas, for people.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -2,70 +2,45 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `plan.rs` | a plan |
+//! | `fittable.rs` | what a training has to do for it; a plan is in `fit_plan.rs` |
 //! | `clock.rs`, `meter.rs` | the time; running a plan and reading what it takes |
 //! | `cost.rs`, `space.rs` | what a plan took; what that shows of all others: the bounds |
 //! | `surface.rs`, `model.rs` | what is expected of plans that were not run |
-//! | `search.rs` | which is run next |
-//! | `fitted.rs`, `table.rs`, `file.rs` | the choice, with why; its table; its file |
+//! | `probes.rs`, `search.rs` | what was run; which is run next |
+//! | `fitted.rs`, `considered.rs`, `table.rs`, `file.rs` | the choice; why, of each plan; its table; its file |
 
 mod clock;
+mod considered;
 mod cost;
 #[cfg(feature = "estimate")]
 mod file;
+mod fittable;
 mod fitted;
 mod meter;
 mod model;
-mod plan;
+mod probes;
 mod search;
 mod space;
 mod surface;
 mod table;
 
-pub use fitted::{Considered, FitChange, Fitted, Why};
-pub use plan::Plan;
+pub use considered::{Considered, Why};
+pub use fittable::Fittable;
+pub use fitted::{FitChange, Fitted};
 
 use super::alone::Alone;
 use super::claim::{Claim, Claimed};
 use super::run::Limits;
-use super::{Error, Knob, WorkError};
+use super::{Error, Knob};
 use crate::Manager;
 use crate::ffi::DeviceKind;
 use clock::Clock;
 use meter::{Lent, Meter, Spent};
-use search::Search;
+use probes::Search;
 use space::Space;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A training whose plans can be run for some updates. Its batches and its update are the real ones: what they take is
-/// measured.
-pub trait Fittable {
-    /// What a pass or an update fails with.
-    type Error: Into<WorkError>;
-
-    /// A forward and a backward pass over `plan.batch` rows, in whose backward pass the first `plan.first` blocks are
-    /// recomputed; evaluated when it returns. Its gradients begin a sum if `begins`, otherwise they are added to it.
-    ///
-    /// It makes its batch itself, and keeps nothing but the sum.
-    ///
-    /// # Errors
-    ///
-    /// Any: it ends the fitting.
-    fn pass(&mut self, plan: Plan, begins: bool) -> Result<(), Self::Error>;
-
-    /// The update with the sum, evaluated when it returns; the sum is let go.
-    ///
-    /// # Errors
-    ///
-    /// Any: it ends the fitting.
-    fn update(&mut self) -> Result<(), Self::Error>;
-
-    /// Puts the model and the optimizer's state back as they were, since fitting trains with whatever batches it is given.
-    /// Called once at the end, after an error and in unwinding, too. Does nothing by default: right for a copy of the model.
-    fn restore(&mut self) {}
-}
 
 /// Fits a training into a budget: how many rows a pass takes, how many blocks its backward pass recomputes, and how many
 /// passes make an update. The rows of an update stay.

@@ -1,5 +1,6 @@
 //! A training run: its limits, held from the start to the end, and what its memory does from step to step.
 
+mod budget;
 mod builder;
 mod carried;
 mod governor;
@@ -12,7 +13,6 @@ mod watch;
 pub use builder::{Limit, RunBuilder};
 pub use growth::{Growth, GrowthCause};
 pub(super) use limits::{Limits, caught};
-pub use limits::{NotRestored, RunLimit};
 pub use report::{RunSummary, StepReport};
 
 use super::Error;
@@ -59,25 +59,6 @@ pub struct Run {
 }
 
 impl Run {
-    /// Begins a run with the process's shared manager and the default settings.
-    ///
-    /// # Errors
-    ///
-    /// As [`RunBuilder::start`].
-    ///
-    /// # Blocking
-    ///
-    /// As [`RunBuilder::start`].
-    #[track_caller]
-    pub fn start() -> Result<Self, Error> {
-        Self::builder().start()
-    }
-
-    /// Other settings.
-    pub fn builder() -> RunBuilder {
-        RunBuilder::new()
-    }
-
     /// The manager.
     #[must_use]
     pub fn manager(&self) -> &Manager {
@@ -123,7 +104,7 @@ impl Run {
             drop(watch);
             // It takes the manager's lock, and may admit waiters.
             self.manager.maintain();
-            self.watch().budget = builder::measured_budget(&self.manager);
+            self.watch().budget = budget::measured(&self.manager);
         }
         report
     }

@@ -29,6 +29,7 @@ mod compare;
 mod elastic;
 mod ending;
 mod events;
+mod holding;
 mod library;
 mod limit;
 mod line;

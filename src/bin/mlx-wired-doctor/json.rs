@@ -1,10 +1,10 @@
 //! What is said, for programs: one object. Fields are only added; ids stay, texts do not.
 
-use super::Report;
 use super::answer::Answer;
 use super::environment::Variable;
 use super::finding::Finding;
 use super::machine::{Machine, Trial};
+use super::report::Report;
 use super::wired_limit::Raise;
 use mlx_wired::print::Name;
 use mlx_wired::train::estimate::{Certainty, Change, Item, Largest, Verdict};

@@ -13,6 +13,7 @@
 //! | `reading.rs` | a model's folder, read in sight of a clock |
 //! | `answer.rs`, `reasons.rs` | the verdict on a folder; why it is none that lets a program begin |
 //! | `tickets.rs` | the lines to write |
+//! | `report.rs` | everything that is said |
 //! | `finding.rs` | what is wrong or worth knowing, and checks that may fail themselves |
 //! | `devices.rs` | tests: what is said on Macs and cards |
 //! | `text.rs`, `facts.rs`, `json.rs` | what is said, for people and for programs |
@@ -35,25 +36,16 @@ mod options;
 mod output;
 mod reading;
 mod reasons;
+mod report;
 mod text;
 mod tickets;
 mod wired_limit;
 
-use answer::Answer;
-use finding::{Finding, check};
+use finding::check;
 use machine::Machine;
 use options::{Asked, Options};
+use report::Report;
 use std::process::ExitCode;
-
-/// Everything that is said.
-struct Report {
-    /// `None` if it could not be looked at; what is wrong is among the findings.
-    machine: Option<Machine>,
-    /// Where a folder was named.
-    answer: Option<Answer>,
-    /// The worst first.
-    findings: Vec<Finding>,
-}
 
 pub(crate) fn main() -> ExitCode {
     // What panics is told as a finding: see `check`.
@@ -86,39 +78,4 @@ fn tell(options: &Options) -> ExitCode {
         (said, 1)
     });
     output::write(&said, code)
-}
-
-impl Report {
-    fn of(options: &Options, look: impl FnOnce() -> Machine) -> Self {
-        let mut findings = Vec::new();
-        let machine = match check("machine-check-failed", "the machine", look) {
-            Ok(machine) => {
-                findings.extend(machine.findings());
-                Some(machine)
-            }
-            Err(finding) => {
-                findings.push(finding);
-                None
-            }
-        };
-        let answer = options.folder.as_ref().map(|folder| {
-            let (answer, of_folder) = Answer::of(folder, options, machine.as_ref());
-            findings.extend(of_folder);
-            answer
-        });
-        finding::sort(&mut findings);
-        Self {
-            machine,
-            answer,
-            findings,
-        }
-    }
-
-    /// Of the verdict alone, whatever else is wrong.
-    fn code(&self) -> u8 {
-        match &self.answer {
-            Some(answer) if !answer.is_good() => 1,
-            _ => 0,
-        }
-    }
 }

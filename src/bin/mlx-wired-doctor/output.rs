@@ -45,7 +45,7 @@ fn is_utf8(locale: &str) -> bool {
     matches!(encoding.to_ascii_lowercase().as_str(), "utf-8" | "utf8")
 }
 
-/// Writes all of it to stdout, and ends with this code. A reader who has gone wants no more, and the code stands.
+/// Writes all of it to stdout, and ends with this code. A closed pipe wants no more, and the code stands.
 pub(crate) fn write(text: &str, code: u8) -> ExitCode {
     let mut stdout = io::stdout().lock();
     let written = stdout
@@ -54,7 +54,7 @@ pub(crate) fn write(text: &str, code: u8) -> ExitCode {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             complain(&format!("the answer cannot be written: {}", error.kind()));
-            // Who reads what is there must not take it for all.
+            // A script must not take what was written for all.
             ExitCode::from(code.max(1))
         }
         _ => ExitCode::from(code),

@@ -1,10 +1,10 @@
 //! What is said, for people: the verdict, what adds up to it, what is wrong, what to write, and the machine.
 
-use super::Report;
 use super::answer::Answer;
 use super::facts::facts;
 use super::finding::Finding;
 use super::output::Marks;
+use super::report::Report;
 use mlx_wired::print::Bytes;
 use mlx_wired::train::estimate::{Certainty, Item, Plan, Severity, Verdict};
 use std::fmt::{self, Write};

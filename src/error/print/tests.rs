@@ -1,6 +1,6 @@
 use super::*;
+use crate::backend::BackendError;
 use crate::error::Obstacle;
-use crate::ffi::BackendError;
 use crate::pressure::PressureLevel;
 
 #[test]

@@ -3,13 +3,14 @@
 use super::Monitor;
 use super::cleanup::Cleanups;
 use super::reading::Look;
-use super::shared::{Shared, Source};
-use super::thresholds::Thresholds;
+use super::shared::Shared;
+use super::source::Source;
 use super::ticker::Ticker;
 use super::uncounted::Registry;
 use crate::Manager;
 use crate::clock::{Clock, SystemClock};
 use crate::memory::Error;
+use crate::memory::thresholds::Thresholds;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,38 @@ pub struct MonitorBuilder {
     program: Option<String>,
     #[cfg(feature = "metrics")]
     names_groups: bool,
+}
+
+impl Thresholds {
+    /// Whether they are shares, and in order.
+    fn check(&self) -> Result<(), Error> {
+        let middle = self.urgent.unwrap_or(self.critical);
+        let in_order = 0.0 < self.warning
+            && self.warning <= middle
+            && middle <= self.critical
+            && self.critical <= 1.0;
+        if in_order {
+            Ok(())
+        } else {
+            Err(Error::Thresholds(*self))
+        }
+    }
+}
+
+impl Monitor {
+    /// Begins with the process's shared manager and the default settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`MonitorBuilder::start`].
+    pub fn start() -> Result<Self, Error> {
+        Self::builder().start()
+    }
+
+    /// Other settings.
+    pub fn builder() -> MonitorBuilder {
+        MonitorBuilder::new()
+    }
 }
 
 impl MonitorBuilder {
@@ -127,9 +160,9 @@ impl MonitorBuilder {
             source,
             &reading,
             #[cfg(feature = "watch")]
-            super::line::Page::new(self.program, reading.time),
+            super::page::Page::new(self.program, reading.time),
             #[cfg(feature = "metrics")]
-            super::publish::Publisher::new(self.names_groups),
+            super::publisher::Publisher::new(self.names_groups),
         );
         #[cfg(feature = "metrics")]
         shared.publisher.begin(&shared, &first);

@@ -1,7 +1,7 @@
 //! Whether work leaves memory behind.
 
 use super::Monitor;
-use super::reading::caught;
+use super::caught::caught;
 use crate::memory::Error;
 use crate::print::Bytes;
 use crate::train::Work;

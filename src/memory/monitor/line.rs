@@ -13,31 +13,9 @@ use crate::print::{Name, Place};
 use crate::{Holder, HolderState, Kind, Waiter, snapshot};
 use serde::Serialize;
 use std::fmt::Display;
-use std::time::Instant;
 
 /// How many of a list are told, the most important first.
 const LISTED: usize = 10;
-
-/// What a line says of the program.
-#[derive(Debug)]
-pub(super) struct Page {
-    program: String,
-    started: Instant,
-}
-
-impl Page {
-    pub(super) fn new(program: Option<String>, started: Instant) -> Self {
-        let program = program.unwrap_or_else(|| {
-            let file = std::env::current_exe().ok();
-            let file = file.as_ref().and_then(|path| path.file_name());
-            file.map_or_else(
-                || "program".to_owned(),
-                |it| it.to_string_lossy().into_owned(),
-            )
-        });
-        Self { program, started }
-    }
-}
 
 impl Monitor {
     /// All that is known now as one line of JSON, without the line's end: what [`serve`](Self::serve) tells. A log may have
@@ -227,7 +205,7 @@ impl Line {
         let seen = shared.statistics();
         let uptime = shared.source.clock.now();
         let uptime = uptime.saturating_duration_since(shared.page.started);
-        let version = super::reading::caught(|| Ok(manager.backend().version()));
+        let version = super::caught::caught(|| Ok(manager.backend().version()));
         let waited = snapshot.waiters.iter().map(|waiter| waiter.waited).max();
         Self {
             schema: 1,

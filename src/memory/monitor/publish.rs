@@ -5,6 +5,7 @@
 pub(super) mod names;
 
 use super::Monitor;
+use super::publisher::{Published, Publisher};
 use super::reading::{Look, Reading};
 use super::shared::Shared;
 use crate::memory::Error;
@@ -14,25 +15,9 @@ use metrics::{
     Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use names::{FIGURES, FigureKind};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-#[derive(Debug)]
-pub(super) struct Publisher {
-    names_groups: bool,
-    published: Mutex<Published>,
-}
-
-/// What was published before.
-#[derive(Debug, Default)]
-struct Published {
-    /// Groups: those that have gone are 0 once.
-    groups: BTreeSet<String>,
-    /// Waits, by the upper bound of their bucket, and their sum.
-    waits: BTreeMap<Duration, u64>,
-    waited: Duration,
-}
 
 impl Monitor {
     /// Publishes the figures now, to the recorder of the calling thread. The monitor's own thread does it at each interval, to
@@ -183,7 +168,7 @@ fn publish_reading(reading: &Reading) {
 
 fn publish_info(shared: &Shared) {
     let manager = &shared.source.manager;
-    let mlx = super::reading::caught(|| Ok(manager.backend().version()));
+    let mlx = super::caught::caught(|| Ok(manager.backend().version()));
     let mlx = mlx.ok().flatten().unwrap_or_else(|| "unknown".to_owned());
     let support = if manager.support().is_supported() {
         "yes"

@@ -1,11 +1,11 @@
 //! What memory is at a moment.
 
-use super::shared::Source;
+use super::caught::caught;
+use super::source::Source;
 use crate::ffi::{BackendError, MemoryCounters};
 use crate::print::Bytes;
 use crate::{PressureLevel, Snapshot};
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
 use std::time::Instant;
 
 /// What memory is at a moment. Sizes in bytes. No figure is made up: what is not known is `None`.
@@ -145,14 +145,4 @@ fn measured_budget(snapshot: &Snapshot) -> Option<u64> {
         .into_iter()
         .chain(snapshot.device_budget)
         .min()
-}
-
-/// A backend's call, of which a panic is a failure: it may be the program's own.
-pub(super) fn caught<T>(call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
-    panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let message = format!("panicked: {}", text.unwrap_or("no message"));
-        Err(BackendError::new("a call of the backend").with_message(message))
-    })
 }

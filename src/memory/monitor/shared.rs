@@ -1,76 +1,28 @@
 //! What a monitor, its thread and its socket share.
 
-use super::cleanup::Cleanups;
 use super::problem::{Problem, problems};
-use super::reading::{Look, Reading, caught};
+use super::reading::{Look, Reading};
+use super::source::Source;
 use super::statistics::{Record, Statistics};
-use super::thresholds::Thresholds;
-use super::uncounted::Registry;
-use crate::clock::Clock;
-use crate::ffi::DeviceKind;
-use crate::memory::Error;
 use crate::memory::reactions::registry::contained;
-use crate::{Error as CoordinatorError, Manager};
-use std::process;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Where readings come from.
-#[derive(Debug)]
-pub(super) struct Source {
-    /// Locks and threads are this process's: in a forked child a lock may be held for ever.
-    pub(super) process: u32,
-    pub(super) manager: Manager,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) thresholds: Thresholds,
-    /// As the program states it.
-    pub(super) budget: Option<u64>,
-    pub(super) uncounted: Arc<Registry>,
-    pub(super) cleanups: Cleanups,
-    #[cfg(any(feature = "metrics", feature = "watch"))]
-    pub(super) watched: super::watched::Watched,
-}
-
-impl Source {
-    pub(super) fn is_own(&self) -> bool {
-        self.process == process::id()
-    }
-
-    /// Fails in a forked child.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        if self.is_own() {
-            Ok(())
-        } else {
-            Err(CoordinatorError::Forked.into())
-        }
-    }
-
-    /// Whether MLX's memory is not the process's.
-    pub(super) fn is_apart(&self) -> bool {
-        self.manager.device().kind == DeviceKind::Cuda
-    }
-
-    pub(super) fn footprint(&self) -> Option<u64> {
-        let backend = self.manager.backend();
-        caught(|| Ok(backend.footprint())).ok().flatten()
-    }
-}
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) source: Source,
     record: Mutex<Record>,
     #[cfg(feature = "watch")]
-    pub(super) page: super::line::Page,
+    pub(super) page: super::page::Page,
     #[cfg(feature = "metrics")]
-    pub(super) publisher: super::publish::Publisher,
+    pub(super) publisher: super::publisher::Publisher,
 }
 
 impl Shared {
     pub(super) fn new(
         source: Source,
         first: &Reading,
-        #[cfg(feature = "watch")] page: super::line::Page,
-        #[cfg(feature = "metrics")] publisher: super::publish::Publisher,
+        #[cfg(feature = "watch")] page: super::page::Page,
+        #[cfg(feature = "metrics")] publisher: super::publisher::Publisher,
     ) -> Self {
         Self {
             source,

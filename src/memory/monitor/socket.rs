@@ -251,7 +251,7 @@ impl Serving {
         // descriptors are those of streams that live.
         let found = unsafe { libc::poll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout) };
         if found < 0 {
-            // A signal, or for want of memory: nothing was written. Without a pause it might spin.
+            // A signal, or no memory: nothing was written. Without a pause the loop might spin.
             thread::sleep(Duration::from_millis(1));
         }
         Ready {
@@ -261,13 +261,13 @@ impl Serving {
     }
 
     fn accept(&mut self) {
-        // A few at a time, so that those who have connected are served meanwhile.
+        // A few at a time, so that the clients that have connected are served meanwhile.
         for _ in 0..CONNECTIONS {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    // For want of descriptors: the connection stays, and would be found at once again.
+                    // No descriptor is left: the connection stays, and would be found at once again.
                     thread::sleep(Duration::from_millis(20));
                     return;
                 }

@@ -1,8 +1,7 @@
 //! Pools and monitors of pressure whose figures are told with a monitor's own (features `metrics` and `watch`).
 
-use super::Monitor;
 use crate::memory::reactions::registry::Registry;
-use crate::memory::{BufferPool, Pressure, PressureStats, Subscription};
+use crate::memory::{BufferPool, PressureStats};
 use crate::print::Name;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +9,8 @@ use std::sync::Arc;
 
 /// What is registered: each function reads one.
 pub(super) struct Watched {
-    pools: Arc<Registry<dyn Fn() -> Pool + Send + Sync>>,
-    pressures: Arc<Registry<dyn Fn() -> PressureStats + Send + Sync>>,
+    pub(super) pools: Arc<Registry<dyn Fn() -> Pool + Send + Sync>>,
+    pub(super) pressures: Arc<Registry<dyn Fn() -> PressureStats + Send + Sync>>,
 }
 
 /// The figures of a pool, or of several that have one name. Sizes in bytes.
@@ -39,7 +38,7 @@ pub(super) struct Reactions {
 }
 
 impl Pool {
-    fn of(pool: &BufferPool) -> Self {
+    pub(super) fn of(pool: &BufferPool) -> Self {
         let stats = pool.stats();
         Self {
             name: Name::new(pool.name()).to_string(),
@@ -102,36 +101,5 @@ impl Watched {
 impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watched").finish_non_exhaustive()
-    }
-}
-
-impl Monitor {
-    /// Tells a pool's figures with the monitor's, under the pool's name, until the handle is dropped: those of
-    /// [`FIGURES`](super::FIGURES) that begin with `mlx_wired_pool`, and `pools` in the [line](Self::line). It keeps the pool as
-    /// another clone does.
-    ///
-    /// A name is a series for as long as a recorder lives: not for names that are made from requests. Pools of one name count
-    /// together. In a forked child nothing is registered.
-    pub fn watch_pool(&self, pool: &BufferPool) -> Subscription {
-        let pool = pool.clone();
-        let mut subscription = Subscription::of_nothing();
-        if self.shared.source.is_own() {
-            let registry = &self.shared.source.watched.pools;
-            subscription.and(registry, Arc::new(move || Pool::of(&pool)));
-        }
-        subscription
-    }
-
-    /// Tells what a monitor of pressure has done with this monitor's figures, until the handle is dropped: what was given back
-    /// ([`FIGURES`](super::FIGURES), label `reaction`), and `reactions` in the [line](Self::line).
-    ///
-    /// Several count together. In a forked child nothing is registered.
-    pub fn watch_pressure(&self, pressure: &Pressure) -> Subscription {
-        let mut subscription = Subscription::of_nothing();
-        if self.shared.source.is_own() {
-            let registry = &self.shared.source.watched.pressures;
-            subscription.and(registry, Arc::new(pressure.reader()));
-        }
-        subscription
     }
 }

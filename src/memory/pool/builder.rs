@@ -21,6 +21,13 @@ pub struct PoolBuilder {
     counted: Option<(Manager, Box<TicketOf>)>,
 }
 
+impl BufferPool {
+    /// Settings of a pool with this name, which its errors tell.
+    pub fn builder(name: &str) -> PoolBuilder {
+        PoolBuilder::new(name)
+    }
+}
+
 impl PoolBuilder {
     pub(super) fn new(name: &str) -> Self {
         Self {

@@ -97,7 +97,7 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// Whether the same call may succeed when others have dropped their buffers.
+    /// Whether the same call may succeed when other threads have dropped their buffers.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

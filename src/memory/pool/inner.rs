@@ -1,23 +1,15 @@
 //! What a pool's handles and buffers share: the state, and what is done without its lock.
 
 use super::block::Block;
-use super::buf::PoolBuf;
 use super::error::PoolError;
 use super::map::Map;
 use super::process;
-use super::state::{After, Need, State, Taken};
-use crate::clock::{Clock, Sleeper};
+use super::state::{After, Need, State};
+use crate::clock::Clock;
 use crate::sync::Mutex;
 use crate::{OwnedGuard, Ticket, Wait};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-/// How a call that may wait begins.
-enum Entered {
-    Served(Taken),
-    /// Its number there.
-    InLine(u64),
-}
 
 /// Makes the ticket of a block.
 pub(super) type TicketOf = dyn Fn(u64) -> Ticket + Send + Sync;
@@ -32,28 +24,6 @@ pub(super) struct Inner {
     /// The number of the process that built it.
     process: u32,
     pub(super) this: Weak<Inner>,
-}
-
-/// Bytes that are in use already, of a block that is still to be mapped. Dropped, in unwinding too, it gives them back.
-struct Promise<'a> {
-    inner: &'a Inner,
-    need: Need,
-    capacity: u64,
-}
-
-impl Promise<'_> {
-    fn keep(self) {
-        self.inner
-            .locked(|state, _| state.mapped(self.need, self.capacity));
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Promise<'_> {
-    fn drop(&mut self) {
-        self.inner
-            .locked(|state, after| state.undo(self.need, self.capacity, after));
-    }
 }
 
 impl Inner {
@@ -98,95 +68,9 @@ impl Inner {
         result
     }
 
-    /// A buffer, if there is one now.
-    #[track_caller]
-    pub(super) fn try_get(&self, need: Need) -> Option<PoolBuf> {
-        let taken = self.locked(|state, _| {
-            let taken = state.enter(need);
-            taken.or_else(|| state.refuse_untold())
-        })?;
-        self.complete(need, taken, &Wait::none()).ok()
-    }
-
-    /// A buffer, or why there is none now.
-    #[track_caller]
-    pub(super) fn get(&self, need: Need) -> Result<PoolBuf, PoolError> {
-        let taken = self.locked(|state, _| {
-            let taken = state.enter(need);
-            taken.ok_or_else(|| state.refuse(need, Duration::ZERO))
-        })?;
-        self.complete(need, taken, &Wait::none())
-    }
-
-    /// A buffer, after this time at the latest; whenever it comes, if that is later than the clock can tell.
-    #[track_caller]
-    pub(super) fn get_within(&self, need: Need, timeout: Duration) -> Result<PoolBuf, PoolError> {
-        let deadline = self.clock.now().checked_add(timeout);
-        let wait = match deadline {
-            Some(deadline) => Wait::new().deadline(deadline),
-            None => Wait::new(),
-        };
-        let sleeper = Sleeper::new();
-        let entered = self.locked(|state, _| match state.enter(need) {
-            Some(taken) => Ok(Entered::Served(taken)),
-            None if state.is_too_large(need) => Err(state.refuse(need, Duration::ZERO)),
-            None => Ok(Entered::InLine(state.wait(need, sleeper.wake_handle()))),
-        })?;
-        let number = match entered {
-            Entered::Served(taken) => return self.complete(need, taken, &wait),
-            Entered::InLine(number) => number,
-        };
-        let since = self.clock.now();
-        loop {
-            self.clock.park(&sleeper, deadline);
-            let now = self.clock.now();
-            let is_over = deadline.is_some_and(|deadline| now >= deadline);
-            let taken = self.locked(|state, after| {
-                let taken = state.granted(number);
-                if taken.is_none() && is_over {
-                    state.give_up(number, after);
-                    return Err(state.refuse(need, now.saturating_duration_since(since)));
-                }
-                Ok(taken)
-            })?;
-            if let Some(taken) = taken {
-                return self.complete(need, taken, &wait);
-            }
-        }
-    }
-
-    /// Makes a buffer of what a demand was given.
-    #[track_caller]
-    fn complete(&self, need: Need, taken: Taken, wait: &Wait) -> Result<PoolBuf, PoolError> {
-        let Taken {
-            capacity,
-            block,
-            evicted,
-        } = taken;
-        let mut block = match block {
-            Some(block) => block,
-            None => {
-                let promise = Promise {
-                    inner: self,
-                    need,
-                    capacity,
-                };
-                drop(evicted);
-                let block = self.map(need, capacity, wait)?;
-                promise.keep();
-                block
-            }
-        };
-        if !need.is_counted {
-            block.map_mut().touch();
-        }
-        let this = self.this.upgrade().expect("a handle of the pool calls");
-        Ok(PoolBuf::new(this, block, need))
-    }
-
     /// A new block, counted and mapped.
     #[track_caller]
-    fn map(&self, need: Need, capacity: u64, wait: &Wait) -> Result<Block, PoolError> {
+    pub(super) fn map(&self, need: Need, capacity: u64, wait: &Wait) -> Result<Block, PoolError> {
         let name = || self.locked(|state, _| state.name(need.account));
         let guard = match &self.counted {
             None => None,

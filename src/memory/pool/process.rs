@@ -1,4 +1,4 @@
-//! Whose process a pool is.
+//! Which process a pool belongs to.
 //!
 //! A forked child has the forking thread alone: what another thread held or was amid changing stays so. So a pool is its
 //! process's own, and a child must know without a system call, which would cost more than a buffer does. `fork` runs

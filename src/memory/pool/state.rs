@@ -83,7 +83,7 @@ pub(super) struct State {
     /// Of those in use, the bytes that are still to be mapped.
     promised: u64,
     users: Vec<PoolUser>,
-    /// First come, first served.
+    /// In the order of arrival.
     queue: VecDeque<Waiter>,
     /// What waiters were given, and have not taken yet.
     granted: Vec<(u64, Taken)>,
@@ -123,7 +123,7 @@ impl State {
         })
     }
 
-    /// What a demand is given now: nothing while others wait, or where it does not fit.
+    /// What a demand is given now: nothing while other demands wait, or where it does not fit.
     pub(super) fn enter(&mut self, need: Need) -> Option<Taken> {
         if !self.queue.is_empty() {
             return None;
@@ -201,7 +201,7 @@ impl State {
         after: &mut After,
     ) -> Option<Block> {
         let capacity = block.capacity();
-        // One larger than all that may be idle would drive out all others first.
+        // A block larger than all that may be idle would evict all others first.
         if capacity > self.keep {
             return Some(block);
         }
@@ -243,13 +243,13 @@ impl State {
         Some(self.granted.swap_remove(place).1)
     }
 
-    /// A waiter goes without; those behind it may fit.
+    /// A waiter leaves without a buffer. Later waiters may fit.
     pub(super) fn give_up(&mut self, number: u64, after: &mut After) {
         self.queue.retain(|waiter| waiter.number != number);
         self.serve(after);
     }
 
-    /// Whether no return of others makes room for it.
+    /// Whether no return of other buffers makes room for it.
     pub(super) fn is_too_large(&self, need: Need) -> bool {
         classes::exact(need.len) > self.limit
     }

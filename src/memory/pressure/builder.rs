@@ -3,8 +3,8 @@
 use super::hysteresis::Hysteresis;
 use super::inner::{Inner, Registries};
 use super::lines::Lines;
-use super::round::Round;
 use super::source::Source;
+use super::turn::Round;
 use super::{Pressure, system_sources};
 use crate::clock::{Clock, Sleeper, SystemClock};
 use crate::memory::Error;
@@ -22,6 +22,13 @@ pub struct PressureBuilder {
     calm_for: Duration,
     clock: Arc<dyn Clock>,
     lines: Lines,
+}
+
+impl Pressure {
+    /// Settings.
+    pub fn builder() -> PressureBuilder {
+        PressureBuilder::new()
+    }
 }
 
 impl PressureBuilder {

@@ -1,7 +1,7 @@
 //! What a monitor's handle and its thread share.
 
-use super::round::Round;
 use super::told::{Change, PressureStats, SourceEvent, SourceState};
+use super::turn::Round;
 use crate::clock::{Clock, Sleeper, Waker};
 use crate::memory::reactions::Ask;
 use crate::memory::reactions::registry::Registry;
@@ -35,7 +35,7 @@ type Giver = dyn Fn(&Ask) -> u64 + Send + Sync;
 type SourceListener = dyn Fn(&SourceEvent) + Send + Sync;
 
 /// What the program has registered.
-pub(in crate::memory) struct Registries {
+pub(super) struct Registries {
     pub(super) first: Arc<Registry<Listener>>,
     pub(in crate::memory) drains: Arc<Registry<dyn Fn() -> u64 + Send + Sync>>,
     pub(in crate::memory) listeners: Arc<Registry<Listener>>,
@@ -113,7 +113,7 @@ impl Inner {
         self.waker.wake();
     }
 
-    /// Does something in a turn; false if another has it.
+    /// Runs `f` in a turn. Returns false if another thread has the turn.
     fn take_turn(&self, f: impl FnOnce(&mut Round)) -> bool {
         let mut round = match self.turn.try_lock() {
             Ok(round) => round,

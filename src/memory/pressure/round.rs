@@ -1,56 +1,22 @@
 //! One poll: read, judge, empty what can be lost, judge again, tell, give back.
 
-use super::hysteresis::{Hysteresis, Judged};
+use super::hysteresis::Judged;
 use super::inner::Inner;
-use super::lines::{Lines, Side};
+use super::lines::Side;
 use super::source::{Reading, Source};
 use super::told::{Change, SourceEvent, SourceState};
 use super::trace;
+use super::turn::Round;
 use crate::PressureLevel;
 use crate::memory::reactions::Ask;
 use crate::memory::reactions::registry::contained;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A source, and what it said last.
-struct Slot {
-    source: Box<dyn Source>,
-    state: SourceState,
-}
-
 /// A source's name, and what it says.
 type Said = (Arc<str>, Reading);
 
-/// All that one thread at a time has: the one whose turn it is.
-pub(super) struct Round {
-    slots: Vec<Slot>,
-    lines: Lines,
-    hysteresis: Hysteresis,
-    /// What the manager was told last.
-    told: PressureLevel,
-    /// When emptying what can be lost was enough last.
-    averted_at: Option<Instant>,
-}
-
 impl Round {
-    pub(super) fn new(sources: Vec<Box<dyn Source>>, lines: Lines, hysteresis: Hysteresis) -> Self {
-        let slots = sources.into_iter().map(|source| Slot {
-            state: SourceState {
-                name: source.name().into(),
-                reading: None,
-                problem: None,
-            },
-            source,
-        });
-        Self {
-            slots: slots.collect(),
-            lines,
-            hysteresis,
-            told: PressureLevel::Normal,
-            averted_at: None,
-        }
-    }
-
     pub(super) fn watch(&mut self, inner: &Inner) {
         for slot in &mut self.slots {
             slot.source.watch(&inner.waker);
@@ -243,7 +209,7 @@ impl Round {
         }
     }
 
-    /// Asks one after another to give back, until memory is below the line at which the level is left.
+    /// Calls the giving reactions one after another, until memory is below the line at which the level is left.
     fn give_back(&mut self, inner: &Inner, level: PressureLevel, now: Instant) {
         let registry = &inner.registries.givers;
         let (mut from, end) = (0, registry.end());

@@ -141,7 +141,7 @@ pub(super) fn heat(layout: Layout, map: &HeatMap, seconds: f64) -> Result<String
     svg(layout, height, |area| {
         let label = |y: &f64| {
             let class = map.classes.get(*y as usize);
-            let text = class.map(|bytes| crate::error::Bytes(*bytes).to_string());
+            let text = class.map(|bytes| crate::print::Bytes(*bytes).to_string());
             text.unwrap_or_default()
         };
         let mut chart = rows_chart(area, layout, seconds, rows, &label)?;

@@ -2,11 +2,11 @@
 
 use super::inks::Key;
 use super::text::{Escaped, Time, label};
-use crate::error::Bytes;
-use crate::names::Place;
+use crate::print::Bytes;
+use crate::print::Place;
+use crate::print::ThreadLabel;
 use crate::recorder::series::{Demand, NAMES};
 use crate::recorder::{Interval, Recording, SourceTotal, What};
-use crate::snapshot::ThreadLabel;
 use std::cmp::Reverse;
 use std::fmt::Display;
 use std::io::{self, Write};

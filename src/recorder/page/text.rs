@@ -1,6 +1,6 @@
 //! Text and times in the page.
 
-use crate::names::Name;
+use crate::print::Name;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! Who held and who waited, thread by thread.
+//! What each thread held, and when it waited.
 
 use super::axes::{Chart, Failure, Layout, axes, draw, svg};
 use super::inks::{INK, WAIT, series};
 use super::text::{count, label};
+use crate::print::{ThreadLabel, thread_number};
 use crate::recorder::series::{Demand, NAMES};
 use crate::recorder::{Interval, What};
-use crate::snapshot::{ThreadLabel, thread_number};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::collections::BTreeMap;
@@ -94,13 +94,13 @@ impl<'a> Threads<'a> {
         caption
     }
 
-    /// The same for those who cannot see it.
+    /// The same for a screen reader.
     pub(super) fn summary(&self) -> String {
         count(self.shown.len(), "thread", "threads")
     }
 }
 
-/// The lanes, and how many intervals find no place in them.
+/// The lanes, and how many intervals find no room in them.
 fn lanes<'a>(intervals: &[&'a Interval]) -> (Vec<Vec<&'a Interval>>, usize) {
     let mut lanes: Vec<Vec<&Interval>> = Vec::new();
     let mut left_over = 0;

@@ -1,12 +1,11 @@
 //! What Apple's systems say of memory that is short: the kernel's level, asked and told; what this process may still have.
 
-use crate::PressureLevel;
-use crate::clock::Waker;
+use super::sysctl::{physical_memory, sysctl};
+use crate::pressure::PressureLevel;
+use crate::system::process::ProcessMemory;
+use crate::time::Waker;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use super::sysctl;
-use crate::system::ProcessMemory;
 
 // libSystem, which every program links.
 unsafe extern "C" {
@@ -67,7 +66,7 @@ pub(in crate::system) fn process_memory() -> Option<ProcessMemory> {
     let used = phys_footprint()?;
     let limit = match process_limit(used) {
         Some(limit) => limit,
-        None => super::physical_memory()?,
+        None => physical_memory()?,
     };
     Some(ProcessMemory { used, limit })
 }

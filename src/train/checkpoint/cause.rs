@@ -28,7 +28,7 @@ pub(super) fn keep(error: Exception) {
     CAUSE.set(Some(error));
 }
 
-/// Runs a block, whose panic becomes an error: none may cross C++, and a block fails in the same way whether it is
+/// Runs a block; a panic becomes an error. No panic may cross C++, and a block fails in the same way whether it is
 /// recomputed or not.
 pub(super) fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {

@@ -5,7 +5,7 @@
 //! order in which `eval` visits the graph. Here two dependencies put them in order:
 //!
 //! * a block's inputs depend on its cotangents: it is not recomputed before the block behind has delivered them;
-//! * a block's gradients depend on each other: whoever takes one takes all, so the block before does not begin while
+//! * a block's gradients depend on each other: to take one is to take all, so the block before does not begin while
 //!   this one holds on to its activations for a weight's gradient.
 
 use super::cause::{caught, with_cause};

@@ -1,8 +1,8 @@
 //! Whether gradients with recomputed blocks are those without.
 
 use super::Unverified;
-use super::difference::{Difference, compare};
 use super::ordered::{Off, recomputed};
+use crate::train::difference::{Difference, compare};
 use crate::train::{Error, sealed};
 use mlx_rs::Array;
 use mlx_rs::error::{Exception, Result as MlxResult};

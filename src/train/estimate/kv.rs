@@ -1,9 +1,10 @@
 //! The cache of keys and values.
 
 use super::item::{Certainty, Item};
+use super::problem::Problem;
 use super::shape::{Layer, Shape, Width};
+use super::thousands::thousands;
 use super::workload::Quantised;
-use super::{Problem, thousands};
 
 /// In how many tokens mlx-lm's cache grows.
 const STEP: u64 = 256;

@@ -1,11 +1,14 @@
 //! What a workload needs at given settings.
 
 use super::Knob;
+use super::bounds::DEFAULT_CONTEXT;
 use super::item::{Certainty, Estimate, Item};
 use super::kv::{self, Tokens};
+use super::prefill;
+use super::problem::Problem;
+use super::thousands::thousands;
 use super::training::Parameters;
 use super::workload::Workload;
-use super::{DEFAULT_CONTEXT, Problem, prefill, thousands};
 use std::cmp::Reverse;
 
 /// In how large chunks mlx-lm reads prompts.

@@ -1,10 +1,11 @@
 //! Whether a workload fits, with what settings, and what would.
 
 use super::Knob;
+use super::bounds::{MIN_CHUNK, MIN_CONTEXT};
 use super::item::{Certainty, Estimate};
 use super::needs::{Needs, Settings};
+use super::thousands::thousands;
 use super::workload::Workload;
-use super::{MIN_CHUNK, MIN_CONTEXT, thousands};
 use crate::print::Bytes;
 use serde::Serialize;
 use std::fmt;

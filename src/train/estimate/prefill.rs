@@ -3,7 +3,7 @@
 use super::item::{Certainty, Item};
 use super::kv::Tokens;
 use super::shape::{Layer, Shape};
-use super::thousands;
+use super::thousands::thousands;
 use crate::ffi::DeviceKind;
 
 const SOURCE: &str = "counted from mlx-lm 0.32, models/llama.py, and MLX's fast.cpp";

@@ -19,17 +19,6 @@ mod listing;
 mod parts;
 mod sets;
 
+pub(super) use file::small;
 pub(super) use folder::{Part, read};
 pub(super) use header::Tensor;
-
-/// The whole of a small file beside the weights, or why it was not read. `None` if it is not there.
-pub(super) fn small(path: &std::path::Path) -> Option<Result<Vec<u8>, String>> {
-    match file::read(path, 16 << 20) {
-        Ok(bytes) if file::lfs_pointer(&bytes).is_some() => Some(Err(
-            "is a pointer of Git LFS in place of the file".to_owned(),
-        )),
-        Ok(bytes) => Some(Ok(bytes)),
-        Err(file::Unread::Gone) => None,
-        Err(unread) => Some(Err(unread.why())),
-    }
-}

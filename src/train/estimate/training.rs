@@ -8,8 +8,9 @@
 use super::item::{Certainty, Item};
 use super::lora::{self, Lora};
 use super::model::Model;
+use super::problem::Problem;
 use super::read::Tensor;
-use super::{Problem, thousands};
+use super::thousands::thousands;
 use serde::Serialize;
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! What a plan took, and what follows for other plans: the most that they can need.
 
-use super::Plan;
+use crate::train::fit_plan::Plan;
 use std::time::Duration;
 
 /// What a plan took. Passes and updates are apart: an update's peak does not grow with the batch, and a line through

@@ -1,8 +1,9 @@
 //! What was fitted, in a file.
 
-use super::{Fit, Fittable, Fitted, Plan};
+use super::{Fit, Fittable, Fitted};
 use crate::Manager;
 use crate::ffi::DeviceKind;
+use crate::train::fit_plan::Plan;
 use crate::train::{Error, FileProblem, Key, Knob, file};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

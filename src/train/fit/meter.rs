@@ -2,9 +2,10 @@
 
 use super::clock::Clock;
 use super::cost::Cost;
-use super::{Fittable, Plan};
+use super::fittable::Fittable;
 use crate::ffi::Backend;
 use crate::train::alone::Alone;
+use crate::train::fit_plan::Plan;
 use crate::train::{Error, WorkError};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! What is expected of plans that were not run.
 
-use super::Plan;
 use super::cost::Cost;
-use super::search::Search;
+use super::probes::Search;
 use super::space::Known;
 use super::surface::{Point, Surface};
+use crate::train::fit_plan::Plan;
 
 /// What the plans that were run let expect of all others: two surfaces, of peaks and of times, each through the nearest plan
 /// that was run.

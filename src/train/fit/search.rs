@@ -1,10 +1,11 @@
 //! Which plan is run next, and when the best is known.
 
-use super::Plan;
 use super::meter::Outcome;
 use super::model::Model;
-use super::space::{Known, Space};
+use super::probes::Search;
+use super::space::Known;
 use crate::train::Error;
+use crate::train::fit_plan::Plan;
 use std::cell::LazyCell;
 
 /// How many plans are run at most.
@@ -22,33 +23,7 @@ const BEFORE_SUM: usize = 6;
 /// A plan on the way has to lower the bound to so much of it.
 const WORTH: f64 = 0.99;
 
-/// The search, as it stands.
-#[derive(Debug)]
-pub(super) struct Search {
-    pub(super) space: Space,
-    pub(super) known: Vec<Known>,
-    /// Plans that needed more than may be used, and how much.
-    pub(super) over: Vec<(Plan, u64)>,
-    /// What each plan that was run was expected to need.
-    pub(super) expected: Vec<(Plan, u64)>,
-    /// How many plans were run that are expected to be a little slower.
-    doubts: usize,
-    /// Whether a sum of gradients was made that was not shown to fit.
-    tried_sum: bool,
-}
-
 impl Search {
-    pub(super) fn new(space: Space) -> Self {
-        Self {
-            space,
-            known: Vec::new(),
-            over: Vec::new(),
-            expected: Vec::new(),
-            doubts: 0,
-            tried_sum: false,
-        }
-    }
-
     /// Runs plans until the best of all that are shown to stay within is one that was run. `measure` is told how much more a
     /// pass needs that adds to a sum, once that is known.
     pub(super) fn run(
@@ -124,11 +99,6 @@ impl Search {
     /// Whether it is worth asking for a plan.
     fn is_open(&self, plan: Plan) -> bool {
         !self.is_known(plan) && !self.is_beyond(plan)
-    }
-
-    /// The peak of a plan that was run.
-    pub(super) fn peak(&self, known: &Known) -> u64 {
-        self.space.peak(known, self.space.shown(&self.known))
     }
 
     /// The plans that were run and may be chosen, with their rates.

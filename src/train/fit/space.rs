@@ -1,7 +1,7 @@
 //! What there is to choose from, and the most that each plan can need.
 
-use super::Plan;
 use super::cost::Cost;
+use crate::train::fit_plan::Plan;
 
 /// The plans, and what may be used.
 #[derive(Debug)]

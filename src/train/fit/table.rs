@@ -1,6 +1,6 @@
 //! The table of all plans.
 
-use super::Considered;
+use super::considered::Considered;
 use crate::print::Bytes;
 use crate::train::columns;
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use super::limits::{Limits, Listener, caught};
 use super::watch::Watch;
-use super::{Error, Run};
+use super::{Error, Run, budget};
 use crate::ffi::DeviceKind;
 use crate::train::claim::{Claim, Claimed};
 use crate::{Manager, Ticket};
@@ -35,6 +35,27 @@ pub struct RunBuilder {
     outside_every: Duration,
     budget_every: Duration,
     listener: Option<Listener>,
+}
+
+impl Run {
+    /// Begins a run with the process's shared manager and the default settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunBuilder::start`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`RunBuilder::start`].
+    #[track_caller]
+    pub fn start() -> Result<Self, Error> {
+        Self::builder().start()
+    }
+
+    /// Other settings.
+    pub fn builder() -> RunBuilder {
+        RunBuilder::new()
+    }
 }
 
 impl RunBuilder {
@@ -152,7 +173,7 @@ impl RunBuilder {
         }
 
         let kind = manager.device().kind;
-        let budget = self.budget.or_else(|| measured_budget(&manager));
+        let budget = self.budget.or_else(|| budget::measured(&manager));
         let memory = match (self.memory, kind, budget) {
             (Limit::Fixed(bytes), _, _) => Some(bytes),
             (Limit::Auto, DeviceKind::Cuda, Some(budget)) => Some(budget - budget / 20),
@@ -178,12 +199,6 @@ impl RunBuilder {
             watch: Mutex::new(watch),
         })
     }
-}
-
-/// What a manager has for everything, as it was measured last.
-pub(super) fn measured_budget(manager: &Manager) -> Option<u64> {
-    let of_all_groups = manager.config().budget;
-    of_all_groups.into_iter().chain(manager.budget()).min()
 }
 
 impl fmt::Debug for RunBuilder {

@@ -3,45 +3,11 @@
 use crate::OwnedGuard;
 use crate::ffi::{Backend, BackendError, CacheLimit};
 use crate::print::Name;
-use crate::train::Error;
 use crate::train::claim::Claim;
+use crate::train::error::{Error, NotRestored, RunLimit};
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-
-/// One of the limits that a run sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RunLimit {
-    /// MLX's memory limit.
-    Memory,
-    /// The limit of MLX's cache.
-    Cache,
-    /// The wired limit, which the manager sets.
-    Wired,
-}
-
-impl fmt::Display for RunLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory limit",
-            Self::Cache => "cache limit",
-            Self::Wired => "wired limit",
-        })
-    }
-}
-
-/// A limit that did not come back.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct NotRestored {
-    /// Which.
-    pub limit: RunLimit,
-    /// What it was before the run, in bytes; the wired one is the manager's, which tries again by itself.
-    pub before: Option<u64>,
-    /// Why.
-    pub error: Error,
-}
 
 /// Told of limits that did not come back, where nothing can be returned.
 pub(in crate::train) type Listener = Box<dyn FnOnce(&Error) + Send>;
@@ -165,7 +131,7 @@ fn failure<T>(
     })
 }
 
-/// A call of the backend whose panic is a failure of the call.
+/// Calls the backend; a panic is a failure of the call.
 pub(in crate::train) fn caught<T>(
     call: impl FnOnce() -> Result<T, BackendError>,
 ) -> Result<T, BackendError> {

@@ -32,7 +32,7 @@ pub(super) struct Watch {
     steps: u64,
     counters: MemoryCounters,
     counted: bool,
-    /// The peaks of steps that run: each place is one, in no order.
+    /// The peaks of steps that run, in no order.
     running: Vec<Option<u64>>,
     pub(super) peak: u64,
     pub(super) peak_between: u64,

@@ -95,3 +95,15 @@ pub(super) fn lfs_pointer(bytes: &[u8]) -> Option<Option<u64>> {
     let mut lines = text.lines();
     Some(lines.find_map(|line| line.strip_prefix("size ")?.trim().parse().ok()))
 }
+
+/// The whole of a small file beside the weights, or why it was not read. `None` if it is not there.
+pub(in crate::train::estimate) fn small(path: &Path) -> Option<Result<Vec<u8>, String>> {
+    match read(path, 16 << 20) {
+        Ok(bytes) if lfs_pointer(&bytes).is_some() => Some(Err(
+            "is a pointer of Git LFS in place of the file".to_owned(),
+        )),
+        Ok(bytes) => Some(Ok(bytes)),
+        Err(Unread::Gone) => None,
+        Err(unread) => Some(Err(unread.why())),
+    }
+}

@@ -231,7 +231,7 @@ pub(super) fn lacking(root: &Listing, found: &[Folder]) -> Vec<Problem> {
         found.any(|folder| folder.name.split('/').next() == Some(name))
     };
     let lacking = root.folders.iter().filter(|folder| {
-        let Some(Ok(text)) = super::small(&folder.path.join("config.json")) else {
+        let Some(Ok(text)) = super::file::small(&folder.path.join("config.json")) else {
             return false;
         };
         let fields = serde_json::from_slice::<Map<String, Value>>(&text);

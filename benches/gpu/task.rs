@@ -1,0 +1,78 @@
+//! What children are to do, and what they say.
+
+use crate::job::Shape;
+use serde::{Deserialize, Serialize};
+
+/// What a child is to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// How large the card is.
+    Card,
+    /// What jobs need, each alone.
+    Measure(Vec<Wanted>),
+    /// All jobs of a set, in one way.
+    Turn(Turn),
+    /// Steps of the transformer, in one way.
+    Checkpoint { way: Way, quick: bool },
+}
+
+/// What a child says, a line each.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Said {
+    Card(Option<u64>),
+    Measured(Vec<Sized>),
+    /// A job of a turn has ended well.
+    Ended,
+    /// All jobs of a turn are over.
+    Turned {
+        seconds: f64,
+        peak: u64,
+        retired: usize,
+    },
+    Stepped {
+        peak: u64,
+        seconds: f64,
+    },
+}
+
+/// A job whose need is known.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Sized {
+    pub(crate) shape: Shape,
+    /// What its ticket asks for, in bytes.
+    pub(crate) ticket: u64,
+}
+
+/// A job before its rows are known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    pub(crate) bytes: u64,
+    pub(crate) steps: u32,
+}
+
+/// A set's jobs, run in one way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) jobs: Vec<Sized>,
+    pub(crate) workers: usize,
+    pub(crate) tickets: bool,
+}
+
+/// A way to take steps.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Way {
+    pub(crate) recomputes: bool,
+    /// The gradients are evaluated from the last to the first.
+    pub(crate) reverse: bool,
+    pub(crate) limit: MemoryLimit,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum MemoryLimit {
+    /// As MLX sets it.
+    Own,
+    /// The least: MLX waits for each computation.
+    Least,
+    /// A run's, with this budget.
+    Budget(u64),
+}

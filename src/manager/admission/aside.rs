@@ -1,0 +1,166 @@
+//! Setting waiters aside, and taking them back into line (R26a).
+//!
+//! A waiter that does not fit beside the holds alone gains nothing by work that ends. In line it would delay the steps of the
+//! very guard that it waits for. So it is *set aside*: it is in no line, and delays only later demands for holds. The
+//! group's flag is not set on its account, so acquires and releases of work stay on the fast path.
+//!
+//! Only holds that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of these happen under
+//! the manager's lock, and mark their group. The next pump of the line judges every waiter of it again, in the order of
+//! arrival: one that does not fit beside the holds any more is set aside, or refused if it is active and does not fit beside
+//! those that stay; one that fits again takes the last place in line. A demand for a hold stays aside behind an earlier waiter
+//! that does.
+//!
+//! A custom policy is asked without the lock. A hold that comes or goes meanwhile marks the group again, and the pump begins
+//! anew.
+
+use crate::manager::admission::beside::Beside;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::state::core::Core;
+use crate::manager::state::group_state::GroupState;
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::key::{NEW, next_key};
+use crate::manager::state::request::Request;
+use crate::manager::state::waiter::Waiter;
+use crate::sync::{Arc, Ordering};
+use std::panic::Location;
+
+impl Core {
+    /// The groups that share a line with a group: itself, or all under a budget over all groups.
+    pub(crate) fn line_of(&self, index: usize) -> impl Iterator<Item = &GroupState> {
+        let together = self.config.budget.is_some();
+        let one = (!together).then(|| self.group(index));
+        let all = together.then(|| self.live_groups());
+        one.into_iter().chain(all.into_iter().flatten())
+    }
+
+    /// The first that is set aside in a group's line.
+    pub(crate) fn first_set_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
+        let line = self.line_of(index);
+        line.filter_map(|state| state.aside.values().next())
+            .min_by_key(|waiter| waiter.number)
+    }
+}
+
+impl Inner {
+    /// Whether a waiter of the line is set aside already.
+    pub(crate) fn is_set_aside_before(&self, core: &Core, index: usize) -> bool {
+        core.first_set_aside(index).is_some()
+    }
+
+    /// Whether a waiter is the first that is set aside in its line.
+    pub(crate) fn is_first_set_aside(&self, waiter: &Waiter) -> bool {
+        let core = self.lock();
+        let first = core.first_set_aside(waiter.ticket.group().index);
+        first.is_some_and(|first| first.number == waiter.number && !core.is_delayed_aside(first))
+    }
+
+    /// Whether the waiters of a line are to be judged again.
+    pub(crate) fn is_to_judge_again(&self, core: &Core, index: usize) -> bool {
+        core.changed(index).is_any()
+    }
+
+    /// Judges the waiters of a line again if what they fit beside has changed. The caller holds no judge.
+    pub(crate) fn judge_again(&self, core: &mut Locked<'_>, index: usize) {
+        while self.is_to_judge_again(core, index) {
+            let waiters = self.take_concerned(core, index);
+            core.keep(&waiters);
+            let mut held_back = false;
+            for waiter in &waiters {
+                held_back |= self.judge_waiter_again(core, waiter, held_back);
+            }
+            self.wake_first_to_ask(core, index);
+        }
+    }
+
+    /// Judges one waiter again. `held_back`: an earlier one is set aside. Returns whether this one is.
+    pub(crate) fn judge_waiter_again(
+        &self,
+        core: &mut Locked<'_>,
+        waiter: &Arc<Waiter>,
+        held_back: bool,
+    ) -> bool {
+        let group = waiter.ticket.group();
+        let index = group.index;
+        // Taken without the manager's lock, which comes after it.
+        let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
+        if !core.group(index).has_waiter(waiter) {
+            return false;
+        }
+        let demand = waiter.demand();
+        let beside = self
+            .check_ever(core, demand)
+            .and_then(|()| self.waits_for(core, demand));
+        // It may have left while a policy was asked without the lock.
+        if !core.group(index).has_waiter(waiter) {
+            return false;
+        }
+        let disturbed = core.was_disturbed();
+        let is_delayed = waiter.is_new_hold() && self.is_delayed(core, demand);
+        let state = core.group_mut(index);
+        let is_aside = state.aside.contains_key(&waiter.number);
+        match beside {
+            Err(error) => {
+                core.take_waiter(waiter);
+                self.clear_flag(core, index);
+                self.resolve(core, waiter, Err(error));
+                false
+            }
+            Ok(Beside::Work) if !is_aside => false,
+            Ok(Beside::Work) if held_back && waiter.is_new_hold() => true,
+            Ok(Beside::Work) if is_delayed => {
+                self.note_delayed_aside(core, waiter);
+                true
+            }
+            Ok(Beside::Work) => {
+                let before = state.changed;
+                core.take_waiter(waiter);
+                let key = next_key() | (waiter.key() & NEW);
+                // Relaxed: under the manager's lock.
+                waiter.key.store(key, Ordering::Relaxed);
+                core.enqueue(Arc::clone(waiter), self.clock.now());
+                // Meanwhile a demand for a hold may have been set aside behind it, which this round does not see.
+                core.group_mut(index).changed = before;
+                core.group_mut(index).changed.all |= disturbed;
+                group.set_flag();
+                core.returned.push(Arc::clone(waiter));
+                false
+            }
+            Ok(Beside::Holds) => {
+                if is_aside {
+                    core.group_mut(index).delayed.remove(&waiter.number);
+                } else {
+                    core.take_waiter(waiter);
+                    core.set_aside(Arc::clone(waiter), self.clock.now());
+                }
+                self.clear_flag(core, index);
+                true
+            }
+        }
+    }
+
+    /// Enters a guard that is leaked among the holds that stay.
+    pub(crate) fn leak(
+        &self,
+        ticket: &Request,
+        hold: Option<HoldKey>,
+        place: &'static Location<'static>,
+    ) {
+        let mut core = self.lock();
+        let group = ticket.group();
+        core.leak(hold.unwrap_or_else(next_key), ticket, place);
+        core.revisit_later(group);
+        self.revisit(&mut core);
+    }
+
+    /// Looks for circles that what has happened may have closed, once no waiter can be admitted, refused or set aside: of
+    /// those that have come back into line, and among all.
+    pub(crate) fn look_for_circles(&self, core: &mut Locked<'_>) {
+        while let Some(waiter) = core.returned.pop() {
+            self.check_returned(core, &waiter);
+        }
+        if std::mem::take(&mut core.look_for_circles) {
+            self.break_circles(core);
+        }
+    }
+}

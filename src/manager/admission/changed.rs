@@ -1,0 +1,130 @@
+//! What has changed beside the waiters of a group, and which of them that can concern (R40).
+//!
+//! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So a
+//! group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew concerns
+//! no waiter while the largest demand in line still fits beside it, and the largest set aside that may be refused fits beside
+//! what stays. One that shrank concerns none while the smallest demand that is set aside does not fit, or of those for
+//! holds the first. Otherwise all are judged again.
+//!
+//! The bounds only widen while waiters come and go, until all are judged: that costs as much as narrowing them.
+
+use crate::manager::inner::Inner;
+use crate::manager::state::core::Core;
+use crate::manager::state::group_state::GroupState;
+use crate::manager::state::spans::Changed;
+use crate::manager::state::spans::Spans;
+use crate::manager::state::waiter::Waiter;
+use crate::sync::Arc;
+
+impl GroupState {
+    /// Notes that a hold has changed its size, or has come or gone. One of no bytes may have been promised room.
+    pub(crate) fn note_changed(&mut self, before: Option<u64>, now: Option<u64>) {
+        self.changed.freed |= now < before;
+        self.changed.taken |= now > before;
+    }
+
+    /// Makes the bounds as narrow as they are.
+    fn narrow(&mut self) {
+        self.in_line = Spans::of(self.queue.values());
+        self.set_aside = Spans::of(self.aside.values());
+    }
+}
+
+impl Core {
+    /// What has changed for the waiters of a group's line.
+    pub(crate) fn changed(&self, index: usize) -> Changed {
+        let line = self.line_of(index);
+        line.fold(Changed::default(), |all, state| all.or(state.changed))
+    }
+
+    /// Marks every group with waiters, since what may be held has changed. In others a mark concerns none, and would keep
+    /// them listed.
+    pub(crate) fn judge_all_again(&mut self) {
+        for state in self.groups.all_mut() {
+            if state.waiters().next().is_some() {
+                state.changed = Changed::ALL;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Takes what has changed for the waiters of a group's line. Returns those that are to be judged again, in the order of
+    /// arrival.
+    pub(crate) fn take_concerned(&self, core: &mut Core, index: usize) -> Vec<Arc<Waiter>> {
+        let changed = core.changed(index);
+        let concerns = self.may_concern(core, index, changed);
+        let line: Vec<usize> = core
+            .line_of(index)
+            .map(|state| state.shared.index)
+            .collect();
+        let mut waiters = Vec::new();
+        for index in line {
+            let state = core.group_mut(index);
+            state.changed = Changed::default();
+            if concerns {
+                state.narrow();
+                waiters.extend(state.waiters().cloned());
+            }
+        }
+        waiters.sort_unstable_by_key(|waiter| waiter.number);
+        waiters
+    }
+
+    /// Whether a change may let in, refuse or set aside any waiter of a group's line.
+    fn may_concern(&self, core: &Core, index: usize, changed: Changed) -> bool {
+        // A policy of the program's own says what it likes, and groups of several caps have a bound for each.
+        let any_policy = core
+            .line_of(index)
+            .any(|state| state.custom() || state.mixed);
+        if changed.all || any_policy {
+            return true;
+        }
+        let (mut total, mut staying, mut largest_room) = (0_u64, 0_u64, 0);
+        for state in core.line_of(index) {
+            largest_room = largest_room.max(state.holds.largest_room());
+            total = total.saturating_add(state.holds.bytes());
+            staying = staying.saturating_add(state.holds.staying());
+        }
+        let budget = core.config.budget.unwrap_or(u64::MAX);
+        // Demands for holds that do not live yet wait behind the first that is set aside. One that the pressure delays is
+        // looked at by each pump.
+        let first = core
+            .first_set_aside(index)
+            .filter(|first| first.is_new_hold() && !core.is_delayed_aside(first));
+        let delayed = core.first_delayed_aside(index);
+        core.line_of(index).any(|state| {
+            let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
+            let holds = &state.holds;
+            let in_group = |held: u64, bytes: u64| held.saturating_add(bytes) <= most;
+            let in_all = |held: u64, bytes: u64| held.saturating_add(bytes) <= budget;
+            let beside_holds = |bytes| in_group(holds.bytes(), bytes) && in_all(total, bytes);
+            let beside_staying = |bytes| in_group(holds.staying(), bytes) && in_all(staying, bytes);
+            // The rooms of other groups are left by the budget alone.
+            let leaves_rooms = |bytes: u64, own: u64| {
+                let (of_group, of_all) = (holds.largest_room().max(own), largest_room.max(own));
+                in_group(holds.bytes(), bytes.saturating_add(of_group))
+                    && in_all(total, bytes.saturating_add(of_all))
+            };
+            let is_let_in = |first: &Waiter| {
+                let ticket = &first.ticket;
+                ticket.group().index == state.shared.index
+                    && leaves_rooms(ticket.bytes(), ticket.room().bytes)
+            };
+            let (line, aside) = (state.in_line, state.set_aside);
+            let lets_in = aside.active.least_is(beside_holds)
+                || aside.growths.least_is(|bytes| leaves_rooms(bytes, 0))
+                || first.is_some_and(|first| is_let_in(first));
+            let keeps_out = line.active.most_is_not(beside_holds)
+                || line.holds.most_is_not(|bytes| leaves_rooms(bytes, 0))
+                || aside.refusable.most_is_not(beside_staying);
+            // Others go by the first that the pressure delays.
+            let keeps_aside = delayed.is_some_and(|first| {
+                let ticket = &first.ticket;
+                ticket.group().index == state.shared.index
+                    && !leaves_rooms(ticket.bytes(), ticket.room().bytes)
+            });
+            (changed.freed && lets_in) || (changed.taken && keeps_out) || keeps_aside
+        })
+    }
+}

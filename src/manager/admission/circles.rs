@@ -1,0 +1,434 @@
+//! Circles: threads that wait for what they hold themselves, alone or together.
+//!
+//! The waits are reduced: a waiter that could be admitted if every guard were released but the holds (R26) and what stuck
+//! threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A thread that is
+//! still stuck when nothing changes any more waits in a circle. For a waiter that is set aside the holds count only where a
+//! stuck thread has them, or where they are leaked: it waits for holds. Owned guards are held by no thread, except by one that
+//! waits to grow them, and a waiter that may still overtake those before it does not count as behind them. None of these
+//! makes any thread stuck, so a circle reported is a circle.
+//!
+//! A waiter with a deadline or a token may give up. A circle with one in it fails no wait: an event tells of it, once.
+//!
+//! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into line. A circle may
+//! also close while all its threads wait already: a hold is admitted or grows, a guard is leaked, overtaking is used up, or
+//! settings change. Then it is broken at one of them. And it may close while a newcomer looks for it, since policies are
+//! asked without the lock. So a newcomer that was disturbed looks again once it waits.
+//!
+//! A policy that panics when it is asked here ends the wait that it was asked about.
+
+use crate::Error;
+use crate::event::EventKind;
+use crate::manager::admission::pump::MOST_PASSED;
+use crate::manager::admission::supposed::Supposed;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::state::group::Group;
+use crate::manager::state::waiter::Waiter;
+use crate::print::ThreadLabel;
+use crate::snapshot::Holder;
+use crate::snapshot::HolderState;
+use crate::sync::{Arc, Ordering, ThreadId};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+/// A waiter, and where it waits.
+#[derive(Clone)]
+struct Row {
+    waiter: Arc<Waiter>,
+    aside: bool,
+}
+
+impl Row {
+    /// Growing guards first, then those in line, then those set aside; each in their order.
+    fn order(&self) -> (bool, u64) {
+        let key = if self.aside {
+            self.waiter.number
+        } else {
+            self.waiter.key()
+        };
+        (self.aside, key)
+    }
+}
+
+/// The waits and the guards at one moment.
+struct Waits {
+    rows: Vec<Row>,
+    /// How often each of them was overtaken.
+    overtaken: Vec<u64>,
+    /// What is held by threads: neither owned guards nor leaked ones.
+    holders: Vec<Holder>,
+}
+
+impl Waits {
+    /// Whether a waiter's thread holds something.
+    fn holds(&self, waiter: &Waiter) -> bool {
+        let mut holders = self.holders.iter();
+        holders.any(|holder| holder.thread == waiter.thread)
+    }
+}
+
+/// Which threads count as stuck to begin with.
+#[derive(Clone, Copy)]
+struct Supposing {
+    /// Threads that may give up count, too.
+    all: bool,
+    /// What this thread holds counts as released.
+    released: Option<ThreadId>,
+}
+
+impl Supposing {
+    const NOTHING: Self = Self {
+        all: false,
+        released: None,
+    };
+}
+
+/// A wait whose policy panicked, and the error for it.
+struct Panicked(Arc<Waiter>, Error);
+
+impl Inner {
+    /// Refuses a demand whose wait would close a circle. `aside`: it will be set aside.
+    pub(crate) fn check_circle(
+        &self,
+        core: &mut Locked<'_>,
+        newcomer: &Arc<Waiter>,
+        aside: bool,
+    ) -> Result<(), Error> {
+        // Nearly always: a thread without guards closes no circle.
+        if !newcomer.holds {
+            return Ok(());
+        }
+        let row = Row {
+            waiter: Arc::clone(newcomer),
+            aside,
+        };
+        loop {
+            let waits = self.waits(core, Some(row.clone()));
+            match self.closes_circle(core, &waits, newcomer) {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) if !self.stands(core, &waits, Some(&row)) => {}
+                Ok(Some(stuck)) => return Err(self.would_deadlock(core, newcomer, waits, &stuck)),
+                Err(Panicked(whose, error)) if Arc::ptr_eq(&whose, newcomer) => return Err(error),
+                Err(panicked) => {
+                    if let Some(group) = self.refuse(core, panicked) {
+                        // The caller holds a judge: those behind are examined after it.
+                        core.revisit_later(&group);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the wait of a waiter that has come back into line, if it closes a circle there.
+    pub(crate) fn check_returned(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
+        let group = returned.ticket.group().clone();
+        while returned.holds && core.group(group.index).has_waiter(returned) {
+            let waits = self.waits(core, None);
+            let group = match self.closes_circle(core, &waits, returned) {
+                Ok(None) => return,
+                Ok(Some(_)) if !self.stands(core, &waits, None) => None,
+                Ok(Some(stuck)) => {
+                    core.take_waiter(returned);
+                    let error = self.would_deadlock(core, returned, waits, &stuck);
+                    self.resolve(core, returned, Err(error));
+                    Some(group.clone())
+                }
+                Err(panicked) => self.refuse(core, panicked),
+            };
+            if let Some(group) = group {
+                self.pump(core, group.index);
+            }
+        }
+    }
+
+    /// The threads of a circle that a waiter's thread is in, if none of them may give up. If some may, an event tells of it.
+    fn closes_circle(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &Waits,
+        waiter: &Waiter,
+    ) -> Result<Option<HashSet<ThreadId>>, Panicked> {
+        if !waits.holds(waiter) {
+            return Ok(None);
+        }
+        let stuck = self.stuck_threads(core, waits, Supposing::NOTHING)?;
+        if stuck.contains(&waiter.thread) {
+            return Ok(Some(stuck));
+        }
+        self.tell_bounded_circle(core, waits, Some(waiter.thread))?;
+        Ok(None)
+    }
+
+    /// Tells of a circle with a deadline or token in it, once.
+    fn tell_bounded_circle(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &Waits,
+        of: Option<ThreadId>,
+    ) -> Result<(), Panicked> {
+        if !waits.rows.iter().any(|row| row.waiter.may_give_up) {
+            return Ok(());
+        }
+        let all = Supposing {
+            all: true,
+            ..Supposing::NOTHING
+        };
+        let stuck = self.stuck_threads(core, waits, all)?;
+        if stuck.is_empty() || of.is_some_and(|thread| !stuck.contains(&thread)) {
+            return Ok(());
+        }
+        let in_circle = || {
+            let rows = waits.rows.iter().map(|row| &row.waiter);
+            rows.filter(|waiter| stuck.contains(&waiter.thread))
+        };
+        let numbers: BTreeSet<u64> = in_circle().map(|waiter| waiter.number).collect();
+        // Threads that hold nothing close no circle: they wait for what is leaked.
+        let is_circle = in_circle().any(|waiter| waits.holds(waiter));
+        if !is_circle || numbers.is_subset(&core.told_circles) {
+            return Ok(());
+        }
+        let threads = in_circle()
+            .map(|waiter| ThreadLabel(waiter.thread_name.as_deref(), waiter.thread).to_string())
+            .collect();
+        core.told_circles.extend(numbers);
+        let waiting: BTreeSet<u64> = waits.rows.iter().map(|row| row.waiter.number).collect();
+        core.told_circles.retain(|number| waiting.contains(number));
+        self.emit(
+            core,
+            EventKind::CircleWithDeadline { threads },
+            None,
+            |_| {},
+        );
+        Ok(())
+    }
+
+    /// Ends waits until no circle is left. For changes that may close one among those that wait already, and for a
+    /// newcomer that was disturbed while it looked for one.
+    pub(crate) fn break_circles(&self, core: &mut Locked<'_>) {
+        while core.waiting_holders > 0 {
+            let waits = self.waits(core, None);
+            let stuck = self.stuck_threads(core, &waits, Supposing::NOTHING);
+            let found = stuck.and_then(|stuck| {
+                let first = self.one_in_circle(core, &waits, &stuck)?;
+                Ok(first.map(|waiter| (Arc::clone(waiter), stuck)))
+            });
+            let group = match found {
+                Err(panicked) => self.refuse(core, panicked),
+                Ok(_) if !self.stands(core, &waits, None) => None,
+                Ok(None) => match self.tell_bounded_circle(core, &waits, None) {
+                    Ok(()) => return,
+                    Err(panicked) => self.refuse(core, panicked),
+                },
+                Ok(Some((waiter, stuck))) => {
+                    let group = waiter.ticket.group().clone();
+                    core.take_waiter(&waiter);
+                    let error = self.would_deadlock(core, &waiter, waits, &stuck);
+                    self.resolve(core, &waiter, Err(error));
+                    Some(group)
+                }
+            };
+            // Later waiters may fit.
+            if let Some(group) = group {
+                self.pump(core, group.index);
+            }
+        }
+    }
+
+    /// Ends a wait whose policy panicked, unless it is over already. Returns the group that it waited in.
+    fn refuse(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
+        let Panicked(waiter, error) = panicked;
+        let group = waiter.ticket.group();
+        core.take_waiter(&waiter)?;
+        self.resolve(core, &waiter, Err(error));
+        Some(group.clone())
+    }
+
+    /// The first waiter such that a release of its own guards would free the rest. If there is none, the one with the largest
+    /// guards.
+    fn one_in_circle<'a>(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &'a Waits,
+        stuck: &HashSet<ThreadId>,
+    ) -> Result<Option<&'a Arc<Waiter>>, Panicked> {
+        let held = |thread| {
+            let own = waits.holders.iter().filter(|h| h.thread == thread);
+            own.map(|holder| holder.bytes).reduce(u64::saturating_add)
+        };
+        let mut holding: Vec<_> = waits
+            .rows
+            .iter()
+            .map(|row| &row.waiter)
+            .filter(|waiter| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
+            .collect();
+        // By arrival, whether they are in line or set aside.
+        holding.sort_by_key(|waiter| waiter.order());
+        for waiter in &holding {
+            let supposing = Supposing {
+                released: Some(waiter.thread),
+                ..Supposing::NOTHING
+            };
+            let mut others = self.stuck_threads(core, waits, supposing)?;
+            others.remove(&waiter.thread);
+            if others.is_empty() {
+                return Ok(Some(waiter));
+            }
+        }
+        Ok(holding.into_iter().max_by_key(|w| held(w.thread)))
+    }
+
+    /// The present waits, and those that would be with the newcomer.
+    fn waits(&self, core: &mut Locked<'_>, newcomer: Option<Row>) -> Waits {
+        let mut rows = rows(core);
+        rows.extend(newcomer);
+        rows.sort_by_key(Row::order);
+        core.keep(rows.iter().map(|row| &row.waiter));
+        let mut holders = self.holders_of(&core.listing_groups());
+        holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
+        Waits {
+            overtaken: overtaken(&rows),
+            rows,
+            holders,
+        }
+    }
+
+    /// Whether the same waiters wait still, and may be overtaken as often: policies are asked without the lock. A thread
+    /// that waits releases nothing, so what they hold is the same too.
+    fn stands(&self, core: &Locked<'_>, waits: &Waits, newcomer: Option<&Row>) -> bool {
+        let mut now = rows(core);
+        now.extend(newcomer.cloned());
+        now.sort_by_key(Row::order);
+        let same = |(a, b): (&Row, &Row)| Arc::ptr_eq(&a.waiter, &b.waiter) && a.aside == b.aside;
+        now.len() == waits.rows.len()
+            && now.iter().zip(&waits.rows).all(same)
+            && waits.overtaken == overtaken(&waits.rows)
+    }
+
+    /// The threads that no release by others can free.
+    ///
+    /// A policy that goes by something outside may change its mind between two questions. Asked about everything twice,
+    /// its answers are of one mind at least once.
+    fn stuck_threads(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &Waits,
+        supposing: Supposing,
+    ) -> Result<HashSet<ThreadId>, Panicked> {
+        let mut stuck = self.reduce(core, waits, supposing)?;
+        let asks = |row: &Row| row.waiter.ticket.group().custom;
+        if !stuck.is_empty() && waits.rows.iter().any(asks) {
+            let again = self.reduce(core, waits, supposing)?;
+            stuck.retain(|thread| again.contains(thread));
+        }
+        Ok(stuck)
+    }
+
+    /// [`stuck_threads`](Self::stuck_threads), with each policy asked once about each wait.
+    fn reduce(
+        &self,
+        core: &mut Locked<'_>,
+        waits: &Waits,
+        supposing: Supposing,
+    ) -> Result<HashSet<ThreadId>, Panicked> {
+        // By line, those in line and those set aside; with a budget over all groups there is one line.
+        let mut lines: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
+        let mut stuck = HashSet::new();
+        for row in &waits.rows {
+            let index = row.waiter.ticket.group().index;
+            let line = core.config.budget.is_none().then_some(index);
+            lines.entry((line, row.aside)).or_default().push_back(row);
+            if supposing.all || !row.waiter.may_give_up {
+                stuck.insert(row.waiter.thread);
+            }
+        }
+        let allowed = core.config.overtaking;
+        loop {
+            let mut supposed = Supposed::new(waits.holders.iter().filter(|holder| {
+                stuck.contains(&holder.thread) && supposing.released != Some(holder.thread)
+            }));
+            // What is freed in this pass admits others in the next.
+            let mut freed = false;
+            for line in lines.values_mut() {
+                let mut place = 0;
+                while let Some(row) = line.get(place) {
+                    let waiter = &row.waiter;
+                    // A demand for a hold overtakes none in line, and none set aside passes an earlier one.
+                    let behind = place > 0
+                        && waiter.ticket.is_hold()
+                        && (!row.aside || waiter.is_new_hold());
+                    let frees = !stuck.contains(&waiter.thread)
+                        || (!behind
+                            && self
+                                .could_join(core, waiter, row.aside, &mut supposed)
+                                .map_err(|error| Panicked(waiter.clone(), error))?);
+                    if frees {
+                        freed |= stuck.remove(&waiter.thread) && waiter.holds;
+                        line.remove(place);
+                        continue;
+                    }
+                    // Under the manager's lock.
+                    let overtaken = waiter.overtaken.load(Ordering::Relaxed);
+                    if !row.aside && (overtaken >= allowed || place >= MOST_PASSED) {
+                        break;
+                    }
+                    place += 1;
+                }
+            }
+            if !freed {
+                return Ok(stuck);
+            }
+        }
+    }
+
+    fn would_deadlock(
+        &self,
+        core: &Locked<'_>,
+        waiter: &Waiter,
+        waits: Waits,
+        stuck: &HashSet<ThreadId>,
+    ) -> Error {
+        let group = waiter.ticket.group().index;
+        let mut holders = waits.holders;
+        holders.retain(|holder| stuck.contains(&holder.thread));
+        // The waiter's own guard first, then one in the group it waits for; the largest of those.
+        let culprit = holders.iter().max_by_key(|holder| {
+            (
+                holder.thread == waiter.thread,
+                holder.group == group,
+                holder.bytes,
+            )
+        });
+        let (held, held_at) = culprit.map_or((0, waiter.place), |it| (it.bytes, it.place));
+        let mut contention = self.contention(core, group, None);
+        contention.policy = waiter.ticket.policy_label().clone();
+        contention.guards = holders.len();
+        contention.name(holders);
+        Error::WouldDeadlock {
+            requested: waiter.ticket.bytes(),
+            held,
+            held_at,
+            threads: stuck.len(),
+            contention,
+        }
+    }
+}
+
+/// Every waiter.
+fn rows(core: &Locked<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for state in core.live_groups() {
+        for (waiters, aside) in [(&state.queue, false), (&state.aside, true)] {
+            rows.extend(waiters.values().map(|waiter| Row {
+                waiter: Arc::clone(waiter),
+                aside,
+            }));
+        }
+    }
+    rows
+}
+
+fn overtaken(rows: &[Row]) -> Vec<u64> {
+    // Relaxed: under the manager's lock.
+    rows.iter()
+        .map(|row| row.waiter.overtaken.load(Ordering::Relaxed))
+        .collect()
+}

@@ -1,0 +1,223 @@
+//! Which waiter is next: admitting waiters on their behalf.
+
+use crate::Error;
+use crate::event::EventKind;
+use crate::manager::admission::judge::Verdict;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::state::core::Core;
+use crate::manager::state::grant::Granted;
+use crate::manager::state::group_state::GroupState;
+use crate::manager::state::key::is_of_new;
+use crate::manager::state::waiter::Waiter;
+use crate::manager::state::word::Word;
+use crate::sync::{Arc, Ordering};
+
+/// How many waiters that do not fit are looked past at once, where overtaking is allowed (R40).
+pub(crate) const MOST_PASSED: usize = 64;
+
+impl Inner {
+    /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
+    pub(crate) fn next_in_line(
+        &self,
+        core: &Core,
+        index: usize,
+        after: Option<u64>,
+    ) -> Option<(u64, Arc<Waiter>)> {
+        let from = after.map_or(0, |key| key + 1);
+        let first = |queue: &std::collections::BTreeMap<u64, Arc<Waiter>>| {
+            queue
+                .range(from..)
+                .next()
+                .map(|(key, waiter)| (*key, waiter.clone()))
+        };
+        if core.config.budget.is_none() {
+            return first(&core.group(index).queue);
+        }
+        core.live_groups()
+            .filter_map(|state| first(&state.queue))
+            .min_by_key(|(key, _)| *key)
+    }
+
+    /// The key of the first in line.
+    pub(crate) fn first_in_line(&self, core: &Core, index: usize) -> Option<u64> {
+        self.next_in_line(core, index, None).map(|(key, _)| key)
+    }
+
+    /// Whether no waiter is in line before a new demand of this group.
+    pub(crate) fn is_line_empty(&self, core: &Core, index: usize) -> bool {
+        let together = core.config.budget.is_some();
+        core.group(index).is_awaited_by_none()
+            && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
+    }
+
+    /// The first of the keys that are about to enter the group's line.
+    fn first_to_enter(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
+        let first = |state: &GroupState| state.entering.first().copied();
+        if core.config.budget.is_none() {
+            return first(core.group(index));
+        }
+        core.live_groups().filter_map(first).min()
+    }
+
+    /// Whether a growing guard waits in line already, or is about to.
+    pub(crate) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
+        let first = self.first_in_line(core, index);
+        let entering = self.first_to_enter(core, index);
+        first.into_iter().chain(entering).any(|key| !is_of_new(key))
+    }
+
+    /// Admits from the head of the line while it may be admitted, and tells whether it admitted any. The caller
+    /// holds no judge.
+    ///
+    /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless a waiter
+    /// that they would pass has been passed often enough, or very many would be passed.
+    pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
+        let mut admitted = false;
+        loop {
+            self.judge_again(core, index);
+            self.take_back_delayed(core, index);
+            admitted |= self.pump_line(core, index);
+            if !self.is_to_judge_again(core, index) && !self.is_to_take_back(core, index) {
+                break;
+            }
+        }
+        self.note_undelayed(core, index);
+        self.look_for_circles(core);
+        admitted
+    }
+
+    /// [`pump`](Self::pump) for what is held and what may be held as they are.
+    fn pump_line(&self, core: &mut Locked<'_>, index: usize) -> bool {
+        let allowed = core.config.overtaking;
+        // Under the manager's lock.
+        let exhausted = |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
+        let mut passed: Vec<Arc<Waiter>> = Vec::new();
+        let mut admitted = false;
+        let mut after = None;
+        while let Some((key, waiter)) = self.next_in_line(core, index, after) {
+            let first = self.first_to_enter(core, index);
+            if first.is_some_and(|first| first < key) {
+                // The earlier waiter examines the queue when it has entered.
+                break;
+            }
+            core.keep([&waiter]);
+            let group = waiter.ticket.group();
+            // Taken without the manager's lock, which comes after it.
+            let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
+            // Meanwhile the waiter may have left, and the guard that it grows with it.
+            if !core.group(group.index).queue.contains_key(&key) {
+                continue;
+            }
+            let demand = waiter.demand();
+            let settings = core.settings;
+            let verdict = match self.check_countable(core, demand) {
+                // A demand for a hold overtakes none.
+                Ok(()) if waiter.ticket.is_hold() && !passed.is_empty() => Ok(Verdict::Wait),
+                Ok(()) => self.judge(core, demand),
+                // It may fit once others have left.
+                Err(_) => Ok(Verdict::Wait),
+            };
+            if core.settings != settings {
+                // While a policy was asked without the lock, one line may have become many, or many one: the first in line may be
+                // another.
+                passed.clear();
+                after = None;
+                continue;
+            }
+            // It may have left while a policy was asked without the lock.
+            if !core.group(group.index).queue.contains_key(&key) {
+                continue;
+            }
+            // Meanwhile another admission may have used up the overtaking of a waiter that would be passed.
+            if passed.iter().any(exhausted) {
+                break;
+            }
+            if verdict == Ok(Verdict::Delayed) {
+                if waiter.is_new_hold() {
+                    // Aside it does not delay the work that it waits for.
+                    core.take_waiter(&waiter);
+                    self.set_aside_delayed(core, &waiter);
+                    continue;
+                }
+                self.delay(core, &waiter);
+            }
+            if verdict == Ok(Verdict::Wait) && passed.is_empty() {
+                core.note_first_waits(index);
+            }
+            if let Ok(Verdict::Wait | Verdict::Delayed) = verdict {
+                if exhausted(&waiter) || passed.len() >= MOST_PASSED {
+                    break;
+                }
+                passed.push(waiter.clone());
+                after = Some(key);
+                continue;
+            }
+            core.take_waiter(&waiter);
+            let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
+            // Not before the demand is counted: a fast acquire would take what it was promised.
+            self.clear_flag(core, group.index);
+            let outcome = outcome.map(|word| self.grant(core, &waiter, word));
+            if outcome.is_ok() {
+                admitted = true;
+                for waiter in &passed {
+                    // Under the manager's lock.
+                    waiter.overtaken.fetch_add(1, Ordering::Relaxed);
+                }
+                self.resolve(core, &waiter, outcome);
+                if passed.iter().any(exhausted) {
+                    // A waiter that might have overtaken is behind a head now, which may be waiting for it.
+                    core.look_for_circles = true;
+                    break;
+                }
+                if waiter.ticket.is_hold() {
+                    // Those behind may not fit beside it: they are judged before they count as overtaken.
+                    break;
+                }
+            } else {
+                self.resolve(core, &waiter, outcome);
+            }
+        }
+        self.clear_flag(core, index);
+        admitted
+    }
+
+    /// What a waiter gets whose demand was counted just now.
+    fn grant(&self, core: &mut Locked<'_>, waiter: &Waiter, word: Word) -> Granted {
+        let ticket = &waiter.ticket;
+        let waited = self.waited(waiter);
+        core.note_progress(ticket.group().index, waited.until);
+        if !self.is_covered(core, ticket) {
+            // From now on a call that fails before the waiter wakes fails it, too.
+            core.await_cover(waiter.number, waiter.demand());
+            return Granted::Added(word);
+        }
+        // Nothing is left for the waiter to do under the lock.
+        core.stats.admissions += 1;
+        core.note_wait(waited.time);
+        Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))
+    }
+
+    /// Clears the group's `WAITERS` flag if no release is to look for any of its waiters.
+    pub(crate) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
+        let state = core.group(index);
+        if state.is_left_alone() {
+            state.shared.clear_flag();
+        }
+    }
+
+    /// Gives a waiter that was taken out of the queue its outcome, and wakes it. Its admission was told of before.
+    pub(crate) fn resolve(
+        &self,
+        core: &mut Locked<'_>,
+        waiter: &Waiter,
+        outcome: Result<Granted, Error>,
+    ) {
+        if let Err(error) = &outcome {
+            let kind = EventKind::AdmissionFailed(error.to_string());
+            self.emit(core, kind, Some(&waiter.ticket), |event| waiter.sign(event));
+        }
+        *waiter.outcome.lock() = Some(outcome);
+        core.wake(waiter.waker.clone());
+    }
+}

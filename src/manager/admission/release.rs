@@ -1,0 +1,100 @@
+//! Releasing when the fast path cannot decide.
+
+use crate::Error;
+use crate::event::EventKind;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::limit::cover::holder_falls;
+use crate::manager::state::core::Core;
+use crate::manager::state::group::Group;
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::request::Request;
+use crate::sync::{Arc, ThreadId, thread_id};
+use crate::user_code;
+
+impl Inner {
+    /// Releases a demand that is still counted. Returns the call that failed, if one of its own did.
+    pub(crate) fn release_counted(
+        &self,
+        ticket: &Request,
+        hold: Option<HoldKey>,
+    ) -> Option<Box<Error>> {
+        let mut core = self.lock();
+        core.subtract(ticket);
+        if let Some(key) = hold {
+            core.unhold(key, ticket, None);
+        }
+        self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
+        self.after_release(&mut core, ticket);
+        core.take_failure()
+    }
+
+    /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a
+    /// hand-over does not lower and raise the limit, then decides about the limit.
+    pub(crate) fn after_release(&self, core: &mut Locked<'_>, ticket: &Request) {
+        let group = ticket.group();
+        if ticket.kind().is_driving() {
+            // Linger counts from the last driving guard's end.
+            core.owed.begin_linger_anew();
+        }
+        if user_code::is_inside(self.address()) {
+            // This very thread may hold the judge of this group. The call that runs the user's code
+            // examines the queue and the limit when it comes back.
+            core.revisit_later(group);
+            return;
+        }
+        let admitted = self.pump(core, group.index);
+        self.revisit(core);
+        // With a budget over all groups, the admitted guard may speak for another group than the one that was left.
+        if !self.still_stands(core, ticket) || (admitted && holder_falls(core)) {
+            self.settle(core);
+        }
+    }
+
+    /// Does what releases inside user code have left to the call around it, on this thread.
+    pub(crate) fn revisit(&self, core: &mut Locked<'_>) {
+        if user_code::is_inside(self.address()) {
+            return;
+        }
+        while self.pump_revisited(core) {
+            // Else the waiter that it was left to runs a session when it wakes.
+            if !core.left_over {
+                self.settle(core);
+            }
+        }
+    }
+
+    /// Admits what such releases have made room for. Returns whether there were any.
+    pub(crate) fn pump_revisited(&self, core: &mut Locked<'_>) -> bool {
+        let mut any = false;
+        while let Some(group) = core.next_to_revisit() {
+            self.pump(core, group.index);
+            any = true;
+        }
+        any
+    }
+}
+
+impl Core {
+    /// Leaves a group's queue, and the limit, to what this thread does next without user code around it.
+    pub(crate) fn revisit_later(&mut self, group: &Arc<Group>) {
+        self.revisit.push((thread_id(), Arc::clone(group)));
+    }
+
+    /// The index of the next group that this thread has left to itself. One that another thread has left may have a policy
+    /// that is being asked, with the judge held.
+    fn place_to_revisit(&self) -> Option<usize> {
+        let own = |(thread, _): &(ThreadId, Arc<Group>)| *thread == thread_id();
+        self.revisit.iter().rposition(own)
+    }
+
+    /// Whether this thread has left something to itself.
+    pub(crate) fn is_to_revisit(&self) -> bool {
+        self.place_to_revisit().is_some()
+    }
+
+    fn next_to_revisit(&mut self) -> Option<Arc<Group>> {
+        let place = self.place_to_revisit()?;
+        Some(self.revisit.remove(place).1)
+    }
+}

@@ -1,0 +1,185 @@
+//! What a waiter could join if only some guards lived: those that a [search for circles](crate::manager::admission::circles) takes for held.
+
+use crate::Error;
+use crate::kind::Kind;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::state::core::Core;
+use crate::manager::state::live::Live;
+use crate::manager::state::request::Room;
+use crate::manager::state::waiter::Waiter;
+use crate::snapshot::Holder;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The guards that are supposed to be all that lives: what stuck threads hold, and beside it all holds for a waiter in line,
+/// or what is leaked for one that is set aside.
+pub(crate) struct Supposed<'a> {
+    by_stuck: Vec<&'a Holder>,
+    /// What they are for the waiters of a group, in line or set aside, that grow no guard: counted once (R40).
+    counted: BTreeMap<(usize, bool), Counted>,
+}
+
+impl<'a> Supposed<'a> {
+    pub(crate) fn new(by_stuck: impl Iterator<Item = &'a Holder>) -> Self {
+        Self {
+            by_stuck: by_stuck.collect(),
+            counted: BTreeMap::new(),
+        }
+    }
+
+    /// The guards that are supposed, as they are for a waiter.
+    fn counted(&mut self, core: &Core, waiter: &Waiter, aside: bool) -> Counted {
+        let group = waiter.ticket.group().index;
+        if waiter.from.is_some() {
+            return Counted::new(core, &self.by_stuck, waiter, aside);
+        }
+        let counted = self.counted.entry((group, aside));
+        counted
+            .or_insert_with(|| Counted::new(core, &self.by_stuck, waiter, aside))
+            .clone()
+    }
+}
+
+/// Guards of a group.
+#[derive(Debug, Clone, Default)]
+struct OfGroup {
+    sum: u64,
+    /// Their single sizes, for a custom policy.
+    each: Vec<u64>,
+}
+
+impl OfGroup {
+    fn add(&mut self, bytes: u64, custom: bool) {
+        self.sum = self.sum.saturating_add(bytes);
+        if custom {
+            self.each.push(bytes);
+        }
+    }
+}
+
+impl From<OfGroup> for Live {
+    fn from(guards: OfGroup) -> Self {
+        Self {
+            sum: guards.sum,
+            ..Self::of(guards.each)
+        }
+    }
+}
+
+/// The guards that are supposed, as they are for the waiters of a group.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    /// Those in the group, and its holds alone.
+    guards: OfGroup,
+    holds: OfGroup,
+    /// Over all groups.
+    total: u64,
+    total_holds: u64,
+    /// How many active guards are in the group.
+    active: u64,
+    /// What the holds of the group want to be left, and the most that one of any group does.
+    rooms: BTreeSet<Room>,
+    largest_room: u64,
+}
+
+impl Counted {
+    fn new(core: &Core, by_stuck: &[&Holder], waiter: &Waiter, aside: bool) -> Self {
+        let state = core.group(waiter.ticket.group().index);
+        let (group, custom) = (state.shared.index, state.custom());
+        // A growing guard asks for its new size in place of what it holds.
+        let is_own = |holder: &Holder| {
+            let from = waiter.from.as_ref();
+            from.is_some_and(|it| it.id() == holder.ticket) && holder.thread == waiter.thread
+        };
+        let own = by_stuck.iter().position(|holder| is_own(holder));
+        let mut counted = Self {
+            active: state.holds.leaked_active(),
+            ..Self::default()
+        };
+        for (place, holder) in by_stuck.iter().enumerate() {
+            let of_group = (holder.group == group).then_some(custom);
+            if Some(place) == own {
+                continue;
+            }
+            if holder.kind == Kind::Active {
+                counted.active += u64::from(of_group.is_some());
+                counted.add(of_group, holder.bytes);
+            } else if aside {
+                let room = core.group(holder.group).holds.room_of(holder.ticket);
+                counted.add_hold(of_group, holder.bytes, room);
+            }
+        }
+        let own_hold = waiter.from.as_ref().and(waiter.hold);
+        for state in core.live_groups() {
+            let of_group = (state.shared.index == group).then_some(custom);
+            for (key, bytes, room) in state.holds.each(aside) {
+                if Some(key) != own_hold {
+                    counted.add_hold(of_group, bytes, Some(room));
+                }
+            }
+        }
+        counted
+    }
+
+    /// `of_group`: in the waiters' group, and whether that is custom.
+    fn add(&mut self, of_group: Option<bool>, bytes: u64) {
+        self.total = self.total.saturating_add(bytes);
+        if let Some(custom) = of_group {
+            self.guards.add(bytes, custom);
+        }
+    }
+
+    fn add_hold(&mut self, of_group: Option<bool>, bytes: u64, room: Option<Room>) {
+        self.add(of_group, bytes);
+        self.total_holds = self.total_holds.saturating_add(bytes);
+        let room = room.filter(|room| room.bytes > 0);
+        if let Some(custom) = of_group {
+            self.holds.add(bytes, custom);
+            self.rooms.extend(room);
+        }
+        let room = room.map_or(0, |room| room.bytes);
+        self.largest_room = self.largest_room.max(room);
+    }
+}
+
+impl Inner {
+    /// Whether a waiter could be admitted if nothing lived but what is supposed.
+    pub(crate) fn could_join(
+        &self,
+        core: &mut Locked<'_>,
+        waiter: &Waiter,
+        aside: bool,
+        supposed: &mut Supposed<'_>,
+    ) -> Result<bool, Error> {
+        let ticket = &waiter.ticket;
+        let counted = supposed.counted(core, waiter, aside);
+        if ticket.group().custom {
+            // It is asked without the lock: holds may come and go meanwhile.
+            supposed.counted.clear();
+        }
+        let most = ticket.most().filter(|_| waiter.from.is_none());
+        if most.is_some_and(|most| counted.active >= u64::from(most)) {
+            return Ok(false);
+        }
+        let budget = core.config.budget;
+        let exceeds = |sum: u64| budget.is_some_and(|budget| sum > budget);
+        if exceeds(counted.total.saturating_add(ticket.bytes())) {
+            return Ok(false);
+        }
+        if self.are_in_the_way(core, ticket, &mut counted.guards.into(), counted.total)? {
+            return Ok(false);
+        }
+        if !aside || !ticket.is_hold() {
+            // In line it leaves the rooms beside all holds.
+            return Ok(true);
+        }
+        let largest = counted.largest_room.max(ticket.room().bytes);
+        let with = counted.total_holds.saturating_add(ticket.bytes());
+        if exceeds(with.saturating_add(largest)) {
+            return Ok(false);
+        }
+        let rooms = counted.rooms.iter().copied().chain([ticket.room()]);
+        let rooms: Vec<Room> = rooms.collect();
+        self.leaves_these(core, ticket, counted.holds.into(), &rooms)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a manager was built with, and its state at first.
+
+use crate::backend::Device;
+use crate::config::Config;
+use crate::event::Journal;
+use crate::manager::state::core::Core;
+use crate::manager::state::figures::Figures;
+use crate::manager::state::groups::Groups;
+use crate::manager::state::owed::Owed;
+use crate::manager::state::settings::{Measurement, Settings};
+use crate::manager::state::wait_times::WaitRecord;
+use crate::snapshot::Stats;
+use crate::sync::Arc;
+use crate::trace::Kept;
+
+/// What a manager was built with.
+pub(crate) struct Built {
+    pub(crate) config: Config,
+    pub(crate) settings: Settings,
+    pub(crate) measured: Measurement,
+}
+
+impl Built {
+    /// The state of a manager that has done nothing yet.
+    pub(crate) fn core(&self, device: &Device) -> Core {
+        let Self {
+            config,
+            settings,
+            measured,
+        } = self;
+        let core = Core {
+            mode: settings.mode,
+            supported: device.support.is_supported(),
+            ceiling: settings.ceiling,
+            maximum: device.max_wired_limit(),
+            budget: settings.budget,
+            measured: *measured,
+            measurements: 0,
+            config: config.clone(),
+            settings: 0,
+            figures: Arc::new(Figures::default()),
+            groups: Groups::default(),
+            busy: false,
+            left_over: false,
+            applied: 0,
+            grown: 0,
+            known: false,
+            guaranteed: None,
+            standing: None,
+            epoch: Default::default(),
+            owed: Owed::default(),
+            last_change: None,
+            uncovered: Default::default(),
+            waiting: 0,
+            aside: 0,
+            waiting_holders: 0,
+            standstill: None,
+            delayed_since: Default::default(),
+            above_ceiling: false,
+            sleepers: 0,
+            closed: false,
+            abandoned: false,
+            pressure: 0.0,
+            housekeeper: None,
+            houseless: false,
+            kept: None,
+            revisit: Vec::new(),
+            replaced: Vec::new(),
+            returned: Vec::new(),
+            look_for_circles: false,
+            told_circles: Default::default(),
+            stats: Stats::default(),
+            wait_times: WaitRecord::default(),
+            traced: Kept::default(),
+            journal: Journal::default(),
+            told_of_skipping: false,
+            tell_computed: false,
+            holds: 0,
+        };
+        core.publish_figures();
+        core
+    }
+}

@@ -1,0 +1,20 @@
+//! When the fast path is shut.
+
+use crate::manager::inner::Inner;
+use crate::manager::state::core::Core;
+
+impl Core {
+    /// Whether no acquire may be decided without the lock.
+    pub(crate) fn judges_all(&self, inner: &Inner) -> bool {
+        self.config.budget.is_some() || self.routes_closed(inner)
+    }
+
+    /// Whether every acquire and release must look under the lock.
+    pub(crate) fn routes_closed(&self, inner: &Inner) -> bool {
+        self.closed
+            || !inner.owns_backend()
+            || inner.is_watched()
+            || self.owed.retry_at.is_some()
+            || (!self.keeps_house() && self.owed.due().is_some())
+    }
+}

@@ -1,0 +1,92 @@
+//! The thread that does what is owed when it is due. It lives only while something is owed.
+
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::sync::Weak;
+use crate::time::{Clock, Sleeper};
+use std::time::Instant;
+
+impl Inner {
+    /// Sees to it that what is owed is done when it is due.
+    pub(crate) fn schedule(&self, core: &mut Locked<'_>) {
+        self.start_housekeeping(core);
+        if core.abandoned && core.owed.retry_at.is_some() && core.housekeeper.is_some() {
+            core.kept = self.this.upgrade().map(|this| this as _);
+        }
+    }
+
+    fn start_housekeeping(&self, core: &mut Locked<'_>) {
+        if let Some(waker) = core.housekeeper.clone() {
+            core.wake(waker);
+            return;
+        }
+        if core.owed.due().is_none() || !core.config.housekeeping {
+            return;
+        }
+        let sleeper = Sleeper::new();
+        let waker = sleeper.waker();
+        let (this, clock) = (self.this.clone(), self.clock.clone());
+        let spawned = crate::sync::spawn("mlx-wired housekeeping", move || {
+            keep_house(&this, &*clock, &sleeper);
+        });
+        core.houseless = spawned.is_err();
+        if core.houseless {
+            // The thread did not start: every transition looks instead, and tries again to start it.
+            core.close_routes();
+        } else {
+            core.housekeeper = Some(waker);
+        }
+    }
+}
+
+fn keep_house(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
+    loop {
+        let sleep = {
+            let Some(inner) = this.upgrade() else { return };
+            look(&inner)
+        };
+        match sleep {
+            Sleep::Until(due) => clock.park(sleeper, Some(due)),
+            Sleep::UntilWoken => clock.park(sleeper, None),
+            Sleep::Never => return,
+        }
+    }
+}
+
+/// What the thread does next.
+enum Sleep {
+    Until(Instant),
+    /// A session runs, and wakes this thread at its end.
+    UntilWoken,
+    /// Nothing is owed any more.
+    Never,
+}
+
+/// Does what is due.
+fn look(inner: &Inner) -> Sleep {
+    let mut core = inner.lock();
+    if !core.config.housekeeping {
+        // Housekeeping was switched off: every transition looks instead.
+        core.housekeeper = None;
+        core.kept = None;
+        return Sleep::Never;
+    }
+    if core.busy {
+        return Sleep::UntilWoken;
+    }
+    let now = inner.clock.now();
+    if core.owed.due().is_some_and(|due| due <= now) {
+        inner.settle(&mut core);
+    }
+    if core.owed.retry_at.is_none() {
+        // Not the last reference: the caller has another.
+        core.kept = None;
+    }
+    match core.owed.due() {
+        Some(due) => Sleep::Until(due),
+        None => {
+            core.housekeeper = None;
+            Sleep::Never
+        }
+    }
+}

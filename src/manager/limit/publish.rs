@@ -1,0 +1,160 @@
+//! What a session leaves for the fast path to decide by itself.
+
+use crate::arbiter::Basis;
+use crate::config::SyncOnRelease;
+use crate::manager::inner::Inner;
+use crate::manager::inner::locked::Locked;
+use crate::manager::limit::decide::{May, Step, View};
+use crate::manager::state::core::Published;
+use crate::manager::state::group::Reads;
+use crate::manager::state::word::{MAX_SUM, Word};
+use crate::mode::WireMode;
+use crate::sync::Ordering;
+use std::time::Instant;
+
+impl Inner {
+    /// Publishes what the fast path may decide by itself while the limit is at least `limit`.
+    pub(crate) fn publish(
+        &self,
+        core: &mut Locked<'_>,
+        view: &View,
+        limit: Option<u64>,
+    ) -> Published {
+        core.guaranteed = limit;
+        let shrink_to = core.shrink_to();
+        let published = Published {
+            anchor: view
+                .iter()
+                .find(|(_, word)| word.driving() > 0)
+                .map(|(index, _)| *index),
+            holder: self.shrink_holder(core, view, shrink_to),
+            shrink_to,
+        };
+        if core.routes_closed(self) {
+            core.close_routes();
+            return published;
+        }
+        let baseline = core.epoch.baseline;
+        let admission_baseline = core.admission_baseline();
+        let covers_all = limit.is_some_and(|limit| limit >= core.bound());
+        let asks = if core.is_wired() { Reads::ASKS } else { 0 };
+        // Without synchronising there are only hooks, and the fast path releases no guard that has one.
+        let never = core.config.sync_on_release == SyncOnRelease::Never;
+        let finishes = self.finishes_each() && !never;
+        for state in core.live_groups() {
+            let reads = &state.shared.reads;
+            let index = Some(state.shared.index);
+            if state.custom() || state.mixed {
+                reads.admit.store(0, Ordering::Release);
+                reads.cover.store(0, Ordering::Release);
+                reads.send_to_lock(asks);
+                continue;
+            }
+            let formula = state.resolved;
+            let cover = match limit {
+                None => 0,
+                // An addition that takes the sum above this must be taken back.
+                Some(_) if covers_all => MAX_SUM + 1,
+                Some(limit) => formula.covered(baseline, limit).min(MAX_SUM + 1),
+            };
+            let shrink_below = shrink_to
+                .filter(|_| published.holder == index)
+                .map(|to| formula.covered(baseline, to));
+            let admit = match (core.mode, core.config.budget) {
+                (WireMode::Uncoordinated, _) => u64::MAX,
+                // The budget is of all groups together: only the lock knows.
+                (_, Some(_)) => 0,
+                (_, None) => core.pressed(formula).admitted(admission_baseline),
+            };
+            // A thread that read an `admit` before it was lowered, and is let in by it, must not pass here.
+            let cover = cover.min(admit);
+            // The holder's last release looks too: with it goes all that the group calls for.
+            let watches = published.anchor == index || published.holder == index;
+            let elsewhere = if watches {
+                0
+            } else {
+                Reads::ANCHORED_ELSEWHERE
+            };
+            reads.admit.store(admit, Ordering::Release);
+            if core.config.budget.is_some() || published.anchor.is_none() {
+                // A waiter may be in any group; and what is called for without driving guards says nothing of what a
+                // release leaves.
+                reads.send_to_lock(asks);
+            } else {
+                let (shrink_floor, size_floor) = match formula.basis() {
+                    Basis::Sum => (Word::least(shrink_below.unwrap_or(0)), u64::MAX),
+                    Basis::Largest => (u64::MAX, shrink_below.unwrap_or(u64::MAX)),
+                };
+                reads.shrink_floor.store(shrink_floor, Ordering::Release);
+                let (floor, finishes) = if finishes {
+                    (u64::MAX, Reads::FINISHES)
+                } else {
+                    (shrink_floor | Word::DRIVES, 0)
+                };
+                reads.floor.store(floor, Ordering::Release);
+                reads.size_floor.store(size_floor, Ordering::Release);
+                let flags = elsewhere | asks | finishes;
+                reads.flags.store(flags, Ordering::Release);
+            }
+            reads.cover.store(cover, Ordering::Release);
+        }
+        published
+    }
+
+    /// The one group whose releases look for a shrink: the one that calls for the most. While it calls for
+    /// more than `shrink_to`, no release elsewhere can make a shrink due.
+    fn shrink_holder(
+        &self,
+        core: &Locked<'_>,
+        view: &View,
+        shrink_to: Option<u64>,
+    ) -> Option<usize> {
+        let to = shrink_to?;
+        if !core.epoch.open || core.owed.shrink_at.is_some() {
+            return None;
+        }
+        view.iter()
+            .map(|(index, word)| (core.group(*index), *word))
+            .filter(|(state, word)| state.is_live(*word))
+            .map(|(state, word)| (state.limit(word, core.epoch.baseline), state.shared.index))
+            .max()
+            .filter(|(limit, _)| *limit > to)
+            .map(|(_, index)| index)
+    }
+
+    /// Whether what was published still stands, now that every release that came before seeing it is read.
+    pub(crate) fn settled(
+        &self,
+        core: &mut Locked<'_>,
+        published: Published,
+        may: May,
+        now: Instant,
+    ) -> bool {
+        let view: View = core
+            .live_groups()
+            .map(|state| (state.shared.index, state.shared.read()))
+            .collect();
+        if self.begins_unasked(core) {
+            return false;
+        }
+        let word = |index: usize| {
+            view.iter()
+                .find(|(other, _)| *other == index)
+                .map_or(Word::default(), |(_, word)| *word)
+        };
+        let anchored = published
+            .anchor
+            .is_none_or(|index| word(index).driving() > 0);
+        let to = core.shrink_to();
+        let held = published.holder.is_none_or(|index| {
+            let (state, word) = (core.group(index), word(index));
+            state.is_live(word) && to.is_some_and(|to| state.limit(word, core.epoch.baseline) > to)
+        });
+        let owed = core.owed.shrink_at.is_some();
+        // A raise is the concern of the acquire that needs it, which finds the cover too small and comes here.
+        let step = self.decide(core, &view, may, now);
+        // While a shrink is owed, no release is told to look for one.
+        let looked_for = !owed || core.owed.shrink_at.is_some();
+        anchored && held && looked_for && matches!(step, Step::Keep | Step::Raise { .. })
+    }
+}

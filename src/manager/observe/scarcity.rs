@@ -1,0 +1,75 @@
+//! Events of memory that becomes scarce (rule R39).
+
+use crate::event::EventKind;
+use crate::kind::Kind;
+use crate::manager::inner::Inner;
+use crate::manager::state::core::Core;
+use crate::manager::state::request::Request;
+use crate::trace;
+
+impl Inner {
+    /// Notes the live bytes of all groups, and tells once when they have passed the ceiling, until they fell below.
+    #[inline]
+    pub(crate) fn note_live_bytes(&self, core: &mut Core, bytes: u64) {
+        if (bytes > core.ceiling) != core.above_ceiling {
+            self.pass_ceiling(core, bytes);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pass_ceiling(&self, core: &mut Core, bytes: u64) {
+        core.above_ceiling = !core.above_ceiling;
+        if core.above_ceiling {
+            let ceiling = core.ceiling;
+            let kind = EventKind::LiveAboveCeiling { bytes, ceiling };
+            self.emit(core, kind, None, |_| {});
+        }
+    }
+
+    /// The ceiling under which a model of so many bytes is to be wired. Tells if the model is near it.
+    pub(crate) fn ceiling_for(&self, model: u64) -> u64 {
+        let mut core = self.lock();
+        let ceiling = core.ceiling;
+        if is_near(model, ceiling) {
+            let kind = EventKind::ModelNearCeiling { model, ceiling };
+            self.emit(&mut core, kind, None, |event| event.size = Some(model));
+        }
+        ceiling
+    }
+
+    /// Whether an event of scarce memory reaches a subscriber.
+    pub(crate) fn tells_of_scarcity(&self) -> bool {
+        self.is_watched()
+            || trace::wants(&EventKind::LiveAboveCeiling {
+                bytes: 0,
+                ceiling: 0,
+            })
+    }
+
+    /// Tells of a resident guard that comes near the ceiling by its admission, or by growing from what it had.
+    #[inline]
+    pub(crate) fn note_resident(&self, core: &mut Core, ticket: &Request, from: Option<&Request>) {
+        if ticket.kind() == Kind::Resident
+            && is_near(ticket.bytes(), core.ceiling)
+            && !from.is_some_and(|from| is_near(from.bytes(), core.ceiling))
+        {
+            self.tell_near(core, ticket);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_near(&self, core: &mut Core, ticket: &Request) {
+        let kind = EventKind::ModelNearCeiling {
+            model: ticket.bytes(),
+            ceiling: core.ceiling,
+        };
+        self.emit(core, kind, Some(ticket), |_| {});
+    }
+}
+
+/// Whether a model of so many bytes leaves less than a tenth of the ceiling, as in mlx-lm's `wired_limit`.
+fn is_near(model: u64, ceiling: u64) -> bool {
+    model > ceiling / 10 * 9
+}

@@ -1,0 +1,157 @@
+//! Counting: demands in their groups' words, holds among the holds, and the policy that speaks for a group.
+
+use crate::kind::Kind;
+use crate::manager::state::core::Core;
+use crate::manager::state::group::Residents;
+use crate::manager::state::group_state::GroupState;
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::request::Request;
+use crate::manager::state::spans::Changed;
+use crate::manager::state::word::Word;
+use crate::sync::{Arc, Ordering};
+use std::panic::Location;
+
+impl Core {
+    /// Whether `ticket`'s group can count its demand, in place of `from`'s if there is one.
+    pub(crate) fn can_count(&self, ticket: &Request, from: Option<&Arc<Request>>) -> bool {
+        let word = self.group(ticket.group().index).shared.load();
+        let held = from.map_or(0, |from| from.demand());
+        Word(word.0.wrapping_sub(held))
+            .checked_add(ticket.demand())
+            .is_some()
+    }
+
+    /// Counts `ticket`'s demand in its group. Returns the group's word.
+    pub(crate) fn add(&mut self, ticket: &Request) -> Word {
+        // Not before: the group may have been struck off while a policy was asked without the lock.
+        self.groups.list(ticket.group().index);
+        let state = self.speak_for(ticket);
+        if !ticket.kind().is_driving() {
+            state.reservations += 1;
+        }
+        state.version += 1;
+        state.list_size(ticket);
+        let word = ticket.add();
+        if ticket.kind() == Kind::Resident {
+            // After the word: an acquire that goes by fewer residents than there are comes for the lock at worst.
+            let residents = &ticket.group().reads.residents;
+            residents.fetch_add(Residents::COMES, Ordering::Release);
+        }
+        word
+    }
+
+    /// Enters a counted demand among the holds of its group.
+    pub(crate) fn hold(
+        &mut self,
+        key: HoldKey,
+        ticket: &Request,
+        place: &'static Location<'static>,
+    ) {
+        let state = self.group_mut(ticket.group().index);
+        // Of a hold that changes its size, the location where it was acquired stays.
+        let was = state.holds.remove(key);
+        let place = was.map_or(place, |(_, place)| place);
+        state.holds.add(key, ticket, place, false);
+        let (before, now) = (was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
+        state.note_changed(before, now);
+        // A hold that shrinks closes no circle.
+        self.look_for_circles |= now > before;
+    }
+
+    /// Enters a guard that is leaked among the holds that stay; if it is a hold already, in place of that.
+    pub(crate) fn leak(
+        &mut self,
+        key: HoldKey,
+        ticket: &Request,
+        place: &'static Location<'static>,
+    ) {
+        let state = self.group_mut(ticket.group().index);
+        state.holds.remove(key);
+        state.holds.add(key, ticket, place, true);
+        // It stays for ever, and other demands must fit beside it.
+        state.changed = Changed::ALL;
+        self.look_for_circles = true;
+    }
+
+    /// Takes a demand out of the holds of its group, or goes back to what it was before.
+    pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Request, from: Option<&Arc<Request>>) {
+        let state = self.group_mut(ticket.group().index);
+        let was = state.holds.remove(key);
+        if let (Some(from), Some((_, place))) = (from, was) {
+            state.holds.add(key, from, place, false);
+        }
+        state.note_changed(Some(ticket.bytes()), from.map(|from| from.bytes()));
+    }
+
+    /// Takes `ticket`'s demand out of its group. Returns the group's word.
+    pub(crate) fn subtract(&mut self, ticket: &Request) -> Word {
+        let state = self.group_mut(ticket.group().index);
+        if !ticket.kind().is_driving() {
+            state.reservations -= 1;
+        }
+        state.version += 1;
+        if ticket.is_grown() {
+            self.note_grown(false);
+        }
+        if ticket.kind() == Kind::Resident {
+            // Before the word: an acquire that finds room in the word sees it gone here, too.
+            let residents = &ticket.group().reads.residents;
+            residents.fetch_add(Residents::GOES, Ordering::Release);
+        }
+        ticket.subtract()
+    }
+
+    /// Counts `to`'s demand in place of `from`'s, in the same group. Returns the group's word.
+    pub(crate) fn replace(&mut self, from: &Request, to: &Request) -> Word {
+        let state = if to.bytes() > from.bytes() {
+            self.speak_for(to)
+        } else {
+            // Less is not admitted: the policy that speaks for the group stays.
+            self.group_mut(to.group().index)
+        };
+        state.version += 1;
+        state.list_size(to);
+        if from.is_grown() != to.is_grown() {
+            self.note_grown(to.is_grown());
+        }
+        to.add_in_place_of(from)
+    }
+
+    /// Notes that a guard that was grown lives, or lives no more. What is called for is rounded then, or no more: so a
+    /// session decides.
+    fn note_grown(&mut self, lives: bool) {
+        if lives {
+            self.grown += 1;
+        } else {
+            self.grown -= 1;
+        }
+        if self.step_of_grown() > 1 {
+            self.standing = None;
+        }
+    }
+
+    /// Lets the newest admitted policy of a group speak for it.
+    fn speak_for(&mut self, ticket: &Request) -> &mut GroupState {
+        let budget = self.budget;
+        let index = ticket.group().index;
+        let state = self.groups.get_mut(index);
+        state.wants_sizes = ticket.wants_sizes();
+        let speaks = if state.custom() {
+            Arc::ptr_eq(&state.policy, ticket.policy())
+        } else {
+            state.formula == ticket.formula()
+        };
+        if !speaks {
+            state.formula = ticket.formula();
+            self.replaced.push(std::mem::replace(
+                &mut state.policy,
+                ticket.policy().clone(),
+            ));
+            state.resolved = ticket.formula().resolve(budget);
+            state.label = ticket.policy_label().clone();
+            // The old formula's cover says nothing about the new one's.
+            state.shared.reads.cover.store(0, Ordering::Release);
+        }
+        state
+    }
+}

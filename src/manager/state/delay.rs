@@ -1,0 +1,19 @@
+//! What is kept of waiters that the pressure delays.
+
+use std::time::Instant;
+
+/// Since when the pressure delays waiters of a line, without a break.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Since {
+    /// The first in line.
+    pub(crate) in_line: Option<Instant>,
+    /// Those for holds.
+    pub(crate) aside: Option<Instant>,
+}
+
+/// That a waiter was delayed.
+#[derive(Debug)]
+pub(crate) struct Delayed {
+    /// When its patience ends, if that is within the clock's range.
+    pub(crate) until: Option<Instant>,
+}

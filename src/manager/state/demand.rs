@@ -1,0 +1,51 @@
+//! Demands: what is asked for now.
+
+use crate::manager::state::holds::HoldKey;
+use crate::manager::state::request::Request;
+use crate::manager::state::waiter::Waiter;
+use crate::sync::Arc;
+
+/// What is asked for: a new guard's demand, or a live one's in place of what it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demand<'a> {
+    pub(crate) ticket: &'a Arc<Request>,
+    /// What a resized guard holds until then.
+    pub(crate) from: Option<&'a Arc<Request>>,
+    /// The waiter, if it was in the queue.
+    pub(crate) waiter: Option<&'a Waiter>,
+    /// As what it is, or will be, among the holds.
+    pub(crate) hold: Option<HoldKey>,
+    /// It waits for holds rather than being refused beside them.
+    pub(crate) for_holds: bool,
+}
+
+impl<'a> From<&'a Arc<Request>> for Demand<'a> {
+    fn from(ticket: &'a Arc<Request>) -> Self {
+        Self {
+            ticket,
+            from: None,
+            waiter: None,
+            hold: None,
+            for_holds: false,
+        }
+    }
+}
+
+impl Demand<'_> {
+    pub(crate) fn held(&self) -> u64 {
+        self.from.map_or(0, |from| from.bytes())
+    }
+}
+
+impl Waiter {
+    /// What it waits for.
+    pub(crate) fn demand(&self) -> Demand<'_> {
+        Demand {
+            ticket: &self.ticket,
+            from: self.from.as_ref(),
+            waiter: Some(self),
+            hold: self.hold,
+            for_holds: self.for_holds,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How waiters come and go: with their numbers, and since when their lines stand still.
+
+use crate::manager::state::core::Core;
+use crate::manager::state::group_state::GroupState;
+use crate::manager::state::standstill::Standstill;
+use crate::manager::state::waiter::Waiter;
+use crate::sync::{Arc, Ordering};
+use std::time::Instant;
+
+impl Core {
+    /// Puts a waiter in line, at its key.
+    pub(crate) fn enqueue(&mut self, waiter: Arc<Waiter>, now: Instant) {
+        let begun = Some(Standstill::begin(now));
+        if self.waiting == 0 {
+            self.standstill = begun;
+        }
+        self.waiting += 1;
+        self.waiting_holders += u64::from(waiter.holds);
+        let state = self.group_mut(waiter.ticket.group().index);
+        if state.queue.is_empty() {
+            state.standstill = begun;
+        }
+        state.in_line.include(&waiter);
+        state.queue.insert(waiter.key(), waiter);
+        state.tell_waiting();
+    }
+
+    /// Sets a waiter aside that is in no line.
+    pub(crate) fn set_aside(&mut self, waiter: Arc<Waiter>, now: Instant) {
+        self.aside += 1;
+        self.waiting_holders += u64::from(waiter.holds);
+        *waiter.aside_since.lock() = Some(Standstill::begin(now));
+        let state = self.group_mut(waiter.ticket.group().index);
+        state.set_aside.include(&waiter);
+        state.aside.insert(waiter.number, waiter);
+        state.tell_waiting();
+    }
+
+    /// Whether a waiter is set aside.
+    pub(crate) fn is_aside(&self, waiter: &Waiter) -> bool {
+        let state = self.group(waiter.ticket.group().index);
+        state.aside.contains_key(&waiter.number)
+    }
+
+    /// Takes a waiter out of the line, or from those set aside, if it is there.
+    pub(crate) fn take_waiter(&mut self, waiter: &Waiter) -> Option<Arc<Waiter>> {
+        let state = self.group_mut(waiter.ticket.group().index);
+        if let Some(taken) = state.queue.remove(&waiter.key()) {
+            state.tell_waiting();
+            self.waiting -= 1;
+            self.waiting_holders -= u64::from(taken.holds);
+            return Some(taken);
+        }
+        let taken = state.aside.remove(&waiter.number)?;
+        state.delayed.remove(&waiter.number);
+        // Demands for holds may have been set aside behind it.
+        state.changed.freed = true;
+        state.tell_waiting();
+        self.aside -= 1;
+        self.waiting_holders -= u64::from(taken.holds);
+        Some(taken)
+    }
+
+    /// Takes all waiters of a group.
+    pub(crate) fn take_waiters(&mut self, index: usize) -> Vec<Arc<Waiter>> {
+        let state = self.group_mut(index);
+        let queue = std::mem::take(&mut state.queue);
+        let aside = std::mem::take(&mut state.aside);
+        state.delayed.clear();
+        state.tell_waiting();
+        self.waiting -= queue.len() as u64;
+        self.aside -= aside.len() as u64;
+        let all: Vec<_> = queue.into_values().chain(aside.into_values()).collect();
+        self.waiting_holders -= all.iter().filter(|waiter| waiter.holds).count() as u64;
+        all
+    }
+
+    /// How many are in line in all groups.
+    pub(crate) fn in_line(&self) -> u64 {
+        self.waiting
+    }
+
+    /// How many wait in all groups, in line or set aside.
+    pub(crate) fn waiters(&self) -> u64 {
+        self.waiting + self.aside
+    }
+}
+
+impl GroupState {
+    fn tell_waiting(&self) {
+        // Relaxed: a figure for people.
+        let waiting = &self.shared.waiting;
+        let count = (self.queue.len() + self.aside.len()) as u64;
+        waiting.store(count, Ordering::Relaxed);
+    }
+}
