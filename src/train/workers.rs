@@ -20,8 +20,9 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 ///
 /// A CUDA thread to which memory was refused once is of no use afterwards: what it does next fails too. So a worker whose job
 /// fails with an [allocation failure](is_allocation_failure) is retired: it takes no further job, and another thread takes its
-/// place. [`retired`](Self::retired) tells of it, and the job's own error is what its [`Job::join`] returns. Tickets are what
-/// prevents it.
+/// place. [`retired`](Self::retired) tells of it, and the job's own error is what its [`Job::join`] returns. That is no cure:
+/// memory of the refused work may stay taken, and CUDA may have lost the card for the whole process (`an illegal memory access
+/// was encountered`). Tickets are what prevents it.
 ///
 /// Jobs begin in the order in which they were given, each on the next worker that is free. A job that waits for another one
 /// may wait for ever, if no worker is left for that.
