@@ -12,7 +12,7 @@ use mlx_wired::train::checkpoint::{Checkpointing, Recompute, value_and_grad};
 use mlx_wired::train::{Limit, Run};
 use std::time::Instant;
 
-/// From 1.2 times what a step needs at least MLX loses no time by waiting (`Run`); the run keeps a twentieth free.
+/// How much more than a step needs at least the run's budget has. The run keeps a twentieth of it free.
 const ROOM: f64 = 1.25;
 
 /// Peak in bytes, and the seconds of a step.

@@ -213,13 +213,13 @@ impl Turn {
         if ffi::device().kind != DeviceKind::Cuda {
             return Err("there is no card".into());
         }
-        // Kernels are compiled and loaded once.
+        // Kernels are compiled here, before several threads want them.
         Shape { rows: 256, ..TRIAL }.train()?;
         let manager = Manager::shared();
         let policy = SumPolicy::new();
         let run = self.tickets.then(|| Run::builder().start()).transpose()?;
         let (retired, seconds) = Workers::scope(self.workers, |workers| -> Result<_, Failure> {
-            // Kernels are compiled and loaded, and each thread has what MLX keeps for it, before time counts.
+            // Each thread has what MLX keeps for it before time counts.
             let all = Arc::new(Barrier::new(self.workers));
             let warm_up = workers.map(0..self.workers, move |_| {
                 all.wait();
