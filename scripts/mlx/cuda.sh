@@ -68,7 +68,10 @@ begin_pack() {
   mkdir -p -- "$pack" 2>/dev/null && [[ -w $pack ]] || die "$pack cannot be written."
   pack=$(cd -- "$pack" && pwd -P)
   [[ $pack != *[[:cntrl:]]* ]] || die 'the path of a pack has no control characters.'
-  rm -f -- "$pack"/part.* "$pack/start"
+  # Nothing is removed but an earlier pack, which its start script tells.
+  if grep -qs '^# Written by scripts/with-mlx ' -- "$pack/start"; then
+    rm -rf -- "$pack"/part.[0-9][0-9] "$pack/start" "$pack/unpacked"
+  fi
   [[ -z $(ls -A -- "$pack") ]] || die "$pack has files that no pack wrote: name an empty folder."
   export WITH_MLX_PACK=$mlx/packing.$$
   rm -rf -- "$WITH_MLX_PACK"
@@ -86,7 +89,6 @@ end_pack() {
   sum=$(cat -- "$pack"/part.* | sha256sum | cut -d' ' -f1)
   sed "s/^sum=.*/sum=$sum/" "$parts/pack-start" >"$pack/start"
   chmod +x -- "$pack/start"
-  rm -rf -- "$WITH_MLX_PACK"
   step_done
   bytes=$(cat -- "$pack"/part.* | wc -c)
   say "$(ls -- "$pack" | wc -l) files, $((bytes / 1000000)) MB, in $pack: copy them, and start ./start there"
