@@ -34,7 +34,7 @@ pub(crate) fn draw(run: &Path, picture: &Path) -> Result<(), Failure> {
     let run = Run::read(run)?;
     let sets: Option<Vec<Set>> = [
         ("even", "19 equal jobs, 2.1 x the card"),
-        ("mixed", "27 jobs of three sizes, 2.25 x the card"),
+        ("mixed", "27 jobs of three sizes, 2.34 x the card"),
     ]
     .into_iter()
     .map(|(name, title)| Set::of(&run.rows, name, title))
