@@ -134,7 +134,11 @@ fn no_thread_ends_before_the_last_job_is_done() {
         });
         failing.join().expect_err("memory is refused");
         // Its successor, which then has nothing more to do.
-        workers.spawn(|| succeed(keep())).join().expect("it keeps");
+        let next = workers.spawn(|| {
+            keep();
+            succeed(())
+        });
+        next.join().expect("it keeps");
         go.send(()).expect("the job waits");
         drop(last);
     })
