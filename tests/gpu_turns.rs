@@ -1,6 +1,10 @@
 //! What `benches/gpu` makes of children that end badly, and of turns that failed. No card is needed: a shell is the child.
 #![cfg(unix)]
-#![allow(dead_code, reason = "the bench uses the rest")]
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    reason = "the bench uses the rest, and prints its rows"
+)]
 
 #[path = "../benches/gpu/child.rs"]
 mod child;
