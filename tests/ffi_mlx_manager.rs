@@ -5,13 +5,13 @@
 
 #![cfg(all(with_mlx, target_os = "linux"))]
 
-#[path = "rules/support.rs"]
-#[allow(dead_code, reason = "tests/rules uses the rest")]
-mod support;
+#[path = "kit/mod.rs"]
+mod kit;
 
 mod ffi_work;
 
 use ffi_work::{compute_on_the_cpu, start_work_that_fails};
+use kit::{GIB, NotingClock, Pending, eager, kinds, queued, quiet};
 use mlx_wired::clock::SystemClock;
 use mlx_wired::ffi::{
     self, Backend, BackendError, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, MlxBackend,
@@ -21,7 +21,6 @@ use mlx_wired::{Config, Error, EventKind, Manager, Policy, SumPolicy, Wait, Wire
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use support::{GIB, NotingClock, Pending, eager, kinds, queued, quiet};
 
 /// Calls of MLX's setter, whoever makes them.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -190,7 +189,7 @@ fn r14_no_wire_mode_never_calls_the_setter_where_it_would_wire() -> Result<(), E
     assert_eq!(LIMIT.load(Ordering::SeqCst), 0, "the baseline is back");
 
     CALLS.store(0, Ordering::SeqCst);
-    let never = eager().mode(WireMode::Never).linger(support::SECOND);
+    let never = eager().mode(WireMode::Never).linger(kit::SECOND);
     work(&manager(SaidToWire, never)?)?;
     assert_eq!(calls(), 0, "not even with 0");
     let off = manager(SaidToWire, eager().mode(WireMode::Uncoordinated))?;

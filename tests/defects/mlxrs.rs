@@ -1,6 +1,6 @@
 //! mlxrs's.
 
-use crate::support::{GIB, Rig, quiet};
+use crate::kit::{GIB, Rig, quiet};
 use mlx_wired::ffi::{Backend, RecordingBackend};
 use mlx_wired::{Error, EventKind, Policy, PolicyId, Sizes, SumPolicy};
 use std::process::Command;
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 #[test]
 fn a_forgotten_guard_is_listed_with_its_place() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 3 * GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 3 * GIB);
     let line = line!() + 1;
     std::mem::forget(ticket.label("forgotten").acquire_owned()?);
     let holders = rig.manager.holders();
@@ -31,7 +31,7 @@ fn sums_of_sizes_saturate_and_refuse() -> Result<(), Error> {
     assert_eq!(live.sum, u64::MAX);
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = told.clone();
-    let probe = crate::support::Custom::new().admits(move |context, _, _| {
+    let probe = crate::kit::Custom::new().admits(move |context, _, _| {
         let (policy, live) = (SumPolicy::capped(200), Sizes::of(&[u64::MAX, u64::MAX, 7]));
         let answers = (
             policy.can_admit(context, &live, 1),
@@ -40,15 +40,13 @@ fn sums_of_sizes_saturate_and_refuse() -> Result<(), Error> {
         tell.lock().expect("nobody panics").push(answers);
         true
     });
-    drop(rig.manager.ticket(&probe, 1).acquire()?);
+    drop(rig.ticket(&probe, 1).acquire()?);
     assert_eq!(
         told.lock().expect("nobody panics").first(),
         Some(&(false, 200))
     );
     // A capped policy without room refuses what would wrap.
-    let ticket = rig
-        .manager
-        .ticket(&SumPolicy::capped(u64::MAX - 1), u64::MAX);
+    let ticket = rig.ticket(&SumPolicy::capped(u64::MAX - 1), u64::MAX);
     ticket.try_acquire().expect_err("above its cap");
     rig.finish()
 }

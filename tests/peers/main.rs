@@ -2,17 +2,16 @@
 //!
 //! The originals need a Mac with a GPU, or a model; these run on the recording backend with a fake clock.
 
+#[path = "../kit/mod.rs"]
+mod kit;
 mod mlx;
 mod mlx_swift;
 mod mlx_swift_lm;
 mod mlxrs;
-#[path = "../rules/support.rs"]
-#[allow(dead_code, reason = "tests/rules uses the rest")]
-mod support;
 
+use kit::{Custom, Rig, quiet};
 use mlx_wired::{Context, Error, EventKind, Policy, PolicyId, Sizes};
 use std::sync::{Arc, Mutex, PoisonError};
-use support::{Custom, Rig, quiet};
 
 const MIB: u64 = 1 << 20;
 
@@ -63,7 +62,7 @@ fn context(baseline: u64) -> Result<Context, Error> {
         *tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.clone());
         true
     });
-    drop(rig.manager.ticket(&probe, 1).acquire()?);
+    drop(rig.ticket(&probe, 1).acquire()?);
     let context = told.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(context.expect("the policy is asked"))
 }

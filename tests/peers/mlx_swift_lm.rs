@@ -4,11 +4,11 @@
 //! (`testConcurrentInferencesDefaultWiredMemory`, which takes no ticket) or measures a model
 //! (`testMeasurementBudgetNotBelowPeak`).
 
-use crate::support::{Pending, Rig, kinds, next, queued, quiet};
+use crate::kit::{Pending, Rig, kinds, next, quiet};
 use crate::{MIB, Summing, context};
 use mlx_wired::{
     BudgetPolicy, Error, Event, EventKind, FixedPolicy, PeakPolicy, Policy, PolicyId, Sizes,
-    SumPolicy, Wait,
+    SumPolicy,
 };
 use std::sync::mpsc;
 
@@ -66,8 +66,8 @@ fn test_wired_memory_policy_stacking_and_custom_policies() -> Result<(), Error> 
         factor: 2,
         ..Summing::new("double")
     };
-    let sum = rig.manager.ticket(&SumPolicy::new(), 64 * MIB);
-    let custom = rig.manager.ticket(&double, 96 * MIB);
+    let sum = rig.ticket(&SumPolicy::new(), 64 * MIB);
+    let custom = rig.ticket(&double, 96 * MIB);
     let (first, second) = (sum.acquire()?, sum.acquire()?);
     let third = custom.acquire()?;
     assert_eq!(rig.requested(), [64, 128, 192].map(|limit| limit * MIB));
@@ -80,7 +80,7 @@ fn test_wired_memory_policy_stacking_and_custom_policies() -> Result<(), Error> 
 fn test_generate_emits_ticket_lifecycle_events() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 64 * MIB);
+    let ticket = rig.ticket(&SumPolicy::new(), 64 * MIB);
     let limit = ticket.with(|_| rig.limit())?;
     assert_eq!(limit, 64 * MIB, "raised while it works");
     let told: Vec<Event> = events.drain().collect();
@@ -103,7 +103,7 @@ fn test_admission_gating_serializes_inference() -> Result<(), Error> {
         cap: 64 * MIB,
         ..Summing::new("single")
     };
-    let tickets = [64 * MIB; 2].map(|size| rig.manager.ticket(&single, size));
+    let tickets = [64 * MIB; 2].map(|size| rig.ticket(&single, size));
     let (finish, finished) = mpsc::channel();
     let first = tickets[0].clone();
     let inference = Pending::spawn(move || {
@@ -114,7 +114,7 @@ fn test_admission_gating_serializes_inference() -> Result<(), Error> {
     });
     let started = next(&events, |kind| *kind == EventKind::TicketStarted);
     assert_eq!(started.ticket, Some(tickets[0].id()));
-    let second = queued(&rig.manager, &tickets[1], Wait::new());
+    let second = rig.queued(&tickets[1]);
     let waits = next(&events, |kind| *kind == EventKind::AdmissionWait);
     assert_eq!(waits.ticket, Some(tickets[1].id()));
     second.assert_pending();
@@ -138,8 +138,8 @@ fn test_shared_weights_across_policies_uses_max_not_sum() -> Result<(), Error> {
         base: 256 * MIB,
         ..Summing::new(name)
     };
-    let embed = rig.manager.ticket(&policy("embedding"), 64 * MIB);
-    let chat = rig.manager.ticket(&policy("chat"), 192 * MIB);
+    let embed = rig.ticket(&policy("embedding"), 64 * MIB);
+    let chat = rig.ticket(&policy("chat"), 192 * MIB);
     let held = (embed.acquire()?, chat.acquire()?);
     assert_eq!(rig.requested(), [320, 448].map(|limit| limit * MIB));
     drop(held);

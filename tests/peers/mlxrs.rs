@@ -3,7 +3,7 @@
 //! Not ported: the two that test a measurement's fields and an unfinished `tune`.
 
 use crate::context;
-use crate::support::{GIB, Pending, Rig, quiet};
+use crate::kit::{GIB, Pending, Rig, quiet};
 use mlx_wired::ffi::{RecordingBackend, Support};
 use mlx_wired::{BudgetPolicy, Error, FixedPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy};
 use std::collections::HashSet;

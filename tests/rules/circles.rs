@@ -1,6 +1,6 @@
 //! R19: waits that would never end are refused, and only those.
 
-use crate::support::{Custom, Pending, Rig, SECOND, Worker, kinds, next, queued, quiet, until};
+use crate::kit::{Custom, Pending, Rig, SECOND, Worker, kinds, next, quiet, until};
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,8 +23,8 @@ pub(crate) fn circle<T>(result: Result<T, Error>) -> (u64, u64, usize) {
 #[test]
 fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
-    let other = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
+    let other = rig.ticket(&SumPolicy::capped(100), 50);
     let guard = ticket.acquire()?;
     assert_eq!(circle(other.acquire()), (50, 60, 1));
     assert_eq!(circle(other.acquire_owned()), (50, 60, 1));
@@ -38,7 +38,7 @@ fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {
 #[test]
 fn r19_the_error_tells_where_the_guard_was_taken_and_what_to_do() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let (guard, line) = (ticket.acquire()?, line!());
     let error = ticket.acquire().expect_err("it holds the rest");
     let Error::WouldDeadlock { held_at, .. } = &error else {
@@ -61,9 +61,7 @@ fn r19_the_error_tells_where_the_guard_was_taken_and_what_to_do() -> Result<(), 
 fn r19_every_worker_holds_one_and_wants_a_second() -> Result<(), Error> {
     const WORKERS: usize = 4;
     let rig = Rig::new(quiet())?;
-    let ticket = rig
-        .manager
-        .ticket(&SumPolicy::capped(10 * WORKERS as u64), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10 * WORKERS as u64), 10);
     let all_hold = Arc::new(Barrier::new(WORKERS));
     let workers: Vec<_> = (0..WORKERS)
         .map(|_| {
@@ -87,7 +85,7 @@ fn r19_every_worker_holds_one_and_wants_a_second() -> Result<(), Error> {
 #[test]
 fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(2)
         .build()
@@ -121,7 +119,7 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
 #[test]
 fn r19_owned_guards_are_held_by_no_thread() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let kept: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
     let (keep, other) = (kept.clone(), ticket.clone());
     let waiting = Pending::spawn(move || {
@@ -138,7 +136,7 @@ fn r19_owned_guards_are_held_by_no_thread() -> Result<(), Error> {
 #[test]
 fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let half = rig.ticket(&SumPolicy::capped(100), 50);
     for by_token in [false, true] {
         let token = CancelToken::new();
         let wait = if by_token {
@@ -165,7 +163,7 @@ fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
 fn r29_a_deadline_in_a_circle_fails_nobody() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let half = rig.ticket(&SumPolicy::capped(100), 50);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &half));
     let first = first.waits(&half, Wait::new());
     let second = second.waits(&half, Wait::new().timeout(SECOND));
@@ -189,10 +187,10 @@ fn r29_a_deadline_in_a_circle_fails_nobody() -> Result<(), Error> {
 #[test]
 fn r19_who_waits_behind_a_head_that_waits_for_it() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let half = ticket(50);
     let held = half.acquire()?;
-    let head = queued(&rig.manager, &ticket(100), Wait::new());
+    let head = rig.queued(&ticket(100));
     // It would fit, but not before the head, which waits for the other half.
     assert_eq!(circle(ticket(10).acquire()), (10, 50, 2));
     head.assert_pending();
@@ -204,7 +202,7 @@ fn r19_who_waits_behind_a_head_that_waits_for_it() -> Result<(), Error> {
 #[test]
 fn r19_no_alarm_while_somebody_who_runs_can_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let third = ticket(30);
     let held = third.acquire()?;
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &third));
@@ -219,7 +217,7 @@ fn r19_no_alarm_while_somebody_who_runs_can_release() -> Result<(), Error> {
 #[test]
 fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let mut guard = ticket.acquire()?;
     let other = ticket.clone();
     let first = Pending::spawn(move || {
@@ -238,10 +236,10 @@ fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
 #[test]
 fn r19_a_growing_guard_does_not_wait_for_itself() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let mut guard = ticket.acquire()?;
     guard.resize(100)?;
-    let other = rig.manager.ticket(&SumPolicy::capped(100), 1);
+    let other = rig.ticket(&SumPolicy::capped(100), 1);
     assert_eq!(circle(other.acquire()), (1, 100, 1));
     drop(guard);
     rig.finish()
@@ -251,8 +249,8 @@ fn r19_a_growing_guard_does_not_wait_for_itself() -> Result<(), Error> {
 fn r29_evictable_holds_of_waiting_threads_are_held_too() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let weights = rig.manager.ticket(&policy, 50).reservation().evictable();
-    let step = rig.manager.ticket(&policy, 50);
+    let weights = rig.ticket(&policy, 50).reservation().evictable();
+    let step = rig.ticket(&policy, 50);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &weights));
     let first = first.waits(&step, Wait::new());
     let second = second.wants(&step, Wait::new());
@@ -265,8 +263,8 @@ fn r29_evictable_holds_of_waiting_threads_are_held_too() -> Result<(), Error> {
 fn r19_a_circle_through_two_groups() -> Result<(), Error> {
     for budget in [None, Some(200)] {
         let rig = Rig::new(quiet().budget(budget))?;
-        let one = rig.manager.ticket(&SumPolicy::capped(10), 10);
-        let two = rig.manager.ticket(&SumPolicy::capped(20), 20);
+        let one = rig.ticket(&SumPolicy::capped(10), 10);
+        let two = rig.ticket(&SumPolicy::capped(20), 20);
         let held = two.acquire()?;
         let first = Worker::holding(&rig.manager, &one).waits(&two, Wait::new());
         assert_eq!(circle(one.acquire()), (10, 20, 2));
@@ -280,8 +278,8 @@ fn r19_a_circle_through_two_groups() -> Result<(), Error> {
 #[test]
 fn r19_a_circle_through_the_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let one = rig.manager.ticket(&SumPolicy::uncapped(), 50);
-    let two = rig.manager.ticket(&SumPolicy::capped(120), 50);
+    let one = rig.ticket(&SumPolicy::uncapped(), 50);
+    let two = rig.ticket(&SumPolicy::capped(120), 50);
     let held = two.acquire()?;
     let first = Worker::holding(&rig.manager, &one).waits(&one, Wait::new());
     assert_eq!(circle(two.acquire()), (50, 50, 2));
@@ -294,10 +292,10 @@ fn r19_a_circle_through_the_budget() -> Result<(), Error> {
 fn r19_custom_policies_are_asked_about_what_would_be_left() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let one_at_a_time = Custom::new().admits(|_, live, _| live.count == 0);
-    let ticket = rig.manager.ticket(&one_at_a_time, 10);
+    let ticket = rig.ticket(&one_at_a_time, 10);
     let held = ticket.acquire()?;
     assert_eq!(circle(ticket.acquire()), (10, 10, 1));
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     drop(held);
     drop(waiting.result()?);
     rig.finish()
@@ -317,7 +315,7 @@ fn r19_a_policy_that_changes_its_mind_meanwhile_is_no_circle() -> Result<(), Err
             admits
         })
         .ever(|_, _| true);
-    let ticket = rig.manager.ticket(&policy, 60);
+    let ticket = rig.ticket(&policy, 60);
     let second = Worker::holding(&rig.manager, &ticket).wants(&ticket, Wait::new());
     let admitted = || {
         rig.manager.poke().expect("not from inside a policy");

@@ -1,6 +1,6 @@
 //! R24: what subscribers are told.
 
-use crate::support::{GIB, PATIENCE, Rig, SECOND, kinds, queued, quiet};
+use crate::kit::{GIB, PATIENCE, Rig, SECOND, kinds, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, Event, EventKind, FixedPolicy, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ fn r24_a_guards_life_is_told_in_order() -> Result<(), Error> {
     };
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     let told = kinds(&events);
     let in_order = [
@@ -51,7 +51,7 @@ fn r24_a_guards_life_is_told_in_order() -> Result<(), Error> {
 fn r24_sequences_have_no_gaps_and_time_is_the_managers() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     for _ in 0..5 {
         drop(ticket.acquire()?);
         rig.clock.advance(SECOND);
@@ -71,9 +71,9 @@ fn r24_sequences_have_no_gaps_and_time_is_the_managers() -> Result<(), Error> {
 fn r24_events_carry_ticket_sizes_and_counts() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     let told: Vec<Event> = events.drain().collect();
     let find = |kind: &EventKind| -> &Event {
         let found = told.iter().rev().find(|event| event.kind == *kind);
@@ -109,7 +109,7 @@ fn r24_events_carry_ticket_sizes_and_counts() -> Result<(), Error> {
 fn r24_the_baseline_is_told_again_if_mlx_answers_otherwise() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     let captured = || -> Vec<u64> {
         let of_kind = events
@@ -127,7 +127,7 @@ fn r24_the_baseline_is_told_again_if_mlx_answers_otherwise() -> Result<(), Error
 fn r24_reservations_capture_no_baseline() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10).reservation();
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10).reservation();
     drop(ticket.acquire()?);
     let told = kinds(&events);
     assert!(told.contains(&EventKind::TicketStarted) && told.contains(&EventKind::TicketEnded));
@@ -139,11 +139,11 @@ fn r24_reservations_capture_no_baseline() -> Result<(), Error> {
 fn r24_waits_and_their_ends_are_told() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let token = CancelToken::new();
-    let cancelled = queued(&rig.manager, &ticket, Wait::new().cancel(&token));
-    let timed = queued(&rig.manager, &ticket, Wait::new().timeout(SECOND));
+    let cancelled = rig.queued_with(&ticket, Wait::new().cancel(&token));
+    let timed = rig.queued_with(&ticket, Wait::new().timeout(SECOND));
     let _before = kinds(&events);
     token.cancel();
     assert!(cancelled.result().is_err());
@@ -161,10 +161,10 @@ fn r24_waits_and_their_ends_are_told() -> Result<(), Error> {
 #[test]
 fn r24_a_wait_that_the_manager_ends_is_told_as_its_threads() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let _guard = ticket.acquire_owned()?;
     let events = rig.manager.subscribe(100);
-    let waits = queued(&rig.manager, &ticket, Wait::new());
+    let waits = rig.queued(&ticket);
     let began = events
         .drain()
         .find(|it| it.kind == EventKind::AdmissionWait);
@@ -193,7 +193,7 @@ fn r24_a_slow_subscriber_loses_events_and_is_told_how_many() -> Result<(), Error
     let rig = Rig::new(quiet())?;
     let slow = rig.manager.subscribe(3);
     let quick = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     for _ in 0..5 {
         drop(ticket.acquire()?);
     }
@@ -217,7 +217,7 @@ fn r24_a_subscriber_that_is_gone_costs_nothing() -> Result<(), Error> {
     let first = rig.manager.subscribe(0);
     let second = rig.manager.subscribe(100);
     drop(first);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     assert!(second.try_recv().is_some());
     drop(second);
@@ -232,7 +232,7 @@ fn r24_a_subscriber_that_is_gone_costs_nothing() -> Result<(), Error> {
 #[test]
 fn r24_guards_taken_before_anybody_watched_are_counted() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let guards = (ticket.acquire()?, ticket.acquire()?);
     let events = rig.manager.subscribe(100);
     let third = ticket.acquire()?;
@@ -256,11 +256,8 @@ fn r24_guards_taken_before_anybody_watched_are_counted() -> Result<(), Error> {
 fn r24_a_subscriber_is_told_of_nothing_before_it_came() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let first = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
-    let held = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 100)
-        .acquire_owned()?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 1);
+    let held = rig.ticket(&SumPolicy::uncapped(), 100).acquire_owned()?;
     drop((ticket.acquire()?, ticket.acquire()?));
     let before: Vec<Event> = first.drain().collect();
     // Nobody has asked for these yet.
@@ -311,7 +308,7 @@ fn r24_a_model_near_the_ceiling_is_warned_of() -> Result<(), Error> {
 fn r24_events_about_the_limit_carry_the_one_in_force() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let guard = ticket.acquire()?;
     rig.backend.fail_next(1);
     ticket.acquire().expect_err("the setter fails");
@@ -340,10 +337,10 @@ fn r24_events_tell_the_acquirers_thread_place_and_name() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
     let policy = SumPolicy::capped(10);
-    let ticket = rig.manager.ticket(&policy, 10).label("step");
+    let ticket = rig.ticket(&policy, 10).label("step");
     let guard = ticket.acquire()?;
     let line = line!() - 1;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     let waiter = rig.manager.waiting()[0].thread;
     // This thread admits the other.
     drop(guard);
@@ -365,7 +362,7 @@ fn r24_events_tell_the_acquirers_thread_place_and_name() -> Result<(), Error> {
 fn r24_events_have_the_name_that_the_ticket_had_then() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
     let _stays = ticket.clone().acquire_owned()?;
     let ticket = ticket.label("first");
     drop(ticket.acquire()?);
@@ -386,8 +383,8 @@ fn r24_events_have_the_name_that_the_ticket_had_then() -> Result<(), Error> {
 fn r24_threads_may_share_a_subscriber() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1 << 20);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
-    let last = rig.manager.ticket(&FixedPolicy::new(GIB), 11);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
+    let last = rig.ticket(&FixedPolicy::new(GIB), 11);
     let _stays = ticket.acquire_owned()?;
     let is_last = |event: &Event| event.size == Some(11) && event.kind == EventKind::TicketEnded;
     let over = AtomicBool::new(false);
@@ -428,7 +425,7 @@ fn r24_threads_may_share_a_subscriber() -> Result<(), Error> {
 fn r24_what_one_thread_leaves_another_gets() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1 << 20);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
     let _stays = ticket.acquire_owned()?;
     for round in 0..5_000 {
         events.drain().for_each(drop);

@@ -1,8 +1,7 @@
 //! R21, R16: guards that wait to grow, and who waits with them.
 
-use crate::support::{
-    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, numbers, queued, quiet,
-    until,
+use crate::kit::{
+    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, numbers, quiet, until,
 };
 use mlx_wired::{CancelToken, Error, EventKind, Obstacle, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
@@ -26,10 +25,10 @@ fn growing(
 #[test]
 fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let growing_one = ticket(40).acquire_owned()?;
     let other = ticket(40).acquire_owned()?;
-    let waiting = queued(&rig.manager, &ticket(30), Wait::new());
+    let waiting = rig.queued(&ticket(30));
     let grown = growing(&rig, growing_one, 80, Wait::new());
     let first = rig.manager.waiting()[0].bytes;
     assert_eq!(first, 80, "it is the first in line");
@@ -45,7 +44,7 @@ fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
 #[test]
 fn r21_growing_guards_are_served_in_their_order() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let held = ticket(40).acquire_owned()?;
     let guards = [ticket(20).acquire_owned()?, ticket(20).acquire_owned()?];
     let [first, second] = guards;
@@ -67,8 +66,8 @@ fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> 
         let rig = Rig::new(quiet())?;
         let brake = Brake::default();
         let (alone, armed) = Custom::one_at_a_time(&brake);
-        let alone = rig.manager.ticket(&alone, 1);
-        let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+        let alone = rig.ticket(&alone, 1);
+        let capped = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
         let mut later = capped(10).acquire_owned()?;
         let mut earlier = capped(50).acquire_owned()?;
         let (holder, begins) = (alone.clone(), Brake::default());
@@ -79,9 +78,9 @@ fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> 
             earlier.resize(95).map(|()| earlier.bytes())
         });
         begins.wait_stopped();
-        let behind = queued(&rig.manager, &alone, Wait::new());
+        let behind = rig.queued(&alone);
         // It looks for a circle before it waits, and the policy is asked about the one behind.
-        let in_line = is_awaited.then(|| queued(&rig.manager, &capped(100), Wait::new()));
+        let in_line = is_awaited.then(|| rig.queued(&capped(100)));
         armed.store(true, Ordering::SeqCst);
         begins.release();
         brake.wait_stopped();
@@ -103,10 +102,10 @@ fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> 
 #[test]
 fn r21_try_resize_does_not_wait_for_anothers_setter_call() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 10);
     let mut guard = ticket.acquire_owned()?;
     let gate = rig.backend.gate();
-    let raising = acquiring(&ticket, Wait::new());
+    let raising = acquiring(&ticket);
     gate.wait_entered(1);
     let events = rig.manager.subscribe(100);
     let refused = guard.try_resize(30);
@@ -139,7 +138,7 @@ fn r21_try_resize_does_not_wait_for_anothers_setter_call() -> Result<(), Error> 
 #[test]
 fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let held = ticket.acquire_owned()?;
     let token = CancelToken::new();
     let guard = ticket.acquire_owned()?;
@@ -178,7 +177,7 @@ fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Erro
 #[test]
 fn r21_a_closed_manager_lets_guards_shrink_only() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let mut guard = ticket.acquire()?;
     let waits = growing(&rig, ticket.acquire_owned()?, 60, Wait::new());
     rig.manager.close();
@@ -202,8 +201,8 @@ fn r21_a_shrink_while_a_policy_is_asked_is_not_lost() -> Result<(), Error> {
         }
         live.sum + new <= 100
     });
-    let mut guard = rig.manager.ticket(&policy, 100).acquire_owned()?;
-    let pending = acquiring(&rig.manager.ticket(&policy, 50), Wait::new());
+    let mut guard = rig.ticket(&policy, 100).acquire_owned()?;
+    let pending = acquiring(&rig.ticket(&policy, 50));
     brake.wait_stopped();
     guard.resize(50)?;
     brake.release();
@@ -215,7 +214,7 @@ fn r21_a_shrink_while_a_policy_is_asked_is_not_lost() -> Result<(), Error> {
 #[test]
 fn r21_a_thread_that_waits_holds_its_resized_size() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let worker = Worker::holding(&rig.manager, &ticket(30));
     let ten = ticket(10);
     let mut guard = ten.acquire()?;
@@ -242,9 +241,9 @@ fn r21_who_gave_up_is_not_judged() -> Result<(), Error> {
         }
         true
     });
-    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let guard = rig.ticket(&policy, 50).acquire_owned()?;
     let gives_up = growing(&rig, guard, 80, Wait::new().timeout(SECOND));
-    let other = acquiring(&rig.manager.ticket(&policy, 7), Wait::new());
+    let other = acquiring(&rig.ticket(&policy, 7));
     brake.wait_stopped();
     let manager = rig.manager.clone();
     let poked = Pending::spawn(move || manager.poke());
@@ -276,7 +275,7 @@ fn r21_who_gave_up_while_its_policy_was_asked_is_not_judged_by_new_settings() ->
         }
         live.sum + new <= 60
     });
-    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let guard = rig.ticket(&policy, 50).acquire_owned()?;
     let gives_up = growing(&rig, guard, 80, Wait::new().timeout(SECOND));
     stops.store(true, Ordering::SeqCst);
     let manager = rig.manager.clone();
@@ -301,7 +300,7 @@ fn r21_who_gave_up_while_its_policy_was_asked_is_not_judged_by_new_settings() ->
 #[test]
 fn r19_two_owned_guards_that_grow_against_each_other() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let (guard, mut other) = (ticket.acquire_owned()?, ticket.acquire_owned()?);
     let first = growing(&rig, guard, 80, Wait::new());
     let (result, other) = Pending::spawn(move || (other.resize(60), other)).result();
@@ -326,7 +325,7 @@ fn r19_two_owned_guards_that_grow_against_each_other() -> Result<(), Error> {
 #[test]
 fn r24_a_snapshot_adds_up_while_a_guard_that_has_grown_waits_for_the_limit() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire_owned()?;
     let gate = rig.backend.gate();
     let growing = Pending::spawn(move || guard.resize(100).map(|()| guard));
@@ -346,7 +345,7 @@ fn r24_a_snapshot_adds_up_while_a_guard_that_has_grown_waits_for_the_limit() -> 
 #[test]
 fn r19_a_guard_that_grows_waits_for_its_threads_other_guard() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let (large, small) = (ticket(60), ticket(10));
     let grown = Pending::spawn(move || {
         let _other = large.acquire()?;

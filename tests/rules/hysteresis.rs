@@ -1,6 +1,6 @@
 //! R7: when the limit is lowered while guards live.
 
-use crate::support::{Rig, SECOND, quiet};
+use crate::kit::{Rig, SECOND, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Error, FixedPolicy, SumPolicy};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 /// Holds `keep` + `go`, releases `go` after the cooldown, and tells the limit then.
 fn limit_after_drop(rig: &Rig, keep: u64, go: u64) -> Result<u64, Error> {
     let policy = SumPolicy::uncapped();
-    let keep = rig.manager.ticket(&policy, keep);
-    let go = rig.manager.ticket(&policy, go);
+    let keep = rig.ticket(&policy, keep);
+    let go = rig.ticket(&policy, go);
     let _keep = keep.acquire()?;
     let go = go.acquire()?;
     rig.clock.advance(SECOND);
@@ -34,7 +34,7 @@ fn r7_a_drop_of_a_quarter_shrinks() -> Result<(), Error> {
 #[test]
 fn r7_small_drops_add_up() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1000);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 1000);
     let mut guards = Vec::new();
     for _ in 0..10 {
         guards.push(ticket.acquire()?);
@@ -98,7 +98,7 @@ fn r7_a_ratio_that_is_no_number_is_refused() {
 #[test]
 fn r7_the_cooldown_counts_from_the_last_change() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 100);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 100);
     let first = ticket.acquire()?;
     let second = ticket.acquire()?;
     rig.clock.advance(SECOND / 2);
@@ -116,7 +116,7 @@ fn r7_the_cooldown_counts_from_the_last_change() -> Result<(), Error> {
 #[test]
 fn r7_growth_is_never_delayed() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_cooldown(Duration::from_secs(3600)))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 100);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 100);
     let mut guards = Vec::new();
     for n in 1..=5 {
         guards.push(ticket.acquire()?);
@@ -129,7 +129,7 @@ fn r7_growth_is_never_delayed() -> Result<(), Error> {
 #[test]
 fn r7_the_end_of_the_epoch_is_not_delayed() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_cooldown(Duration::from_secs(3600)))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 100).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 100).acquire()?);
     assert_eq!(rig.limit(), 0);
     rig.finish()
 }
@@ -138,15 +138,15 @@ fn r7_the_end_of_the_epoch_is_not_delayed() -> Result<(), Error> {
 fn r7_after_eight_cooldowns_a_shrink_happens_though_the_limit_grew_between() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let _keep = rig.manager.ticket(&policy, 100);
+    let _keep = rig.ticket(&policy, 100);
     let _keep = _keep.acquire()?;
-    drop(rig.manager.ticket(&policy, 100).acquire()?);
+    drop(rig.ticket(&policy, 100).acquire()?);
     // From here on a shrink is held back. The limit grows every half cooldown, just before the
     // cooldown would be over.
     let start = rig.calls();
     for half in 1..16 {
         rig.clock.advance(SECOND / 2);
-        let more = rig.manager.ticket(&policy, 100 + 10 * half);
+        let more = rig.ticket(&policy, 100 + 10 * half);
         let more = more.acquire()?;
         assert_eq!(rig.limit(), 200 + 10 * half);
         drop(more);
@@ -171,7 +171,7 @@ fn r7_after_eight_cooldowns_a_shrink_happens_though_the_limit_grew_between() -> 
 #[test]
 fn r7_the_eight_cooldowns_begin_anew_after_each_shrink() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 100);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 100);
     let keep = ticket.acquire()?;
     drop(ticket.acquire()?);
     rig.clock.advance(SECOND);
@@ -192,7 +192,7 @@ fn r7_the_eight_cooldowns_begin_anew_after_each_shrink() -> Result<(), Error> {
 #[test]
 fn r7_a_shrink_that_was_not_wanted_any_more_does_not_force_a_later_one() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 100);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 100);
     let keep = ticket.acquire()?;
     drop(ticket.acquire()?);
     let back = ticket.acquire()?;
@@ -213,14 +213,14 @@ fn r7_the_first_set_is_exempt() -> Result<(), Error> {
         quiet().baseline_override(100),
     )?
     .restoring(100);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(90), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(90), 1);
     let guard = ticket.acquire()?;
     assert_eq!(rig.limit(), 90);
     drop(guard);
     rig.finish()?;
     // And the first set may lower what MLX had.
     let rig = Rig::on(RecordingBackend::metal().initial_limit(500), quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(450), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(450), 1);
     let guard = ticket.acquire()?;
     assert_eq!(rig.limit(), 450);
     drop(guard);
@@ -243,7 +243,7 @@ fn r7_changed_thresholds_count_at_once() -> Result<(), Error> {
             .shrink_threshold_ratio(0.9)
             .shrink_cooldown(Duration::ZERO),
     )?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 100);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 100);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     assert_eq!(rig.limit(), 200);

@@ -1,11 +1,10 @@
 //! R5: a guard that changes no limit takes no lock.
 
-use crate::support::{Brake, GIB, Pending, acquiring, quiet};
+use crate::kit::{Brake, GIB, Pending, acquiring, quiet};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, Error, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy,
-    SumPolicy, Wait,
+    BudgetPolicy, Error, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy, SumPolicy,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +50,7 @@ fn locked_out(
     let worker = Pending::spawn(move || {
         work(&all, &|| {
             clock.armed.store(true, Ordering::SeqCst);
-            let _waits = acquiring(&full, Wait::new());
+            let _waits = acquiring(&full);
             clock.brake.wait_stopped();
         })
     });

@@ -1,7 +1,7 @@
 //! R30: the one line that is ever printed, and that a notice costs what it tells. Each in a process of its own.
 
-use crate::support::{Rig, SECOND, queued, until};
-use mlx_wired::{Config, Error, OwnedGuard, SumPolicy, Wait};
+use crate::kit::{Rig, SECOND, until};
+use mlx_wired::{Config, Error, OwnedGuard, SumPolicy};
 use std::process::Command;
 
 const CHILD: &str = "MLX_WIRED_TEST_CHILD";
@@ -32,10 +32,10 @@ fn is_child() -> bool {
 /// A wait for half a minute.
 fn stall(rig: &Rig) -> Result<(), Error> {
     let policy = SumPolicy::capped(10);
-    let held = rig.manager.ticket(&policy, 8).label("decode");
+    let held = rig.ticket(&policy, 8).label("decode");
     let held = held.acquire()?;
-    let step = rig.manager.ticket(&policy, 4).label("prefill\n\u{1b}[2J");
-    let waiting = queued(&rig.manager, &step, Wait::new());
+    let step = rig.ticket(&policy, 4).label("prefill\n\u{1b}[2J");
+    let waiting = rig.queued(&step);
     let before = rig.manager.stats().stalls;
     rig.clock.advance(30 * SECOND);
     until(|| rig.manager.stats().stalls > before, "it is told of");
@@ -62,7 +62,7 @@ fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<()
         assert_eq!(lines.len(), 1, "{lines:?}");
         for word in [
             "mlx-wired: prefill\\n\\u{1b}[2J has waited 30.0s for 4 B at ",
-            "support.rs",
+            "kit/threads.rs",
             "0 more wait behind it",
             "no waiter for 30.0s: 8 B of 10 B in use; ",
             "decode, 8 B, acquired at ",
@@ -97,17 +97,12 @@ fn r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of() -> Result<(), Er
         return Ok(());
     }
     let rig = Rig::new(Config::default())?;
-    let page = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 1)
-        .label("kv page");
+    let page = rig.ticket(&SumPolicy::uncapped(), 1).label("kv page");
     let pages: Result<Vec<OwnedGuard>, Error> = (0..20_000).map(|_| page.acquire_owned()).collect();
     let pages = pages?;
-    let slot = rig.manager.ticket(&SumPolicy::capped(1), 1).label("slot");
+    let slot = rig.ticket(&SumPolicy::capped(1), 1).label("slot");
     let busy = slot.acquire_owned()?;
-    let waiting: Vec<_> = (0..200)
-        .map(|_| queued(&rig.manager, &slot, Wait::new()))
-        .collect();
+    let waiting: Vec<_> = (0..200).map(|_| rig.queued(&slot)).collect();
     let before = peak();
     for told in 1..=2 {
         rig.clock.advance(30 * SECOND);

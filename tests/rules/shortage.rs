@@ -1,7 +1,7 @@
 //! R27: holds that a program can do without are given back before a demand waits for them.
 
-use crate::support::{
-    Acquiring, Brake, Custom, Rig, SECOND, acquiring, next, queued, quiet, until,
+use crate::kit::{
+    Acquiring, Brake, Custom, Rig, SECOND, acquiring, acquiring_with, next, quiet, until,
 };
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ type Shelf = Arc<Mutex<Vec<OwnedGuard>>>;
 const CAP: u64 = 100;
 
 fn ticket(rig: &Rig, bytes: u64) -> Ticket {
-    rig.manager.ticket(&SumPolicy::capped(CAP), bytes)
+    rig.ticket(&SumPolicy::capped(CAP), bytes)
 }
 
 fn shelf(guards: Vec<OwnedGuard>) -> Shelf {
@@ -77,7 +77,7 @@ fn r27_what_stays_is_not_asked_for() -> Result<(), Error> {
     let refused = ticket(&rig, 30).acquire().err();
     assert!(matches!(refused, Some(Error::NoRoom { .. })), "{refused:?}");
     // A job queues for the machine: it would not fit beside what stays.
-    let job = queued(&rig.manager, &ticket(&rig, 30).reservation(), Wait::new());
+    let job = rig.queued(&ticket(&rig, 30).reservation());
     // Nor does what need not wait, or may not.
     drop(ticket(&rig, 5).acquire()?);
     assert!(
@@ -106,7 +106,7 @@ fn r27_a_model_that_was_in_use_is_asked_for_again() -> Result<(), Error> {
             evict(&evicts);
         }
     });
-    let waiting = queued(&rig.manager, &ticket(&rig, 60), Wait::new());
+    let waiting = rig.queued(&ticket(&rig, 60));
     until(|| asked.load(Ordering::SeqCst) == 1, "it asks at once");
     waiting.assert_pending();
     idle.store(1, Ordering::SeqCst);
@@ -146,7 +146,7 @@ fn r27_reclaimers_release_at_once_and_may_not_wait() -> Result<(), Error> {
     );
     drop(shrinking);
     let panics = rig.manager.on_shortage(|_| panic!("nothing to give"));
-    let waiting = acquiring(&ticket(&rig, 95), Wait::new());
+    let waiting = acquiring(&ticket(&rig, 95));
     let told = next(&events, |kind| {
         matches!(kind, EventKind::ReclaimerPanicked(_))
     });
@@ -166,7 +166,7 @@ fn r27_one_that_waits_already_asks_a_reclaimer_that_comes_later() -> Result<(), 
     let model = shelf(vec![
         ticket(&rig, 60).resident().evictable().acquire_owned()?,
     ]);
-    let waiting = queued(&rig.manager, &ticket(&rig, 60), Wait::new());
+    let waiting = rig.queued(&ticket(&rig, 60));
     let _reclaimer = rig.manager.on_shortage(move |_| evict(&model));
     drop(waiting.result()?);
     rig.finish()
@@ -189,9 +189,9 @@ fn r27_one_that_becomes_the_first_asks_at_once() -> Result<(), Error> {
         let _gone = goes_on.recv();
         evict(&evicts);
     });
-    let first = acquiring(&model, Wait::new());
+    let first = acquiring(&model);
     until(|| asked.load(Ordering::SeqCst) == 1, "the first asks");
-    let second = queued(&rig.manager, &model, Wait::new());
+    let second = rig.queued(&model);
     drop(go_on);
     let first = first.result()?;
     until(|| asked.load(Ordering::SeqCst) == 2, "the second asks");
@@ -217,9 +217,9 @@ fn r27_a_wait_that_is_over_asks_no_more_of_them() -> Result<(), Error> {
     let second = rig.manager.on_shortage(move |_| {
         counts.fetch_add(1, Ordering::SeqCst);
     });
-    let cancelled = acquiring(&ticket(&rig, 60), Wait::new().cancel(&token)).result();
+    let cancelled = acquiring_with(&ticket(&rig, 60), Wait::new().cancel(&token)).result();
     assert!(cancelled.is_err_and(|error| error.is_cancelled()));
-    let timed_out = acquiring(&ticket(&rig, 60), Wait::new().timeout(SECOND)).result();
+    let timed_out = acquiring_with(&ticket(&rig, 60), Wait::new().timeout(SECOND)).result();
     assert!(timed_out.is_err_and(|error| error.is_timeout()));
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     drop((held, first, second));
@@ -237,7 +237,7 @@ fn r27_a_reclaimer_that_goes_while_a_policy_is_asked_is_not_called() -> Result<(
         }
         live.sum + new <= CAP
     });
-    let custom = |bytes| rig.manager.ticket(&policy, bytes);
+    let custom = |bytes| rig.ticket(&policy, bytes);
     // The policy is asked about what stays.
     let stays = custom(10).reservation().acquire_owned()?;
     let model = shelf(vec![custom(50).reservation().evictable().acquire_owned()?]);
@@ -251,7 +251,7 @@ fn r27_a_reclaimer_that_goes_while_a_policy_is_asked_is_not_called() -> Result<(
         counts.fetch_add(1, Ordering::SeqCst);
     });
     let _third = rig.manager.on_shortage(move |_| evict(&model));
-    let step = acquiring(&custom(60), Wait::new());
+    let step = acquiring(&custom(60));
     brake.wait_stopped();
     drop(second);
     brake.release();
@@ -274,7 +274,7 @@ fn r27_a_job_that_leaves_no_room_beside_what_stays_asks_nobody() -> Result<(), E
     let _reclaimer = rig.manager.on_shortage(move |_| {
         counts.fetch_add(1, Ordering::SeqCst);
     });
-    let job = queued(&rig.manager, &ticket(&rig, 20).reservation(), Wait::new());
+    let job = rig.queued(&ticket(&rig, 20).reservation());
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     drop((weights, cache));
     drop(job.result()?);

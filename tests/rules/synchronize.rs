@@ -1,6 +1,6 @@
 //! R12: what happens before a release that lowers the limit.
 
-use crate::support::{Custom, GIB, Rig, eager, kinds, quiet};
+use crate::kit::{Custom, GIB, Rig, eager, kinds, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Error, EventKind, FixedPolicy, SumPolicy};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ fn synchronized(rig: &Rig) -> usize {
 #[test]
 fn r12_the_end_of_an_epoch_synchronises_first_with_the_demand_counted() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     let seen = rig.backend.synchronizations();
     assert_eq!(seen.len(), 1);
@@ -29,7 +29,7 @@ fn r12_the_end_of_an_epoch_synchronises_first_with_the_demand_counted() -> Resul
 #[test]
 fn r12_a_shrink_synchronises_first() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let first = ticket.acquire()?;
     let second = ticket.acquire()?;
     drop(second);
@@ -44,7 +44,7 @@ fn r12_a_shrink_synchronises_first() -> Result<(), Error> {
 #[test]
 fn r12_a_guard_of_a_users_policy_synchronises_first_beside_its_like() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&Custom::new(), 10);
+    let ticket = rig.ticket(&Custom::new(), 10);
     let (first, second) = (ticket.acquire()?, ticket.acquire()?);
     drop(second);
     assert_eq!(rig.limit(), 10);
@@ -58,7 +58,7 @@ fn r12_a_guard_of_a_users_policy_synchronises_first_beside_its_like() -> Result<
 #[test]
 fn r12_a_release_that_lowers_nothing_does_not_wait() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     assert_eq!(synchronized(&rig), 0);
@@ -70,7 +70,7 @@ fn r12_a_release_that_lowers_nothing_does_not_wait() -> Result<(), Error> {
 #[test]
 fn r12_the_end_of_a_fast_guard_synchronises_when_somebody_began_to_watch() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     let fast = ticket.acquire()?;
     drop(first);
@@ -84,7 +84,7 @@ fn r12_the_end_of_a_fast_guard_synchronises_when_somebody_began_to_watch() -> Re
 #[test]
 fn r12_the_end_of_a_fast_guard_synchronises_after_close() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     let fast = ticket.acquire()?;
     drop(first);
@@ -99,8 +99,8 @@ fn r12_the_end_of_a_fast_guard_synchronises_after_close() -> Result<(), Error> {
 fn r12_a_reservation_whose_release_shrinks_synchronises() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let step = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 100).reservation();
+    let step = rig.ticket(&policy, 10);
     let weights = weights.acquire()?;
     let step = step.acquire()?;
     drop(weights);
@@ -115,8 +115,8 @@ fn r12_a_watched_reservation_whose_release_shrinks_synchronises() -> Result<(), 
     let rig = Rig::new(eager())?;
     let _events = rig.manager.subscribe(100);
     let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let step = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 100).reservation();
+    let step = rig.ticket(&policy, 10);
     let weights = weights.acquire()?;
     let step = step.acquire()?;
     drop(weights);
@@ -130,8 +130,8 @@ fn r12_a_watched_reservation_whose_release_shrinks_synchronises() -> Result<(), 
 fn r12_a_reservation_of_a_custom_policy_synchronises_too() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let policy = Custom::new();
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let step = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 100).reservation();
+    let step = rig.ticket(&policy, 10);
     let weights = weights.acquire()?;
     let step = step.acquire()?;
     drop(weights);
@@ -144,7 +144,7 @@ fn r12_a_reservation_of_a_custom_policy_synchronises_too() -> Result<(), Error> 
 #[test]
 fn r12_a_hook_runs_in_place_of_synchronising() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let limit = Arc::new(AtomicU64::new(u64::MAX));
     let mut guard = ticket.acquire()?;
     let (seen, backend) = (limit.clone(), rig.backend.clone());
@@ -162,7 +162,7 @@ fn r12_a_hook_runs_in_place_of_synchronising() -> Result<(), Error> {
 fn r12_a_failing_hook_does_not_prevent_the_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire()?;
     guard.before_release(|| Err("no stream".into()));
     let released = guard.release();
@@ -179,7 +179,7 @@ fn r12_a_failing_hook_does_not_prevent_the_release() -> Result<(), Error> {
 fn r12_a_panicking_hook_does_not_prevent_the_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire()?;
     guard.before_release(|| panic!("the hook's panic"));
     drop(guard);
@@ -194,7 +194,7 @@ fn r12_a_panicking_hook_does_not_prevent_the_release() -> Result<(), Error> {
 #[test]
 fn r12_a_hook_that_panics_while_its_thread_unwinds() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let unwound = catch_unwind(AssertUnwindSafe(|| -> Result<(), Error> {
         let mut guard = ticket.acquire()?;
         guard.before_release(|| panic!("the hook's panic"));
@@ -208,7 +208,7 @@ fn r12_a_hook_that_panics_while_its_thread_unwinds() -> Result<(), Error> {
 #[test]
 fn r12_a_synchronisation_that_fails_or_panics_does_not_prevent_the_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.fail_synchronize(true);
     let released = ticket.acquire()?.release();
     assert!(
@@ -231,7 +231,7 @@ fn r12_a_synchronisation_that_fails_or_panics_does_not_prevent_the_release() -> 
 #[test]
 fn r12_release_after_runs_finish_first_whatever_follows() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     let calls = AtomicUsize::new(0);
     let finish = || {
@@ -252,11 +252,11 @@ fn r12_release_after_runs_finish_first_whatever_follows() -> Result<(), Error> {
 #[test]
 fn r12_later_lowerings_synchronise_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     let before = rig.backend.synchronizations().len();
-    rig.clock.advance(crate::support::SECOND);
+    rig.clock.advance(crate::kit::SECOND);
     rig.manager.maintain();
     assert_eq!(rig.limit(), GIB, "the shrink that the cooldown held back");
     assert_eq!(rig.backend.synchronizations().len(), before);
@@ -267,7 +267,7 @@ fn r12_later_lowerings_synchronise_nothing() -> Result<(), Error> {
 #[test]
 fn r12_a_backend_that_does_not_synchronise_is_not_asked_to() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().synchronizes(false), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     assert_eq!(rig.backend.synchronizations().len(), 0);
     rig.finish()
@@ -276,7 +276,7 @@ fn r12_a_backend_that_does_not_synchronise_is_not_asked_to() -> Result<(), Error
 #[test]
 fn r12_who_has_left_keeps_nobody_from_synchronising() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 4);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 4);
     let first = ticket.acquire()?;
     let mut owned = ticket.acquire_owned()?;
     let (one, last) = (ticket.acquire()?, ticket.acquire()?);

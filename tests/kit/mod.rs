@@ -1,0 +1,27 @@
+//! What the tests share.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each suite uses a part; `tests/tidy.rs` sees that each part is used"
+)]
+
+mod asleep;
+mod policies;
+mod rig;
+mod threads;
+mod told;
+
+pub(crate) use asleep::{NotingClock, is_asleep};
+pub(crate) use policies::{Brake, Custom, forget_unused_groups};
+pub(crate) use rig::{Rig, assert_alive, eager, quiet};
+pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
+pub(crate) use told::{kinds, next, numbers};
+
+use std::time::Duration;
+
+/// Long enough for any machine that is not stuck.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const GIB: u64 = 1 << 30;

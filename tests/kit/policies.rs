@@ -1,0 +1,144 @@
+//! Policies of closures, and one that stops where it is asked.
+
+use super::threads::until;
+use mlx_wired::{Context, FixedPolicy, Manager, Policy, PolicyId, Sizes, Ticket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Makes so many groups that those which no ticket uses any more are forgotten, with their policies.
+pub(crate) fn forget_unused_groups(manager: &Manager) {
+    let groups: Vec<Ticket> = (1..=100)
+        .map(|bytes| manager.ticket(&FixedPolicy::new(bytes), 1))
+        .collect();
+    drop(groups);
+    // They are looked for when the next ticket is made.
+    drop(manager.ticket(&FixedPolicy::new(1), 1));
+}
+
+/// Waits inside a policy until the test lets it go on; after that it stops nobody.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Brake(Arc<(AtomicBool, AtomicBool)>);
+
+impl Brake {
+    pub(crate) fn stop(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        until(|| self.0.1.load(Ordering::SeqCst), "the policy may go on");
+    }
+
+    pub(crate) fn wait_stopped(&self) {
+        until(|| self.0.0.load(Ordering::SeqCst), "the policy was called");
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.1.store(true, Ordering::SeqCst);
+    }
+}
+
+type Admits = dyn Fn(&Context, &Sizes<'_>, u64) -> bool + Send + Sync;
+type Limits = dyn Fn(&Context, &Sizes<'_>) -> u64 + Send + Sync;
+type Ever = dyn Fn(&Context, u64) -> bool + Send + Sync;
+
+/// A policy of closures. Its group is its own, unless it is named.
+#[derive(Clone)]
+pub(crate) struct Custom {
+    id: PolicyId,
+    admits: Arc<Admits>,
+    limits: Arc<Limits>,
+    ever: Option<Arc<Ever>>,
+    wants_sizes: bool,
+}
+
+impl Custom {
+    /// baseline + sum, admits always.
+    pub(crate) fn new() -> Self {
+        Self {
+            id: PolicyId::unique(),
+            admits: Arc::new(|_, _, _| true),
+            limits: Arc::new(|context, live| context.baseline.saturating_add(live.sum)),
+            ever: None,
+            wants_sizes: false,
+        }
+    }
+
+    /// One guard at a time. Once the flag that comes with it is set, whoever asks is stopped by `brake`.
+    pub(crate) fn one_at_a_time(brake: &Brake) -> (Self, Arc<AtomicBool>) {
+        let (asked, armed) = (brake.clone(), Arc::new(AtomicBool::new(false)));
+        let is_armed = armed.clone();
+        let policy = Self::new().admits(move |_, live, _| {
+            if is_armed.load(Ordering::SeqCst) {
+                asked.stop();
+            }
+            live.count == 0
+        });
+        (policy, armed)
+    }
+
+    /// At most `cap` bytes at once.
+    pub(crate) fn capped(cap: u64) -> Self {
+        Self::new().admits(move |_, live, new| live.sum + new <= cap)
+    }
+
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.id = PolicyId::named(name);
+        self
+    }
+
+    pub(crate) fn admits(
+        mut self,
+        f: impl Fn(&Context, &Sizes<'_>, u64) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.admits = Arc::new(f);
+        self
+    }
+
+    pub(crate) fn limits(
+        mut self,
+        f: impl Fn(&Context, &Sizes<'_>) -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        self.limits = Arc::new(f);
+        self
+    }
+
+    pub(crate) fn ever(
+        mut self,
+        f: impl Fn(&Context, u64) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.ever = Some(Arc::new(f));
+        self
+    }
+
+    pub(crate) fn with_sizes(mut self) -> Self {
+        self.wants_sizes = true;
+        self
+    }
+}
+
+impl Policy for Custom {
+    fn id(&self) -> PolicyId {
+        self.id.clone()
+    }
+
+    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
+        (self.limits)(context, live)
+    }
+
+    fn can_admit(&self, context: &Context, live: &Sizes<'_>, new: u64) -> bool {
+        (self.admits)(context, live, new)
+    }
+
+    fn can_ever_admit(&self, context: &Context, new: u64) -> bool {
+        match &self.ever {
+            Some(ever) => ever(context, new),
+            None => {
+                let mut best = context.clone();
+                best.total_live = 0;
+                best.pressure = 0.0;
+                (self.admits)(&best, &Sizes::EMPTY, new)
+            }
+        }
+    }
+
+    fn wants_sizes(&self) -> bool {
+        self.wants_sizes
+    }
+}
