@@ -1,6 +1,7 @@
 //! Arguments: what is refused, and how.
 
-use crate::kit::{Folder, half};
+use crate::checkpoints::half;
+use crate::kit::Folder;
 use crate::program::{doctor, has, object_of, said};
 
 #[test]

@@ -1,6 +1,7 @@
 //! Pipes that are closed, disks that are full, and what is no regular file.
 
-use crate::kit::{Folder, half};
+use crate::checkpoints::half;
+use crate::kit::Folder;
 use crate::program::{asked, doctor, ended, has};
 use std::fs::{self, File};
 use std::process::{Command, Stdio};

@@ -1,6 +1,7 @@
 //! The lines to write compile: they are here, as they are told.
 
-use crate::kit::{Folder, MIB, half, matrix};
+use crate::checkpoints::{half, matrix};
+use crate::kit::{Folder, MIB};
 use crate::program::asked;
 use mlx_wired::train::WorkError;
 

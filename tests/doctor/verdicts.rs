@@ -1,6 +1,7 @@
 //! Verdicts on folders, for people and for programs.
 
-use crate::kit::{Folder, MIB, half, matrix, pointer, tensor};
+use crate::checkpoints::{half, matrix, pointer, tensor};
+use crate::kit::{Folder, MIB};
 use crate::program::{asked, doctor, has, said};
 use serde_json::{Value, json};
 

@@ -1,8 +1,9 @@
 //! The cache of keys and values, and what reading a prompt takes.
 
+use crate::checkpoints::{half, single};
 use crate::configs::{DEEPSEEK, GEMMA, QWEN, config, model};
 use crate::item;
-use crate::kit::{Folder, half, single};
+use crate::kit::Folder;
 use mlx_wired::ffi::DeviceKind;
 use mlx_wired::train::estimate::{Certainty, Estimate, Model, Workload, estimate};
 use serde_json::json;

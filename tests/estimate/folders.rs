@@ -1,6 +1,7 @@
 //! Layouts of several folders: the hub's cache, a folder for each part, checkpoints of a run, several models.
 
-use crate::kit::{Folder, MIB, half};
+use crate::checkpoints::half;
+use crate::kit::{Folder, MIB};
 use crate::layouts::says;
 use crate::{lacking, read, whole};
 use std::os::unix::fs::symlink;

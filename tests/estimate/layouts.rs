@@ -1,6 +1,7 @@
 //! Every layout in which models are found on disks, exact to the byte.
 
-use crate::kit::{Folder, MIB, half, matrix, pointer, single, tensor};
+use crate::checkpoints::{half, matrix, pointer, single, tensor};
+use crate::kit::{Folder, MIB};
 use crate::{ample, lacking, read, whole};
 
 pub(crate) fn says(path: impl AsRef<std::path::Path>, id: &str) -> String {

@@ -1,6 +1,7 @@
 //! Files that are not what they say: a problem that names file and matter, never a panic, never a verdict.
 
-use crate::kit::{Folder, MIB, half, header};
+use crate::checkpoints::{half, header};
+use crate::kit::{Folder, MIB};
 use crate::{lacking, whole};
 
 /// What is said of a file with this header, and so many bytes behind it.
@@ -245,7 +246,7 @@ fn what_is_told_of_absurd_files_is_bounded() {
 
     let folder = Folder::new();
     let tensors: Vec<_> = (0..100)
-        .map(|n| crate::kit::tensor(&n.to_string(), &format!("T{n}"), &[1], 1))
+        .map(|n| crate::checkpoints::tensor(&n.to_string(), &format!("T{n}"), &[1], 1))
         .collect();
     folder.weights("model.safetensors", &tensors);
     let model = crate::read(folder.path());
@@ -257,7 +258,7 @@ fn what_is_told_of_absurd_files_is_bounded() {
 fn what_is_broken_and_does_not_count_does_not_matter() {
     let folder = Folder::new();
     folder.weights("model.safetensors", &[half("up", 3)]);
-    folder.write("adapters.safetensors", crate::kit::pointer(700));
+    folder.write("adapters.safetensors", crate::checkpoints::pointer(700));
     assert_eq!(whole(folder.path()), 3 * MIB);
     let text = crate::ample(&crate::read(folder.path())).to_string();
     assert!(

@@ -1,8 +1,9 @@
 //! Whether a workload goes into a budget, and what is changed to that end.
 
+use crate::checkpoints::half;
 use crate::configs::{GEMMA, QWEN, model};
 use crate::item;
-use crate::kit::{Folder, MIB, half};
+use crate::kit::{Folder, MIB};
 use mlx_wired::train::estimate::{
     Knob, MIN_CHUNK, MIN_CONTEXT, Model, Optimizer, StepCost, Training, Verdict, Workload,
     estimate, plan,

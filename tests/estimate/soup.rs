@@ -1,6 +1,7 @@
 //! No bytes make the reader panic, hang or count more than there is.
 
-use crate::kit::{Folder, half, header};
+use crate::checkpoints::{half, header};
+use crate::kit::Folder;
 use mlx_wired::train::estimate::{Lora, Model, Optimizer, Training, Workload, estimate, plan};
 use proptest::prelude::*;
 use serde_json::{Value, json};

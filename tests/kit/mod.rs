@@ -7,12 +7,14 @@
 )]
 
 mod asleep;
+mod folder;
 mod policies;
 mod rig;
 mod threads;
 mod told;
 
 pub(crate) use asleep::{NotingClock, is_asleep};
+pub(crate) use folder::Folder;
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
 pub(crate) use rig::{Rig, assert_alive, eager, quiet};
 pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};

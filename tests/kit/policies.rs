@@ -22,11 +22,11 @@ pub(crate) struct Brake(Arc<(AtomicBool, AtomicBool)>);
 impl Brake {
     pub(crate) fn stop(&self) {
         self.0.0.store(true, Ordering::SeqCst);
-        until(|| self.0.1.load(Ordering::SeqCst), "the policy may go on");
+        until("the policy may go on", || self.0.1.load(Ordering::SeqCst));
     }
 
     pub(crate) fn wait_stopped(&self) {
-        until(|| self.0.0.load(Ordering::SeqCst), "the policy was called");
+        until("the policy was called", || self.0.0.load(Ordering::SeqCst));
     }
 
     pub(crate) fn release(&self) {

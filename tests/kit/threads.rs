@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// Returns once `condition` holds.
 #[track_caller]
-pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
+pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     let give_up = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < give_up, "never happened: {what}");
@@ -69,7 +69,7 @@ impl<T: Send + 'static> Pending<T> {
     #[track_caller]
     pub(crate) fn until_queued(&self, manager: &Manager) {
         let is_in_line = || manager.waiting().iter().any(|it| it.thread == self.thread);
-        until(|| is_asleep(self.thread) && is_in_line(), "it waits");
+        until("it waits", || is_asleep(self.thread) && is_in_line());
     }
 }
 

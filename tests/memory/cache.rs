@@ -1,6 +1,7 @@
 //! MLX's cache gives way, and its limit comes back.
 
-use super::{Log, MIB, SECOND, Stage};
+use super::{Log, Stage};
+use crate::kit::{Folder, MIB, SECOND};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
 use mlx_wired::memory::reactions::clear_cache_on_shortage;
@@ -322,9 +323,8 @@ fn what_a_service_manager_tells_is_not_lost_to_a_second_reading() {
     use std::io::Write;
     use std::os::unix::net::UnixListener;
 
-    let folder = std::env::temp_dir().join(format!("mlx_wired_watch_{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("it can be made");
-    let path = folder.join("s");
+    let folder = Folder::new();
+    let path = folder.at("s");
     let listener = UnixListener::bind(&path).expect("it is free");
     let setting = WatchSetting::File(path.into(), Vec::new());
     let watch = ServiceManager::of(&setting).expect("it names something");
@@ -356,5 +356,4 @@ fn what_a_service_manager_tells_is_not_lost_to_a_second_reading() {
     assert_eq!(stage.poll(0.1), Normal);
     assert_eq!(log.take(), [""; 0]);
     drop(givers);
-    std::fs::remove_dir_all(&folder).expect("it is the test's");
 }

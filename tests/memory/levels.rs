@@ -1,6 +1,7 @@
 //! When a level begins, and when it ends.
 
-use super::{Log, SECOND, Stage};
+use super::{Log, Stage};
+use crate::kit::SECOND;
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{Error, MlxUse, Pressure, Reading, Scripted, Source, SourceError};

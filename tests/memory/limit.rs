@@ -1,6 +1,7 @@
 //! Several parts of a program that set the limit of MLX's cache: pressure, a training run.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::MIB;
 use mlx_wired::Manager;
 use mlx_wired::PressureLevel::Normal;
 use mlx_wired::ffi::{Backend, CacheLimit, MemorySetting, RecordingBackend};

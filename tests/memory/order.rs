@@ -1,6 +1,7 @@
 //! What is done at a change, in which order, and what is given back.
 
-use super::{Log, MIB, Stage};
+use super::{Log, Stage};
+use crate::kit::MIB;
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::reactions::Ask;

@@ -1,6 +1,7 @@
 //! The monitor's thread, on a clock that the test moves.
 
-use super::{Log, SECOND};
+use super::Log;
+use crate::kit::SECOND;
 use mlx_wired::PressureLevel::{Critical, Normal};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper, Waker};
 use mlx_wired::ffi::NoMlx;

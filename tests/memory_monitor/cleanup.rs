@@ -1,6 +1,7 @@
 //! What is given back.
 
-use super::{MIB, Stage, until};
+use super::Stage;
+use crate::kit::{MIB, until};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{
     Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,

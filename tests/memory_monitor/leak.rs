@@ -1,6 +1,7 @@
 //! Work that leaves memory behind.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::MIB;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::Error;
 use std::io;

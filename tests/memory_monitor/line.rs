@@ -1,6 +1,7 @@
 //! The line of JSON.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::MIB;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::Monitor;
 use mlx_wired::memory::{BufferPool, Pressure, Scripted};

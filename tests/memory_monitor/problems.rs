@@ -1,6 +1,7 @@
 //! What is told to be wrong, and the cure.
 
-use super::{MIB, SECOND, Stage, until};
+use super::Stage;
+use crate::kit::{MIB, SECOND, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::{Monitor, Problem, Severity};
 use mlx_wired::{CancelToken, Config, SumPolicy, Wait};

@@ -1,6 +1,7 @@
 //! What is used of what, which level that is, and what fits.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::MIB;
 use mlx_wired::ffi::{NoMlx, RecordingBackend};
 use mlx_wired::memory::Error;
 use mlx_wired::memory::monitor::{Monitor, Thresholds};

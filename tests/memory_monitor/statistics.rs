@@ -1,6 +1,7 @@
 //! What was seen; the monitor's thread; memory that grows.
 
-use super::{MIB, SECOND, Stage, until};
+use super::Stage;
+use crate::kit::{MIB, SECOND, until};
 use mlx_wired::PressureLevel;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::{Grows, Monitor, Statistics};

@@ -1,4 +1,5 @@
-use super::{KIB, MIB, address, pool, until};
+use super::{KIB, MIB, address, pool};
+use crate::kit::until;
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper, SystemClock};
 use mlx_wired::memory::{BufferPool, PoolBuf, PoolError};

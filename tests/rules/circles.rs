@@ -96,7 +96,7 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
         scope.spawn(|scope| {
             let _guard = ticket.acquire().expect("the first");
             let left = || {
-                until(|| begun.load(Ordering::SeqCst), "the other half runs");
+                until("the other half runs", || begun.load(Ordering::SeqCst));
                 // This worker takes it up while it waits for the other half.
                 scope.spawn(|_| {
                     let result = ticket.acquire().map(|_guard| ());
@@ -106,7 +106,7 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
             };
             let right = || {
                 begun.store(true, Ordering::SeqCst);
-                until(|| done.load(Ordering::SeqCst), "the third job ends");
+                until("the third job ends", || done.load(Ordering::SeqCst));
             };
             rayon::join(left, right);
         });
@@ -321,7 +321,7 @@ fn r19_a_policy_that_changes_its_mind_meanwhile_is_no_circle() -> Result<(), Err
         rig.manager.poke().expect("not from inside a policy");
         rig.manager.stats().admissions == 2
     };
-    until(admitted, "it is admitted");
+    until("it is admitted", admitted);
     assert_eq!(second.result(), Ok(60));
     rig.finish()
 }

@@ -130,7 +130,7 @@ fn r19_a_circle_names_the_guards_in_it() -> Result<(), Error> {
     };
     assert_eq!(results[1], Ok(()));
     assert_eq!(named(contention), (vec!["half", "half"], vec!["half"]));
-    until(|| rig.manager.holders().is_empty(), "all is released");
+    until("all is released", || rig.manager.holders().is_empty());
     drop(acquiring(&half).result()?);
     rig.finish()
 }

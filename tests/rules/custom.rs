@@ -57,7 +57,7 @@ fn r20_a_poke_during_a_call_raises_the_limit_though_somebody_waits_for_that_call
     // The call that is in flight is enough for it.
     let sum = SumPolicy::uncapped();
     let covered = acquiring(&rig.ticket(&sum, 5));
-    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    until("it waits", || rig.manager.snapshot().uncovered == 2);
     extra.store(50, Ordering::SeqCst);
     rig.manager.poke()?;
     gate.open();

@@ -107,7 +107,7 @@ fn r22_a_policy_that_is_replaced_while_it_is_asked() -> Result<(), Error> {
     let poking = Pending::spawn(move || manager.poke());
     brake.wait_stopped();
     let replacing = acquiring(&other);
-    until(|| rig.manager.snapshot().uncovered > 0, "it is replaced");
+    until("it is replaced", || rig.manager.snapshot().uncovered > 0);
     assert_eq!(drops.load(Ordering::SeqCst), 0, "it is being asked");
     brake.release();
     poking.result()?;

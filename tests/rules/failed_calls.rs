@@ -158,8 +158,8 @@ fn r11_a_restore_that_fails_outlives_the_last_handle() -> Result<(), Error> {
         clock.advance(SECOND);
         backend.current_limit() == 0
     };
-    until(is_restored, "the restore is tried again");
-    until(|| build().is_ok(), "nobody owns the limit");
+    until("the restore is tried again", is_restored);
+    until("nobody owns the limit", || build().is_ok());
     Ok(())
 }
 
@@ -174,7 +174,7 @@ fn r11_whom_the_first_call_of_an_epoch_has_covered_is_not_taken_along() -> Resul
             let ticket = rig.ticket(&PeakPolicy, bytes);
             let pending = acquiring(&ticket);
             let waits = || rig.manager.snapshot().uncovered > uncovered;
-            until(waits, "it waits for a call");
+            until("it waits for a call", waits);
             pending
         };
         let gate = rig.backend.gate();
@@ -217,7 +217,7 @@ fn r11_who_proceeds_unwired_is_wired_by_the_call_after_the_first_that_succeeds()
     let first = peak(10);
     gate.wait_entered(1);
     let second = peak(5);
-    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    until("it waits", || rig.manager.snapshot().uncovered == 2);
     gate.open();
     let guards = (first.result()?, second.result()?);
     // 57 is called for since the baseline is known.

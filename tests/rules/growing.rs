@@ -283,7 +283,7 @@ fn r21_who_gave_up_while_its_policy_was_asked_is_not_judged_by_new_settings() ->
     brake.wait_stopped();
     let (manager, lingering) = (rig.manager.clone(), rig.manager.config().linger(SECOND));
     let configured = Pending::spawn(move || manager.configure(|config| config.linger(SECOND)));
-    until(|| rig.manager.config() == lingering, "they are in force");
+    until("they are in force", || rig.manager.config() == lingering);
     rig.clock.advance(SECOND);
     let (result, guard) = gives_up.result();
     assert!(result.is_err_and(|error| error.is_timeout()));

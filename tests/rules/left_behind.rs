@@ -104,7 +104,7 @@ fn r27_one_that_is_the_first_aside_again_asks_reclaimers_that_came_meanwhile() -
     *shelved = Some(small);
     drop(shelved);
     let is_in_line = || rig.manager.waiting().iter().all(|it| !it.set_aside);
-    until(is_in_line, "it has asked");
+    until("it has asked", is_in_line);
     drop(work);
     drop(waits.result()?);
     rig.finish()

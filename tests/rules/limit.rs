@@ -374,7 +374,7 @@ fn r6_the_baseline_counts_while_it_is_being_captured() -> Result<(), Error> {
     gate.open();
     let guards = (first.result()?, second.result()?);
     assert_eq!(rig.limit(), 97);
-    until(|| rig.manager.applied() == 97, "the shadow follows");
+    until("the shadow follows", || rig.manager.applied() == 97);
     drop(guards);
     rig.finish()
 }

@@ -228,7 +228,7 @@ fn r16_a_deadline_ends_a_wait_that_others_overtake() -> Result<(), Error> {
     let small = line.passes(10)?;
     line.rig.clock.advance(SECOND);
     assert!(head.result().is_err_and(|error| error.is_timeout()));
-    until(|| line.sizes_waiting().is_empty(), "nobody waits");
+    until("nobody waits", || line.sizes_waiting().is_empty());
     drop((held, small));
     line.rig.finish()
 }
@@ -256,7 +256,7 @@ fn r16_nobody_is_passed_too_often_by_two_who_admit_at_once() -> Result<(), Error
     let one = Pending::spawn(move || drop(first));
     brake.wait_stopped();
     let other = Pending::spawn(move || drop(second));
-    until(|| rig.manager.snapshot().live == 1, "both are released");
+    until("both are released", || rig.manager.snapshot().live == 1);
     brake.release();
     one.result();
     other.result();

@@ -81,10 +81,9 @@ fn r37_to_spawn_the_inner_work_and_block_on_a_channel_ends() -> Result<(), Error
         rayon::join(|| (), || drop(ticket.acquire().expect("it is released")));
         tell.send("it has had it").expect("the test waits");
     });
-    until(
-        || rig.manager.waiting().len() == 1,
-        "half of the job waits for the guard",
-    );
+    until("half of the job waits for the guard", || {
+        rig.manager.waiting().len() == 1
+    });
     open.send(()).expect("the inner work waits");
     let mut ends: Vec<_> = (0..2)
         .filter_map(|_| told.recv_timeout(SOON).ok())

@@ -38,7 +38,7 @@ fn stall(rig: &Rig) -> Result<(), Error> {
     let waiting = rig.queued(&step);
     let before = rig.manager.stats().stalls;
     rig.clock.advance(30 * SECOND);
-    until(|| rig.manager.stats().stalls > before, "it is told of");
+    until("it is told of", || rig.manager.stats().stalls > before);
     drop(held);
     drop(waiting.result()?);
     Ok(())
@@ -106,7 +106,7 @@ fn r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of() -> Result<(), Er
     let before = peak();
     for told in 1..=2 {
         rig.clock.advance(30 * SECOND);
-        until(|| rig.manager.stats().stalls == told, "it is told of");
+        until("it is told of", || rig.manager.stats().stalls == told);
     }
     drop(busy);
     for waiting in waiting {

@@ -107,7 +107,7 @@ fn r27_a_model_that_was_in_use_is_asked_for_again() -> Result<(), Error> {
         }
     });
     let waiting = rig.queued(&ticket(&rig, 60));
-    until(|| asked.load(Ordering::SeqCst) == 1, "it asks at once");
+    until("it asks at once", || asked.load(Ordering::SeqCst) == 1);
     waiting.assert_pending();
     idle.store(1, Ordering::SeqCst);
     until_asked_again(&rig, &asked, &waiting);
@@ -119,7 +119,7 @@ fn until_asked_again(rig: &Rig, asked: &AtomicUsize, waiting: &Acquiring) {
     // It sleeps with the second as its deadline, or is about to.
     waiting.until_queued(&rig.manager);
     rig.clock.advance(SECOND);
-    until(|| asked.load(Ordering::SeqCst) == 2, "it asks again");
+    until("it asks again", || asked.load(Ordering::SeqCst) == 2);
 }
 
 #[test]
@@ -190,11 +190,11 @@ fn r27_one_that_becomes_the_first_asks_at_once() -> Result<(), Error> {
         evict(&evicts);
     });
     let first = acquiring(&model);
-    until(|| asked.load(Ordering::SeqCst) == 1, "the first asks");
+    until("the first asks", || asked.load(Ordering::SeqCst) == 1);
     let second = rig.queued(&model);
     drop(go_on);
     let first = first.result()?;
-    until(|| asked.load(Ordering::SeqCst) == 2, "the second asks");
+    until("the second asks", || asked.load(Ordering::SeqCst) == 2);
     second.assert_pending();
     drop(first);
     drop(second.result()?);

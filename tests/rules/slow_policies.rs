@@ -169,7 +169,7 @@ fn r16_nobody_passes_the_first_who_looks_for_a_circle() -> Result<(), Error> {
     brake.wait_stopped();
     let middle = rig.queued(&full);
     let last = last.wants(&full, Wait::new());
-    until(|| stopped.load(Ordering::SeqCst) == 2, "both look");
+    until("both look", || stopped.load(Ordering::SeqCst) == 2);
     drop(guard);
     assert_eq!(rig.manager.waiting().len(), 2, "nobody is admitted");
     brake.release();
@@ -226,7 +226,7 @@ fn r25_nobody_passes_the_first_who_looks_for_a_circle_in_another_group() -> Resu
     brake.wait_stopped();
     let middle = rig.queued(&of(15));
     let last = last.wants(&asks(), Wait::new());
-    until(|| stopped.load(Ordering::SeqCst) == 2, "both look");
+    until("both look", || stopped.load(Ordering::SeqCst) == 2);
     drop(guard);
     assert_eq!(rig.manager.waiting().len(), 1, "it is not admitted");
     brake.release();

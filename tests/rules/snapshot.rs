@@ -169,10 +169,9 @@ fn r24_acquires_served_by_anothers_call_are_counted() -> Result<(), Error> {
     let first = acquiring(&ticket);
     gate.wait_entered(1);
     let others: Vec<_> = (0..3).map(|_| acquiring(&ticket)).collect();
-    until(
-        || rig.manager.snapshot().uncovered == 4,
-        "all are counted and wait for the limit",
-    );
+    until("all are counted and wait for the limit", || {
+        rig.manager.snapshot().uncovered == 4
+    });
     let during = rig.manager.snapshot();
     assert!(during.setting && during.guards_add_up, "{during}");
     assert_eq!((during.live, during.guards.len()), (4, 0));

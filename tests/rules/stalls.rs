@@ -317,15 +317,15 @@ fn r15_a_waiter_wakes_by_itself_only_to_look_at_its_line() -> Result<(), Error> 
     let ticket = manager.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let waiting = queued(&manager, &ticket, Wait::new());
-    until(|| parked() == 1, "it sleeps");
+    until("it sleeps", || parked() == 1);
     for looked in [2, 3, 4] {
         clock.clock.advance(SECOND);
-        until(|| parked() == looked, "it has looked and sleeps again");
+        until("it has looked and sleeps again", || parked() == looked);
     }
     // After one and two seconds; the third look told nothing.
     assert_eq!(manager.stats().stalls, 2);
     clock.clock.advance(1000 * SECOND);
-    until(|| parked() == 5, "it has looked and sleeps again");
+    until("it has looked and sleeps again", || parked() == 5);
     drop(guard);
     drop(waiting.result()?);
     assert_eq!((parked(), manager.stats().stalls), (5, 3));

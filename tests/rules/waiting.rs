@@ -92,7 +92,7 @@ fn r15_nobody_makes_a_call_that_another_waits_for_in_addition_to_its_own() -> Re
             ticket
         };
         let second = acquiring(&second);
-        until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+        until("it waits", || rig.manager.snapshot().uncovered == 2);
         gate.pass(1);
         // The second's call is in flight, or will be.
         first.result()?;
@@ -125,7 +125,7 @@ fn r15_a_call_for_another_baseline_is_made_by_who_needs_it() -> Result<(), Error
         brake.wait_stopped();
         let above = rig.ticket(&SumPolicy::uncapped(), 50);
         let above = acquiring(&above);
-        until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+        until("it waits", || rig.manager.snapshot().uncovered == 2);
         brake.release();
         // 50 is enough for both until MLX answers that 7 was in force.
         gate.pass(1);
@@ -152,7 +152,7 @@ fn r15_a_call_for_what_its_policy_has_released_is_its_own() -> Result<(), Error>
     gate.wait_entered(1);
     let above = rig.ticket(&SumPolicy::uncapped(), 20);
     let above = acquiring(&above);
-    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    until("it waits", || rig.manager.snapshot().uncovered == 2);
     gate.pass(1);
     first.result()?;
     gate.open();
@@ -189,7 +189,7 @@ fn r15_a_release_makes_no_call_that_another_waits_for() -> Result<(), Error> {
     let leaves = Pending::spawn(move || leaves.release());
     gate.wait_entered(1);
     let raises = acquiring(&ticket(20));
-    until(|| rig.manager.snapshot().uncovered == 1, "it waits");
+    until("it waits", || rig.manager.snapshot().uncovered == 1);
     rig.backend.fail_next(1);
     gate.pass(1);
     let released = leaves.result();

@@ -7,7 +7,8 @@ mod sweep;
 mod trainings;
 
 use super::network::{Network, Shape};
-use super::{MIB, on};
+use super::on;
+use crate::kit::MIB;
 use mlx_wired::Manager;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::train::{Error, Fit, Fitted, Knob, Plan, Why};

@@ -11,6 +11,8 @@
 //! | `workers.rs` | threads that last, and are retired |
 
 mod fit;
+#[path = "../kit/mod.rs"]
+mod kit;
 #[cfg(feature = "estimate")]
 mod ledger;
 mod measure;
@@ -23,8 +25,6 @@ mod workers;
 use mlx_wired::Manager;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use std::sync::Arc;
-
-const MIB: u64 = 1 << 20;
 
 /// A manager on a device of which the test decides everything.
 fn on(device: RecordingBuilder) -> (Manager, Arc<RecordingBackend>) {

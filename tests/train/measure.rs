@@ -1,6 +1,7 @@
 //! Measuring.
 
-use super::{MIB, on, work};
+use super::{on, work};
+use crate::kit::MIB;
 use mlx_wired::ffi::{Backend, RecordingBackend};
 use mlx_wired::train::{Error, Measured, Measuring, Run};
 use mlx_wired::{Manager, SumPolicy};

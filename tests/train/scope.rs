@@ -1,6 +1,7 @@
 //! The limits of a run, which come back however it ends.
 
-use super::{MIB, on};
+use super::on;
+use crate::kit::MIB;
 use mlx_wired::ffi::{Backend, MemorySetting, Outcome, RecordingBackend, RecordingBuilder};
 use mlx_wired::train::{Error, Limit, Run, RunLimit};
 use mlx_wired::{Kind, Manager, SumPolicy, WireMode};

@@ -1,6 +1,7 @@
 //! What is told of steps.
 
-use super::{MIB, on, work};
+use super::{on, work};
+use crate::kit::MIB;
 use mlx_wired::Manager;
 use mlx_wired::ffi::{
     Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,

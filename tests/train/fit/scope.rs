@@ -1,8 +1,9 @@
 //! What fitting sets comes back, and what it may not run beside.
 
 use super::{check, fit, network, transformer};
+use crate::kit::MIB;
 use crate::network::{Network, Shape};
-use crate::{MIB, on};
+use crate::on;
 use mlx_wired::SumPolicy;
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
 use mlx_wired::train::{Error, Fittable, Measuring, Plan, Run};
