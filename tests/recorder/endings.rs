@@ -1,13 +1,14 @@
 //! Recorders and managers that end at the same time.
 
-use super::{Rig, SECOND, rig, told};
+use super::told;
+use crate::kit::{Rig, SECOND, quiet};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper};
 use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
-use mlx_wired::recorder::{End, Recorder, What};
+use mlx_wired::recorder::{End, Recorder, Recording, What};
 use mlx_wired::{Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 /// A backend whose counters cannot be read until somebody is served.
@@ -79,6 +80,25 @@ struct Stopping {
     stop: Arc<(Barrier, Barrier)>,
 }
 
+impl Stopping {
+    fn new() -> Self {
+        Self {
+            time: FakeClock::new(),
+            left: Arc::default(),
+            stop: Arc::new((Barrier::new(2), Barrier::new(2))),
+        }
+    }
+
+    /// Ends the recording in another thread, which stops when it asks for the time: once for the state under the lock,
+    /// once for who holds what.
+    fn stop_at_the_end_of(&self, recorder: Recorder) -> JoinHandle<Recording> {
+        self.left.store(2, Relaxed);
+        let ending = thread::spawn(move || recorder.finish());
+        self.stop.0.wait();
+        ending
+    }
+}
+
 impl Clock for Stopping {
     fn now(&self) -> Instant {
         let less = |left: usize| left.checked_sub(1);
@@ -97,22 +117,14 @@ impl Clock for Stopping {
 
 #[test]
 fn a_recorder_that_ends_does_not_keep_the_managers_place() -> Result<(), Error> {
-    let clock = Stopping {
-        time: FakeClock::new(),
-        left: Arc::default(),
-        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
-    };
+    let clock = Stopping::new();
     let build = || {
         let backend = RecordingBackend::metal().exclusive("ends slowly");
         let builder = Manager::builder().backend(backend.build());
         builder.clock(clock.clone()).build()
     };
     let manager = build()?;
-    let recorder = Recorder::new(&manager);
-    // Once for the state under the lock, once for who holds what.
-    clock.left.store(2, Relaxed);
-    let ending = thread::spawn(move || recorder.finish());
-    clock.stop.0.wait();
+    let ending = clock.stop_at_the_end_of(Recorder::new(&manager));
     drop(manager);
     let next = build();
     clock.stop.1.wait();
@@ -141,21 +153,13 @@ impl Drop for Grudging {
 
 #[test]
 fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error> {
-    let clock = Stopping {
-        time: FakeClock::new(),
-        left: Arc::default(),
-        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
-    };
+    let clock = Stopping::new();
     let manager = Manager::builder()
         .backend(mlx_wired::ffi::NoMlx::new())
         .clock(clock.clone())
         .build()?;
     drop(manager.ticket(&Arc::new(Grudging), 1).acquire()?);
-    let recorder = Recorder::new(&manager);
-    // Once for the state under the lock, once for who holds what.
-    clock.left.store(2, Relaxed);
-    let ending = thread::spawn(move || recorder.finish());
-    clock.stop.0.wait();
+    let ending = clock.stop_at_the_end_of(Recorder::new(&manager));
     drop(manager);
     clock.stop.1.wait();
     assert!(ending.join().is_ok());
@@ -164,22 +168,18 @@ fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error>
 
 #[test]
 fn a_guard_that_has_grown_and_waits_for_the_limit_is_one() -> Result<(), Error> {
-    let Rig {
-        manager,
-        backend,
-        clock,
-    } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let recorder = Recorder::new(&rig.manager);
     let mut guard = ticket.acquire_owned()?;
     let mut gone = ticket.acquire_owned()?;
     gone.resize(5)?;
     drop(gone);
-    clock.advance(SECOND);
-    let gate = backend.gate();
+    rig.clock.advance(SECOND);
+    let gate = rig.backend.gate();
     let growing = thread::spawn(move || guard.resize(30).map(|()| guard));
     gate.wait_entered(1);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let recording = recorder.finish();
     gate.open();
     let guard = |bytes, from, to, end| (What::Guard, "SumPolicy".to_owned(), bytes, from, to, end);
