@@ -2,6 +2,7 @@
 
 use crate::calls::World;
 use crate::child::kept_in_child;
+use crate::kit::on;
 use crate::stopping::while_one_stands;
 use mlx_wired::clock::{Clock, Sleeper, SystemClock};
 use mlx_wired::ffi::{NoMlx, RecordingBackend};
@@ -145,8 +146,7 @@ fn r43_while_a_policy_is_asked() -> Result<(), Error> {
 
 #[test]
 fn r43_while_the_setter_is_called() -> Result<(), Error> {
-    let backend = RecordingBackend::metal().build();
-    let manager = Manager::builder().backend(backend.clone()).build()?;
+    let (manager, backend) = on(RecordingBackend::metal());
     let world = World::new(manager.clone());
     let large = manager.ticket(&SumPolicy::uncapped(), 1 << 30);
     let gate = OnceLock::new();
@@ -208,9 +208,7 @@ fn a_days_work(manager: &Manager, token: &CancelToken) -> Result<(), Error> {
 /// Under whatever lock anything is allocated or freed, a child finds it held.
 #[test]
 fn r43_wherever_another_thread_allocates() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
     // Unwatched, so that the fast paths are taken.
     let (events, token) = (manager.subscribe(1), CancelToken::new());

@@ -12,13 +12,15 @@ mod policies;
 mod rig;
 mod threads;
 mod told;
+mod written;
 
 pub(crate) use asleep::{NotingClock, is_asleep};
 pub(crate) use folder::Folder;
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
-pub(crate) use rig::{Rig, assert_alive, eager, quiet};
+pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
 pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
 pub(crate) use told::{kinds, next, numbers};
+pub(crate) use written::written;
 
 use std::time::Duration;
 

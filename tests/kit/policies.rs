@@ -45,6 +45,7 @@ pub(crate) struct Custom {
     admits: Arc<Admits>,
     limits: Arc<Limits>,
     ever: Option<Arc<Ever>>,
+    label: String,
     wants_sizes: bool,
 }
 
@@ -56,6 +57,7 @@ impl Custom {
             admits: Arc::new(|_, _, _| true),
             limits: Arc::new(|context, live| context.baseline.saturating_add(live.sum)),
             ever: None,
+            label: "Custom".to_owned(),
             wants_sizes: false,
         }
     }
@@ -80,6 +82,12 @@ impl Custom {
 
     pub(crate) fn named(mut self, name: &str) -> Self {
         self.id = PolicyId::named(name);
+        self
+    }
+
+    /// What people read of it.
+    pub(crate) fn called(mut self, label: &str) -> Self {
+        label.clone_into(&mut self.label);
         self
     }
 
@@ -136,6 +144,10 @@ impl Policy for Custom {
                 (self.admits)(&best, &Sizes::EMPTY, new)
             }
         }
+    }
+
+    fn label(&self) -> String {
+        self.label.clone()
     }
 
     fn wants_sizes(&self) -> bool {

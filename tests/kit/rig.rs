@@ -24,6 +24,13 @@ pub(crate) fn eager() -> Config {
         .shrink_cooldown(Duration::ZERO)
 }
 
+/// A manager on a device of which the test decides everything, with the settings and the time that a program has.
+pub(crate) fn on(device: RecordingBuilder) -> (Manager, Arc<RecordingBackend>) {
+    let backend = device.build();
+    let manager = Manager::builder().backend(backend.clone()).build();
+    (manager.expect("nothing is in the way"), backend)
+}
+
 /// A manager on a recording backend with a clock that stands still.
 ///
 /// However it ends, the setter's rules must have been kept.

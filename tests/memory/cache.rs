@@ -1,7 +1,7 @@
 //! MLX's cache gives way, and its limit comes back.
 
 use super::{Log, Stage};
-use crate::kit::{Folder, MIB, SECOND};
+use crate::kit::{Folder, MIB, SECOND, on};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
 use mlx_wired::memory::reactions::clear_cache_on_shortage;
@@ -19,15 +19,12 @@ struct Cached {
 
 impl Cached {
     fn new(limit: u64) -> Self {
-        let backend = RecordingBackend::cpu().build();
+        let (manager, backend) = on(RecordingBackend::cpu());
         backend
             .set_cache_limit(limit * MIB)
             .expect("no fault is armed");
-        let manager = Manager::builder().backend(backend.clone()).build();
         let stage = Stage::new();
-        let subscription = stage
-            .pressure
-            .mlx_cache(&manager.expect("nothing is in the way"));
+        let subscription = stage.pressure.mlx_cache(&manager);
         Self {
             stage,
             backend,
@@ -330,12 +327,9 @@ fn what_a_service_manager_tells_is_not_lost_to_a_second_reading() {
     let watch = ServiceManager::of(&setting).expect("it names something");
     let (mut tells, _) = listener.accept().expect("it has connected");
 
-    let backend = RecordingBackend::cpu().build();
-    let manager = Manager::builder().backend(backend.clone()).build();
+    let (manager, backend) = on(RecordingBackend::cpu());
     let stage = Stage::with(|builder| builder.source(watch));
-    let _cache = stage
-        .pressure
-        .mlx_cache(&manager.expect("nothing is in the way"));
+    let _cache = stage.pressure.mlx_cache(&manager);
     let log = Log::default();
     let givers = ["first", "second"].map(|name| {
         let told = log.clone();

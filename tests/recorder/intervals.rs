@@ -1,10 +1,10 @@
 //! Guards and waits as intervals.
 
 use super::{told, waiting};
-use crate::kit::{Rig, SECOND, acquiring, quiet};
+use crate::kit::{Rig, SECOND, acquiring, on, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Interval, Recorder, Recording, What};
-use mlx_wired::{Error, EventKind, Manager, SumPolicy, Wait};
+use mlx_wired::{Error, EventKind, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
@@ -172,9 +172,7 @@ fn of_two_alike_the_resized_one_goes_on() -> Result<(), Error> {
 
 #[test]
 fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     // Two of the four wait.
     let ticket = manager.ticket(&SumPolicy::capped(20), 10).label("step");
     let stop = AtomicBool::new(false);

@@ -1,9 +1,9 @@
 //! What a recording keeps, and what it tells of the whole.
 
-use crate::kit::{Rig, SECOND, acquiring, quiet};
+use crate::kit::{Rig, SECOND, acquiring, on, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Recorder, What};
-use mlx_wired::{Error, HolderState, Manager, SumPolicy};
+use mlx_wired::{Error, HolderState, SumPolicy};
 use std::thread;
 use std::time::Duration;
 
@@ -189,9 +189,7 @@ fn a_recorder_does_not_keep_the_manager_alive() -> Result<(), Error> {
 fn nothing_is_lost_in_the_background_while_threads_acquire_and_release() -> Result<(), Error> {
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 200;
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::capped(30), 10).label("step");
     let recorder = Recorder::new(&manager);
     let recorder = recorder.in_background(Duration::from_millis(1));

@@ -7,8 +7,7 @@ mod sweep;
 mod trainings;
 
 use super::network::{Network, Shape};
-use super::on;
-use crate::kit::MIB;
+use crate::kit::{MIB, on};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::train::{Error, Fit, Fitted, Knob, Plan, Why};

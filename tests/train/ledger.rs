@@ -1,7 +1,7 @@
 //! Tickets that learn.
 
-use super::{on, work};
-use crate::kit::{Folder, MIB};
+use super::work;
+use crate::kit::{Folder, MIB, on};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::train::{Error, FileProblem, Ledger};
 use mlx_wired::{Manager, SumPolicy};

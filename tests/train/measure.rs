@@ -1,7 +1,7 @@
 //! Measuring.
 
-use super::{on, work};
-use crate::kit::MIB;
+use super::work;
+use crate::kit::{MIB, on};
 use mlx_wired::ffi::{Backend, RecordingBackend};
 use mlx_wired::train::{Error, Measured, Measuring, Run};
 use mlx_wired::{Manager, SumPolicy};

@@ -1,7 +1,7 @@
 //! What is told of steps.
 
-use super::{on, work};
-use crate::kit::MIB;
+use super::work;
+use crate::kit::{MIB, on};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{
     Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,

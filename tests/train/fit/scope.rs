@@ -1,9 +1,8 @@
 //! What fitting sets comes back, and what it may not run beside.
 
 use super::{check, fit, network, transformer};
-use crate::kit::MIB;
+use crate::kit::{MIB, on};
 use crate::network::{Network, Shape};
-use crate::on;
 use mlx_wired::SumPolicy;
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
 use mlx_wired::train::{Error, Fittable, Measuring, Plan, Run};
