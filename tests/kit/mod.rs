@@ -7,6 +7,7 @@
 )]
 
 mod asleep;
+mod clocks;
 mod folder;
 mod policies;
 mod rig;
@@ -15,11 +16,12 @@ mod told;
 mod written;
 
 pub(crate) use asleep::{NotingClock, is_asleep};
+pub(crate) use clocks::HookedClock;
 pub(crate) use folder::Folder;
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
 pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
 pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
-pub(crate) use told::{kinds, next, numbers};
+pub(crate) use told::{invalid_field, kinds, next, numbers, until_started};
 pub(crate) use written::written;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use super::threads::until;
 use mlx_wired::{Context, FixedPolicy, Manager, Policy, PolicyId, Sizes, Ticket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Makes so many groups that those which no ticket uses any more are forgotten, with their policies.
 pub(crate) fn forget_unused_groups(manager: &Manager) {
@@ -78,6 +78,16 @@ impl Custom {
     /// At most `cap` bytes at once.
     pub(crate) fn capped(cap: u64) -> Self {
         Self::new().admits(move |_, live, new| live.sum + new <= cap)
+    }
+
+    /// At most so many bytes at once as what comes with it says; more may come.
+    pub(crate) fn adjustable(capacity: u64) -> (Self, Arc<AtomicU64>) {
+        let capacity = Arc::new(AtomicU64::new(capacity));
+        let now = capacity.clone();
+        let policy = Self::new()
+            .admits(move |_, live, new| live.sum + new <= now.load(Ordering::SeqCst))
+            .ever(|_, _| true);
+        (policy, capacity)
     }
 
     pub(crate) fn named(mut self, name: &str) -> Self {

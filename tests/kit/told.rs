@@ -30,3 +30,21 @@ pub(crate) fn next(events: &Subscriber, wanted: impl Fn(&EventKind) -> bool) -> 
         }
     }
 }
+
+/// The setting that a refusal names.
+#[track_caller]
+pub(crate) fn invalid_field<T>(refused: Result<T, Error>) -> &'static str {
+    match refused {
+        Ok(_) => panic!("it was not refused"),
+        Err(Error::InvalidConfig { field, .. }) => field,
+        Err(other) => panic!("{other:?} names no setting"),
+    }
+}
+
+/// Waits until so many guards have begun, each with its demand counted.
+#[track_caller]
+pub(crate) fn until_started(events: &Subscriber, guards: usize) {
+    for _ in 0..guards {
+        let _started = next(events, |kind| *kind == EventKind::TicketStarted);
+    }
+}

@@ -1,15 +1,14 @@
 //! Recorders and managers that end at the same time.
 
 use super::told;
-use crate::kit::{Rig, SECOND, quiet};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
+use crate::kit::{HookedClock, Rig, SECOND, quiet};
+use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
 use mlx_wired::recorder::{End, Recorder, Recording, What};
 use mlx_wired::{Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 /// A backend whose counters cannot be read until somebody is served.
 #[derive(Debug)]
@@ -72,10 +71,9 @@ fn a_recorder_that_reads_counters_does_not_keep_the_manager_alive() -> Result<()
     next.map(drop)
 }
 
-/// A clock that stops the thread that is the next but so many to ask for the time.
-#[derive(Debug, Clone)]
+/// Stops the thread that is the next but so many to ask for the time.
+#[derive(Clone)]
 struct Stopping {
-    time: FakeClock,
     left: Arc<AtomicUsize>,
     stop: Arc<(Barrier, Barrier)>,
 }
@@ -83,10 +81,20 @@ struct Stopping {
 impl Stopping {
     fn new() -> Self {
         Self {
-            time: FakeClock::new(),
             left: Arc::default(),
             stop: Arc::new((Barrier::new(2), Barrier::new(2))),
         }
+    }
+
+    fn clock(&self) -> HookedClock {
+        let this = self.clone();
+        HookedClock::new(FakeClock::new()).when_asked(move || {
+            let less = |left: usize| left.checked_sub(1);
+            if this.left.fetch_update(Relaxed, Relaxed, less) == Ok(1) {
+                this.stop.0.wait();
+                this.stop.1.wait();
+            }
+        })
     }
 
     /// Ends the recording in another thread, which stops when it asks for the time: once for the state under the lock,
@@ -99,35 +107,19 @@ impl Stopping {
     }
 }
 
-impl Clock for Stopping {
-    fn now(&self) -> Instant {
-        let less = |left: usize| left.checked_sub(1);
-        let left = self.left.fetch_update(Relaxed, Relaxed, less);
-        if left == Ok(1) {
-            self.stop.0.wait();
-            self.stop.1.wait();
-        }
-        self.time.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.time.park(sleeper, deadline);
-    }
-}
-
 #[test]
 fn a_recorder_that_ends_does_not_keep_the_managers_place() -> Result<(), Error> {
-    let clock = Stopping::new();
+    let stopping = Stopping::new();
     let build = || {
         let backend = RecordingBackend::metal().exclusive("ends slowly");
         let builder = Manager::builder().backend(backend.build());
-        builder.clock(clock.clone()).build()
+        builder.clock(stopping.clock()).build()
     };
     let manager = build()?;
-    let ending = clock.stop_at_the_end_of(Recorder::new(&manager));
+    let ending = stopping.stop_at_the_end_of(Recorder::new(&manager));
     drop(manager);
     let next = build();
-    clock.stop.1.wait();
+    stopping.stop.1.wait();
     drop(ending.join().expect("it ends well"));
     next.map(drop)
 }
@@ -153,15 +145,15 @@ impl Drop for Grudging {
 
 #[test]
 fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error> {
-    let clock = Stopping::new();
+    let stopping = Stopping::new();
     let manager = Manager::builder()
         .backend(mlx_wired::ffi::NoMlx::new())
-        .clock(clock.clone())
+        .clock(stopping.clock())
         .build()?;
     drop(manager.ticket(&Arc::new(Grudging), 1).acquire()?);
-    let ending = clock.stop_at_the_end_of(Recorder::new(&manager));
+    let ending = stopping.stop_at_the_end_of(Recorder::new(&manager));
     drop(manager);
-    clock.stop.1.wait();
+    stopping.stop.1.wait();
     assert!(ending.join().is_ok());
     Ok(())
 }

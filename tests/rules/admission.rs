@@ -1,11 +1,10 @@
 //! R1, R16, R17 and R18: who is admitted, and in which order.
 
-use crate::kit::{Acquiring, Custom, GIB, NotingClock, Rig, SECOND, numbers, queued, quiet};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
+use crate::kit::{Acquiring, Custom, GIB, HookedClock, Rig, SECOND, numbers, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, Manager, MaxPolicy, Obstacle,
-    PeakPolicy, SumPolicy, Ticket, Wait,
+    BudgetPolicy, CancelToken, Error, FixedPolicy, MaxPolicy, Obstacle, PeakPolicy, SumPolicy,
+    Ticket, Wait,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -222,42 +221,26 @@ fn r16_a_head_that_gives_up_lets_the_next_be_examined() -> Result<(), Error> {
     Ok(())
 }
 
-/// Counts how often a park returns: the wake-ups.
-#[derive(Debug, Clone)]
-struct Counting(FakeClock, Arc<AtomicUsize>);
-
-impl Clock for Counting {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.0.park(sleeper, deadline);
-        self.1.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 #[test]
 fn r17_wake_ups_equal_admissions() -> Result<(), Error> {
     const WAITERS: usize = 50;
     let wakes = Arc::new(AtomicUsize::new(0));
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(NotingClock(Counting(FakeClock::new(), wakes.clone())))
-        .config(Config::default().housekeeping(false))
-        .build()?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let counts = wakes.clone();
+    let rig = Rig::clocked(quiet(), |clock| {
+        HookedClock::new(clock).after_sleep(move || {
+            counts.fetch_add(1, Ordering::SeqCst);
+        })
+    })?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let mut guard = ticket.acquire_owned()?;
-    let waiting: Vec<_> = (0..WAITERS)
-        .map(|_| queued(&manager, &ticket, Wait::new()))
-        .collect();
+    let waiting: Vec<_> = (0..WAITERS).map(|_| rig.queued(&ticket)).collect();
     for pending in waiting {
         drop(guard);
         guard = pending.result()?;
     }
     drop(guard);
     assert_eq!(wakes.load(Ordering::SeqCst), WAITERS);
-    Ok(())
+    rig.finish()
 }
 
 fn refusals(ticket: &Ticket) -> [Option<Error>; 9] {

@@ -1,6 +1,8 @@
 //! R11: a setter that fails.
 
-use crate::kit::{Custom, GIB, Pending, Rig, SECOND, acquiring, eager, kinds, next, quiet};
+use crate::kit::{
+    Custom, GIB, Pending, Rig, SECOND, acquiring, eager, kinds, next, quiet, until_started,
+};
 use mlx_wired::ffi::{Outcome, RecordingBackend};
 use mlx_wired::{Config, Error, EventKind, OnApplyFailure, SumPolicy, WireMode};
 use std::time::Duration;
@@ -71,9 +73,7 @@ fn r11_all_whom_the_call_was_to_cover_fail_together() -> Result<(), Error> {
     let first = acquiring(&ticket);
     gate.wait_entered(1);
     let others: Vec<_> = (0..8).map(|_| acquiring(&ticket)).collect();
-    for _ in 0..9 {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    until_started(&events, 9);
     gate.open();
     assert_set_limit(first.result().err(), 10);
     for other in others {
@@ -382,9 +382,7 @@ fn r11_whom_the_call_before_has_covered_keeps_its_guard() -> Result<(), Error> {
     let first = acquiring(&ticket);
     gate.wait_entered(1);
     let second = acquiring(&ticket);
-    for _ in 0..2 {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    until_started(&events, 2);
     gate.open();
     assert_set_limit(second.result().err(), 20);
     let first = first.result()?;

@@ -3,18 +3,13 @@
 use crate::circles::circle;
 use crate::kit::{Custom, Rig, Worker, acquiring, quiet};
 use mlx_wired::{Error, SumPolicy, Wait};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 #[test]
 fn r19_a_circle_that_a_poke_closes_is_broken() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let capacity = Arc::new(AtomicU64::new(100));
-    let now = capacity.clone();
-    let policy = Custom::new()
-        .admits(move |_, live, new| live.sum + new <= now.load(Ordering::SeqCst))
-        .ever(|_, _| true);
+    let (policy, capacity) = Custom::adjustable(100);
     let ticket = |bytes| rig.ticket(&policy, bytes);
     let other = ticket(20).acquire_owned()?;
     let waits = Worker::holding(&rig.manager, &ticket(40)).waits(&ticket(60), Wait::new());
@@ -31,11 +26,7 @@ fn r19_a_circle_that_a_poke_closes_is_broken() -> Result<(), Error> {
 #[test]
 fn r19_only_who_waits_for_itself_is_told() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let capacity = Arc::new(AtomicU64::new(100));
-    let now = capacity.clone();
-    let policy = Custom::new()
-        .admits(move |_, live, new| live.sum + new <= now.load(Ordering::SeqCst))
-        .ever(|_, _| true);
+    let (policy, capacity) = Custom::adjustable(100);
     let ticket = |bytes| rig.ticket(&policy, bytes);
     let elsewhere = rig.ticket(&SumPolicy::capped(7), 7);
     let other = ticket(20).acquire_owned()?;
@@ -50,8 +41,10 @@ fn r19_only_who_waits_for_itself_is_told() -> Result<(), Error> {
     rig.finish()
 }
 
-#[test]
-fn r19_a_circle_that_less_overtaking_closes_is_broken() -> Result<(), Error> {
+/// A thread that holds 10 of 100 bytes wants 60, and may overtake one that wants all of them. It waits until it may not.
+fn a_circle_without_overtaking<T>(
+    ends: impl FnOnce(&Rig) -> Result<T, Error>,
+) -> Result<(), Error> {
     let rig = Rig::new(quiet().overtaking(1))?;
     let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let held = ticket(40).acquire_owned()?;
@@ -60,29 +53,22 @@ fn r19_a_circle_that_less_overtaking_closes_is_broken() -> Result<(), Error> {
     // It does not fit yet, but it may overtake.
     let inner = inner.waits(&ticket(60), Wait::new());
     inner.assert_pending();
-    rig.manager.configure(|config| config.overtaking(0))?;
+    let ended = ends(&rig)?;
     assert_eq!(circle(inner.result()), (60, 10, 2));
-    drop(held);
+    drop((held, ended));
     drop(large.result()?);
     rig.finish()
 }
 
 #[test]
+fn r19_a_circle_that_less_overtaking_closes_is_broken() -> Result<(), Error> {
+    a_circle_without_overtaking(|rig| rig.manager.configure(|config| config.overtaking(0)))
+}
+
+#[test]
 fn r19_a_circle_closes_when_overtaking_is_used_up() -> Result<(), Error> {
-    let rig = Rig::new(quiet().overtaking(1))?;
-    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
-    let held = ticket(40).acquire_owned()?;
-    let inner = Worker::holding(&rig.manager, &ticket(10));
-    let large = rig.queued(&ticket(100));
-    // It does not fit yet, but it may overtake.
-    let inner = inner.waits(&ticket(60), Wait::new());
-    inner.assert_pending();
-    // Somebody else overtakes instead.
-    let passed = acquiring(&ticket(50)).result()?;
-    assert_eq!(circle(inner.result()), (60, 10, 2));
-    drop((held, passed));
-    drop(large.result()?);
-    rig.finish()
+    // Another thread overtakes instead.
+    a_circle_without_overtaking(|rig| acquiring(&rig.ticket(&SumPolicy::capped(100), 50)).result())
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! R2 to R6: which limit, when it is there, and at what cost.
 
-use crate::kit::{GIB, Pending, Rig, acquiring, eager, kinds, next, quiet, until};
+use crate::kit::{GIB, Pending, Rig, acquiring, eager, kinds, quiet, until, until_started};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Error, EventKind, FixedPolicy, MaxPolicy, PeakPolicy, PolicyId, SumPolicy,
@@ -208,9 +208,7 @@ fn r5_many_acquires_before_the_first_call_returns_cost_two_calls() -> Result<(),
     gate.wait_entered(1);
     let others: Vec<_> = (1..THREADS).map(|_| acquiring(&ticket)).collect();
     // Each has added its demand.
-    for _ in 0..THREADS {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    until_started(&events, THREADS);
     gate.open();
     let mut guards = vec![first.result()?];
     for other in others {
@@ -368,9 +366,7 @@ fn r6_the_baseline_counts_while_it_is_being_captured() -> Result<(), Error> {
     let first = acquiring(&ticket);
     gate.wait_entered(1);
     let second = acquiring(&ticket);
-    for _ in 0..2 {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    until_started(&events, 2);
     gate.open();
     let guards = (first.result()?, second.result()?);
     assert_eq!(rig.limit(), 97);

@@ -1,14 +1,11 @@
 //! R8 and R9: what is done later, and by whom.
 
-use crate::kit::{Custom, GIB, PATIENCE, Rig, SECOND, acquiring, eager, next, quiet};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Error, EventKind, FixedPolicy, Manager, PolicyId, SumPolicy, Wait};
+use crate::kit::{Custom, GIB, HookedClock, PATIENCE, Rig, SECOND, acquiring, eager, next, quiet};
+use mlx_wired::{Config, Error, EventKind, FixedPolicy, PolicyId, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::cell::OnceCell;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -343,13 +340,7 @@ fn r8_a_release_looks_though_its_guard_came_while_the_epoch_lingered() -> Result
     rig.finish()
 }
 
-/// A clock that tells when it parks a thread for the first time, and when that thread ends.
-#[derive(Debug, Clone)]
-struct Watched {
-    time: FakeClock,
-    told: Arc<Mutex<Sender<&'static str>>>,
-}
-
+/// Tells when its thread ends.
 struct Farewell(Sender<&'static str>);
 
 impl Drop for Farewell {
@@ -363,47 +354,32 @@ thread_local! {
     static FAREWELL: OnceCell<Farewell> = const { OnceCell::new() };
 }
 
-impl Clock for Watched {
-    fn now(&self) -> Instant {
-        self.time.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        let told = self.told.lock().clone();
-        FAREWELL.with(|farewell| {
-            farewell.get_or_init(|| {
-                let _gone = told.send("parks");
-                Farewell(told)
-            });
-        });
-        self.time.park(sleeper, deadline);
-    }
-}
-
 #[test]
 fn r8_housekeeping_that_is_switched_off_ends() -> Result<(), Error> {
-    let backend = RecordingBackend::metal().build();
     let (sender, told) = mpsc::channel();
-    let clock = Watched {
-        time: FakeClock::new(),
-        told: Arc::new(Mutex::new(sender)),
+    // Tells when a thread sleeps for the first time, and when that thread ends.
+    let watches = move || {
+        FAREWELL.with(|farewell| {
+            farewell.get_or_init(|| {
+                let _gone = sender.send("parks");
+                Farewell(sender.clone())
+            });
+        });
     };
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .clock(clock.clone())
-        .build()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), GIB);
+    let rig = Rig::clocked(Config::default(), |clock| {
+        HookedClock::new(clock).before_sleep(watches)
+    })?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     assert_eq!(told.recv_timeout(PATIENCE), Ok("parks"));
-    manager.configure(|config| config.housekeeping(false))?;
+    rig.manager.configure(|config| config.housekeeping(false))?;
     assert_eq!(told.recv_timeout(PATIENCE), Ok("ended"));
-    clock.time.advance(SECOND);
-    assert_eq!(backend.current_limit(), 2 * GIB);
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.limit(), 2 * GIB);
     // Every transition looks instead.
     drop(ticket.acquire_owned()?);
-    assert_eq!(backend.current_limit(), GIB);
+    assert_eq!(rig.limit(), GIB);
     drop(first);
-    backend.assert_rules();
-    Ok(())
+    rig.finish()
 }

@@ -1,12 +1,9 @@
 //! Policies of different kinds that share an id, and so a group.
 
-use crate::kit::{Custom, NotingClock, Pending, Rig, SECOND, eager, queued, quiet};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{BudgetPolicy, Error, Manager, MaxPolicy, PolicyId, SumPolicy, Wait};
+use crate::kit::{Custom, HookedClock, Pending, Rig, SECOND, eager, quiet};
+use mlx_wired::{BudgetPolicy, Error, MaxPolicy, PolicyId, SumPolicy, Wait};
 use std::sync::{Arc, Barrier, OnceLock};
-use std::thread::{self, ThreadId};
-use std::time::Instant;
+use std::thread;
 
 #[test]
 fn r1_a_custom_policy_and_a_built_in_one_of_one_name_are_two_groups() -> Result<(), Error> {
@@ -142,71 +139,48 @@ fn r8_a_newer_policy_that_gets_in_by_a_timeout_lowers_the_limit() -> Result<(), 
     rig.finish()
 }
 
-/// Lets a thread of the test's choice sleep on after it was woken.
-#[derive(Debug, Clone)]
-struct Snooze {
-    clock: FakeClock,
-    sleeper: Arc<OnceLock<ThreadId>>,
-    gate: Arc<Barrier>,
-}
-
-impl Clock for Snooze {
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.clock.park(sleeper, deadline);
-        if self.sleeper.get() == Some(&thread::current().id()) {
-            self.gate.wait();
-        }
-    }
-}
-
 #[test]
 fn r8_whoever_is_covered_and_sleeps_on_settles_nothing() -> Result<(), Error> {
-    let clock = Snooze {
-        clock: FakeClock::new(),
-        sleeper: Arc::default(),
-        gate: Arc::new(Barrier::new(2)),
-    };
-    let backend = RecordingBackend::metal().build();
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .clock(NotingClock(clock.clone()))
-        .config(eager())
-        .build()?;
+    // Lets a thread of the test's choice sleep on after it was woken.
+    let (sleeper, gate) = (Arc::new(OnceLock::new()), Arc::new(Barrier::new(2)));
+    let (chosen, waits) = (sleeper.clone(), gate.clone());
+    let rig = Rig::clocked(eager(), |clock| {
+        HookedClock::new(clock).after_sleep(move || {
+            if chosen.get() == Some(&thread::current().id()) {
+                waits.wait();
+            }
+        })
+    })?;
     let ticket = |base, bytes| {
         let policy = BudgetPolicy::new(base)
             .with_cap(1000)
             .with_id(PolicyId::named("two bases"));
-        manager.ticket(&policy, bytes)
+        rig.ticket(&policy, bytes)
     };
-    let of = |bytes| manager.ticket(&SumPolicy::capped(200), bytes);
+    let of = |bytes| rig.ticket(&SumPolicy::capped(200), bytes);
     // Somebody is admitted, covered by another's call, and sleeps on.
     let before = of(150).acquire_owned()?;
-    let (waits, sleeper) = (of(200), clock.sleeper.clone());
+    let waits = of(200);
     let asleep = Pending::spawn(move || {
         let own = thread::current().id();
         sleeper.set(own).expect("one thread sleeps");
         waits.acquire_owned()
     });
-    asleep.until_queued(&manager);
+    asleep.until_queued(&rig.manager);
     drop(before);
     let first = ticket(500, 10).acquire_owned()?;
-    assert_eq!(backend.current_limit(), 510);
+    assert_eq!(rig.limit(), 510);
     // A policy that calls for less gets in by a timeout.
     let wait = Wait::new().timeout(SECOND);
-    let head = queued(&manager, &ticket(500, 495), wait);
-    let next = queued(&manager, &ticket(0, 10), Wait::new());
-    clock.clock.advance(SECOND);
+    let head = rig.queued_with(&ticket(500, 495), wait);
+    let next = rig.queued(&ticket(0, 10));
+    rig.clock.advance(SECOND);
     assert!(head.result().is_err_and(|error| error.is_timeout()));
     let second = next.result()?;
-    assert_eq!(backend.current_limit(), 200);
-    clock.gate.wait();
+    assert_eq!(rig.limit(), 200);
+    gate.wait();
     drop((asleep.result()?, first, second));
-    backend.assert_baseline(0);
-    Ok(())
+    rig.finish()
 }
 
 #[test]

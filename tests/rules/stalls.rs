@@ -1,14 +1,12 @@
 //! R30: a line that admits no waiter is told of by its first one, with all that it waits for.
 
-use crate::kit::{Custom, NotingClock, Pending, Rig, SECOND, kinds, next, queued, quiet, until};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::snapshot::WaitReason;
-use mlx_wired::{CancelToken, Error, Event, EventKind, Manager, SumPolicy, Wait};
+use crate::kit::{Custom, HookedClock, Pending, Rig, SECOND, kinds, next, quiet, until};
+use mlx_wired::snapshot::{Holder, WaitReason};
+use mlx_wired::{CancelToken, Error, Event, EventKind, SumPolicy, Wait};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn is_stall(kind: &EventKind) -> bool {
     matches!(kind, EventKind::WaitStalled { .. })
@@ -21,6 +19,24 @@ fn told(event: &Event) -> (Duration, u64, WaitReason) {
         EventKind::WaitStalled {
             stood, behind, why, ..
         } => (*stood, *behind, *why),
+        _ => panic!("{event:?}"),
+    }
+}
+
+/// How long its first has waited.
+#[track_caller]
+fn waited(event: &Event) -> Duration {
+    match &event.kind {
+        EventKind::WaitStalled { waited, .. } => *waited,
+        _ => panic!("{event:?}"),
+    }
+}
+
+/// The largest guard in its way.
+#[track_caller]
+fn largest(event: &Event) -> &Holder {
+    match &event.kind {
+        EventKind::WaitStalled { largest, .. } => largest.as_ref().expect("guards are in its way"),
         _ => panic!("{event:?}"),
     }
 }
@@ -53,24 +69,12 @@ fn r30_a_line_that_admits_no_waiter_is_told_of_by_its_first_alone() -> Result<()
             (Some(ticket.id()), Some(4), Some("waiter"))
         );
         assert_eq!(event.thread, thread);
-        assert!(
-            event
-                .place
-                .is_some_and(|it| it.file().ends_with("kit/threads.rs"))
-        );
-        let EventKind::WaitStalled {
-            waited, largest, ..
-        } = &event.kind
-        else {
-            panic!("{event:?}");
-        };
-        assert_eq!(*waited, stood * SECOND);
-        let largest = largest.as_ref().expect("guards are in its way");
-        assert_eq!(
-            (largest.label.as_deref(), largest.bytes),
-            (Some("holder"), 8)
-        );
-        assert_eq!(largest.place.file(), file!());
+        let place = event.place.expect("it was queued somewhere");
+        assert!(place.file().ends_with("kit/threads.rs"), "{place}");
+        assert_eq!(waited(&event), stood * SECOND);
+        let largest = largest(&event);
+        assert_eq!(largest.label.as_deref(), Some("holder"));
+        assert_eq!((largest.bytes, largest.place.file()), (8, file!()));
     }
     drop((guard, small));
     drop((first.result()?, second.result()?));
@@ -118,7 +122,7 @@ fn r30_the_time_goes_on_where_the_first_gives_up() -> Result<(), Error> {
     rig.clock.advance(4 * SECOND);
     let event = next(&events, is_stall);
     assert_eq!(told(&event), (10 * SECOND, 0, WORK));
-    assert!(matches!(event.kind, EventKind::WaitStalled { waited, .. } if waited == 5 * SECOND));
+    assert_eq!(waited(&event), 5 * SECOND);
     rig.clock.advance(SECOND);
     assert!(second.result().is_err_and(|error| error.is_timeout()));
     drop(guard);
@@ -177,11 +181,7 @@ fn r30_a_guard_that_grows_is_the_first_in_line() -> Result<(), Error> {
     rig.clock.advance(10 * SECOND);
     let event = next(&events, is_stall);
     assert_eq!((event.size, told(&event).1), (Some(70), 1));
-    // Not its own.
-    let EventKind::WaitStalled { largest, .. } = &event.kind else {
-        panic!("{event:?}");
-    };
-    assert_eq!(largest.as_ref().map(|it| it.bytes), Some(40));
+    assert_eq!(largest(&event).bytes, 40, "not its own");
     drop(other);
     drop((grows.result()?, waiting.result()?));
     assert_eq!(rig.manager.stats().stalls, 1);
@@ -206,13 +206,7 @@ fn r30_under_a_budget_all_groups_have_one_line() -> Result<(), Error> {
         (event.ticket, told(&event)),
         (Some(two.id()), (10 * SECOND, 1, why))
     );
-    let EventKind::WaitStalled { largest, .. } = &event.kind else {
-        panic!("{event:?}");
-    };
-    assert_eq!(
-        largest.as_ref().and_then(|it| it.label.as_deref()),
-        Some("held")
-    );
+    assert_eq!(largest(&event).label.as_deref(), Some("held"));
     drop(held);
     for waiting in waiting {
         drop(waiting.result()?);
@@ -284,52 +278,32 @@ fn r30_without_a_threshold_nothing_stalls() -> Result<(), Error> {
     rig.finish()
 }
 
-/// Counts how often threads are parked.
-#[derive(Debug, Clone)]
-struct Counting {
-    clock: FakeClock,
-    parked: Arc<AtomicUsize>,
-}
-
-impl Clock for Counting {
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.parked.fetch_add(1, Ordering::SeqCst);
-        self.clock.park(sleeper, deadline);
-    }
-}
-
 #[test]
 fn r15_a_waiter_wakes_by_itself_only_to_look_at_its_line() -> Result<(), Error> {
-    let clock = Counting {
-        clock: FakeClock::new(),
-        parked: Arc::default(),
-    };
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(NotingClock(clock.clone()))
-        .config(quiet().stall_after(SECOND).quiet(true))
-        .build()?;
-    let parked = || clock.parked.load(Ordering::SeqCst);
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let parks = Arc::new(AtomicUsize::new(0));
+    let parked = || parks.load(Ordering::SeqCst);
+    let counts = parks.clone();
+    let rig = Rig::clocked(quiet().stall_after(SECOND), |clock| {
+        HookedClock::new(clock).before_sleep(move || {
+            counts.fetch_add(1, Ordering::SeqCst);
+        })
+    })?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
-    let waiting = queued(&manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     until("it sleeps", || parked() == 1);
     for looked in [2, 3, 4] {
-        clock.clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         until("it has looked and sleeps again", || parked() == looked);
     }
     // After one and two seconds; the third look told nothing.
-    assert_eq!(manager.stats().stalls, 2);
-    clock.clock.advance(1000 * SECOND);
+    assert_eq!(rig.manager.stats().stalls, 2);
+    rig.clock.advance(1000 * SECOND);
     until("it has looked and sleeps again", || parked() == 5);
     drop(guard);
     drop(waiting.result()?);
-    assert_eq!((parked(), manager.stats().stalls), (5, 3));
-    Ok(())
+    assert_eq!((parked(), rig.manager.stats().stalls), (5, 3));
+    rig.finish()
 }
 
 /// A notice falls due as the first in line is admitted or gives up: no outcome may be lost, and each
