@@ -21,7 +21,9 @@ pub(crate) use folder::Folder;
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
 pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
 pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
-pub(crate) use told::{invalid_field, kinds, next, numbers, until_started};
+pub(crate) use told::{
+    circle, invalid_field, kinds, next, numbers, of_kind, until_started, would_block,
+};
 pub(crate) use written::written;
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What a manager tells: its events and errors.
 
 use super::PATIENCE;
-use mlx_wired::{Error, Event, EventKind, Subscriber};
+use mlx_wired::{Error, Event, EventKind, Obstacle, Subscriber};
 
 /// The error without the names of those in the way, to be compared with its numbers.
 pub(crate) fn numbers(mut error: Error) -> Error {
@@ -47,4 +47,39 @@ pub(crate) fn until_started(events: &Subscriber, guards: usize) {
     for _ in 0..guards {
         let _started = next(events, |kind| *kind == EventKind::TicketStarted);
     }
+}
+
+/// What a thread is told that would wait for ever: how many bytes it asked for and holds, and how many threads there are.
+#[track_caller]
+pub(crate) fn circle<T>(result: Result<T, Error>) -> (u64, u64, usize) {
+    match result.map(|_| ()) {
+        Err(Error::WouldDeadlock {
+            requested,
+            held,
+            threads,
+            ..
+        }) => (requested, held, threads),
+        other => panic!("expected a circle, got {other:?}"),
+    }
+}
+
+/// The refusal of an attempt where nobody waits: of how many bytes, how many of how many are in use, and what is in the
+/// way.
+pub(crate) fn would_block(
+    requested: u64,
+    (in_use, capacity): (u64, u64),
+    obstacle: Obstacle,
+) -> Error {
+    Error::WouldBlock {
+        requested,
+        in_use,
+        capacity: Some(capacity),
+        waiting: 0,
+        obstacle,
+    }
+}
+
+/// The events of one kind that are there.
+pub(crate) fn of_kind(events: &Subscriber, kind: &EventKind) -> Vec<Event> {
+    events.drain().filter(|event| event.kind == *kind).collect()
 }

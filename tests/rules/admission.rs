@@ -1,6 +1,6 @@
 //! R1, R16, R17 and R18: who is admitted, and in which order.
 
-use crate::kit::{Acquiring, Custom, GIB, HookedClock, Rig, SECOND, numbers, quiet};
+use crate::kit::{Acquiring, Custom, GIB, HookedClock, Rig, SECOND, numbers, quiet, would_block};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, CancelToken, Error, FixedPolicy, MaxPolicy, Obstacle, PeakPolicy, SumPolicy,
@@ -21,13 +21,7 @@ fn r1_sizes_of_all_kinds_count() -> Result<(), Error> {
         ticket.clone().resident().acquire_owned()?,
     );
     let refused = ticket.try_acquire().err();
-    let expected = Error::WouldBlock {
-        requested: 10,
-        in_use: 30,
-        capacity: Some(30),
-        waiting: 0,
-        obstacle: Obstacle::Cap,
-    };
+    let expected = would_block(10, (30, 30), Obstacle::Cap);
     assert_eq!(refused, Some(expected));
     drop(guards);
     rig.finish()

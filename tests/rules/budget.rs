@@ -1,6 +1,8 @@
 //! R25: a budget over all groups.
 
-use crate::kit::{Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet};
+use crate::kit::{
+    Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet, would_block,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, Obstacle, OwnedGuard,
@@ -14,13 +16,7 @@ fn r25_two_groups_are_not_both_admitted() -> Result<(), Error> {
     let two = rig.ticket(&MaxPolicy::new(), 40 * GIB);
     let guard = one.acquire()?;
     let refused = two.try_acquire().err();
-    let expected = Error::WouldBlock {
-        requested: 40 * GIB,
-        in_use: 40 * GIB,
-        capacity: Some(48 * GIB),
-        waiting: 0,
-        obstacle: Obstacle::Budget,
-    };
+    let expected = would_block(40 * GIB, (40 * GIB, 48 * GIB), Obstacle::Budget);
     assert_eq!(refused, Some(expected));
     let waiting = rig.queued(&two);
     let small = rig.ticket(&FixedPolicy::new(1), 8 * GIB);
@@ -191,13 +187,7 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
     let mut two = two.acquire()?;
     two.try_resize(60)?;
     let refused = two.try_resize(61);
-    let expected = Err(Error::WouldBlock {
-        requested: 61,
-        in_use: 100,
-        capacity: Some(100),
-        waiting: 0,
-        obstacle: Obstacle::Budget,
-    });
+    let expected = Err(would_block(61, (100, 100), Obstacle::Budget));
     assert_eq!((refused, two.bytes()), (expected, 60));
     assert!(matches!(
         two.resize(101),
@@ -344,15 +334,7 @@ fn r25_an_error_tells_of_whatever_leaves_less() -> Result<(), Error> {
     let ticket = |bytes| rig.ticket(&SumPolicy::capped(50), bytes);
     let guard = ticket(45).acquire_owned()?;
     let refused = |bytes| ticket(bytes).try_acquire().map(drop).err();
-    let expected = |in_use, capacity, obstacle| {
-        Some(Error::WouldBlock {
-            requested: 20,
-            in_use,
-            capacity: Some(capacity),
-            waiting: 0,
-            obstacle,
-        })
-    };
+    let expected = |in_use, capacity, obstacle| Some(would_block(20, (in_use, capacity), obstacle));
     assert_eq!(refused(20), expected(45, 50, Obstacle::Cap), "5 against 45");
     let more = rig.ticket(&MaxPolicy::new(), 42).acquire_owned()?;
     assert_eq!(

@@ -1,24 +1,10 @@
 //! R19: waits that would never end are refused, and only those.
 
-use crate::kit::{Custom, Pending, Rig, SECOND, Worker, kinds, next, quiet, until};
+use crate::kit::{Custom, Pending, Rig, SECOND, Worker, circle, kinds, next, quiet, until};
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
-
-/// The error's numbers: asked for, held, threads.
-#[track_caller]
-pub(crate) fn circle<T>(result: Result<T, Error>) -> (u64, u64, usize) {
-    match result.map(|_| ()) {
-        Err(Error::WouldDeadlock {
-            requested,
-            held,
-            threads,
-            ..
-        }) => (requested, held, threads),
-        other => panic!("expected a circle, got {other:?}"),
-    }
-}
 
 #[test]
 fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {

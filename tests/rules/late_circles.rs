@@ -1,7 +1,6 @@
 //! R19: circles that close after their threads have begun to wait, and those that are none.
 
-use crate::circles::circle;
-use crate::kit::{Custom, Rig, Worker, acquiring, quiet};
+use crate::kit::{Custom, Rig, Worker, acquiring, circle, quiet};
 use mlx_wired::{Error, SumPolicy, Wait};
 use std::sync::atomic::Ordering;
 use std::thread;

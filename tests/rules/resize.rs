@@ -1,7 +1,7 @@
 //! R21: live guards that change their size.
 
 use crate::kit::{
-    Custom, Pending, Rig, SECOND, eager, forget_unused_groups, kinds, numbers, quiet,
+    Custom, Pending, Rig, SECOND, eager, forget_unused_groups, kinds, numbers, quiet, would_block,
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
@@ -150,13 +150,7 @@ fn r21_try_resize_tells_the_numbers_and_changes_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let ticket = rig.ticket(&SumPolicy::capped(100), 40);
     let (mut guard, mut owned) = (ticket.acquire()?, ticket.acquire_owned()?);
-    let expected = Err(Error::WouldBlock {
-        requested: 61,
-        in_use: 80,
-        capacity: Some(100),
-        waiting: 0,
-        obstacle: Obstacle::Cap,
-    });
+    let expected = Err(would_block(61, (80, 100), Obstacle::Cap));
     assert_eq!(guard.try_resize(61), expected);
     assert_eq!(owned.try_resize(61), expected);
     assert_eq!((guard.bytes(), owned.bytes(), rig.limit()), (40, 40, 80));

@@ -3,6 +3,7 @@
 
 use crate::kit::{
     Custom, GIB, Rig, SECOND, Worker, acquiring, eager, invalid_field, kinds, numbers, quiet,
+    would_block,
 };
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::{Config, Error, EventKind, Obstacle, SumPolicy, Wait, WireMode};
@@ -371,13 +372,7 @@ fn r33_a_try_form_is_told_the_numbers_of_the_new_budget() -> Result<(), Error> {
     let held = ticket.acquire_owned()?;
     rig.manager.configure(|config| config.budget(12))?;
     let refused = ticket.try_acquire().map(drop).map_err(numbers);
-    let expected = Error::WouldBlock {
-        requested: 10,
-        in_use: 10,
-        capacity: Some(12),
-        waiting: 0,
-        obstacle: Obstacle::Budget,
-    };
+    let expected = would_block(10, (10, 12), Obstacle::Budget);
     assert_eq!(refused, Err(expected));
     drop(held);
     rig.finish()

@@ -1,6 +1,8 @@
 //! R15: waiting, and no longer waiting.
 
-use crate::kit::{Brake, Custom, Pending, Rig, SECOND, acquiring, eager, numbers, quiet, until};
+use crate::kit::{
+    Brake, Custom, Pending, Rig, SECOND, acquiring, eager, numbers, quiet, until, would_block,
+};
 use mlx_wired::clock::Clock;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
@@ -29,13 +31,7 @@ fn r15_try_acquire_tells_the_numbers_and_leaves_nothing() -> Result<(), Error> {
     let ticket = rig.ticket(&policy, 70);
     let guard = ticket.acquire()?;
     let refused = ticket.try_acquire().err();
-    let expected = Error::WouldBlock {
-        requested: 70,
-        in_use: 70,
-        capacity: Some(100),
-        waiting: 0,
-        obstacle: Obstacle::Cap,
-    };
+    let expected = would_block(70, (70, 100), Obstacle::Cap);
     assert_eq!(refused, Some(expected));
     assert!(rig.manager.waiting().is_empty());
     drop(rig.ticket(&policy, 30).try_acquire()?);
@@ -51,13 +47,7 @@ fn r15_try_acquire_does_not_wait_for_anothers_setter_call() -> Result<(), Error>
     let first = acquiring(&ticket);
     gate.wait_entered(1);
     let refused = ticket.try_acquire().err();
-    let expected = Error::WouldBlock {
-        requested: 10,
-        in_use: 10,
-        capacity: Some(100),
-        waiting: 0,
-        obstacle: Obstacle::Setter,
-    };
+    let expected = would_block(10, (10, 100), Obstacle::Setter);
     assert_eq!(refused, Some(expected));
     gate.open();
     let guard = first.result()?;
