@@ -11,7 +11,7 @@ mod kit;
 mod ffi_work;
 
 use ffi_work::{compute_on_the_cpu, start_work_that_fails};
-use kit::{GIB, NotingClock, Pending, eager, kinds, queued, quiet};
+use kit::{GIB, NotingClock, Pending, assert_matches, eager, kinds, queued, quiet};
 use mlx_wired::clock::SystemClock;
 use mlx_wired::ffi::{
     self, Backend, BackendError, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, MlxBackend,
@@ -109,10 +109,7 @@ fn work(manager: &Manager) -> Result<(), Error> {
     drop(waiting.result()?);
     let above = manager.ticket(&SumPolicy::new(), budget + 1);
     let above = above.try_acquire();
-    assert!(
-        matches!(above, Err(Error::NeverAdmissible { .. })),
-        "{above:?}"
-    );
+    assert_matches!(above, Err(Error::NeverAdmissible { .. }));
 
     let uncapped = manager.ticket(&SumPolicy::uncapped(), GIB);
     let mut first = uncapped.acquire()?;

@@ -1,7 +1,7 @@
 //! Every layout in which models are found on disks, exact to the byte.
 
 use crate::checkpoints::{half, matrix, pointer, single, tensor};
-use crate::kit::{Folder, MIB};
+use crate::kit::{Folder, MIB, assert_says};
 use crate::{ample, lacking, read, whole};
 
 pub(crate) fn says(path: impl AsRef<std::path::Path>, id: &str) -> String {
@@ -55,17 +55,15 @@ fn a_shard_that_is_missing_is_named() {
     let folder = Folder::new();
     folder.sharded(&[101, 103], &[0, 1]);
     let text = lacking(folder.path(), "missing-shards");
-    assert!(
-        text.contains("2 shards") && text.contains("model-00001-of-00002.safetensors"),
-        "{text}"
-    );
+    assert_says(&text, "2 shards");
+    assert_says(&text, "model-00001-of-00002.safetensors");
 
     let folder = Folder::new();
     folder.weights("model-00002-of-00003.safetensors", &[half("b", 9)]);
     let text = lacking(folder.path(), "missing-shards");
-    assert!(
-        text.contains("2 shards: model-00001-of-00003, model-00003-of-00003"),
-        "{text}"
+    assert_says(
+        &text,
+        "2 shards: model-00001-of-00003, model-00003-of-00003",
     );
 }
 
@@ -182,10 +180,9 @@ fn a_pointer_in_place_of_the_file() {
     let folder = Folder::new();
     folder.write("model.safetensors", pointer(4_976_698_672));
     let text = lacking(folder.path(), "lfs-pointer");
-    assert!(
-        text.contains("LFS") && text.contains("model.safetensors") && text.contains("4.63 GiB"),
-        "{text}"
-    );
+    assert_says(&text, "LFS");
+    assert_says(&text, "model.safetensors");
+    assert_says(&text, "4.63 GiB");
 
     let folder = Folder::new();
     folder.write("model.safetensors.index.json", pointer(9_000));

@@ -1,7 +1,7 @@
 //! Files that are not what they say: a problem that names file and matter, never a panic, never a verdict.
 
 use crate::checkpoints::{half, header};
-use crate::kit::{Folder, MIB};
+use crate::kit::{Folder, MIB, assert_says};
 use crate::{lacking, whole};
 
 /// What is said of a file with this header, and so many bytes behind it.
@@ -261,9 +261,9 @@ fn what_is_broken_and_does_not_count_does_not_matter() {
     folder.write("adapters.safetensors", crate::checkpoints::pointer(700));
     assert_eq!(whole(folder.path()), 3 * MIB);
     let text = crate::ample(&crate::read(folder.path())).to_string();
-    assert!(
-        text.contains("warning: adapters.safetensors is a pointer of Git LFS"),
-        "{text}"
+    assert_says(
+        &text,
+        "warning: adapters.safetensors is a pointer of Git LFS",
     );
 }
 

@@ -3,6 +3,7 @@
 #![allow(
     dead_code,
     unused_imports,
+    unused_macros,
     reason = "each suite uses a part; `tests/tidy.rs` sees that each part is used"
 )]
 
@@ -11,6 +12,7 @@ mod clocks;
 mod folder;
 mod policies;
 mod rig;
+mod says;
 mod threads;
 mod told;
 mod written;
@@ -20,6 +22,7 @@ pub(crate) use clocks::HookedClock;
 pub(crate) use folder::Folder;
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
 pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
+pub(crate) use says::{assert_matches, assert_says};
 pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
 pub(crate) use told::{
     circle, invalid_field, kinds, next, numbers, of_kind, until_started, would_block,

@@ -1,6 +1,8 @@
 //! R1, R16, R17 and R18: who is admitted, and in which order.
 
-use crate::kit::{Acquiring, Custom, GIB, HookedClock, Rig, SECOND, numbers, quiet, would_block};
+use crate::kit::{
+    Acquiring, Custom, GIB, HookedClock, Rig, SECOND, assert_matches, numbers, quiet, would_block,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, CancelToken, Error, FixedPolicy, MaxPolicy, Obstacle, PeakPolicy, SumPolicy,
@@ -201,10 +203,10 @@ fn r16_a_head_that_gives_up_lets_the_next_be_examined() -> Result<(), Error> {
         let timed = rig.queued_with(&of(100), Wait::new().timeout(SECOND));
         let fits = rig.queued(&of(50));
         token.cancel();
-        assert!(matches!(
+        assert_matches!(
             cancelled.result(),
             Err(Error::Cancelled { requested: 100, .. })
-        ));
+        );
         fits.assert_pending();
         rig.clock.advance(SECOND);
         assert!(timed.result().is_err_and(|error| error.is_timeout()));
@@ -310,10 +312,7 @@ fn r18_an_impossible_demand_does_not_wait_behind_others() -> Result<(), Error> {
     let waiting = rig.queued(&full);
     let never = rig.ticket(&policy, 101);
     for refused in refusals(&never) {
-        assert!(
-            matches!(refused, Some(Error::NeverAdmissible { .. })),
-            "{refused:?}"
-        );
+        assert_matches!(refused, Some(Error::NeverAdmissible { .. }));
     }
     drop(guard);
     drop(waiting.result()?);
@@ -325,10 +324,7 @@ fn r18_a_base_above_the_cap_refuses_even_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let ticket = rig.ticket(&BudgetPolicy::new(101).with_cap(100), 0);
     let refused = ticket.try_acquire().err();
-    assert!(
-        matches!(refused, Some(Error::NeverAdmissible { size: 0, .. })),
-        "{refused:?}"
-    );
+    assert_matches!(refused, Some(Error::NeverAdmissible { size: 0, .. }));
     rig.finish()
 }
 

@@ -1,6 +1,6 @@
 //! R15: a refusal allocates nothing.
 
-use crate::kit::{Custom, Rig, acquiring, quiet};
+use crate::kit::{Custom, Rig, acquiring, assert_matches, quiet};
 use mlx_wired::{Error, SumPolicy, Ticket};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -59,12 +59,9 @@ fn assert_refused_without_allocating(ticket: &Ticket) {
     let before = COUNT.get();
     let refused = ticket.try_acquire();
     let after = COUNT.get();
-    assert!(
-        matches!(
-            refused,
-            Err(Error::WouldBlock { .. } | Error::NoRoom { .. })
-        ),
-        "{refused:?}"
+    assert_matches!(
+        refused,
+        Err(Error::WouldBlock { .. } | Error::NoRoom { .. })
     );
     assert_eq!(after - before, 0, "allocations of {ticket:?}: {refused:?}");
 }

@@ -1,6 +1,8 @@
 //! R32: how many active guards of a group live at once.
 
-use crate::kit::{GIB, Pending, Rig, SECOND, Worker, acquiring, invalid_field, quiet};
+use crate::kit::{
+    GIB, Pending, Rig, SECOND, Worker, acquiring, assert_matches, assert_says, invalid_field, quiet,
+};
 use mlx_wired::{
     BudgetPolicy, Error, FixedPolicy, MaxPolicy, Obstacle, PeakPolicy, Policy, SumPolicy, Ticket,
     Wait, WireMode, snapshot::WaitReason,
@@ -30,10 +32,7 @@ fn r32_one_more_waits_in_line_for_a_place() -> Result<(), Error> {
     assert_eq!(why, WaitReason::AtMost { active: 2, most: 2 });
     rig.clock.advance(SECOND);
     let error = third.result().expect_err("there was no place");
-    assert!(
-        matches!(error, Error::Timeout { obstacle: TWO, .. }),
-        "{error:?}"
-    );
+    assert_matches!(error, Error::Timeout { obstacle: TWO, .. });
     let third = rig.queued(&job);
     drop(first);
     let third = third.result()?;
@@ -153,10 +152,8 @@ fn r32_leaked_guards_count_for_ever() -> Result<(), Error> {
     );
     let error = one.try_acquire().map(drop).expect_err("it is for ever");
     let text = format!("{error:#}");
-    assert!(
-        text.contains("at_most") && text.contains("at_most.rs:"),
-        "{text}"
-    );
+    assert_says(&text, "at_most");
+    assert_says(&text, "at_most.rs:");
     assert_eq!(told(error), leaked);
     // A ticket that may have one more is told nothing.
     let two = rig.ticket(&policy.at_most(2), 1);
@@ -173,19 +170,13 @@ fn r32_a_thread_that_waits_for_its_own_place_is_a_circle() -> Result<(), Error> 
     let one = rig.ticket(&SumPolicy::capped(100).at_most(1), 1);
     let own = Worker::holding(&rig.manager, &one);
     let error = own.wants(&one, Wait::new()).result();
-    assert!(
-        matches!(error, Err(Error::WouldDeadlock { .. })),
-        "{error:?}"
-    );
+    assert_matches!(error, Err(Error::WouldDeadlock { .. }));
     // Two places, and two threads that want two each: the second closes it.
     let two = rig.ticket(&SumPolicy::uncapped().at_most(2), 1);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &two));
     let first = first.waits(&two, Wait::new());
     let error = second.wants(&two, Wait::new()).result();
-    assert!(
-        matches!(error, Err(Error::WouldDeadlock { .. })),
-        "{error:?}"
-    );
+    assert_matches!(error, Err(Error::WouldDeadlock { .. }));
     assert_eq!(first.result()?, 1);
     rig.finish()
 }

@@ -1,6 +1,6 @@
 //! R31: no more acquires wait than may; and R30 of those that are set aside.
 
-use crate::kit::{Pending, Rig, SECOND, next, quiet};
+use crate::kit::{Pending, Rig, SECOND, assert_matches, next, quiet};
 use mlx_wired::snapshot::WaitReason;
 use mlx_wired::{Error, EventKind, SumPolicy, Wait};
 
@@ -21,10 +21,7 @@ fn r31_one_more_than_may_wait_is_refused_at_once() -> Result<(), Error> {
     rig.clock.advance(SECOND);
     assert!(second.result().is_err_and(|error| error.is_timeout()));
     let third = rig.queued(&other);
-    assert!(matches!(
-        one.acquire_owned(),
-        Err(Error::QueueFull { waiting: 2 })
-    ));
+    assert_matches!(one.acquire_owned(), Err(Error::QueueFull { waiting: 2 }));
     drop(guards);
     drop((first.result()?, third.result()?));
     drop(one.acquire()?);
@@ -40,10 +37,7 @@ fn r31_one_that_is_set_aside_counts() -> Result<(), Error> {
     let (held, work) = (weights.acquire_owned()?, step.acquire_owned()?);
     let aside = rig.queued(&weights);
     assert!(rig.manager.waiting()[0].set_aside);
-    assert!(matches!(
-        step.acquire_owned(),
-        Err(Error::QueueFull { waiting: 1 })
-    ));
+    assert_matches!(step.acquire_owned(), Err(Error::QueueFull { waiting: 1 }));
     drop(work);
     // What need not wait is admitted.
     drop(step.acquire()?);
@@ -61,10 +55,7 @@ fn r31_growth_waits_all_the_same_and_counts() -> Result<(), Error> {
     let waits = rig.queued(&half);
     let growing = Pending::spawn(move || grows.resize(8).map(|()| grows));
     growing.until_queued(&rig.manager);
-    assert!(matches!(
-        half.acquire_owned(),
-        Err(Error::QueueFull { waiting: 2 })
-    ));
+    assert_matches!(half.acquire_owned(), Err(Error::QueueFull { waiting: 2 }));
     drop(other);
     drop(growing.result()?);
     drop(waits.result()?);

@@ -1,7 +1,8 @@
 //! R25: a budget over all groups.
 
 use crate::kit::{
-    Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet, would_block,
+    Acquiring, Custom, GIB, Pending, Rig, SECOND, assert_matches, eager, numbers, queued, quiet,
+    would_block,
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
@@ -189,10 +190,7 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
     let refused = two.try_resize(61);
     let expected = Err(would_block(61, (100, 100), Obstacle::Budget));
     assert_eq!((refused, two.bytes()), (expected, 60));
-    assert!(matches!(
-        two.resize(101),
-        Err(Error::NeverAdmissible { .. })
-    ));
+    assert_matches!(two.resize(101), Err(Error::NeverAdmissible { .. }));
     let waiting = rig.queued(&rig.ticket(&Custom::new(), 20));
     // Growing comes before the queue, whatever its group.
     let grown = Pending::spawn(move || one.resize(60).map(|()| one));

@@ -1,6 +1,6 @@
 //! R15: tokens that cancel waits.
 
-use crate::kit::{Pending, Rig, SECOND, queued, quiet};
+use crate::kit::{Pending, Rig, SECOND, assert_matches, queued, quiet};
 use mlx_wired::{CancelToken, Error, SumPolicy, Wait};
 
 #[test]
@@ -24,10 +24,10 @@ fn r15_a_token_cancels_from_another_thread() -> Result<(), Error> {
     assert_eq!(rig.manager.stats().cancellations, 3);
     assert_eq!(rig.manager.waiting().len(), 1);
     // Later ones too.
-    assert!(matches!(
+    assert_matches!(
         ticket.acquire_with(Wait::new().cancel(&token)),
         Err(Error::Cancelled { .. })
-    ));
+    );
     drop(guard);
     drop(other.result()?);
     rig.finish()

@@ -1,6 +1,8 @@
 //! R19: waits that would never end are refused, and only those.
 
-use crate::kit::{Custom, Pending, Rig, SECOND, Worker, circle, kinds, next, quiet, until};
+use crate::kit::{
+    Custom, Pending, Rig, SECOND, Worker, assert_matches, circle, kinds, next, quiet, until,
+};
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -136,10 +138,10 @@ fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
         second.assert_pending();
         rig.clock.advance(SECOND);
         token.cancel();
-        assert!(matches!(
+        assert_matches!(
             first.result(),
             Err(Error::Timeout { .. } | Error::Cancelled { .. })
-        ));
+        );
         assert_eq!(second.result(), Ok(50));
     }
     rig.finish()

@@ -1,6 +1,6 @@
 //! R41: the budget is true. The backend measures what a device without wired memory can hold, and the manager asks again.
 
-use crate::kit::{Custom, GIB, NotingClock, Pending, Rig, kinds, queued, quiet};
+use crate::kit::{Custom, GIB, NotingClock, Pending, Rig, assert_matches, kinds, queued, quiet};
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{
     Backend, BackendError, Budget, Device, DeviceKind, MemoryCounters, NoMlx, RecordingBackend,
@@ -94,10 +94,7 @@ fn r41_a_custom_policy_sees_the_new_budget() -> Result<(), Error> {
     let waiting = rig.queued(&ticket);
     rig.backend.set_budget(6 * GIB);
     rig.manager.poke()?;
-    assert!(matches!(
-        waiting.result(),
-        Err(Error::NeverAdmissible { .. })
-    ));
+    assert_matches!(waiting.result(), Err(Error::NeverAdmissible { .. }));
     drop(held);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! R37: the cure names what is really in the way, and so does [`Obstacle`].
 
-use crate::kit::{Custom, GIB, Rig, SECOND, numbers, quiet};
+use crate::kit::{Custom, GIB, Rig, SECOND, assert_says, numbers, quiet};
 use mlx_wired::ffi::{RecordingBackend, Support};
 use mlx_wired::{BudgetPolicy, Config, Error, Obstacle, SumPolicy, Wait};
 use std::sync::Arc;
@@ -33,10 +33,7 @@ fn r37_the_cap_of_a_policy_may_be_raised_and_the_devices_not() -> Result<(), Err
             wired_limit_mb: raised
         })
     );
-    assert!(
-        said_of_device.contains("sudo sysctl iogpu.wired_limit_mb=50176"),
-        "{said_of_device}"
-    );
+    assert_says(&said_of_device, "sudo sysctl iogpu.wired_limit_mb=50176");
     assert!(
         said_of_device.contains("the device") && !said_of_device.contains("cap"),
         "{said_of_device}"
@@ -111,9 +108,9 @@ fn r37_the_budget_over_all_groups_is_named_where_it_is_the_least() -> Result<(),
     let error = huge.acquire().expect_err("the budget is 10 GiB");
     assert_eq!(error.obstacle(), Some(Obstacle::Budget));
     let text = said(&error);
-    assert!(
-        text.contains("the budget of 10 gib; split the work or raise the budget"),
-        "{text}"
+    assert_says(
+        &text,
+        "the budget of 10 gib; split the work or raise the budget",
     );
     let small = rig.ticket(&SumPolicy::capped(GIB), 20 * GIB);
     let error = small.acquire().expect_err("the cap is 1 GiB");
@@ -153,10 +150,7 @@ fn r37_the_sysctl_is_named_where_it_raises_what_the_device_allows() -> Result<()
                 wired_limit_mb: u32::try_from(mib).ok(),
             };
             assert_eq!(obstacle, Some(named), "{gib} GiB");
-            assert!(
-                said.contains(&format!("iogpu.wired_limit_mb={mib}`")),
-                "{said}"
-            );
+            assert_says(&said, &format!("iogpu.wired_limit_mb={mib}`"));
         }
         // What would leave the system nothing is no cure.
         let (obstacle, said) = refused(&rig, gib * GIB - 512 * MIB);
@@ -202,10 +196,7 @@ fn r37_the_base_of_a_policy_counts_in_what_the_device_must_allow() -> Result<(),
         wired_limit_mb: Some(50 * 1024),
     };
     assert_eq!(error.obstacle(), Some(raised));
-    assert!(
-        said(&error).contains("the 40 gib the device leaves"),
-        "{error}"
-    );
+    assert_says(&said(&error), "the 40 gib the device leaves");
     rig.finish()
 }
 
@@ -234,10 +225,7 @@ fn r37_nothing_is_to_be_released_where_nothing_is_held() -> Result<(), Error> {
             "{text}"
         );
     }
-    assert!(
-        late.to_string().contains("policy Custom refuses it"),
-        "{late}"
-    );
+    assert_says(&late.to_string(), "policy Custom refuses it");
     // Where something is held, it may be said.
     open.store(true, Ordering::SeqCst);
     let guard = ticket.acquire()?;
@@ -263,9 +251,9 @@ fn r37_the_pressure_is_named_where_a_policy_may_go_by_it() -> Result<(), Error> 
         .expect_err("it is scarce");
     assert_eq!(error.obstacle(), Some(Obstacle::Pressure { percent: 75 }));
     let text = error.to_string();
-    assert!(
-        text.contains("policy Custom refuses it at a pressure of 75 %; wait until it falls"),
-        "{text}"
+    assert_says(
+        &text,
+        "policy Custom refuses it at a pressure of 75 %; wait until it falls",
     );
     // What is refused at any pressure is not refused for that.
     let never = Custom::new().admits(|_, _, _| false);
@@ -337,10 +325,7 @@ fn r37_a_cap_that_others_fill_is_told_with_the_devices_sysctl_in_full_only() -> 
     };
     assert_eq!(error.obstacle(), Some(raised));
     assert!(!error.to_string().contains("sysctl"), "{error}");
-    assert!(
-        format!("{error:#}").contains("wired_limit_mb=51200"),
-        "{error:#}"
-    );
+    assert_says(&format!("{error:#}"), "wired_limit_mb=51200");
     drop(held);
     rig.finish()
 }

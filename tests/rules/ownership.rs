@@ -1,6 +1,8 @@
 //! R23: one owner, its settings, and its end.
 
-use crate::kit::{Custom, GIB, Pending, Rig, SECOND, acquiring, eager, invalid_field, next, quiet};
+use crate::kit::{
+    Custom, GIB, Pending, Rig, SECOND, acquiring, assert_matches, eager, invalid_field, next, quiet,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     Config, Error, EventKind, Manager, OnApplyFailure, Policy, SumPolicy, Wait, WireMode,
@@ -218,10 +220,7 @@ fn r23_a_new_margin_counts_for_device_caps_of_old_tickets() -> Result<(), Error>
     drop(ticket.acquire()?);
     rig.manager.configure(|config| config.margin(0.5))?;
     let refused = ticket.acquire().err();
-    assert!(
-        matches!(refused, Some(Error::NeverAdmissible { .. })),
-        "{refused:?}"
-    );
+    assert_matches!(refused, Some(Error::NeverAdmissible { .. }));
     rig.manager.configure(|config| config.margin(0.0))?;
     drop(ticket.acquire()?);
     rig.finish()

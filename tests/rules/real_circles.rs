@@ -1,7 +1,7 @@
 //! R29: circles in real programs. What stays counts as held for ever, whatever thread holds it, and so hides no circle; waits
 //! with a deadline belong to circles, too.
 
-use crate::kit::{Pending, Rig, next, quiet};
+use crate::kit::{Pending, Rig, assert_says, next, quiet};
 use mlx_wired::{Error, EventKind, Guard, Manager, SumPolicy, Ticket};
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
@@ -109,10 +109,8 @@ fn r29_a_circle_of_waits_with_deadlines_is_told_of_at_once() -> Result<(), Error
         matches!(kind, EventKind::CircleWithDeadline { .. })
     });
     let text = format!("{:?}", told.kind);
-    assert!(
-        text.contains("upper half") && text.contains("lower half"),
-        "{text}"
-    );
+    assert_says(&text, "upper half");
+    assert_says(&text, "lower half");
     // Each has a way out, so neither fails before its deadline.
     first.assert_pending();
     second.assert_pending();

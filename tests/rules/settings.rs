@@ -2,8 +2,8 @@
 //! name where they make no sense.
 
 use crate::kit::{
-    Custom, GIB, Rig, SECOND, Worker, acquiring, eager, invalid_field, kinds, numbers, quiet,
-    would_block,
+    Custom, GIB, Rig, SECOND, Worker, acquiring, assert_matches, eager, invalid_field, kinds,
+    numbers, quiet, would_block,
 };
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::{Config, Error, EventKind, Obstacle, SumPolicy, Wait, WireMode};
@@ -15,10 +15,7 @@ fn budget(device: RecordingBuilder, config: Config) -> Result<u64, Error> {
     let whole = rig.ticket(&SumPolicy::new(), budget);
     let more = rig.ticket(&SumPolicy::new(), budget + 1);
     drop(whole.try_acquire()?);
-    assert!(matches!(
-        more.try_acquire(),
-        Err(Error::NeverAdmissible { .. })
-    ));
+    assert_matches!(more.try_acquire(), Err(Error::NeverAdmissible { .. }));
     Ok(budget)
 }
 
@@ -172,10 +169,7 @@ fn r33_a_growing_guard_that_never_fits_any_more_keeps_its_size() -> Result<(), E
     growing.until_queued(&rig.manager);
     rig.manager.configure(|config| config.budget(11))?;
     let (grows, refused) = growing.result();
-    assert!(matches!(
-        refused,
-        Err(Error::NeverAdmissible { size: 12, .. })
-    ));
+    assert_matches!(refused, Err(Error::NeverAdmissible { size: 12, .. }));
     assert_eq!(grows.bytes(), 5);
     drop((held, grows));
     rig.finish()

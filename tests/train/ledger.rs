@@ -1,7 +1,7 @@
 //! Tickets that learn.
 
 use super::work;
-use crate::kit::{Folder, MIB, on};
+use crate::kit::{Folder, MIB, assert_matches, on};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::train::{Error, FileProblem, Ledger};
 use mlx_wired::{Manager, SumPolicy};
@@ -204,10 +204,10 @@ fn a_file_that_cannot_be_written_leaves_what_was_there() {
     let (manager, backend) = on(RecordingBackend::cpu());
     // A folder is in its place.
     fs::create_dir_all(folder.at(FILE).join("full")).unwrap();
-    assert!(matches!(
+    assert_matches!(
         problem(Ledger::open(folder.at(FILE), &manager, "m")),
         FileProblem::Io(_)
-    ));
+    );
     let mut ledger = Ledger::replacing(folder.at(FILE), &manager, "m");
     let result = ledger.measure("step", || work(&backend, MIB, MIB));
     assert!(matches!(result, Err(Error::File { .. })), "{result:?}");

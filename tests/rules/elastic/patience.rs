@@ -1,6 +1,7 @@
 //! R33a: how long the pressure delays a demand.
 
 use super::*;
+use crate::kit::assert_says;
 
 #[test]
 fn r33a_a_waiter_is_let_in_when_the_level_falls() -> Result<(), Error> {
@@ -71,9 +72,9 @@ fn r33a_a_deadline_before_that_is_kept_and_names_the_pressure() -> Result<(), Er
     let error = second.result().expect_err("it was too late");
     assert!(matches!(error, Error::Timeout { obstacle, .. } if obstacle == CRITICAL));
     let text = error.to_string();
-    assert!(
-        text.contains("the pressure is critical, 50 % of its cap count; wait until it falls"),
-        "{text}"
+    assert_says(
+        &text,
+        "the pressure is critical, 50 % of its cap count; wait until it falls",
     );
     assert!(text.len() <= 160, "{text}");
     drop(first);
