@@ -5,6 +5,13 @@ use std::fs::File;
 use std::io::Write;
 
 impl Folder {
+    /// A folder with one file of [`weights`](Self::weights).
+    pub(crate) fn with(name: &str, tensors: &[Tensor]) -> Self {
+        let folder = Self::new();
+        folder.weights(name, tensors);
+        folder
+    }
+
     /// A file in the format, with its data.
     pub(crate) fn weights(&self, name: &str, tensors: &[Tensor]) {
         let (header, data) = header(tensors);

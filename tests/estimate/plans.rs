@@ -10,8 +10,7 @@ use mlx_wired::train::estimate::{
 };
 
 fn weights(mib: u64) -> (Folder, Workload) {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", mib)]);
+    let folder = Folder::with("model.safetensors", &[half("up", mib)]);
     let model = Model::read(folder.path()).expect("it is there");
     (folder, Workload::new(model))
 }

@@ -161,8 +161,7 @@ proptest! {
                 _ => value.into(),
             };
         }
-        let folder = Folder::new();
-        folder.weights("model.safetensors", &[half("a", 1)]);
+        let folder = Folder::with("model.safetensors", &[half("a", 1)]);
         folder.write("config.json", config.to_string());
         ask(&folder);
         let planned = Model::from_config(&config.to_string());

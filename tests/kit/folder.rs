@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A temporary folder, which goes with this.
@@ -50,4 +51,10 @@ impl Drop for Folder {
         // What is left in the temporary folder does no harm.
         let _left = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Makes a named pipe.
+pub(crate) fn pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("mkfifo is there").success());
 }

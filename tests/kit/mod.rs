@@ -19,7 +19,7 @@ mod written;
 
 pub(crate) use asleep::{NotingClock, is_asleep};
 pub(crate) use clocks::HookedClock;
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, pipe};
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
 pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
 pub(crate) use says::{assert_matches, assert_says};

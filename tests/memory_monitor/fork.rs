@@ -11,8 +11,7 @@ fn is_refused<T>(result: Result<T, Error>) -> bool {
 
 #[test]
 fn in_a_child_every_call_is_refused_and_nothing_waits() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     let mut decoder = monitor.uncounted("decoder", 5);
     let cleanup = monitor.on_cleanup(|| 1);
     in_child(|| {

@@ -65,6 +65,13 @@ impl Stage {
         }
     }
 
+    /// With a monitor that has a thread.
+    fn started(device: RecordingBuilder) -> (Self, Monitor) {
+        let stage = Self::new(device);
+        let monitor = stage.monitor().start().expect("it starts");
+        (stage, monitor)
+    }
+
     fn monitor(&self) -> MonitorBuilder {
         let monitor = Monitor::builder().manager(&self.manager);
         monitor.clock(self.clock.clone()).every(SECOND)

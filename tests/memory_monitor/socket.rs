@@ -63,8 +63,7 @@ fn only_the_user_can_connect_and_nothing_else_is_left_there() {
 fn a_file_that_a_dead_program_left_is_replaced() {
     let folder = Folder::new();
     drop(UnixListener::bind(folder.at("s")).expect("it is free"));
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let _server = monitor.serve(folder.at("s")).expect("no program serves it");
     is_served(&folder.at("s"));
 }
@@ -156,8 +155,7 @@ fn it_is_served_for_as_long_as_the_server_lives() {
 
 #[test]
 fn a_path_from_the_present_folder_is_removed_too() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let name = format!("target/mlx-wired-{}", std::process::id());
     fs::create_dir_all("target").expect("it can be made");
     let server = monitor.serve(&name).expect("it is free");
@@ -169,8 +167,7 @@ fn a_path_from_the_present_folder_is_removed_too() {
 /// Two programs of one job that are started together, say: one path, one server, whatever is there before.
 #[test]
 fn of_those_that_begin_at_once_one_serves() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let folder = Folder::new();
     for round in 0..100 {
         if round % 2 == 0 {
