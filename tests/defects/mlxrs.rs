@@ -1,9 +1,8 @@
 //! mlxrs's.
 
-use crate::kit::{GIB, Rig, quiet};
+use crate::kit::{GIB, Rig, again, is_again, quiet};
 use mlx_wired::ffi::{Backend, RecordingBackend};
 use mlx_wired::{Error, EventKind, Policy, PolicyId, Sizes, SumPolicy};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -84,12 +83,10 @@ fn the_peak_is_never_below_what_is_active() {
     }
 }
 
-const CHILD: &str = "MLX_WIRED_DEFECTS_CHILD";
-
 /// There, a model near the ceiling prints a warning each time.
 #[test]
 fn a_model_near_the_ceiling_prints_nothing() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_some() {
+    if is_again() {
         let rig = Rig::new(quiet())?;
         let events = rig.manager.subscribe(100);
         drop(rig.manager.wire_max(47 * GIB)?);
@@ -98,15 +95,8 @@ fn a_model_near_the_ceiling_prints_nothing() -> Result<(), Error> {
         return rig.finish();
     }
     let test = "mlxrs::a_model_near_the_ceiling_prints_nothing";
-    let this = std::env::current_exe().expect("a test has an executable");
-    let output = Command::new(this)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .output()
-        .expect("this binary runs");
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let (printed, errors) = again(test, &[]);
+    assert_eq!(errors, "");
     let test_line = format!("test {test} ... ok");
     let harness = |line: &str| {
         line.is_empty() || line.starts_with("running 1 test") || line.starts_with("test result")

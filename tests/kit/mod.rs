@@ -7,6 +7,7 @@
     reason = "each suite uses a part; `tests/tidy.rs` sees that each part is used"
 )]
 
+mod again;
 mod asleep;
 mod clocks;
 mod folder;
@@ -17,6 +18,7 @@ mod threads;
 mod told;
 mod written;
 
+pub(crate) use again::{again, is_again};
 pub(crate) use asleep::{NotingClock, is_asleep};
 pub(crate) use clocks::HookedClock;
 pub(crate) use folder::{Folder, pipe};
@@ -25,7 +27,7 @@ pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
 pub(crate) use says::{assert_matches, assert_says};
 pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
 pub(crate) use told::{
-    circle, invalid_field, kinds, next, numbers, of_kind, until_started, would_block,
+    circle, in_the_way, invalid_field, kinds, next, numbers, of_kind, until_started, would_block,
 };
 pub(crate) use written::written;
 

@@ -1,7 +1,8 @@
 //! Policies of closures, and one that stops where it is asked.
 
 use super::threads::until;
-use mlx_wired::{Context, FixedPolicy, Manager, Policy, PolicyId, Sizes, Ticket};
+use mlx_wired::{Context, FixedPolicy, Manager, OwnedGuard, Policy, PolicyId, Sizes, Ticket};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -73,6 +74,26 @@ impl Custom {
             live.count == 0
         });
         (policy, armed)
+    }
+
+    /// Admits always, and releases a guard when it is asked for the first time.
+    pub(crate) fn releasing(guard: OwnedGuard) -> Self {
+        let guard = Mutex::new(Some(guard));
+        Self::new().admits(move |_, _, _| {
+            drop(guard.lock().take());
+            true
+        })
+    }
+
+    /// Admits always, once the brake that comes with it is released.
+    pub(crate) fn slow() -> (Self, Brake) {
+        let brake = Brake::default();
+        let asked = brake.clone();
+        let policy = Self::new().admits(move |_, _, _| {
+            asked.stop();
+            true
+        });
+        (policy.ever(|_, _| true), brake)
     }
 
     /// At most `cap` bytes at once.

@@ -1,7 +1,7 @@
 //! What a manager tells: its events and errors.
 
 use super::PATIENCE;
-use mlx_wired::{Error, Event, EventKind, Obstacle, Subscriber};
+use mlx_wired::{Error, Event, EventKind, Obstacle, Subscriber, Ticket};
 
 /// The error without the names of those in the way, to be compared with its numbers.
 pub(crate) fn numbers(mut error: Error) -> Error {
@@ -82,4 +82,13 @@ pub(crate) fn would_block(
 /// The events of one kind that are there.
 pub(crate) fn of_kind(events: &Subscriber, kind: &EventKind) -> Vec<Event> {
     events.drain().filter(|event| event.kind == *kind).collect()
+}
+
+/// What is in the way of an acquire that may not wait.
+#[track_caller]
+pub(crate) fn in_the_way(ticket: &Ticket) -> Obstacle {
+    match ticket.try_acquire() {
+        Err(Error::WouldBlock { obstacle, .. }) => obstacle,
+        other => panic!("expected that it would block, got {other:?}"),
+    }
 }

@@ -1,7 +1,7 @@
 //! The socket, and clients that mean no good.
 
 use super::Stage;
-use crate::kit::{Folder, until};
+use crate::kit::{Folder, again, is_again, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::{Monitor, Server};
 use mlx_wired::memory::{Error, SocketProblem};
@@ -10,7 +10,6 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -207,14 +206,8 @@ fn of_those_that_begin_at_once_one_serves() {
 /// A program may have asked for what other programs have: to be ended by a pipe that nobody reads. Clients end no program.
 #[test]
 fn a_client_that_goes_at_once_ends_nothing() {
-    const CHILD: &str = "MLX_WIRED_SOCKET_CHILD";
-    if std::env::var_os(CHILD).is_none() {
-        let binary = std::env::current_exe().expect("this binary has a path");
-        let test = "socket::a_client_that_goes_at_once_ends_nothing";
-        let mut child = Command::new(binary);
-        let ended = child.args(["--exact", test]).env(CHILD, "1").output();
-        let ended = ended.expect("it runs");
-        assert!(ended.status.success(), "{ended:?}");
+    if !is_again() {
+        again("socket::a_client_that_goes_at_once_ends_nothing", &[]);
         return;
     }
     // SAFETY: no handler is set; no thread of this process waits for the signal.

@@ -1,7 +1,8 @@
 //! R32: how many active guards of a group live at once.
 
 use crate::kit::{
-    GIB, Pending, Rig, SECOND, Worker, acquiring, assert_matches, assert_says, invalid_field, quiet,
+    GIB, Pending, Rig, SECOND, Worker, acquiring, assert_matches, assert_says, in_the_way,
+    invalid_field, quiet,
 };
 use mlx_wired::{
     BudgetPolicy, Error, FixedPolicy, MaxPolicy, Obstacle, PeakPolicy, Policy, SumPolicy, Ticket,
@@ -9,15 +10,6 @@ use mlx_wired::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// What is in the way of an acquire that may not wait.
-#[track_caller]
-fn in_the_way(ticket: &Ticket) -> Obstacle {
-    match ticket.try_acquire() {
-        Err(Error::WouldBlock { obstacle, .. }) => obstacle,
-        other => panic!("expected that it would block, got {other:?}"),
-    }
-}
 
 const TWO: Obstacle = Obstacle::AtMost { most: 2 };
 

@@ -3,12 +3,12 @@
 mod holds;
 mod patience;
 
-use crate::kit::{GIB, Rig, SECOND, Worker, acquiring, invalid_field, quiet};
+use crate::kit::{GIB, Rig, SECOND, Worker, acquiring, in_the_way, invalid_field, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::snapshot::WaitReason;
 use mlx_wired::{
     BudgetPolicy, Config, Error, EventKind, FixedPolicy, Obstacle, Policy, PressureLevel,
-    SumPolicy, Ticket, Wait, WireMode,
+    SumPolicy, Wait, WireMode,
 };
 use std::time::Duration;
 
@@ -35,14 +35,6 @@ fn half() -> Result<Rig, Error> {
 
 fn cap(bytes: u64) -> SumPolicy {
     SumPolicy::capped(bytes)
-}
-
-#[track_caller]
-fn in_the_way(ticket: &Ticket) -> Obstacle {
-    match ticket.try_acquire() {
-        Err(Error::WouldBlock { obstacle, .. }) => obstacle,
-        other => panic!("expected that it would block, got {other:?}"),
-    }
 }
 
 const CRITICAL: Obstacle = Obstacle::Elastic {

@@ -7,7 +7,6 @@ use mlx_wired::{
     BudgetPolicy, Error, FixedPolicy, Guard, Manager, OnApplyFailure, PeakPolicy, PolicyId,
     SumPolicy,
 };
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -90,11 +89,7 @@ fn r11_who_is_examined_after_its_policy_has_released_does_not_try_again() -> Res
     let rig = Rig::new(quiet())?;
     let stays = rig.ticket(&SumPolicy::uncapped(), 1);
     let (stays, leaves) = (stays.acquire_owned()?, stays.acquire_owned()?);
-    let leaves = Mutex::new(Some(leaves));
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(leaves.lock().take());
-        true
-    });
+    let releases = Custom::releasing(leaves);
     rig.backend.set_failing(true);
     let calls = rig.calls();
     assert!(rig.ticket(&releases, 10).acquire().is_err());
@@ -113,12 +108,8 @@ fn r11_who_examines_what_its_policy_has_released_fails_with_those_who_call() -> 
     let brake = Brake::default();
     let (alone, armed) = Custom::one_at_a_time(&brake);
     let alone = rig.ticket(&alone, 1);
-    let left = Mutex::new(Some(alone.acquire_owned()?));
+    let releases = Custom::releasing(alone.acquire_owned()?);
     let behind = rig.queued(&alone);
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(left.lock().take());
-        true
-    });
     let releases = rig.ticket(&releases, 10);
     armed.store(true, Ordering::SeqCst);
     rig.backend.set_failing(true);

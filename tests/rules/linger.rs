@@ -2,7 +2,6 @@
 
 use crate::kit::{Custom, GIB, HookedClock, PATIENCE, Rig, SECOND, acquiring, eager, next, quiet};
 use mlx_wired::{Config, Error, EventKind, FixedPolicy, PolicyId, SumPolicy, Wait};
-use parking_lot::Mutex;
 use std::cell::OnceCell;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
@@ -275,13 +274,10 @@ fn r9_linger_counts_from_an_end_inside_a_policy_too() -> Result<(), Error> {
     rig.clock.advance(LINGER - 2 * SECOND);
     // It takes no lock: nobody notes that the epoch is driven again.
     let admissions = rig.manager.stats().admissions;
-    let last = Mutex::new(Some(ticket.acquire_owned()?));
+    let last = ticket.acquire_owned()?;
     assert_eq!(rig.manager.stats().admissions, admissions);
     rig.clock.advance(SECOND);
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(last.lock().take());
-        true
-    });
+    let releases = Custom::releasing(last);
     let reservation = rig.ticket(&releases, 1).reservation();
     drop(reservation.acquire()?);
     assert_eq!(rig.manager.snapshot().owed.restore_in, Some(LINGER));

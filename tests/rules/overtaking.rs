@@ -1,6 +1,6 @@
 //! R16: small tickets may pass a large head a bounded number of times.
 
-use crate::kit::{Acquiring, Brake, Custom, Pending, Rig, SECOND, acquiring, quiet, until};
+use crate::kit::{Acquiring, Custom, Pending, Rig, SECOND, acquiring, quiet, until};
 use mlx_wired::{CancelToken, Error, OwnedGuard, SumPolicy, Ticket, Wait};
 
 /// A capacity of 100 in one group.
@@ -239,14 +239,7 @@ fn r16_nobody_is_passed_too_often_by_two_who_admit_at_once() -> Result<(), Error
     let ticket = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let most = ticket(80).acquire_owned()?;
     let rest = [ticket(10).acquire_owned()?, ticket(10).acquire_owned()?];
-    let brake = Brake::default();
-    let asked = brake.clone();
-    let slow = Custom::new()
-        .admits(move |_, _, _| {
-            asked.stop();
-            true
-        })
-        .ever(|_, _| true);
+    let (slow, brake) = Custom::slow();
     let slow = rig.ticket(&slow, 10);
     let large = rig.queued(&ticket(70));
     let passing = rig.queued(&slow);

@@ -1,13 +1,13 @@
 //! R23: one owner, its settings, and its end.
 
 use crate::kit::{
-    Custom, GIB, Pending, Rig, SECOND, acquiring, assert_matches, eager, invalid_field, next, quiet,
+    Custom, GIB, Pending, Rig, SECOND, acquiring, again, assert_matches, eager, invalid_field,
+    is_again, next, quiet,
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     Config, Error, EventKind, Manager, OnApplyFailure, Policy, SumPolicy, Wait, WireMode,
 };
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -65,34 +65,11 @@ fn r23_backends_without_a_resource_exclude_nobody() -> Result<(), Error> {
     rigs.1.finish()
 }
 
-const CHILD: &str = "MLX_WIRED_RULES_CHILD";
-
-/// Runs the named test of this binary alone in a process of its own.
-fn alone(test: &str) {
-    alone_with(test, "MLX_WIRED", None);
-}
-
-/// [`alone`], with another value of a variable of the environment.
-fn alone_with(test: &str, variable: &str, value: Option<&str>) {
-    let binary = std::env::current_exe().expect("this binary has a path");
-    let output = Command::new(binary)
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD, "1")
-        .env_remove("MLX_WIRED")
-        .envs(value.map(|value| (variable, value)))
-        .output()
-        .expect("this binary runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
-}
-
 #[test]
 fn r23_the_shared_manager_is_configured_before_its_first_use() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
-        alone("ownership::r23_the_shared_manager_is_configured_before_its_first_use");
+    if !is_again() {
+        let test = "ownership::r23_the_shared_manager_is_configured_before_its_first_use";
+        again(test, &[]);
         return Ok(());
     }
     let refused = Manager::init_shared(Config::default().margin(2.0));
@@ -114,8 +91,11 @@ fn r23_the_shared_manager_is_configured_before_its_first_use() -> Result<(), Err
 
 #[test]
 fn r23_the_shared_manager_is_made_on_first_use() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
-        alone("ownership::r23_the_shared_manager_is_made_on_first_use");
+    if !is_again() {
+        again(
+            "ownership::r23_the_shared_manager_is_made_on_first_use",
+            &[],
+        );
         return Ok(());
     }
     drop(SumPolicy::new().ticket(10).acquire()?);
@@ -366,10 +346,10 @@ fn r23_close_from_inside_a_policy_gives_no_guard() -> Result<(), Error> {
 
 #[test]
 fn r8_where_no_thread_can_be_started_every_transition_looks() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
+    if !is_again() {
         let test = "ownership::r8_where_no_thread_can_be_started_every_transition_looks";
         // No thread gets a stack of that size.
-        alone_with(test, "RUST_MIN_STACK", Some("1152921504606846976"));
+        again(test, &[("RUST_MIN_STACK", "1152921504606846976")]);
         return Ok(());
     }
     assert!(thread::Builder::new().spawn(|| ()).is_err());

@@ -1,9 +1,8 @@
 //! R13 and R14: where there is nothing to wire, and where it is not wanted.
 
-use crate::kit::{GIB, Rig, SECOND, kinds, quiet};
+use crate::kit::{GIB, Rig, SECOND, again, is_again, kinds, quiet};
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder, Support};
 use mlx_wired::{Config, Error, EventKind, Manager, SumPolicy, WireMode};
-use std::process::Command;
 use std::time::Duration;
 
 /// Every way to have no setter, with the budget that device gives.
@@ -137,27 +136,12 @@ fn r14_off_admits_everything_at_once() -> Result<(), Error> {
     rig.finish()
 }
 
-/// Runs the named test of this binary again, as another process with `MLX_WIRED`.
-fn again(test: &str, value: &str) {
-    let binary = std::env::current_exe().expect("this binary has a path");
-    let output = Command::new(binary)
-        .args(["--exact", test, "--nocapture"])
-        .env("MLX_WIRED", value)
-        .env(CHILD, "1")
-        .output()
-        .expect("this binary runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "MLX_WIRED={value}: {text}");
-    assert!(text.contains("1 passed"), "it ran: {text}");
-}
-
-const CHILD: &str = "MLX_WIRED_RULES_CHILD";
-
 #[test]
 fn r14_the_environment_says_never() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
+    if !is_again() {
+        let test = "policy_only::r14_the_environment_says_never";
         for value in ["never", "auto", "sometimes", ""] {
-            again("policy_only::r14_the_environment_says_never", value);
+            again(test, &[("MLX_WIRED", value)]);
         }
         return Ok(());
     }
@@ -192,8 +176,9 @@ fn r14_the_environment_says_never() -> Result<(), Error> {
 
 #[test]
 fn r14_the_environment_is_asked_once() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
-        again("policy_only::r14_the_environment_is_asked_once", "auto");
+    if !is_again() {
+        let test = "policy_only::r14_the_environment_is_asked_once";
+        again(test, &[("MLX_WIRED", "auto")]);
         return Ok(());
     }
     let metal = RecordingBackend::metal().exclusive("the child's limit");

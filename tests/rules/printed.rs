@@ -1,33 +1,7 @@
 //! R30: the one line that is ever printed, and that a notice costs what it tells. Each in a process of its own.
 
-use crate::kit::{Rig, SECOND, until};
+use crate::kit::{Rig, SECOND, again, is_again, until};
 use mlx_wired::{Config, Error, OwnedGuard, SumPolicy};
-use std::process::Command;
-
-const CHILD: &str = "MLX_WIRED_TEST_CHILD";
-
-/// Runs the named test of this file again, in a process with these variables. Returns what it wrote to stderr.
-#[track_caller]
-fn again(test: &str, variables: &[(&str, &str)]) -> String {
-    let binary = std::env::current_exe().expect("this binary has a path");
-    let output = Command::new(binary)
-        .args(["--exact", &format!("printed::{test}"), "--nocapture"])
-        .env_remove("MLX_WIRED_QUIET")
-        .env_remove("RUST_BACKTRACE")
-        .envs(variables.iter().copied())
-        .env(CHILD, "1")
-        .output()
-        .expect("this binary runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{out}\n{err}");
-    assert!(out.contains("1 passed"), "it ran: {out}");
-    err
-}
-
-fn is_child() -> bool {
-    std::env::var_os(CHILD).is_some()
-}
 
 /// A wait for half a minute.
 fn stall(rig: &Rig) -> Result<(), Error> {
@@ -46,8 +20,8 @@ fn stall(rig: &Rig) -> Result<(), Error> {
 
 #[test]
 fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<(), Error> {
-    let test = "r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens";
-    if is_child() {
+    let test = "printed::r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens";
+    if is_again() {
         let config = Config::default().housekeeping(false);
         stall(&Rig::new(config.clone())?)?;
         // These print nothing.
@@ -57,7 +31,7 @@ fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<()
         return stall(&watched);
     }
     for variable in ["", "0"] {
-        let told = again(test, &[("MLX_WIRED_QUIET", variable)]);
+        let (_, told) = again(test, &[("MLX_WIRED_QUIET", variable)]);
         let lines: Vec<_> = told.lines().collect();
         assert_eq!(lines.len(), 1, "{lines:?}");
         for word in [
@@ -71,7 +45,8 @@ fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<()
             assert!(lines[0].contains(word), "no {word} in {}", lines[0]);
         }
     }
-    assert_eq!(again(test, &[("MLX_WIRED_QUIET", "1")]), "");
+    let (_, told) = again(test, &[("MLX_WIRED_QUIET", "1")]);
+    assert_eq!(told, "");
     Ok(())
 }
 
@@ -88,12 +63,9 @@ fn peak() -> u64 {
 #[test]
 #[cfg(target_os = "linux")]
 fn r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of() -> Result<(), Error> {
-    if !is_child() {
-        let quiet = [("MLX_WIRED_QUIET", "1")];
-        again(
-            "r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of",
-            &quiet,
-        );
+    if !is_again() {
+        let test = "printed::r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of";
+        again(test, &[("MLX_WIRED_QUIET", "1")]);
         return Ok(());
     }
     let rig = Rig::new(Config::default())?;

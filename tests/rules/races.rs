@@ -52,12 +52,7 @@ fn r15_a_poke_while_the_policy_refuses_is_not_lost() -> Result<(), Error> {
 #[test]
 fn r25_the_budget_holds_while_a_policy_is_asked() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(48))?;
-    let brake = Brake::default();
-    let asked = brake.clone();
-    let policy = Custom::new().admits(move |_, _, _| {
-        asked.stop();
-        true
-    });
+    let (policy, brake) = Custom::slow();
     let slow = rig.ticket(&policy, 40);
     let quick = rig.ticket(&SumPolicy::uncapped(), 40);
     let pending = acquiring(&slow);

@@ -3,7 +3,9 @@
 use crate::kit::{
     Acquiring, Brake, Custom, Rig, SECOND, acquiring, acquiring_with, next, quiet, until,
 };
-use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
+use mlx_wired::{
+    CancelToken, Error, EventKind, OwnedGuard, Reclaimer, Shortage, SumPolicy, Ticket, Wait,
+};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -26,6 +28,16 @@ fn evict(shelf: &Shelf) {
     if !shelf.is_empty() {
         drop(shelf.remove(0));
     }
+}
+
+/// A reclaimer that gives nothing back, and how often it was called.
+fn counting(rig: &Rig) -> (Reclaimer, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counts = calls.clone();
+    let reclaimer = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    (reclaimer, calls)
 }
 
 #[test]
@@ -67,11 +79,7 @@ fn r27_holds_are_given_back_until_the_demand_fits() -> Result<(), Error> {
 #[test]
 fn r27_what_stays_is_not_asked_for() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
-    let _reclaimer = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
+    let (_reclaimer, calls) = counting(&rig);
     let weights = ticket(&rig, 80).reservation().acquire_owned()?;
     let evictable = ticket(&rig, 15).reservation().evictable().acquire_owned()?;
     let refused = ticket(&rig, 30).acquire().err();
@@ -80,11 +88,8 @@ fn r27_what_stays_is_not_asked_for() -> Result<(), Error> {
     let job = rig.queued(&ticket(&rig, 30).reservation());
     // Nor does what need not wait, or may not.
     drop(ticket(&rig, 5).acquire()?);
-    assert!(
-        ticket(&rig, 20)
-            .try_acquire()
-            .is_err_and(|e| e.is_would_block())
-    );
+    let refused = ticket(&rig, 20).try_acquire().map(drop);
+    assert!(refused.is_err_and(|error| error.is_would_block()));
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     drop((weights, evictable));
     drop(job.result()?);
@@ -140,20 +145,14 @@ fn r27_reclaimers_release_at_once_and_may_not_wait() -> Result<(), Error> {
     });
     drop(ticket(&rig, 60).acquire_owned()?);
     let results = std::mem::take(&mut *results.lock());
-    assert_eq!(
-        results,
-        [Err(Error::Reentrant), Err(Error::Reentrant), Ok(())]
-    );
+    let reentrant = || Err(Error::Reentrant);
+    assert_eq!(results, [reentrant(), reentrant(), Ok(())]);
     drop(shrinking);
     let panics = rig.manager.on_shortage(|_| panic!("nothing to give"));
     let waiting = acquiring(&ticket(&rig, 95));
-    let told = next(&events, |kind| {
-        matches!(kind, EventKind::ReclaimerPanicked(_))
-    });
-    assert_eq!(
-        told.kind,
-        EventKind::ReclaimerPanicked("nothing to give".to_owned())
-    );
+    let is_panic = |kind: &EventKind| matches!(kind, EventKind::ReclaimerPanicked(_));
+    let panicked = EventKind::ReclaimerPanicked("nothing to give".to_owned());
+    assert_eq!(next(&events, is_panic).kind, panicked);
     drop(panics);
     cache.lock().clear();
     drop(waiting.result()?);
@@ -212,11 +211,7 @@ fn r27_a_wait_that_is_over_asks_no_more_of_them() -> Result<(), Error> {
         cancels.cancel();
         clock.advance(SECOND);
     });
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
-    let second = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
+    let (second, calls) = counting(&rig);
     let cancelled = acquiring_with(&ticket(&rig, 60), Wait::new().cancel(&token)).result();
     assert!(cancelled.is_err_and(|error| error.is_cancelled()));
     let timed_out = acquiring_with(&ticket(&rig, 60), Wait::new().timeout(SECOND)).result();
@@ -241,15 +236,11 @@ fn r27_a_reclaimer_that_goes_while_a_policy_is_asked_is_not_called() -> Result<(
     // The policy is asked about what stays.
     let stays = custom(10).reservation().acquire_owned()?;
     let model = shelf(vec![custom(50).reservation().evictable().acquire_owned()?]);
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
     // When it has returned, the policy is asked whether the waiter is to ask on.
     let _first = rig
         .manager
         .on_shortage(move |_| armed.store(true, Ordering::SeqCst));
-    let second = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
+    let (second, calls) = counting(&rig);
     let _third = rig.manager.on_shortage(move |_| evict(&model));
     let step = acquiring(&custom(60));
     brake.wait_stopped();
@@ -269,11 +260,7 @@ fn r27_a_job_that_leaves_no_room_beside_what_stays_asks_nobody() -> Result<(), E
         .room_for(30)
         .acquire_owned()?;
     let cache = ticket(&rig, 5).reservation().evictable().acquire_owned()?;
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
-    let _reclaimer = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
+    let (_reclaimer, calls) = counting(&rig);
     let job = rig.queued(&ticket(&rig, 20).reservation());
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     drop((weights, cache));

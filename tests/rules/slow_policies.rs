@@ -68,11 +68,7 @@ fn r22_what_a_policy_has_released_is_lowered_though_its_own_demand_is_covered() 
     let rig = Rig::new(eager())?;
     let sum = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let stays = sum(50).acquire_owned()?;
-    let leaves = Mutex::new(Some(sum(50).acquire_owned()?));
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(leaves.lock().take());
-        true
-    });
+    let releases = Custom::releasing(sum(50).acquire_owned()?);
     let guard = rig.ticket(&releases, 10).acquire_owned()?;
     assert_eq!(rig.limit(), 50);
     drop((guard, stays));

@@ -1,7 +1,7 @@
 //! R22: policies, backends and hooks that panic or call back.
 
 use crate::kit::{
-    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, assert_alive, kinds, next, quiet,
+    Custom, Pending, Rig, SECOND, Worker, acquiring, assert_alive, kinds, next, quiet,
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Error, EventKind, SumPolicy, Wait};
@@ -254,12 +254,7 @@ fn r22_a_policy_of_one_manager_may_use_another() -> Result<(), Error> {
 #[test]
 fn r22_a_slow_can_admit_holds_up_nobody_of_another_group() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let brake = Brake::default();
-    let slow = brake.clone();
-    let policy = Custom::new().admits(move |_, _, _| {
-        slow.stop();
-        true
-    });
+    let (policy, brake) = Custom::slow();
     let ticket = rig.ticket(&policy, 10);
     let pending = acquiring(&ticket);
     brake.wait_stopped();
