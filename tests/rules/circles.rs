@@ -1,7 +1,7 @@
 //! R19: waits that would never end are refused, and only those.
 
 use crate::kit::{
-    Custom, Pending, Rig, SECOND, Worker, assert_matches, circle, kinds, next, quiet, until,
+    Custom, Pending, Rig, SECOND, Worker, assert_matches, deadlock, kinds, next, quiet, until,
 };
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
@@ -14,8 +14,8 @@ fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {
     let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let other = rig.ticket(&SumPolicy::capped(100), 50);
     let guard = ticket.acquire()?;
-    assert_eq!(circle(other.acquire()), (50, 60, 1));
-    assert_eq!(circle(other.acquire_owned()), (50, 60, 1));
+    assert_eq!(deadlock(other.acquire()), (50, 60, 1));
+    assert_eq!(deadlock(other.acquire_owned()), (50, 60, 1));
     assert!(other.try_acquire().is_err_and(|e| e.is_would_block()));
     assert!(rig.manager.waiting().is_empty());
     drop(guard);
@@ -65,7 +65,7 @@ fn r19_every_worker_holds_one_and_wants_a_second() -> Result<(), Error> {
     let refused: Vec<_> = results.into_iter().filter(Result::is_err).collect();
     assert_eq!(refused.len(), 1, "the last, who closes the circle");
     for result in refused {
-        assert_eq!(circle(result), (10, 10, WORKERS));
+        assert_eq!(deadlock(result), (10, 10, WORKERS));
     }
     rig.finish()
 }
@@ -100,7 +100,7 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
         });
     });
     let stolen = stolen.into_inner();
-    assert_eq!(circle(stolen.expect("it ran")), (10, 10, 1));
+    assert_eq!(deadlock(stolen.expect("it ran")), (10, 10, 1));
     rig.finish()
 }
 
@@ -180,7 +180,7 @@ fn r19_who_waits_behind_a_head_that_waits_for_it() -> Result<(), Error> {
     let held = half.acquire()?;
     let head = rig.queued(&ticket(100));
     // It would fit, but not before the head, which waits for the other half.
-    assert_eq!(circle(ticket(10).acquire()), (10, 50, 2));
+    assert_eq!(deadlock(ticket(10).acquire()), (10, 50, 2));
     head.assert_pending();
     drop(held);
     drop(head.result()?);
@@ -213,7 +213,7 @@ fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
         guard.resize(80).map(|()| guard.bytes())
     });
     first.until_queued(&rig.manager);
-    assert_eq!(circle(guard.resize(60)), (60, 50, 2));
+    assert_eq!(deadlock(guard.resize(60)), (60, 50, 2));
     assert_eq!(guard.bytes(), 50, "it keeps its size");
     guard.resize(20)?;
     assert_eq!(first.result(), Ok(80));
@@ -228,7 +228,7 @@ fn r19_a_growing_guard_does_not_wait_for_itself() -> Result<(), Error> {
     let mut guard = ticket.acquire()?;
     guard.resize(100)?;
     let other = rig.ticket(&SumPolicy::capped(100), 1);
-    assert_eq!(circle(other.acquire()), (1, 100, 1));
+    assert_eq!(deadlock(other.acquire()), (1, 100, 1));
     drop(guard);
     rig.finish()
 }
@@ -242,7 +242,7 @@ fn r29_evictable_holds_of_waiting_threads_are_held_too() -> Result<(), Error> {
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &weights));
     let first = first.waits(&step, Wait::new());
     let second = second.wants(&step, Wait::new());
-    assert_eq!(circle(second.result()), (50, 50, 2));
+    assert_eq!(deadlock(second.result()), (50, 50, 2));
     assert_eq!(first.result(), Ok(50));
     rig.finish()
 }
@@ -255,7 +255,7 @@ fn r19_a_circle_through_two_groups() -> Result<(), Error> {
         let two = rig.ticket(&SumPolicy::capped(20), 20);
         let held = two.acquire()?;
         let first = Worker::holding(&rig.manager, &one).waits(&two, Wait::new());
-        assert_eq!(circle(one.acquire()), (10, 20, 2));
+        assert_eq!(deadlock(one.acquire()), (10, 20, 2));
         drop(held);
         assert_eq!(first.result(), Ok(20));
         rig.finish()?;
@@ -270,7 +270,7 @@ fn r19_a_circle_through_the_budget() -> Result<(), Error> {
     let two = rig.ticket(&SumPolicy::capped(120), 50);
     let held = two.acquire()?;
     let first = Worker::holding(&rig.manager, &one).waits(&one, Wait::new());
-    assert_eq!(circle(two.acquire()), (50, 50, 2));
+    assert_eq!(deadlock(two.acquire()), (50, 50, 2));
     drop(held);
     assert_eq!(first.result(), Ok(50));
     rig.finish()
@@ -282,7 +282,7 @@ fn r19_custom_policies_are_asked_about_what_would_be_left() -> Result<(), Error>
     let one_at_a_time = Custom::new().admits(|_, live, _| live.count == 0);
     let ticket = rig.ticket(&one_at_a_time, 10);
     let held = ticket.acquire()?;
-    assert_eq!(circle(ticket.acquire()), (10, 10, 1));
+    assert_eq!(deadlock(ticket.acquire()), (10, 10, 1));
     let waiting = rig.queued(&ticket);
     drop(held);
     drop(waiting.result()?);

@@ -1,6 +1,6 @@
 //! R20 and the policies of the user's own: what they are told, and when they are asked again.
 
-use crate::kit::{Custom, Pending, Rig, Worker, acquiring, circle, eager, quiet, until};
+use crate::kit::{Custom, Pending, Rig, Worker, acquiring, deadlock, eager, quiet, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Context, Error, SumPolicy, Wait, WireMode};
 use parking_lot::Mutex;
@@ -261,7 +261,7 @@ fn r19_pressure_hides_no_circle() -> Result<(), Error> {
     rig.manager.set_pressure(1.0)?;
     // It would wait for itself once the pressure has gone.
     let waiting = worker.wants(&rig.ticket(&policy, 50), Wait::new());
-    assert_eq!(circle(waiting.result()), (50, 60, 1));
+    assert_eq!(deadlock(waiting.result()), (50, 60, 1));
     rig.finish()
 }
 
@@ -375,7 +375,7 @@ fn r19_a_policy_that_goes_by_the_whole_may_wait_for_itself() -> Result<(), Error
     let policy = Custom::new().admits(|context, _, new| context.total_live + new <= 100);
     let ticket = rig.ticket(&policy, 60);
     let waits = Worker::holding(&rig.manager, &ticket).wants(&ticket, Wait::new());
-    assert_eq!(circle(waits.result()), (60, 60, 1));
+    assert_eq!(deadlock(waits.result()), (60, 60, 1));
     rig.finish()
 }
 

@@ -1,7 +1,7 @@
 //! R21, R16: guards that wait to grow, and who waits with them.
 
 use crate::kit::{
-    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, circle, eager, kinds, numbers, quiet,
+    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, deadlock, eager, kinds, numbers, quiet,
     until, would_block,
 };
 use mlx_wired::{CancelToken, Error, EventKind, Obstacle, OwnedGuard, SumPolicy, Wait};
@@ -212,7 +212,7 @@ fn r21_a_thread_that_waits_holds_its_resized_size() -> Result<(), Error> {
     let mut guard = ten.acquire()?;
     guard.resize(70)?;
     let pending = worker.waits(&ticket(20), Wait::new());
-    let (_, held, _) = circle(guard.resize(80));
+    let (_, held, _) = deadlock(guard.resize(80));
     assert_eq!(held, 70);
     drop(guard);
     assert_eq!(pending.result(), Ok(20));
@@ -293,7 +293,7 @@ fn r19_two_owned_guards_that_grow_against_each_other() -> Result<(), Error> {
     let (guard, mut other) = (ticket.acquire_owned()?, ticket.acquire_owned()?);
     let first = growing(&rig, guard, 80, Wait::new());
     let (result, other) = Pending::spawn(move || (other.resize(60), other)).result();
-    let (_, held, threads) = circle(result);
+    let (_, held, threads) = deadlock(result);
     assert_eq!((held, threads), (50, 2));
     // Only one of them is growing now.
     let bound = rig.manager.holders().iter().filter(|it| it.bound).count();
@@ -331,7 +331,7 @@ fn r19_a_guard_that_grows_waits_for_its_threads_other_guard() -> Result<(), Erro
         let mut guard = small.acquire()?;
         guard.resize(50)
     });
-    let (_, held, threads) = circle(grown.result());
+    let (_, held, threads) = deadlock(grown.result());
     assert_eq!((held, threads), (60, 1));
     rig.finish()
 }

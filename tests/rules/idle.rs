@@ -18,6 +18,14 @@ fn pairs(ticket: &Ticket) -> Duration {
     begin.elapsed()
 }
 
+#[track_caller]
+fn assert_cheap(alone: Duration, beside: Duration) {
+    assert!(
+        beside < FACTOR * alone,
+        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
+    );
+}
+
 /// Times pairs that begin and end an epoch, alone and beside what `idle` makes.
 #[track_caller]
 fn compare(
@@ -41,10 +49,7 @@ fn compare(
     // The idle ones are found to be idle.
     pairs(&first);
     let beside = pairs(&first).min(pairs(&first));
-    assert!(
-        beside < FACTOR * alone,
-        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
-    );
+    assert_cheap(alone, beside);
 }
 
 #[test]
@@ -87,10 +92,7 @@ fn r40_groups_that_were_idle_when_all_were_judged_again_cost_nothing() -> Result
     drop(staying);
     pairs(&first);
     let beside = pairs(&first).min(pairs(&first));
-    assert!(
-        beside < FACTOR * alone,
-        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
-    );
+    assert_cheap(alone, beside);
     rig.finish()
 }
 

@@ -1,6 +1,6 @@
 //! R19: circles that close after their threads have begun to wait, and those that are none.
 
-use crate::kit::{Custom, Rig, Worker, acquiring, circle, quiet};
+use crate::kit::{Custom, Rig, Worker, acquiring, deadlock, quiet};
 use mlx_wired::{Error, SumPolicy, Wait};
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -17,7 +17,7 @@ fn r19_a_circle_that_a_poke_closes_is_broken() -> Result<(), Error> {
     // Less than it holds and wants together.
     capacity.store(90, Ordering::SeqCst);
     rig.manager.poke()?;
-    assert_eq!(circle(waits.result()), (60, 40, 1));
+    assert_eq!(deadlock(waits.result()), (60, 40, 1));
     drop(other);
     rig.finish()
 }
@@ -34,7 +34,7 @@ fn r19_only_who_waits_for_itself_is_told() -> Result<(), Error> {
     let innocent = Worker::holding(&rig.manager, &elsewhere).waits(&ticket(10), Wait::new());
     capacity.store(90, Ordering::SeqCst);
     rig.manager.poke()?;
-    assert_eq!(circle(first.result()), (60, 40, 2));
+    assert_eq!(deadlock(first.result()), (60, 40, 2));
     assert_eq!(innocent.result(), Ok(10));
     drop(other);
     rig.finish()
@@ -53,7 +53,7 @@ fn a_circle_without_overtaking<T>(
     let inner = inner.waits(&ticket(60), Wait::new());
     inner.assert_pending();
     let ended = ends(&rig)?;
-    assert_eq!(circle(inner.result()), (60, 10, 2));
+    assert_eq!(deadlock(inner.result()), (60, 10, 2));
     drop((held, ended));
     drop(large.result()?);
     rig.finish()
@@ -95,7 +95,7 @@ fn r19_guards_beyond_a_threads_slots_are_held_too() -> Result<(), Error> {
     // Those in the thread's own record go first.
     drop(guards.drain(..64));
     let large = rig.ticket(&SumPolicy::capped(100), 65);
-    assert_eq!(circle(large.acquire()), (65, 1, 1));
+    assert_eq!(deadlock(large.acquire()), (65, 1, 1));
     drop(guards);
     let thread = thread::current().id();
     let holders = rig.manager.holders();
@@ -114,8 +114,8 @@ fn r19_a_circle_that_takes_more_than_one_to_break() -> Result<(), Error> {
     let head = rig.queued(&ticket(100));
     let [first, second] = workers.map(|worker| worker.waits(&ticket(13), Wait::new()));
     rig.manager.configure(|config| config.overtaking(0))?;
-    assert_eq!(circle(second.result()), (13, 86, 3));
-    assert_eq!(circle(first.result()), (13, 51, 2));
+    assert_eq!(deadlock(second.result()), (13, 86, 3));
+    assert_eq!(deadlock(first.result()), (13, 51, 2));
     drop(held);
     drop(head.result()?);
     rig.finish()

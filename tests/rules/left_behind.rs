@@ -26,14 +26,8 @@ fn r26a_a_hold_released_inside_a_policy_is_seen_by_the_whole_line() -> Result<()
     // A group that has become idle is no longer looked at once it was not used for so many acquires.
     for acquires in 0..140 {
         let rig = Rig::new(quiet().budget(100))?;
-        let stash: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
-        let inner = stash.clone();
-        let policy = Custom::new().admits(move |_, _, _| {
-            drop(inner.lock().take());
-            true
-        });
         let [one, other] = [80, 90].map(|cap| rig.ticket(&SumPolicy::capped(cap), 60));
-        *stash.lock() = Some(one.reservation().acquire_owned()?);
+        let policy = Custom::releasing(one.reservation().acquire_owned()?);
         let aside = rig.queued(&other.reservation());
         let step = rig.ticket(&SumPolicy::capped(50), 1);
         for _ in 0..acquires {

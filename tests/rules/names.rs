@@ -2,8 +2,7 @@
 
 use crate::kit::{Custom, Pending, Rig, quiet};
 use mlx_wired::recorder::Recorder;
-use mlx_wired::{Config, Context, Error, Policy, PolicyId, Sizes, SumPolicy};
-use std::thread;
+use mlx_wired::{Config, Error, SumPolicy};
 use std::time::Duration;
 
 /// What forges a line of a log, what commands a terminal, what is longer than any message.
@@ -27,28 +26,6 @@ fn assert_plain(text: &str, most: usize) {
         !text.lines().any(|line| line.starts_with("2026-")),
         "{text}"
     );
-}
-
-/// Sums, under any name.
-#[derive(Debug, Clone)]
-struct Named(String);
-
-impl Policy for Named {
-    fn id(&self) -> PolicyId {
-        PolicyId::named(&*self.0)
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        context.baseline.saturating_add(live.sum)
-    }
-
-    fn can_admit(&self, _: &Context, live: &Sizes<'_>, new: u64) -> bool {
-        live.sum + new <= 10
-    }
-
-    fn label(&self) -> String {
-        self.0.clone()
-    }
 }
 
 #[test]
@@ -85,7 +62,7 @@ fn r42_labels_are_escaped_and_cut_in_errors_and_snapshots() -> Result<(), Error>
 fn r42_names_of_policies_are_escaped_and_cut() -> Result<(), Error> {
     for name in names() {
         let rig = Rig::new(quiet())?;
-        let policy = Named(name);
+        let policy = Custom::capped(10).named(&name).called(&name);
         let held = rig.ticket(&policy, 8).acquire_owned()?;
         let ticket = rig.ticket(&policy, 8);
         let late = ticket
@@ -108,13 +85,9 @@ fn r42_names_of_threads_are_escaped_and_cut() -> Result<(), Error> {
     for name in names() {
         let rig = Rig::new(quiet())?;
         let ticket = rig.ticket(&SumPolicy::capped(10), 8);
-        let held = {
-            let ticket = ticket.clone();
-            let named = thread::Builder::new().name(name);
-            let spawned = named.spawn(move || ticket.acquire_owned());
-            let spawned = spawned.expect("its name has no zero byte");
-            spawned.join().expect("it acquires")?
-        };
+        let acquires = ticket.clone();
+        let named = Pending::spawn_named(&name, move || acquires.acquire_owned());
+        let held = named.result()?;
         let error = ticket
             .admit_timeout(Duration::ZERO)
             .expect_err("8 of 10 are held");

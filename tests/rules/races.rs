@@ -161,9 +161,7 @@ fn r24_only_who_slept_for_anothers_call_is_coalesced() -> Result<(), Error> {
     let raises = acquiring(&ticket);
     gate.wait_entered(1);
     let sleeps = acquiring(&fixed(20));
-    until("both wait for the call", || {
-        rig.manager.snapshot().uncovered == 2
-    });
+    until("both wait", || rig.manager.snapshot().uncovered == 2);
     gate.open();
     let guards = (raises.result()?, sleeps.result()?);
     assert_eq!(coalesced(), 1);

@@ -8,13 +8,13 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-fn is_stall(kind: &EventKind) -> bool {
+pub(crate) fn is_stall(kind: &EventKind) -> bool {
     matches!(kind, EventKind::WaitStalled { .. })
 }
 
 /// How long the line of a notice has admitted no waiter, how many wait behind its first, and why that waits.
 #[track_caller]
-fn told(event: &Event) -> (Duration, u64, WaitReason) {
+pub(crate) fn told(event: &Event) -> (Duration, u64, WaitReason) {
     match &event.kind {
         EventKind::WaitStalled {
             stood, behind, why, ..
