@@ -1,4 +1,41 @@
-//! What the tests share.
+//! The kit that the suites share.
+//!
+//! A suite brings it in with `#[path = "../kit/mod.rs"] mod kit;`. A rule's test is written from it so:
+//!
+//! ```ignore
+//! use crate::kit::{Rig, SECOND, quiet};
+//! use mlx_wired::{Error, SumPolicy, Wait};
+//!
+//! #[test]
+//! fn r15_a_release_ends_a_wait_in_time() -> Result<(), Error> {
+//!     // A manager on a recording backend. Its clock stands still.
+//!     let rig = Rig::new(quiet())?;
+//!     let ticket = rig.ticket(&SumPolicy::capped(10), 10);
+//!     let held = ticket.acquire()?;
+//!     // Another thread, which sleeps in the waiter queue when this returns.
+//!     let waiting = rig.queued_with(&ticket, Wait::new().timeout(SECOND));
+//!     rig.clock.advance(SECOND / 2);
+//!     drop(held);
+//!     let guard = waiting.result()?;
+//!     assert_eq!(rig.limit(), 10);
+//!     drop(guard);
+//!     // The baseline is back, nobody waits, and each call of the setter was needed.
+//!     rig.finish()
+//! }
+//! ```
+//!
+//! | a test needs | it takes |
+//! | --- | --- |
+//! | a manager | [`Rig`], with the settings [`quiet`] or [`eager`]; [`on`], with a program's settings and time |
+//! | the setter to fail, to wait, to have been called | `rig.backend`: [`RecordingBackend`](mlx_wired::ffi::RecordingBackend) |
+//! | another thread | [`acquiring`], [`queued`], [`Worker`], which holds a guard and wants another; [`Pending`] for all else |
+//! | to wait for what another thread does | [`until`]; [`next`], for an event |
+//! | a policy of its own | [`Custom`], with [`Brake`] to stop who asks it |
+//! | something to happen when the clock is asked, or around a sleep | [`HookedClock`], with [`Rig::clocked`] |
+//! | to compare an error | [`numbers`], [`would_block`], [`deadlock`], [`in_the_way`], [`invalid_field`] |
+//! | to look into a text or a value | [`assert_says`], [`assert_matches`] |
+//! | files | [`Folder`]; [`written`], for what is written into memory |
+//! | a process of its own | [`again`] |
 
 #![allow(
     dead_code,
@@ -27,7 +64,7 @@ pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
 pub(crate) use says::{assert_matches, assert_says};
 pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
 pub(crate) use told::{
-    circle, in_the_way, invalid_field, kinds, next, numbers, of_kind, until_started, would_block,
+    deadlock, in_the_way, invalid_field, kinds, next, numbers, of_kind, until_started, would_block,
 };
 pub(crate) use written::written;
 

@@ -64,7 +64,7 @@ impl<T: Send + 'static> Pending<T> {
         );
     }
 
-    /// Returns once the thread waits for admission and sleeps, on a [`NotingClock`]. Being in line is not enough:
+    /// Returns once the thread waits for admission and sleeps, on a [`NotingClock`]. Being in the waiter queue is not enough:
     /// policies may be asked there once more, by the thread itself.
     #[track_caller]
     pub(crate) fn until_queued(&self, manager: &Manager) {

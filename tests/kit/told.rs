@@ -51,7 +51,7 @@ pub(crate) fn until_started(events: &Subscriber, guards: usize) {
 
 /// What a thread is told that would wait for ever: how many bytes it asked for and holds, and how many threads there are.
 #[track_caller]
-pub(crate) fn circle<T>(result: Result<T, Error>) -> (u64, u64, usize) {
+pub(crate) fn deadlock<T>(result: Result<T, Error>) -> (u64, u64, usize) {
     match result.map(|_| ()) {
         Err(Error::WouldDeadlock {
             requested,
@@ -59,7 +59,7 @@ pub(crate) fn circle<T>(result: Result<T, Error>) -> (u64, u64, usize) {
             threads,
             ..
         }) => (requested, held, threads),
-        other => panic!("expected a circle, got {other:?}"),
+        other => panic!("expected a deadlock, got {other:?}"),
     }
 }
 

@@ -125,7 +125,7 @@ fn the_containers_use_is_without_what_can_be_dropped() {
         files.write(&at("memory.current"), format!("{current}\n"));
         files.write(
             &at("memory.stat"),
-            &format!("anon 1\ninactive_file {inactive}\n"),
+            format!("anon 1\ninactive_file {inactive}\n"),
         );
         stage.again();
         let container = stage.pressure.sources()[1].reading.expect("it tells");
