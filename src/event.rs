@@ -72,8 +72,8 @@ pub enum EventKind {
     AdmissionCancelled,
     /// A waiting acquire's deadline came.
     AdmissionTimedOut,
-    /// A waiting acquire ended with another error, since the manager was closed, a policy panicked or a circle of waits
-    /// had to be broken; carries the error's message.
+    /// A waiting acquire ended with another error, since the manager was closed, a policy panicked or a deadlock of
+    /// waits had to be broken; carries the error's message.
     AdmissionFailed(String),
     /// A line has admitted no waiter for longer than [`Config::stall_after`](crate::Config::stall_after), or than twice that
     /// time, four times, and so on. The event is the line's first waiter's: it says what waits, where, and on which thread.

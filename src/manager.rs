@@ -154,8 +154,8 @@ impl Manager {
     ///
     /// Budget, margin and reserve may change at any time. Nothing is revoked, so more may be held for a while than the
     /// new settings allow. All waiters are judged again: one that could not be admitted even alone any more gets
-    /// [`Error::NeverAdmissible`], one whose wait has become a circle [`Error::WouldDeadlock`]. A lower ceiling is applied at
-    /// once, whatever the thresholds and the cooldown of shrinking say; guards that call for more are
+    /// [`Error::NeverAdmissible`], one whose wait has become a deadlock [`Error::WouldDeadlock`]. A lower ceiling is
+    /// applied at once, whatever the thresholds and the cooldown of shrinking say; guards that call for more are
     /// [clamped](crate::Guard::is_clamped) then.
     ///
     /// # Blocking
@@ -190,7 +190,7 @@ impl Manager {
     /// Measures the [budget](Self::budget) of a device without wired memory, and examines every queue and the limit
     /// again, for policies that depend on outside state.
     ///
-    /// A wait that has become a circle since it began ends with [`Error::WouldDeadlock`].
+    /// A wait that has become a deadlock since it began ends with [`Error::WouldDeadlock`].
     ///
     /// # Errors
     ///

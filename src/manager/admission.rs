@@ -3,7 +3,7 @@
 pub(crate) mod aside;
 pub(crate) mod beside;
 pub(crate) mod changed;
-pub(crate) mod circles;
+pub(crate) mod deadlocks;
 pub(crate) mod elastic;
 pub(crate) mod judge;
 pub(crate) mod obstacle;
@@ -120,7 +120,7 @@ impl Inner {
             Ok(Entered::Queued(place)) => {
                 self.revisit(&mut core);
                 if disturbed && place.waiter.holds {
-                    self.break_circles(&mut core);
+                    self.break_deadlocks(&mut core);
                     if holder_falls(&core) {
                         self.settle(&mut core);
                     }

@@ -153,14 +153,14 @@ impl Inner {
         self.revisit(&mut core);
     }
 
-    /// Looks for circles that what has happened may have closed, once no waiter can be admitted, refused or set aside: of
-    /// those that have come back into line, and among all.
-    pub(crate) fn look_for_circles(&self, core: &mut Locked<'_>) {
+    /// Looks for deadlocks that what has happened may have closed, once no waiter can be admitted, refused or set
+    /// aside: of those that have come back into line, and among all.
+    pub(crate) fn break_new_deadlocks(&self, core: &mut Locked<'_>) {
         while let Some(waiter) = core.returned.pop() {
-            self.check_returned(core, &waiter);
+            self.refuse_returned_deadlock(core, &waiter);
         }
-        if std::mem::take(&mut core.look_for_circles) {
-            self.break_circles(core);
+        if std::mem::take(&mut core.may_deadlock) {
+            self.break_deadlocks(core);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! By the level of the pressure, caps of built-in policies and the budget over all groups count with a share for new
 //! demands. What is judged first is whether a demand fits by the caps in full; one that does, and not by the share, is
-//! *delayed*. A delay is none of the queue's reasons to wait: circles, refusals and rooms are judged by the caps in full.
+//! *delayed*. A delay is none of the queue's reasons to wait: deadlocks, refusals and rooms are judged by the caps in
+//! full.
 //!
 //! Nothing is delayed for ever. A demand is admitted when the level falls, when it fits by the share, or when it is the first
 //! in line and no active guard of its line lives (a hold: no guard at all); at the latest when its *patience* is over. The

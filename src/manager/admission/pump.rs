@@ -83,7 +83,7 @@ impl Inner {
             }
         }
         self.note_undelayed(core, index);
-        self.look_for_circles(core);
+        self.break_new_deadlocks(core);
         admitted
     }
 
@@ -167,7 +167,7 @@ impl Inner {
                 self.resolve(core, &waiter, outcome);
                 if passed.iter().any(exhausted) {
                     // A waiter that might have overtaken is behind a head now, which may be waiting for it.
-                    core.look_for_circles = true;
+                    core.may_deadlock = true;
                     break;
                 }
                 if waiter.ticket.is_hold() {

@@ -1,4 +1,5 @@
-//! What a waiter could join if only some guards lived: those that a [search for circles](crate::manager::admission::circles) takes for held.
+//! What a waiter could join if only some guards lived: those that a [search for
+//! deadlocks](crate::manager::admission::deadlocks) takes for held.
 
 use crate::Error;
 use crate::kind::Kind;

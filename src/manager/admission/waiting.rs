@@ -92,7 +92,7 @@ impl Inner {
         core.group_mut(index).entering.insert(key);
         let aside = beside == Beside::Holds
             || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
-        let refused = self.check_circle(core, &waiter, aside).and_then(|()| {
+        let refused = self.refuse_deadlock(core, &waiter, aside).and_then(|()| {
             // The settings may have changed while a policy was asked: then the demand might wait for ever.
             while core.settings != settings {
                 settings = core.settings;

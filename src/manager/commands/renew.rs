@@ -1,7 +1,7 @@
 //! New settings, and new measurements of the device, while guards live (rules R23, R33 and R41).
 //!
-//! Nothing is revoked. What is admitted from here on goes by the new caps; what waits is judged again: refused if it can
-//! never be admitted now, admitted if it fits, and looked at for circles. The limit follows in a session.
+//! Nothing is revoked. What is admitted from here on goes by the new caps; what waits is judged again: refused if it
+//! can never be admitted now, admitted if it fits, and looked at for deadlocks. The limit follows in a session.
 
 use crate::Error;
 use crate::config::Config;
@@ -162,7 +162,7 @@ impl Inner {
         core.judge_all_again();
     }
 
-    /// Examines every queue, the circles and the limit.
+    /// Examines every queue, the deadlocks and the limit.
     fn examine(&self, core: &mut Locked<'_>) {
         let groups: Vec<_> = core
             .live_groups()
@@ -176,7 +176,7 @@ impl Inner {
                 self.clear_flag(core, group.index);
             }
         }
-        self.break_circles(core);
+        self.break_deadlocks(core);
         self.settle(core);
         self.revisit(core);
     }

@@ -98,12 +98,12 @@ pub(crate) struct Core {
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
     /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by which thread.
     pub(crate) revisit: Vec<(ThreadId, Arc<Group>)>,
-    /// Waiters that have come back into line, to be looked at for circles.
+    /// Waiters that have come back into line, to be looked at for deadlocks.
     pub(crate) returned: Vec<Arc<Waiter>>,
-    /// Circles may have been closed among the waiters.
-    pub(crate) look_for_circles: bool,
-    /// The waits in circles with a deadline in them that were told of.
-    pub(crate) told_circles: BTreeSet<u64>,
+    /// Deadlocks may have been closed among the waiters.
+    pub(crate) may_deadlock: bool,
+    /// The waits in deadlocks with a deadline in them that were told of.
+    pub(crate) reported_deadlocks: BTreeSet<u64>,
     pub(crate) stats: Stats,
     pub(crate) wait_times: WaitRecord,
     /// Told to `tracing` when the lock is free.

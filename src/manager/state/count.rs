@@ -54,8 +54,8 @@ impl Core {
         state.holds.add(key, ticket, place, false);
         let (before, now) = (was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
         state.note_changed(before, now);
-        // A hold that shrinks closes no circle.
-        self.look_for_circles |= now > before;
+        // A hold that shrinks closes no deadlock.
+        self.may_deadlock |= now > before;
     }
 
     /// Enters a guard that is leaked among the holds that stay; if it is a hold already, in place of that.
@@ -70,7 +70,7 @@ impl Core {
         state.holds.add(key, ticket, place, true);
         // It stays for ever, and other demands must fit beside it.
         state.changed = Changed::ALL;
-        self.look_for_circles = true;
+        self.may_deadlock = true;
     }
 
     /// Takes a demand out of the holds of its group, or goes back to what it was before.

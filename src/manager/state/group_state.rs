@@ -59,7 +59,7 @@ pub(crate) struct GroupState {
     pub(crate) in_line: Spans,
     pub(crate) set_aside: Spans,
     pub(crate) holds: Holds,
-    /// The keys of waiters about to enter it, which look for a circle before, without the lock.
+    /// The keys of waiters about to enter it, which look for a deadlock before, without the lock.
     pub(crate) entering: BTreeSet<u64>,
     pub(crate) reservations: u64,
     /// An acquire under the lock was for it in the present round: see [`groups`](crate::manager::state::groups).

@@ -34,7 +34,7 @@ pub(crate) struct Waiter {
     pub(crate) hold: Option<HoldKey>,
     /// It waits for holds rather than being refused beside them.
     pub(crate) for_holds: bool,
-    /// Its thread holds a guard, or waits to grow one: else it closes no circle.
+    /// Its thread holds a guard, or waits to grow one: else it closes no deadlock.
     pub(crate) holds: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
