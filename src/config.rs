@@ -76,7 +76,7 @@ pub struct Config {
     pub budget: Option<u64>,
     /// How many later acquires may be admitted before a waiting one.
     pub overtaking: u64,
-    /// Whether a thread may be started that does what is owed when it is due.
+    /// Whether a thread may be started that does pending work when it is due.
     pub housekeeping: bool,
     /// After how long a line that admits no waiter is told of.
     pub stall_after: Option<Duration>,
@@ -206,7 +206,7 @@ impl Config {
         self
     }
 
-    /// Whether a thread may be started that does what is owed when it is due: a shrink that the
+    /// Whether a thread may be started that does pending work when it is due: a shrink that the
     /// cooldown held back, the end of linger, a call to be tried again. Without it, each acquire and release
     /// and [`Manager::maintain`](crate::Manager::maintain) look. Default: true.
     #[must_use]

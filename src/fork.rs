@@ -29,7 +29,7 @@
 //! | a token's list of waiters | no thread waits in a child: to cancel sets the token's flag |
 //! | the making of the shared manager | one that has not been made is made for the child, and gives nothing either |
 //! | the thread of a background recorder | the recording is the parent's: the child's is empty |
-//! | the housekeeping thread | nothing is owed in a child |
+//! | the housekeeping thread | no work is pending in a child |
 //!
 //! A manager that is dropped is not destroyed: its last owner keeps its reference ([`Inherited`]), since the state may be
 //! half changed. For the same reason a guard's hook is neither run nor dropped.

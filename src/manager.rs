@@ -253,7 +253,7 @@ impl Manager {
         self.0.inner.rewire()
     }
 
-    /// Does now what is owed and due: a shrink that the cooldown held back, the end of linger, a failed call. For
+    /// Does now the pending work that is due: a shrink that the cooldown held back, the end of linger, a failed call. For
     /// programs that switch housekeeping off.
     ///
     /// On a device without wired memory it also measures the [budget](Self::budget), each time, so that a program that calls

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// # One moment
 ///
 /// A snapshot is taken under the manager's lock, and nothing under that lock changes meanwhile: limits, epoch, what is
-/// owed, every queue, the counters and all reservations are of one moment.
+/// pending, every queue, the counters and all reservations are of one moment.
 ///
 /// Active and resident guards come and go without that lock. A group's count and sum are one atomic word: they always
 /// belong together, to a moment within the call. Two groups may be read a few nanoseconds apart, and an acquirer that has
@@ -65,7 +65,7 @@ pub struct Snapshot {
     pub applied: u64,
     /// A thread is deciding about the limit, or calls the setter.
     pub setting: bool,
-    /// What must still be done.
+    /// Pending work: what must still be done about the limit.
     pub owed: Owed,
     /// How scarce memory is, as last reported.
     pub pressure: f64,

@@ -14,7 +14,7 @@ pub(crate) mod holds;
 pub(crate) mod key;
 pub(crate) mod lines;
 pub(crate) mod live;
-pub(crate) mod owed;
+pub(crate) mod pending_work;
 pub(crate) mod reclaimers;
 pub(crate) mod registry;
 pub(crate) mod request;

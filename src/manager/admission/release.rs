@@ -35,7 +35,7 @@ impl Inner {
         let group = ticket.group();
         if ticket.kind().is_driving() {
             // Linger counts from the last driving guard's end.
-            core.owed.begin_linger_anew();
+            core.pending_work.restart_linger();
         }
         if user_code::is_inside(self.address()) {
             // This very thread may hold the judge of this group. The call that runs the user's code

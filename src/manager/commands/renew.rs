@@ -32,7 +32,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Goes by the device's budget as it is now, and does what is owed and due.
+    /// Goes by the device's budget as it is now, and does the pending work that is due.
     pub(crate) fn maintain(&self) {
         // Inside a policy or the backend, the call around it does the work.
         let measured = if user_code::is_inside(self.address()) {
@@ -75,7 +75,7 @@ impl Inner {
         let lingers = core.epoch.open && core.live() == 0 && core.waiters() == 0 && !core.busy;
         if lingers {
             // A lingering epoch ends under the settings it began with.
-            core.owed.lingered = true;
+            core.pending_work.lingered = true;
             self.settle(core);
         }
         // From here on no demand is added without the lock; those added before are in the words.
@@ -87,7 +87,7 @@ impl Inner {
             return Ok(());
         }
         // An end that failed just now is not tried again: until it is, all routes stay closed.
-        if !lingers || core.owed.retry_at.is_none() {
+        if !lingers || core.pending_work.retry_at.is_none() {
             self.settle(core);
         }
         Err(Error::Busy { field })

@@ -6,7 +6,7 @@ use crate::event::Journal;
 use crate::manager::state::core::Core;
 use crate::manager::state::figures::Figures;
 use crate::manager::state::groups::Groups;
-use crate::manager::state::owed::Owed;
+use crate::manager::state::pending_work::PendingWork;
 use crate::manager::state::settings::{Measurement, Settings};
 use crate::manager::state::wait_times::WaitRecord;
 use crate::snapshot::Stats;
@@ -48,7 +48,7 @@ impl Built {
             guaranteed: None,
             standing: None,
             epoch: Default::default(),
-            owed: Owed::default(),
+            pending_work: PendingWork::default(),
             last_change: None,
             uncovered: Default::default(),
             waiting: 0,
@@ -62,7 +62,7 @@ impl Built {
             abandoned: false,
             pressure: 0.0,
             housekeeper: None,
-            houseless: false,
+            housekeeping_failed: false,
             kept: None,
             revisit: Vec::new(),
             replaced: Vec::new(),

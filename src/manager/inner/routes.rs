@@ -14,7 +14,7 @@ impl Core {
         self.closed
             || !inner.owns_backend()
             || inner.is_watched()
-            || self.owed.retry_at.is_some()
-            || (!self.keeps_house() && self.owed.due().is_some())
+            || self.pending_work.retry_at.is_some()
+            || (!self.has_housekeeping() && self.pending_work.due().is_some())
     }
 }

@@ -30,7 +30,7 @@ impl Inner {
         mut key: Option<u64>,
     ) -> Result<Admission, Error> {
         let ticket = demand.ticket;
-        // While something is owed or a subscriber listens, every transition is a session of its own; so is the first of a
+        // While work is pending or a subscriber listens, every transition is a session of its own; so is the first of a
         // group after that, which opens its routes. A running session decides again anyway.
         let is_shut = ticket.kind().is_driving() && is_left_shut(core, ticket.group().index);
         let mut looked = core.busy || !(is_shut || core.routes_closed(self));
@@ -120,8 +120,8 @@ impl Inner {
         }
     }
 
-    /// Marks the demands that the limit covers by now: a session has decided with all of them counted. They need no call,
-    /// and no session of their own even while something is owed.
+    /// Marks the demands that the limit covers by now: a session has decided with all of them counted. They need no
+    /// call, and no session of their own even while work is pending.
     pub(crate) fn cover_waiters(&self, core: &mut Locked<'_>) {
         let limit = in_force_meanwhile(core);
         let mut uncovered = std::mem::take(&mut core.uncovered);

@@ -110,7 +110,7 @@ impl Inner {
         shrink_to: Option<u64>,
     ) -> Option<usize> {
         let to = shrink_to?;
-        if !core.epoch.open || core.owed.shrink_at.is_some() {
+        if !core.epoch.open || core.pending_work.shrink_at.is_some() {
             return None;
         }
         view.iter()
@@ -150,11 +150,11 @@ impl Inner {
             let (state, word) = (core.group(index), word(index));
             state.is_live(word) && to.is_some_and(|to| state.limit(word, core.epoch.baseline) > to)
         });
-        let owed = core.owed.shrink_at.is_some();
+        let shrink_was_pending = core.pending_work.shrink_at.is_some();
         // A raise is the concern of the acquire that needs it, which finds the cover too small and comes here.
         let step = self.decide(core, &view, may, now);
-        // While a shrink is owed, no release is told to look for one.
-        let looked_for = !owed || core.owed.shrink_at.is_some();
+        // While a shrink is pending work, no release is told to look for one.
+        let looked_for = !shrink_was_pending || core.pending_work.shrink_at.is_some();
         anchored && held && looked_for && matches!(step, Step::Keep | Step::Raise { .. })
     }
 }

@@ -33,9 +33,9 @@ impl Inner {
                     if !self.settled(core, published, may, now) {
                         continue;
                     }
-                    if core.owed.retry_at.is_some() && !self.is_wanting(core) {
+                    if core.pending_work.retry_at.is_some() && !self.is_wanting(core) {
                         // The failed call is not needed any more: the routes that were closed for it are opened.
-                        core.owed.succeeded();
+                        core.pending_work.cancel_retry();
                         may = May::ANYTHING;
                         continue;
                     }
@@ -61,8 +61,8 @@ impl Inner {
                     }
                 }
                 Step::Lower { limit, wanted } => {
-                    core.owed.shrink_at = None;
-                    core.owed.shrink_since = None;
+                    core.pending_work.shrink_at = None;
+                    core.pending_work.shrink_since = None;
                     self.publish(core, &view, Some(limit));
                     if self.set(core, limit, Some(wanted), false) {
                         may = May::ANYTHING;
@@ -88,7 +88,7 @@ impl Inner {
             self.cover_waiters(core);
         }
         core.wake_sleepers();
-        self.schedule(core);
+        self.schedule_pending_work(core);
         self.revisit(core);
     }
 
@@ -183,9 +183,9 @@ impl Inner {
         core.epoch.open = false;
         core.epoch.ready = false;
         core.guaranteed = None;
-        core.owed.shrink_at = None;
-        core.owed.shrink_since = None;
-        core.owed.begin_linger_anew();
-        core.owed.succeeded();
+        core.pending_work.shrink_at = None;
+        core.pending_work.shrink_since = None;
+        core.pending_work.restart_linger();
+        core.pending_work.cancel_retry();
     }
 }

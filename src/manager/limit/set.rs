@@ -77,7 +77,7 @@ impl Inner {
                 } else {
                     core.called_are(Cover::Needed);
                 }
-                core.owed.failed(now);
+                core.pending_work.schedule_retry(now);
                 core.note_failure(Error::SetLimit {
                     limit,
                     source: error,
@@ -108,7 +108,7 @@ impl Inner {
         core.applied = limit;
         core.known = true;
         core.last_change = Some(self.clock.now());
-        core.owed.succeeded();
+        core.pending_work.cancel_retry();
     }
 
     /// A raise failed: all demands that it was to cover fail together, or proceed unwired.

@@ -20,8 +20,8 @@ impl Inner {
         }
     }
 
-    /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and
-    /// nothing is owed. Then what tells releases when to look (invariant I6) needs no renewal.
+    /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and no work
+    /// is pending. Then what tells releases when to look (invariant I6) needs no renewal.
     pub(crate) fn still_stands(&self, core: &mut Locked<'_>, ticket: &Request) -> bool {
         let index = ticket.group().index;
         if core.standing.is_some_and(|it| it.holder == Some(index)) {
@@ -47,7 +47,7 @@ impl Inner {
                 && published
                     .shrink_to
                     .is_some_and(|to| state.limit(word, baseline) > to));
-        is_anchored && is_held && core.owed.due().is_none()
+        is_anchored && is_held && core.pending_work.due().is_none()
     }
 
     /// Releases a demand if that changes nothing for others. That is known before the release, so no work need be
@@ -62,8 +62,8 @@ impl Inner {
             return false;
         }
         let index = ticket.group().index;
-        let owes = core.owed.due().is_some() || !core.revisit.is_empty();
-        let Some(published) = core.standing.filter(|_| !core.busy && !owes) else {
+        let has_pending_work = core.pending_work.due().is_some() || !core.revisit.is_empty();
+        let Some(published) = core.standing.filter(|_| !core.busy && !has_pending_work) else {
             return false;
         };
         let driving = core.group(index).shared.load().driving();

@@ -19,7 +19,7 @@ const TRIES: usize = 8;
 type Tally = BTreeMap<usize, (u64, u64)>;
 
 impl Manager {
-    /// The whole state: limits, what is owed, every group, guard and waiter, and what was done so far.
+    /// The whole state: limits, pending work, every group, guard and waiter, and what was done so far.
     ///
     /// It takes the manager's lock for as long as copying groups and queues takes.
     /// [`Snapshot`] says which parts of it are of one moment.
@@ -114,9 +114,9 @@ impl Inner {
             applied: core.in_force(),
             setting: core.busy,
             owed: Owed {
-                shrink_in: core.owed.shrink_at.map(in_how_long),
-                restore_in: core.owed.end_at.map(in_how_long),
-                retry_in: core.owed.retry_at.map(in_how_long),
+                shrink_in: core.pending_work.shrink_at.map(in_how_long),
+                restore_in: core.pending_work.end_at.map(in_how_long),
+                retry_in: core.pending_work.retry_at.map(in_how_long),
             },
             pressure: core.pressure,
             level: core.level(),

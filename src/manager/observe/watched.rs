@@ -35,8 +35,8 @@ impl Inner {
         let index = ticket.group().index;
         let admits_here =
             core.mode != WireMode::Uncoordinated && core.config.budget.is_none() && !core.closed;
-        let owes = core.owed.due().is_some() || !core.revisit.is_empty();
-        if core.standing.is_none() || core.busy || owes || !admits_here {
+        let has_pending_work = core.pending_work.due().is_some() || !core.revisit.is_empty();
+        if core.standing.is_none() || core.busy || has_pending_work || !admits_here {
             return None;
         }
         let state = core.group(index);

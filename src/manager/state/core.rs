@@ -10,7 +10,7 @@ use crate::manager::state::figures::{Bounds, Figures};
 use crate::manager::state::group::Group;
 use crate::manager::state::group_state::GroupState;
 use crate::manager::state::groups::Groups;
-use crate::manager::state::owed::Owed;
+use crate::manager::state::pending_work::PendingWork;
 use crate::manager::state::settings::Measurement;
 use crate::manager::state::standstill::Standstill;
 use crate::manager::state::uncovered::Cover;
@@ -66,7 +66,7 @@ pub(crate) struct Core {
     /// What the last session published, while nothing has closed it: which releases look.
     pub(crate) standing: Option<Published>,
     pub(crate) epoch: Epoch,
-    pub(crate) owed: Owed,
+    pub(crate) pending_work: PendingWork,
     pub(crate) last_change: Option<Instant>,
     /// Admitted demands that the limit does not cover yet.
     pub(crate) uncovered: BTreeMap<u64, Uncovered>,
@@ -92,7 +92,7 @@ pub(crate) struct Core {
     pub(crate) pressure: f64,
     pub(crate) housekeeper: Option<Waker>,
     /// The last attempt to start the housekeeping thread failed.
-    pub(crate) houseless: bool,
+    pub(crate) housekeeping_failed: bool,
     /// Keeps a manager without owners until its restore has succeeded: the next manager would take the limit in force for
     /// its own baseline.
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
@@ -272,9 +272,9 @@ impl Core {
         (self.epoch.open && self.epoch.ready).then_some(self.applied)
     }
 
-    /// Whether a thread does what is owed when it is due.
-    pub(crate) fn keeps_house(&self) -> bool {
-        self.config.housekeeping && !self.houseless
+    /// Whether a thread does pending work when it is due.
+    pub(crate) fn has_housekeeping(&self) -> bool {
+        self.config.housekeeping && !self.housekeeping_failed
     }
 
     /// Enters an admitted demand that the limit does not cover yet in the list of those that a call is to cover.
@@ -405,7 +405,7 @@ impl std::fmt::Debug for Core {
             .field("busy", &self.busy)
             .field("applied", &self.applied)
             .field("epoch", &self.epoch)
-            .field("owed", &self.owed)
+            .field("pending_work", &self.pending_work)
             .field("groups", &self.groups)
             .finish_non_exhaustive()
     }
