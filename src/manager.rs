@@ -129,7 +129,7 @@ impl Manager {
         // What others have yet to be handed happened before.
         inner.events.hand_over(&mut core.journal);
         let subscriber = inner.events.subscribe(capacity, Some(inner.this.clone()));
-        core.close_routes();
+        core.close_gates();
         if let Some(value) = inner.unrecognised_mode.lock().take() {
             inner.emit(
                 &mut core,
@@ -183,7 +183,7 @@ impl Manager {
         if user_code::is_inside(inner.address()) {
             return Err(Error::Reentrant);
         }
-        inner.press(pressure);
+        inner.apply_pressure(pressure);
         inner.poke()
     }
 
@@ -300,7 +300,7 @@ impl Drop for Handle {
         }
         let mut core = self.inner.lock();
         core.abandoned = true;
-        self.inner.settle(&mut core);
+        self.inner.reconcile(&mut core);
     }
 }
 

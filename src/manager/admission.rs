@@ -22,7 +22,7 @@ use crate::manager::admission::judge::{Verdict, full};
 use crate::manager::admission::patience::Patience;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
-use crate::manager::limit::cover::holder_falls;
+use crate::manager::limit::cover::leader_falls;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::grant::Admission;
 use crate::manager::state::grant::Granted;
@@ -86,8 +86,8 @@ impl Inner {
         // Less than what was covered needs no cover. It cannot fail: what it frees may be given away at once.
         let word = self.count(&mut core, demand, place);
         self.pump(&mut core, ticket.group().index);
-        self.settle(&mut core);
-        self.revisit(&mut core);
+        self.reconcile(&mut core);
+        self.reconcile_deferred(&mut core);
         Ok(self.admission(&core, demand, word, None))
     }
 
@@ -110,7 +110,7 @@ impl Inner {
         let disturbed = core.was_disturbed();
         match decided {
             Err(error) => {
-                self.revisit(&mut core);
+                self.reconcile_deferred(&mut core);
                 drop(core);
                 Err(self.explained(error, ticket))
             }
@@ -118,14 +118,14 @@ impl Inner {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
             Ok(Entered::Queued(place)) => {
-                self.revisit(&mut core);
+                self.reconcile_deferred(&mut core);
                 if disturbed && place.waiter.holds {
                     self.break_deadlocks(&mut core);
-                    if holder_falls(&core) {
-                        self.settle(&mut core);
+                    if leader_falls(&core) {
+                        self.reconcile(&mut core);
                     }
                     // Policies were asked again, and may have released a guard.
-                    self.revisit(&mut core);
+                    self.reconcile_deferred(&mut core);
                 }
                 drop(core);
                 let waited = self.wait(&place, patience);
@@ -171,7 +171,7 @@ impl Inner {
         let passes = word.has_waiters() && !self.is_line_empty(&core, ticket.group().index);
         let redo = word.overflows()
             || inside
-            || core.judges_all(self)
+            || core.admits_under_lock_only(self)
             || passes
             || ticket.most().is_some_and(too_many)
             || !self.holds(&core, ticket, word.sum())
@@ -242,16 +242,16 @@ impl Inner {
             // While a policy was asked, without the lock, another thread may have freed something, seen no waiter, and
             // cleared the flag.
             group.set_flag();
-            core.revisit_later(group);
+            core.defer_group(group);
         }
         self.clear_flag(core, group.index);
         if ticket.is_hold() && matches!(entered, Ok(Entered::Admitted(_))) {
             // Those in line may not fit beside it.
-            core.revisit_later(group);
+            core.defer_group(group);
         }
         if !first && entered.is_ok() && core.config.overtaking > 0 {
             // It may pass the waiters.
-            core.revisit_later(group);
+            core.defer_group(group);
         }
         entered
     }
@@ -285,7 +285,7 @@ impl Inner {
             // Others were counted without the lock since it was looked at. A guard that has left meanwhile may have taken this
             // for one that stays.
             self.take_back(core, demand, |_| {});
-            core.revisit_later(demand.ticket.group());
+            core.defer_group(demand.ticket.group());
             let what = if word.drives_too_many() {
                 GroupLimit::DrivingGuards
             } else {

@@ -2,9 +2,9 @@
 
 pub(crate) mod built;
 pub(crate) mod claims;
+pub(crate) mod gates;
 pub(crate) mod locked;
 pub(crate) mod owner;
-pub(crate) mod routes;
 
 use crate::Error;
 use crate::arbiter::{Arbiter, Formula};
@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) epoch: AtomicU64,
     /// See [`finishing`](crate::manager::limit::finishing). Written under the lock.
     pub(crate) finishes_each: unmodelled::AtomicBool,
-    /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
+    /// Whether this manager owns its backend's resource, or there is none. Until then the gates are closed.
     pub(crate) claimed: AtomicBool,
     /// How many [owners](crate::manager::inner::owner::Owner) the manager has.
     pub(crate) owners: unmodelled::AtomicU64,
@@ -181,7 +181,7 @@ impl Inner {
         let state = core.group_mut(index);
         if state.formula != formula && !state.mixed {
             state.mixed = true;
-            state.shared.reads.close();
+            state.shared.gates.close();
         }
         let counts = custom || resolved.basis() == Basis::Largest;
         let size_count = counts.then(|| state.size_count(bytes));
@@ -301,7 +301,7 @@ impl Inner {
         }
         let mut core = self.lock();
         core.closed = true;
-        core.close_routes();
+        core.close_gates();
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
             let waiters = core.take_waiters(index);
@@ -311,7 +311,7 @@ impl Inner {
             }
             self.clear_flag(&mut core, index);
         }
-        self.settle(&mut core);
+        self.reconcile(&mut core);
     }
 }
 

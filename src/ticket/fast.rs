@@ -5,7 +5,7 @@ use super::guess::{as_guessed, guess, leave_behind};
 use super::raw::Raw;
 use super::route::Route;
 use crate::Error;
-use crate::manager::state::group::{Reads, SizeCount};
+use crate::manager::state::group::{Gates, SizeCount};
 use crate::manager::state::holds::HoldKey;
 use crate::manager::state::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::Ordering;
@@ -33,7 +33,7 @@ impl Ticket {
     #[inline(always)]
     pub(super) fn enter(&self, place: &'static Location<'static>) -> Result<Raw, Fast> {
         // Relaxed: a stale value only sends us to the lock, or past it to a cover that is closed or below `admit`.
-        let admit = self.group.reads.admit.load(Ordering::Relaxed);
+        let admit = self.group.gates.admit.load(Ordering::Relaxed);
         if admit == 0 {
             return Err(Fast::Closed);
         }
@@ -66,7 +66,7 @@ impl Ticket {
 
     /// Counts the demand if that needs no lock.
     pub(super) fn enter_unrecorded(&self) -> Fast {
-        self.enter_below(self.group.reads.admit.load(Ordering::Relaxed))
+        self.enter_below(self.group.gates.admit.load(Ordering::Relaxed))
     }
 
     /// [`enter_unrecorded`](Self::enter_unrecorded) with what was read from `admit`.
@@ -102,7 +102,7 @@ impl Ticket {
     /// `looks`: the demand is to be looked at under the lock, whether it is covered or not.
     #[inline(always)]
     fn entered(&self, word: Word, basis: u64, looks: bool) -> Fast {
-        if basis < self.group.reads.cover.load(Ordering::Acquire) && !looks {
+        if basis < self.group.gates.cover.load(Ordering::Acquire) && !looks {
             Fast::Admitted(word)
         } else {
             Fast::Added(word)
@@ -178,8 +178,8 @@ impl Ticket {
     /// stays, or by the word, if that is still as it was at its admission. Returns what is left, or `None` with nothing
     /// done.
     #[inline(always)]
-    pub(super) fn leave_beside(&self, admitted: Word, reads: &Reads) -> Option<Word> {
-        let floor = reads.floor.load(Ordering::Relaxed);
+    pub(super) fn leave_beside(&self, admitted: Word, gates: &Gates) -> Option<Word> {
+        let floor = gates.floor.load(Ordering::Relaxed);
         // Acquire: a guard that is seen to stay is in the word, too.
         let left = if self.group.staying.load(Ordering::Acquire) >= floor {
             self.subtract_demand()
@@ -202,11 +202,11 @@ impl Ticket {
     /// Releases a guard that the fast path gave and that did not [leave so](Self::leave_beside). Returns false, with nothing
     /// done, if its work must be finished first or everything looks under the lock.
     pub(super) fn leave_fast(&self) -> bool {
-        let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        if flags & (Reads::ALWAYS | Reads::FINISHES) != 0 {
+        let flags = self.group.gates.flags.load(Ordering::Relaxed);
+        if flags & (Gates::ALWAYS | Gates::FINISHES) != 0 {
             return false;
         }
-        if flags & Reads::ASKS != 0 {
+        if flags & Gates::ASKS != 0 {
             let word = self.word_now();
             let lowers = if self.route == Route::Counted {
                 let staying = Word(self.group.staying.load(Ordering::Acquire));
@@ -226,8 +226,8 @@ impl Ticket {
     /// Releases a guard, under the lock if everything looks there. Returns the call of the setter that failed, if one of
     /// its own did.
     pub(super) fn leave(&self, hold: Option<HoldKey>) -> Option<Box<Error>> {
-        let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        if self.route == Route::Locked || self.is_grown() || flags & Reads::ALWAYS != 0 {
+        let flags = self.group.gates.flags.load(Ordering::Relaxed);
+        if self.route == Route::Locked || self.is_grown() || flags & Gates::ALWAYS != 0 {
             return self.info.manager.release_counted(self.request(), hold);
         }
         let (word, last) = self.leave_words();
@@ -297,14 +297,14 @@ impl Ticket {
 
     #[inline]
     fn concerns_others(&self, word: Word, last: bool) -> bool {
-        let reads = &self.group.reads;
+        let gates = &self.group.gates;
         let may_shrink = match &self.size_count {
-            Some(_) => last && self.bytes >= reads.size_floor.load(Ordering::Acquire),
-            None => word.0 < reads.shrink_floor.load(Ordering::Acquire),
+            Some(_) => last && self.bytes >= gates.size_floor.load(Ordering::Acquire),
+            None => word.0 < gates.shrink_floor.load(Ordering::Acquire),
         };
-        let flags = reads.flags.load(Ordering::Acquire);
+        let flags = gates.flags.load(Ordering::Acquire);
         let may_end = Self::may_end(word, 0, flags);
-        word.has_waiters() || may_shrink || may_end || flags & Reads::ALWAYS != 0
+        word.has_waiters() || may_shrink || may_end || flags & Gates::ALWAYS != 0
     }
 
     #[cold]
@@ -323,32 +323,32 @@ impl Ticket {
     /// on the side of yes.
     pub(super) fn may_lower(&self, flags: u32) -> bool {
         let word = self.word_now();
-        flags & Reads::ALWAYS != 0
+        flags & Gates::ALWAYS != 0
             || self.may_shrink(word)
             || (self.kind.is_driving() && Self::may_end(word, 1, flags))
     }
 
     /// Whether no driving guard is left beside so many.
     fn may_end(word: Word, beside: u64, flags: u32) -> bool {
-        word.driving() <= beside && flags & Reads::ANCHORED_ELSEWHERE == 0
+        word.driving() <= beside && flags & Gates::ANCHORED_ELSEWHERE == 0
     }
 
     fn may_shrink(&self, word: Word) -> bool {
-        let reads = &self.group.reads;
+        let gates = &self.group.gates;
         let left = word.0.saturating_sub(self.demand);
         match &self.size_count {
             Some(count) => {
-                let floor = reads.size_floor.load(Ordering::Relaxed);
+                let floor = gates.size_floor.load(Ordering::Relaxed);
                 count.0.load(Ordering::Relaxed) <= 1 && self.bytes >= floor
             }
-            None => left < reads.shrink_floor.load(Ordering::Relaxed),
+            None => left < gates.shrink_floor.load(Ordering::Relaxed),
         }
     }
 
     /// What sessions publish for it.
     #[inline(always)]
-    pub(super) fn reads(&self) -> &Reads {
-        &self.group.reads
+    pub(super) fn gates(&self) -> &Gates {
+        &self.group.gates
     }
 
     fn word_now(&self) -> Word {
@@ -357,7 +357,7 @@ impl Ticket {
 
     /// The flags that sessions publish.
     pub(super) fn flags(&self) -> u32 {
-        self.group.reads.flags.load(Ordering::Acquire)
+        self.group.gates.flags.load(Ordering::Acquire)
     }
 }
 

@@ -9,7 +9,7 @@ use super::route::Route;
 use super::{OwnedGuard, Ticket};
 use crate::Error;
 use crate::holders::{self, Record};
-use crate::manager::state::group::Reads;
+use crate::manager::state::group::Gates;
 use crate::manager::state::word::Word;
 use crate::sync::Ordering;
 use crate::wait::Wait;
@@ -62,8 +62,8 @@ impl Ticket {
     /// not.
     #[inline]
     pub(super) fn leave_as_owned(&self) -> bool {
-        let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        if self.route == Route::Locked || flags & Reads::FINISHES != 0 || self.may_lower(flags) {
+        let flags = self.group.gates.flags.load(Ordering::Relaxed);
+        if self.route == Route::Locked || flags & Gates::FINISHES != 0 || self.may_lower(flags) {
             return false;
         }
         self.stay_no_more();

@@ -196,14 +196,14 @@ impl Raw {
     #[inline(always)]
     pub(super) fn end(&mut self, ticket: &Ticket) {
         let Self { at, record, .. } = *self;
-        let reads = ticket.reads();
+        let gates = ticket.gates();
         let left = if record.is_plain_slot() {
-            ticket.leave_beside(Word(at), reads)
+            ticket.leave_beside(Word(at), gates)
         } else {
             None
         };
         match left {
-            Some(left) if left.is_quiet(reads.floor.load(Ordering::Acquire)) => {
+            Some(left) if left.is_quiet(gates.floor.load(Ordering::Acquire)) => {
                 holders::forget_slot(record);
             }
             // In registers: what is in memory is stored between the two read-modify-writes of every guard.

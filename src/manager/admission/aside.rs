@@ -149,8 +149,8 @@ impl Inner {
         let mut core = self.lock();
         let group = ticket.group();
         core.leak(hold.unwrap_or_else(next_key), ticket, place);
-        core.revisit_later(group);
-        self.revisit(&mut core);
+        core.defer_group(group);
+        self.reconcile_deferred(&mut core);
     }
 
     /// Looks for deadlocks that what has happened may have closed, once no waiter can be admitted, refused or set

@@ -114,7 +114,7 @@ impl Inner {
                 Err(panicked) => {
                     if let Some(group) = self.end_panicked_wait(core, panicked) {
                         // The caller holds a judge: those behind are examined after it.
-                        core.revisit_later(&group);
+                        core.defer_group(&group);
                     }
                 }
             }

@@ -292,16 +292,17 @@ impl Inner {
             return;
         }
         let index = waiter.ticket.group().index;
-        self.examine_line(&mut core, index);
+        self.pump_and_reconcile(&mut core, index);
         if core.is_delayed_aside(waiter) {
             // An earlier waiter, which waited for a hold before, is delayed still.
             self.judge_delayed(&mut core, waiter);
-            self.examine_line(&mut core, index);
+            self.pump_and_reconcile(&mut core, index);
         }
     }
 
-    /// Goes by another pressure from here on. NaN is critical. The caller examines the queues, which opens the routes again.
-    pub(crate) fn press(&self, pressure: f64) {
+    /// Goes by another pressure from here on. NaN is critical. The caller examines the queues, which opens the gates
+    /// again.
+    pub(crate) fn apply_pressure(&self, pressure: f64) {
         let known = if pressure.is_nan() { 1.0 } else { pressure };
         let mut core = self.lock();
         let (from, share) = (core.level(), core.share());
@@ -312,7 +313,7 @@ impl Inner {
         }
         if core.share() < share {
             // As for new settings: what was added before is in the words, and what is added later finds a closed cover.
-            core.close_routes();
+            core.close_gates();
             for state in core.live_groups() {
                 state.shared.read();
             }

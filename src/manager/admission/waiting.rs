@@ -25,7 +25,7 @@ use crate::manager::admission::shortage;
 use crate::manager::admission::stalls::next_look;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
-use crate::manager::limit::cover::holder_falls;
+use crate::manager::limit::cover::leader_falls;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::grant::Granted;
 use crate::manager::state::key::NEW;
@@ -104,7 +104,7 @@ impl Inner {
         if let Err(error) = refused {
             if core.was_disturbed() {
                 // While this one was about to enter, no pump admitted a later demand.
-                core.revisit_later(ticket.group());
+                core.defer_group(ticket.group());
             }
             return Err(error);
         }
@@ -119,7 +119,7 @@ impl Inner {
             if waiting >= most {
                 if core.was_disturbed() {
                     // As above.
-                    core.revisit_later(ticket.group());
+                    core.defer_group(ticket.group());
                 }
                 return Err(Error::QueueFull { waiting });
             }
@@ -292,20 +292,20 @@ impl Inner {
             event.place = Some(waiter.place);
         });
         // A later waiter may fit where this one did not.
-        self.examine_line(&mut core, ticket.group().index);
+        self.pump_and_reconcile(&mut core, ticket.group().index);
         Some(Err(error))
     }
 
-    /// Admits from a line, though nothing was released. Those that are admitted settle their own limit when they wake, unless
-    /// they are covered.
-    pub(crate) fn examine_line(&self, core: &mut Locked<'_>, index: usize) {
+    /// Admits from a line, though nothing was released. Those that are admitted reconcile the limit themselves when
+    /// they wake, unless they are covered.
+    pub(crate) fn pump_and_reconcile(&self, core: &mut Locked<'_>, index: usize) {
         let admitted = self.pump(core, index);
         if admitted
             && !core.uncovered.values().any(|it| it.cover.is_awaited())
-            && (core.routes_closed(self) || holder_falls(core))
+            && (core.gates_closed(self) || leader_falls(core))
         {
-            self.settle(core);
+            self.reconcile(core);
         }
-        self.revisit(core);
+        self.reconcile_deferred(core);
     }
 }

@@ -28,7 +28,7 @@ impl Inner {
         core.busy = true;
         let nudged = self.nudge(&mut core);
         // What was published for the old limit is decided anew, and what else is called for is done.
-        self.session(&mut core);
+        self.run_session(&mut core);
         nudged?;
         Ok(core.stats.setter_calls > calls)
     }

@@ -64,7 +64,7 @@ impl Built {
             housekeeper: None,
             housekeeping_failed: false,
             kept: None,
-            revisit: Vec::new(),
+            deferred: Vec::new(),
             replaced: Vec::new(),
             returned: Vec::new(),
             may_deadlock: false,

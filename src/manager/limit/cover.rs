@@ -4,7 +4,7 @@ use crate::Error;
 use crate::error::Obstacle;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
-use crate::manager::limit::standing::is_left_shut;
+use crate::manager::limit::standing::are_gates_left_closed;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::grant::{Admission, Waited};
 use crate::manager::state::group_state::GroupState;
@@ -31,17 +31,18 @@ impl Inner {
     ) -> Result<Admission, Error> {
         let ticket = demand.ticket;
         // While work is pending or a subscriber listens, every transition is a session of its own; so is the first of a
-        // group after that, which opens its routes. A running session decides again anyway.
-        let is_shut = ticket.kind().is_driving() && is_left_shut(core, ticket.group().index);
-        let mut looked = core.busy || !(is_shut || core.routes_closed(self));
+        // group after that, which opens its gates. A running session decides again anyway.
+        let left_closed =
+            ticket.kind().is_driving() && are_gates_left_closed(core, ticket.group().index);
+        let mut looked = core.busy || !(left_closed || core.gates_closed(self));
         if looked {
             self.ask_again(core, ticket);
         }
-        if core.is_to_revisit() {
+        if core.has_deferred() {
             // A call that any thread makes from here on is to cover the demand, too.
             key = key.or_else(|| Some(await_cover(core, demand)));
-            self.pump_revisited(core);
-            self.settle(core);
+            self.pump_deferred(core);
+            self.reconcile(core);
         }
         let (mut slept, mut called) = (false, false);
         let failure = loop {
@@ -67,7 +68,7 @@ impl Inner {
                 slept = true;
             } else {
                 core.busy = true;
-                self.session(core);
+                self.run_session(core);
                 called = true;
             }
             looked = true;
@@ -205,15 +206,15 @@ fn raises_nothing(core: &Locked<'_>, ticket: &Request) -> bool {
 /// Whether a shrink may be due since another policy speaks for the ticket's group.
 fn falls(core: &Locked<'_>, ticket: &Request) -> bool {
     let index = ticket.group().index;
-    core.standing.is_some_and(|it| it.holder == Some(index)) && holder_falls(core)
+    core.standing.is_some_and(|it| it.leader == Some(index)) && leader_falls(core)
 }
 
 /// Whether a shrink may be due since another policy speaks for the group that calls for the most. Then a session must
 /// decide; a running one does so anyway.
-pub(crate) fn holder_falls(core: &Locked<'_>) -> bool {
+pub(crate) fn leader_falls(core: &Locked<'_>) -> bool {
     let published = core.standing.filter(|_| !core.busy);
     published.is_some_and(|published| {
-        published.holder.is_some_and(|index| {
+        published.leader.is_some_and(|index| {
             let state = core.group(index);
             let limit = state.limit(state.shared.load(), core.epoch.baseline);
             Some(limit) <= published.shrink_to

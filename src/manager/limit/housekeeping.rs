@@ -32,7 +32,7 @@ impl Inner {
         core.housekeeping_failed = spawned.is_err();
         if core.housekeeping_failed {
             // The thread did not start: every transition looks instead, and tries again to start it.
-            core.close_routes();
+            core.close_gates();
         } else {
             core.housekeeper = Some(waker);
         }
@@ -76,7 +76,7 @@ fn do_due_work(inner: &Inner) -> Sleep {
     }
     let now = inner.clock.now();
     if core.pending_work.due().is_some_and(|due| due <= now) {
-        inner.settle(&mut core);
+        inner.reconcile(&mut core);
     }
     if core.pending_work.retry_at.is_none() {
         // Not the last reference: the caller has another.

@@ -6,7 +6,7 @@
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::state::core::Core;
-use crate::manager::state::group::Reads;
+use crate::manager::state::group::Gates;
 use crate::manager::state::live::Live;
 use crate::manager::state::request::Request;
 use crate::sync::Ordering;
@@ -22,16 +22,16 @@ impl Inner {
 
     /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and no work
     /// is pending. Then what tells releases when to look (invariant I6) needs no renewal.
-    pub(crate) fn still_stands(&self, core: &mut Locked<'_>, ticket: &Request) -> bool {
+    pub(crate) fn release_needs_no_session(&self, core: &mut Locked<'_>, ticket: &Request) -> bool {
         let index = ticket.group().index;
-        if core.standing.is_some_and(|it| it.holder == Some(index)) {
+        if core.standing.is_some_and(|it| it.leader == Some(index)) {
             self.ask_again(core, ticket);
-            self.revisit(core);
+            self.reconcile_deferred(core);
         }
         let Some(published) = core.standing.filter(|_| !self.is_watched()) else {
             return false;
         };
-        if is_left_shut(core, index) {
+        if are_gates_left_closed(core, index) {
             return false;
         }
         let state = core.group(index);
@@ -41,7 +41,7 @@ impl Inner {
             Some(anchor) => anchor != index || word.driving() > 0,
             None => false,
         };
-        let is_held = published.holder != Some(index)
+        let is_held = published.leader != Some(index)
             || (state.is_live(word)
                 && !state.must_ask(baseline)
                 && published
@@ -58,11 +58,11 @@ impl Inner {
         }
         let mut core = self.lock();
         if !ticket.group().custom && !self.is_watched() {
-            // The routes may be open: two guards released at once would each count on the other to stay.
+            // The gates may be open: two guards released at once would each count on the other to stay.
             return false;
         }
         let index = ticket.group().index;
-        let has_pending_work = core.pending_work.due().is_some() || !core.revisit.is_empty();
+        let has_pending_work = core.pending_work.due().is_some() || !core.deferred.is_empty();
         let Some(published) = core.standing.filter(|_| !core.busy && !has_pending_work) else {
             return false;
         };
@@ -75,7 +75,7 @@ impl Inner {
             return false;
         }
         let mut answered = None;
-        if published.holder == Some(index) {
+        if published.leader == Some(index) {
             let baseline = core.epoch.baseline;
             let limit = if ticket.group().custom {
                 self.ask_without(&mut core, ticket)
@@ -126,12 +126,12 @@ impl Inner {
     }
 }
 
-/// Whether a group's fast path is shut though it need not be: it joined after the session that published, or something
-/// kept all routes closed then. Only the next session opens it.
-pub(crate) fn is_left_shut(core: &Core, index: usize) -> bool {
+/// Whether a group's gates are closed though they need not be: it joined after the session that published, or something
+/// kept all gates closed then. Only the next session opens them.
+pub(crate) fn are_gates_left_closed(core: &Core, index: usize) -> bool {
     let state = core.group(index);
     // Relaxed: written under the lock.
-    let flags = state.shared.reads.flags.load(Ordering::Relaxed);
+    let flags = state.shared.gates.flags.load(Ordering::Relaxed);
     let looks_always = state.custom() || state.mixed || core.config.budget.is_some();
-    flags & Reads::ALWAYS != 0 && !looks_always
+    flags & Gates::ALWAYS != 0 && !looks_always
 }

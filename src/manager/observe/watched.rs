@@ -35,7 +35,7 @@ impl Inner {
         let index = ticket.group().index;
         let admits_here =
             core.mode != WireMode::Uncoordinated && core.config.budget.is_none() && !core.closed;
-        let has_pending_work = core.pending_work.due().is_some() || !core.revisit.is_empty();
+        let has_pending_work = core.pending_work.due().is_some() || !core.deferred.is_empty();
         if core.standing.is_none() || core.busy || has_pending_work || !admits_here {
             return None;
         }

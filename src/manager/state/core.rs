@@ -97,7 +97,7 @@ pub(crate) struct Core {
     /// its own baseline.
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
     /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by which thread.
-    pub(crate) revisit: Vec<(ThreadId, Arc<Group>)>,
+    pub(crate) deferred: Vec<(ThreadId, Arc<Group>)>,
     /// Waiters that have come back into line, to be looked at for deadlocks.
     pub(crate) returned: Vec<Arc<Waiter>>,
     /// Deadlocks may have been closed among the waiters.
@@ -136,8 +136,8 @@ pub(crate) struct Published {
     /// Its last driving guard may end the epoch.
     pub(crate) anchor: Option<usize>,
     /// Its releases may make a shrink due.
-    pub(crate) holder: Option<usize>,
-    /// What the holder must call for more than; else a shrink is due.
+    pub(crate) leader: Option<usize>,
+    /// What the leader must call for more than; else a shrink is due.
     pub(crate) shrink_to: Option<u64>,
 }
 
@@ -159,7 +159,7 @@ impl Core {
         // Other groups may soon have their indices.
         self.standing = self
             .standing
-            .filter(|it| !is_gone(it.holder) && !is_gone(it.anchor));
+            .filter(|it| !is_gone(it.leader) && !is_gone(it.anchor));
         let policies = forgotten.into_iter().map(|unused| unused.policy);
         self.replaced.extend(policies);
     }
@@ -183,7 +183,7 @@ impl Core {
     }
 
     /// Looks up the device's cap again, after the settings have changed.
-    pub(crate) fn resolve_again(&mut self) {
+    pub(crate) fn resolve_formulas(&mut self) {
         let budget = self.budget;
         self.publish_figures();
         for state in self.groups.all_mut() {
@@ -383,15 +383,15 @@ impl Core {
     pub(crate) fn close_covers(&self) {
         for group in self.live_groups() {
             // Relaxed: the read-modify-write of the word that follows publishes it to every later acquirer.
-            group.shared.reads.cover.store(0, Ordering::Relaxed);
+            group.shared.gates.cover.store(0, Ordering::Relaxed);
         }
     }
 
     /// Makes every acquire and release look under the lock.
-    pub(crate) fn close_routes(&mut self) {
+    pub(crate) fn close_gates(&mut self) {
         self.standing = None;
         for group in self.live_groups() {
-            group.shared.reads.close();
+            group.shared.gates.close();
         }
     }
 }

@@ -34,7 +34,7 @@ impl Core {
         let word = ticket.add();
         if ticket.kind() == Kind::Resident {
             // After the word: an acquire that goes by fewer residents than there are comes for the lock at worst.
-            let residents = &ticket.group().reads.residents;
+            let residents = &ticket.group().gates.residents;
             residents.fetch_add(Residents::COMES, Ordering::Release);
         }
         word
@@ -95,7 +95,7 @@ impl Core {
         }
         if ticket.kind() == Kind::Resident {
             // Before the word: an acquire that finds room in the word sees it gone here, too.
-            let residents = &ticket.group().reads.residents;
+            let residents = &ticket.group().gates.residents;
             residents.fetch_add(Residents::GOES, Ordering::Release);
         }
         ticket.subtract()
@@ -150,7 +150,7 @@ impl Core {
             state.resolved = ticket.formula().resolve(budget);
             state.label = ticket.policy_label().clone();
             // The old formula's cover says nothing about the new one's.
-            state.shared.reads.cover.store(0, Ordering::Release);
+            state.shared.gates.cover.store(0, Ordering::Release);
         }
         state
     }

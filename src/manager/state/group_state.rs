@@ -96,14 +96,14 @@ impl GroupState {
         word.sum() > 0 || word.driving() > 0 || self.reservations > 0
     }
 
-    /// Shuts the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
+    /// Closes the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
     pub(crate) fn falls_idle(&self) -> bool {
         let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
         // The mark of a hold that has left is for the whole line, and is seen on listed groups alone.
         if awaited || self.changed.is_any() || self.is_live(self.shared.load()) {
             return false;
         }
-        self.shared.reads.close();
+        self.shared.gates.close();
         // A read-modify-write: an acquire that adds its demand after this finds the cover closed.
         let word = self.shared.read();
         !self.is_live(word) && !word.has_waiters()

@@ -3,9 +3,9 @@
 //! A server may keep a policy for each of ten thousand sessions, and most of their groups are idle: no guard lives in them
 //! and no demand waits. A transition must not pay for those. So it walks the *listed* groups only.
 //!
-//! A group that is not listed is idle and its gates are shut, so the next acquire comes for the lock and lists it. A group is
-//! struck off only under the lock: its gates are shut first, then its word is read by a read-modify-write. An acquire that
-//! adds its demand later finds the cover closed, as it would in a session, and comes for the lock.
+//! A group that is not listed is idle and its gates are closed, so the next acquire comes for the lock and lists it. A
+//! group is struck off only under the lock: its gates are closed first, then its word is read by a read-modify-write.
+//! An acquire that adds its demand later finds the cover closed, as it would in a session, and comes for the lock.
 //!
 //! To list a group again costs a session. So idle groups stay listed until the list has doubled, or until no acquire of a
 //! whole round of acquires under the lock was for them. So a program that uses a few policies in turn never pays for this,

@@ -13,7 +13,7 @@ fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64, before: bool) 
     let held = manager.ticket(&SumPolicy::new(), held);
     let ticket = manager.ticket(&SumPolicy::new(), bytes);
     drop((ticket.acquire(), held.acquire()));
-    let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
+    let admit = ticket.group.gates.admit.load(Ordering::Relaxed);
     let hold = || (manager.wire_max(0), held.acquire().expect("it fits"));
     let held_before = before.then(hold);
     manager.configure(change).expect("it changes at any time");
@@ -49,7 +49,7 @@ fn r16_one_that_was_counted_first_keeps_its_place() -> Result<(), Error> {
         .build()?;
     let ticket = manager.ticket(&SumPolicy::capped(10), 6);
     drop(ticket.acquire()?);
-    let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
+    let admit = ticket.group.gates.admit.load(Ordering::Relaxed);
     let entered = ticket.enter_below(admit);
     assert!(matches!(entered, Fast::Added(_)), "nothing is covered");
     std::thread::scope(|scope| {
@@ -85,7 +85,7 @@ fn a_refusal_looks_for_the_shrink_that_it_hid() -> Result<(), Error> {
     // The release takes the other for one that stays.
     let count = large.size_count.as_ref().expect("Max counts sizes");
     count.0.fetch_sub(1, Ordering::Relaxed);
-    let admit = large.group.reads.admit.load(Ordering::Relaxed);
+    let admit = large.group.gates.admit.load(Ordering::Relaxed);
     assert!(matches!(large.enter_below(admit), Fast::Closed));
     large.look_after(large.leave_word(), false);
     std::mem::forget(leaves);
