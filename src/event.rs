@@ -75,13 +75,14 @@ pub enum EventKind {
     /// A waiting acquire ended with another error, since the manager was closed, a policy panicked or a deadlock of
     /// waits had to be broken; carries the error's message.
     AdmissionFailed(String),
-    /// A line has admitted no waiter for longer than [`Config::stall_after`](crate::Config::stall_after), or than twice that
-    /// time, four times, and so on. The event is the line's first waiter's: it says what waits, where, and on which thread.
+    /// A queue has admitted no waiter for longer than [`Config::stall_after`](crate::Config::stall_after), or than
+    /// twice that time, four times, and so on. The event is the queue's first waiter's: it says what waits, where, and
+    /// on which thread.
     WaitStalled {
         /// How long that waiter has waited.
         #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
         waited: Duration,
-        /// How long the line has admitted no waiter.
+        /// How long the queue has admitted no waiter.
         #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
         stood: Duration,
         /// How many wait behind it.

@@ -207,9 +207,9 @@ impl Manager {
     /// Registers a reclaimer: a function that gives back holds which the program can do without, before a demand waits for
     /// them in vain. It is registered until the handle is dropped.
     ///
-    /// The first waiter in its line that is set aside calls it, on its own thread, if the demand would fit beside the holds
-    /// that stay; then the next that is registered, until the demand is in line; and again each second while it waits. One
-    /// thread calls reclaimers at a time. `try_` forms call none.
+    /// The first waiter in its queue that is set aside calls it, on its own thread, if the demand would fit beside the
+    /// holds that stay; then the next that is registered, until the demand is in the queue; and again each second while
+    /// it waits. One thread calls reclaimers at a time. `try_` forms call none.
     ///
     /// In `reclaim`, releasing and shrinking guards works as elsewhere. Acquiring from this manager and growing are
     /// [`Error::Reentrant`] there. A panic is an event. Take no lock in it that a thread holds while it acquires.

@@ -168,7 +168,7 @@ impl Inner {
                 && ticket.group().active(ticket.group().load()) > most
         };
         // A waiter has come later, unless its flag was seen.
-        let passes = word.has_waiters() && !self.is_line_empty(&core, ticket.group().index);
+        let passes = word.has_waiters() && !self.is_queue_empty(&core, ticket.group().index);
         let redo = word.overflows()
             || inside
             || core.admits_under_lock_only(self)
@@ -217,7 +217,7 @@ impl Inner {
             Ok(Verdict::Wait)
         };
         let verdict = if core.settings != settings && !self.is_first(core, demand) {
-            // The lines of several groups may have become one while a policy was asked without the lock.
+            // The queues of several groups may have become one while a policy was asked without the lock.
             verdict.map(|_| Verdict::Wait)
         } else {
             verdict
@@ -246,7 +246,7 @@ impl Inner {
         }
         self.clear_flag(core, group.index);
         if ticket.is_hold() && matches!(entered, Ok(Entered::Admitted(_))) {
-            // Those in line may not fit beside it.
+            // Those in the queue may not fit beside it.
             core.defer_group(group);
         }
         if !first && entered.is_ok() && core.config.overtaking > 0 {
@@ -256,16 +256,16 @@ impl Inner {
         entered
     }
 
-    /// Whether no waiter is in line before a new demand. A growing guard does not wait behind those that may be waiting for
-    /// it.
+    /// Whether no waiter is in the queue before a new demand. A growing guard does not wait behind those that may be
+    /// waiting for it.
     fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
         let index = demand.ticket.group().index;
-        let grows = demand.from.is_some() && !self.somebody_grows(core, index);
+        let grows = demand.from.is_some() && !self.is_growing_guard_queued(core, index);
         // A demand for a hold stays behind those that are set aside.
         let behind = demand.ticket.is_hold()
             && demand.from.is_none()
             && self.is_set_aside_before(core, index);
-        grows || (!behind && self.is_line_empty(core, index))
+        grows || (!behind && self.is_queue_empty(core, index))
     }
 
     /// Counts an admitted demand and tells of it.

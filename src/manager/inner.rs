@@ -161,11 +161,11 @@ impl Inner {
                 delayed_since: Default::default(),
                 asker: None,
                 changed: Default::default(),
-                in_line: Spans::NONE,
-                set_aside: Spans::NONE,
+                queued_spans: Spans::NONE,
+                set_aside_spans: Spans::NONE,
                 holds: Default::default(),
                 standstill: None,
-                entering: Default::default(),
+                enqueuing: Default::default(),
                 reservations: 0,
                 asked_for: false,
                 sizes: Default::default(),
@@ -304,7 +304,7 @@ impl Inner {
         core.close_gates();
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
-            let waiters = core.take_waiters(index);
+            let waiters = core.remove_waiters(index);
             core.keep(&waiters);
             for waiter in waiters {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));

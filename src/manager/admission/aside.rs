@@ -1,14 +1,14 @@
-//! Setting waiters aside, and taking them back into line (R26a).
+//! Setting waiters aside, and taking them back into the queue (R26a).
 //!
-//! A waiter that does not fit beside the holds alone gains nothing by work that ends. In line it would delay the steps of the
-//! very guard that it waits for. So it is *set aside*: it is in no line, and delays only later demands for holds. The
-//! group's flag is not set on its account, so acquires and releases of work stay on the fast path.
+//! A waiter that does not fit beside the holds alone gains nothing by work that ends. In the queue it would delay the
+//! steps of the very guard that it waits for. So it is *set aside*: it is in no queue, and delays only later demands
+//! for holds. The group's flag is not set on its account, so acquires and releases of work stay on the fast path.
 //!
-//! Only holds that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of these happen under
-//! the manager's lock, and mark their group. The next pump of the line judges every waiter of it again, in the order of
-//! arrival: one that does not fit beside the holds any more is set aside, or refused if it is active and does not fit beside
-//! those that stay; one that fits again takes the last place in line. A demand for a hold stays aside behind an earlier waiter
-//! that does.
+//! Only holds that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of these happen
+//! under the manager's lock, and mark their group. The next pump of the queue judges every waiter of it again, in the
+//! order of arrival: one that does not fit beside the holds any more is set aside, or refused if it is active and does
+//! not fit beside those that stay; one that fits again takes the last place in the queue. A demand for a hold stays
+//! aside behind an earlier waiter that does.
 //!
 //! A custom policy is asked without the lock. A hold that comes or goes meanwhile marks the group again, and the pump begins
 //! anew.
@@ -26,44 +26,45 @@ use crate::sync::{Arc, Ordering};
 use std::panic::Location;
 
 impl Core {
-    /// The groups that share a line with a group: itself, or all under a budget over all groups.
-    pub(crate) fn line_of(&self, index: usize) -> impl Iterator<Item = &GroupState> {
+    /// The groups that share a queue with a group: itself, or all under a budget over all groups.
+    pub(crate) fn queue_groups(&self, index: usize) -> impl Iterator<Item = &GroupState> {
         let together = self.config.budget.is_some();
         let one = (!together).then(|| self.group(index));
         let all = together.then(|| self.live_groups());
         one.into_iter().chain(all.into_iter().flatten())
     }
 
-    /// The first that is set aside in a group's line.
+    /// The first that is set aside in a group's queue.
     pub(crate) fn first_set_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
-        let line = self.line_of(index);
-        line.filter_map(|state| state.aside.values().next())
+        let groups = self.queue_groups(index);
+        groups
+            .filter_map(|state| state.aside.values().next())
             .min_by_key(|waiter| waiter.number)
     }
 }
 
 impl Inner {
-    /// Whether a waiter of the line is set aside already.
+    /// Whether a waiter of the queue is set aside already.
     pub(crate) fn is_set_aside_before(&self, core: &Core, index: usize) -> bool {
         core.first_set_aside(index).is_some()
     }
 
-    /// Whether a waiter is the first that is set aside in its line.
+    /// Whether a waiter is the first that is set aside in its queue.
     pub(crate) fn is_first_set_aside(&self, waiter: &Waiter) -> bool {
         let core = self.lock();
         let first = core.first_set_aside(waiter.ticket.group().index);
         first.is_some_and(|first| first.number == waiter.number && !core.is_delayed_aside(first))
     }
 
-    /// Whether the waiters of a line are to be judged again.
+    /// Whether the waiters of a queue are to be judged again.
     pub(crate) fn is_to_judge_again(&self, core: &Core, index: usize) -> bool {
         core.changed(index).is_any()
     }
 
-    /// Judges the waiters of a line again if what they fit beside has changed. The caller holds no judge.
+    /// Judges the waiters of a queue again if what they fit beside has changed. The caller holds no judge.
     pub(crate) fn judge_again(&self, core: &mut Locked<'_>, index: usize) {
         while self.is_to_judge_again(core, index) {
-            let waiters = self.take_concerned(core, index);
+            let waiters = self.clear_marks(core, index);
             core.keep(&waiters);
             let mut held_back = false;
             for waiter in &waiters {
@@ -101,7 +102,7 @@ impl Inner {
         let is_aside = state.aside.contains_key(&waiter.number);
         match beside {
             Err(error) => {
-                core.take_waiter(waiter);
+                core.remove_waiter(waiter);
                 self.clear_flag(core, index);
                 self.resolve(core, waiter, Err(error));
                 false
@@ -114,7 +115,7 @@ impl Inner {
             }
             Ok(Beside::Work) => {
                 let before = state.changed;
-                core.take_waiter(waiter);
+                core.remove_waiter(waiter);
                 let key = next_key() | (waiter.key() & NEW);
                 // Relaxed: under the manager's lock.
                 waiter.key.store(key, Ordering::Relaxed);
@@ -130,7 +131,7 @@ impl Inner {
                 if is_aside {
                     core.group_mut(index).delayed.remove(&waiter.number);
                 } else {
-                    core.take_waiter(waiter);
+                    core.remove_waiter(waiter);
                     core.set_aside(Arc::clone(waiter), self.clock.now());
                 }
                 self.clear_flag(core, index);
@@ -154,7 +155,7 @@ impl Inner {
     }
 
     /// Looks for deadlocks that what has happened may have closed, once no waiter can be admitted, refused or set
-    /// aside: of those that have come back into line, and among all.
+    /// aside: of those that have come back into the queue, and among all.
     pub(crate) fn break_new_deadlocks(&self, core: &mut Locked<'_>) {
         while let Some(waiter) = core.returned.pop() {
             self.refuse_returned_deadlock(core, &waiter);

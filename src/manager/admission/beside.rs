@@ -1,4 +1,4 @@
-//! What a demand fits beside: the holds of its line alone (R26), and the rooms that holds were promised (R26b).
+//! What a demand fits beside: the holds of its queue alone (R26), and the rooms that holds were promised (R26b).
 //!
 //! A demand that does not fit beside the holds gains nothing by waiting for work. Beside those that stay it is refused, if
 //! it is active; in every other case it is set aside until holds go.
@@ -19,7 +19,7 @@ use crate::sync::Arc;
 /// What a demand that cannot be admitted now waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beside {
-    /// It fits beside all holds: it waits for work, in line.
+    /// It fits beside all holds: it waits for work, in the queue.
     Work,
     /// It does not: it waits for holds, set aside.
     Holds,
@@ -129,7 +129,7 @@ impl Inner {
     ) -> Result<Option<Bound>, Error> {
         let ticket = demand.ticket;
         if core
-            .line_of(ticket.group().index)
+            .queue_groups(ticket.group().index)
             .all(|state| state.holds.is_empty())
         {
             return Ok(None);
@@ -169,9 +169,9 @@ impl Inner {
         which: Which,
     ) -> Result<bool, Error> {
         let ticket = demand.ticket;
-        let mut line = core.line_of(ticket.group().index);
-        let wanted = line.any(|state| which.rooms(&state.holds).next().is_some());
-        drop(line);
+        let mut groups = core.queue_groups(ticket.group().index);
+        let wanted = groups.any(|state| which.rooms(&state.holds).next().is_some());
+        drop(groups);
         if !wanted && ticket.room().bytes == 0 {
             return Ok(true);
         }

@@ -1,10 +1,10 @@
 //! What has changed beside the waiters of a group, and which of them that can concern (R40).
 //!
-//! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So a
-//! group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew concerns
-//! no waiter while the largest demand in line still fits beside it, and the largest set aside that may be refused fits beside
-//! what stays. One that shrank concerns none while the smallest demand that is set aside does not fit, or of those for
-//! holds the first. Otherwise all are judged again.
+//! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So
+//! a group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew
+//! concerns no waiter while the largest demand in the queue still fits beside it, and the largest set aside that may be
+//! refused fits beside what stays. One that shrank concerns none while the smallest demand that is set aside does not
+//! fit, or of those for holds the first. Otherwise all are judged again.
 //!
 //! The bounds only widen while waiters come and go, until all are judged: that costs as much as narrowing them.
 
@@ -25,16 +25,16 @@ impl GroupState {
 
     /// Makes the bounds as narrow as they are.
     fn narrow(&mut self) {
-        self.in_line = Spans::of(self.queue.values());
-        self.set_aside = Spans::of(self.aside.values());
+        self.queued_spans = Spans::of(self.queue.values());
+        self.set_aside_spans = Spans::of(self.aside.values());
     }
 }
 
 impl Core {
-    /// What has changed for the waiters of a group's line.
+    /// What has changed for the waiters of a group's queue.
     pub(crate) fn changed(&self, index: usize) -> Changed {
-        let line = self.line_of(index);
-        line.fold(Changed::default(), |all, state| all.or(state.changed))
+        let groups = self.queue_groups(index);
+        groups.fold(Changed::default(), |all, state| all.or(state.changed))
     }
 
     /// Marks every group with waiters, since what may be held has changed. In others a mark concerns none, and would keep
@@ -49,17 +49,17 @@ impl Core {
 }
 
 impl Inner {
-    /// Takes what has changed for the waiters of a group's line. Returns those that are to be judged again, in the order of
-    /// arrival.
-    pub(crate) fn take_concerned(&self, core: &mut Core, index: usize) -> Vec<Arc<Waiter>> {
+    /// Takes what has changed for the waiters of a group's queue. Returns those that are to be judged again, in the
+    /// order of arrival.
+    pub(crate) fn clear_marks(&self, core: &mut Core, index: usize) -> Vec<Arc<Waiter>> {
         let changed = core.changed(index);
         let concerns = self.may_concern(core, index, changed);
-        let line: Vec<usize> = core
-            .line_of(index)
+        let groups: Vec<usize> = core
+            .queue_groups(index)
             .map(|state| state.shared.index)
             .collect();
         let mut waiters = Vec::new();
-        for index in line {
+        for index in groups {
             let state = core.group_mut(index);
             state.changed = Changed::default();
             if concerns {
@@ -71,17 +71,17 @@ impl Inner {
         waiters
     }
 
-    /// Whether a change may let in, refuse or set aside any waiter of a group's line.
+    /// Whether a change may let in, refuse or set aside any waiter of a group's queue.
     fn may_concern(&self, core: &Core, index: usize, changed: Changed) -> bool {
         // A policy of the program's own says what it likes, and groups of several caps have a bound for each.
         let any_policy = core
-            .line_of(index)
+            .queue_groups(index)
             .any(|state| state.custom() || state.mixed);
         if changed.all || any_policy {
             return true;
         }
         let (mut total, mut staying, mut largest_room) = (0_u64, 0_u64, 0);
-        for state in core.line_of(index) {
+        for state in core.queue_groups(index) {
             largest_room = largest_room.max(state.holds.largest_room());
             total = total.saturating_add(state.holds.bytes());
             staying = staying.saturating_add(state.holds.staying());
@@ -93,7 +93,7 @@ impl Inner {
             .first_set_aside(index)
             .filter(|first| first.is_new_hold() && !core.is_delayed_aside(first));
         let delayed = core.first_delayed_aside(index);
-        core.line_of(index).any(|state| {
+        core.queue_groups(index).any(|state| {
             let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
             let holds = &state.holds;
             let in_group = |held: u64, bytes: u64| held.saturating_add(bytes) <= most;
@@ -111,12 +111,12 @@ impl Inner {
                 ticket.group().index == state.shared.index
                     && leaves_rooms(ticket.bytes(), ticket.room().bytes)
             };
-            let (line, aside) = (state.in_line, state.set_aside);
+            let (queued, aside) = (state.queued_spans, state.set_aside_spans);
             let lets_in = aside.active.least_is(beside_holds)
                 || aside.growths.least_is(|bytes| leaves_rooms(bytes, 0))
                 || first.is_some_and(|first| is_let_in(first));
-            let keeps_out = line.active.most_is_not(beside_holds)
-                || line.holds.most_is_not(|bytes| leaves_rooms(bytes, 0))
+            let keeps_out = queued.active.most_is_not(beside_holds)
+                || queued.holds.most_is_not(|bytes| leaves_rooms(bytes, 0))
                 || aside.refusable.most_is_not(beside_staying);
             // Others go by the first that the pressure delays.
             let keeps_aside = delayed.is_some_and(|first| {

@@ -10,7 +10,7 @@
 //! A waiter with a deadline or a token may give up. A deadlock with one in it fails no wait: an event tells of it,
 //! once.
 //!
-//! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into line. A
+//! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into the queue. A
 //! deadlock may also close while all its threads wait already: a hold is admitted or grows, a guard is leaked,
 //! overtaking is used up, or settings change. Then it is broken at one of them. And it may close while a newcomer looks
 //! for it, since policies are asked without the lock. So a newcomer that was disturbed looks again once it waits.
@@ -39,7 +39,7 @@ struct Row {
 }
 
 impl Row {
-    /// Growing guards first, then those in line, then those set aside; each in their order.
+    /// Growing guards first, then those in the queue, then those set aside; each in their order.
     fn order(&self) -> (bool, u64) {
         let key = if self.aside {
             self.waiter.number
@@ -121,7 +121,7 @@ impl Inner {
         }
     }
 
-    /// Ends the wait of a waiter that has come back into line, if it closes a deadlock there.
+    /// Ends the wait of a waiter that has come back into the queue, if it closes a deadlock there.
     pub(crate) fn refuse_returned_deadlock(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
         let group = returned.ticket.group().clone();
         while returned.holds && core.group(group.index).has_waiter(returned) {
@@ -130,7 +130,7 @@ impl Inner {
                 Ok(None) => return,
                 Ok(Some(_)) if !self.is_unchanged(core, &waits, None) => None,
                 Ok(Some(stuck)) => {
-                    core.take_waiter(returned);
+                    core.remove_waiter(returned);
                     let error = self.would_deadlock(core, returned, waits, &stuck);
                     self.resolve(core, returned, Err(error));
                     Some(group.clone())
@@ -225,7 +225,7 @@ impl Inner {
                 },
                 Ok(Some((waiter, stuck))) => {
                     let group = waiter.ticket.group().clone();
-                    core.take_waiter(&waiter);
+                    core.remove_waiter(&waiter);
                     let error = self.would_deadlock(core, &waiter, waits, &stuck);
                     self.resolve(core, &waiter, Err(error));
                     Some(group)
@@ -242,7 +242,7 @@ impl Inner {
     fn end_panicked_wait(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
         let Panicked(waiter, error) = panicked;
         let group = waiter.ticket.group();
-        core.take_waiter(&waiter)?;
+        core.remove_waiter(&waiter)?;
         self.resolve(core, &waiter, Err(error));
         Some(group.clone())
     }
@@ -265,7 +265,7 @@ impl Inner {
             .map(|row| &row.waiter)
             .filter(|waiter| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
             .collect();
-        // By arrival, whether they are in line or set aside.
+        // By arrival, whether they are in the queue or set aside.
         holding.sort_by_key(|waiter| waiter.order());
         for waiter in &holding {
             let supposing = Supposing {
@@ -334,13 +334,13 @@ impl Inner {
         waits: &Waits,
         supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
-        // By line, those in line and those set aside; with a budget over all groups there is one line.
-        let mut lines: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
+        // By queue, those in the queue and those set aside; with a budget over all groups there is one queue.
+        let mut queues: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
         let mut stuck = HashSet::new();
         for row in &waits.rows {
-            let index = row.waiter.ticket.group().index;
-            let line = core.config.budget.is_none().then_some(index);
-            lines.entry((line, row.aside)).or_default().push_back(row);
+            let group = row.waiter.ticket.group().index;
+            let queue = core.config.budget.is_none().then_some(group);
+            queues.entry((queue, row.aside)).or_default().push_back(row);
             if supposing.all || !row.waiter.may_give_up {
                 stuck.insert(row.waiter.thread);
             }
@@ -352,12 +352,12 @@ impl Inner {
             }));
             // What is freed in this pass admits others in the next.
             let mut freed = false;
-            for line in lines.values_mut() {
-                let mut place = 0;
-                while let Some(row) = line.get(place) {
+            for queue in queues.values_mut() {
+                let mut index = 0;
+                while let Some(row) = queue.get(index) {
                     let waiter = &row.waiter;
-                    // A demand for a hold overtakes none in line, and none set aside passes an earlier one.
-                    let behind = place > 0
+                    // A demand for a hold overtakes none in the queue, and none set aside passes an earlier one.
+                    let behind = index > 0
                         && waiter.ticket.is_hold()
                         && (!row.aside || waiter.is_new_hold());
                     let frees = !stuck.contains(&waiter.thread)
@@ -367,15 +367,15 @@ impl Inner {
                                 .map_err(|error| Panicked(waiter.clone(), error))?);
                     if frees {
                         freed |= stuck.remove(&waiter.thread) && waiter.holds;
-                        line.remove(place);
+                        queue.remove(index);
                         continue;
                     }
                     // Under the manager's lock.
                     let overtaken = waiter.overtaken.load(Ordering::Relaxed);
-                    if !row.aside && (overtaken >= allowed || place >= MOST_PASSED) {
+                    if !row.aside && (overtaken >= allowed || index >= MOST_PASSED) {
                         break;
                     }
-                    place += 1;
+                    index += 1;
                 }
             }
             if !freed {

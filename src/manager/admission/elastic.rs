@@ -5,14 +5,15 @@
 //! *delayed*. A delay is none of the queue's reasons to wait: deadlocks, refusals and rooms are judged by the caps in
 //! full.
 //!
-//! Nothing is delayed for ever. A demand is admitted when the level falls, when it fits by the share, or when it is the first
-//! in line and no active guard of its line lives (a hold: no guard at all); at the latest when its *patience* is over. The
-//! patience begins when the demand is first delayed, or is behind delayed ones in line. Its waiter wakes when it ends.
+//! Nothing is delayed for ever. A demand is admitted when the level falls, when it fits by the share, or when it is the
+//! first in the queue and no active guard of its queue lives (a hold: no guard at all); at the latest when its
+//! *patience* is over. The patience begins when the demand is first delayed, or is behind delayed ones in the queue.
+//! Its waiter wakes when it ends.
 //!
-//! A delayed active demand stays the first in line. A delayed demand for a hold is set aside instead, so that work goes on.
-//! But it waits for the end of work, so its group keeps the flag that sends releases here
-//! ([`is_left_alone`](GroupState::is_left_alone)). Each pump of its line looks at the first such demand, and judges it beside
-//! the holds once more before it takes it back into line.
+//! A delayed active demand stays the first in the queue. A delayed demand for a hold is set aside instead, so that work
+//! goes on. But it waits for the end of work, so its group keeps the flag that sends releases here
+//! ([`needs_no_release`](GroupState::needs_no_release)). Each pump of its queue looks at the first such demand, and
+//! judges it beside the holds once more before it takes it back into the queue.
 
 use crate::arbiter::Resolved;
 use crate::event::EventKind;
@@ -38,7 +39,7 @@ impl Since {
         if waiter.is_new_hold() {
             self.aside
         } else {
-            self.in_line
+            self.queued
         }
     }
 
@@ -46,7 +47,7 @@ impl Since {
         if waiter.is_new_hold() {
             &mut self.aside
         } else {
-            &mut self.in_line
+            &mut self.queued
         }
     }
 }
@@ -82,7 +83,7 @@ impl Core {
         state.delayed.contains(&waiter.number)
     }
 
-    /// Since when waiters of a group's line are delayed.
+    /// Since when waiters of a group's queue are delayed.
     fn delayed_since(&self, index: usize) -> Since {
         match self.config.budget {
             Some(_) => self.delayed_since,
@@ -97,14 +98,15 @@ impl Core {
         }
     }
 
-    /// When the patience of a waiter ends that was not delayed itself: those before it in line were, and delayed it, too.
+    /// When the patience of a waiter ends that was not delayed itself: those before it in the queue were, and delayed
+    /// it, too.
     fn would_be_delayed_until(&self, waiter: &Waiter) -> Option<Instant> {
         let since = self.delayed_since(waiter.ticket.group().index);
         let begun = since.of(waiter)?.max(waiter.since);
         begun.checked_add(self.config.pressure_patience)
     }
 
-    /// Forgets all delays: one line becomes many, or many one.
+    /// Forgets all delays: one queue becomes many, or many one.
     pub(crate) fn forget_delays(&mut self) {
         self.delayed_since = Since::default();
         for state in self.groups.all_mut() {
@@ -112,23 +114,24 @@ impl Core {
         }
     }
 
-    /// Notes that no pressure delays the first in a group's line.
-    pub(crate) fn note_first_waits(&mut self, index: usize) {
-        self.delayed_since_mut(index).in_line = None;
+    /// Notes that no pressure delays the first in a group's queue.
+    pub(crate) fn note_head_undelayed(&mut self, index: usize) {
+        self.delayed_since_mut(index).queued = None;
     }
 
-    /// The first in a group's line that is set aside by the pressure alone.
+    /// The first in a group's queue that is set aside by the pressure alone.
     pub(crate) fn first_delayed_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
-        let firsts = self.line_of(index).filter_map(|state| {
+        let firsts = self.queue_groups(index).filter_map(|state| {
             let first = state.delayed.first()?;
             state.aside.get(first)
         });
         firsts.min_by_key(|waiter| waiter.number)
     }
 
-    /// Whether the pressure alone has set a waiter of a group's line aside.
+    /// Whether the pressure alone has set a waiter of a group's queue aside.
     pub(crate) fn delays_holds(&self, index: usize) -> bool {
-        self.line_of(index).any(|state| !state.delayed.is_empty())
+        self.queue_groups(index)
+            .any(|state| !state.delayed.is_empty())
     }
 }
 
@@ -140,10 +143,10 @@ impl Waiter {
 }
 
 impl GroupState {
-    /// Whether no release of work can let in any waiter of the group: none is in line, none is about to be, and none is
-    /// set aside by the pressure alone.
-    pub(crate) fn is_left_alone(&self) -> bool {
-        self.is_awaited_by_none() && self.delayed.is_empty()
+    /// Whether no release of work can let in any waiter of the group: none is in the queue, none is about to be, and
+    /// none is set aside by the pressure alone.
+    pub(crate) fn needs_no_release(&self) -> bool {
+        self.is_queue_empty() && self.delayed.is_empty()
     }
 }
 
@@ -190,23 +193,23 @@ impl Inner {
         over.then(|| (in_use, self.capacity_of(core, formula).unwrap_or(0)))
     }
 
-    /// Whether no work is left whose end a demand could wait for: it is the first in its line, and no active guard of the
-    /// line lives; of a hold no guard at all. Leaked guards are no work.
+    /// Whether no work is left whose end a demand could wait for: it is the first in its queue, and no active guard of
+    /// the queue lives; of a hold no guard at all. Leaked guards are no work.
     fn waits_for_nothing(&self, core: &Core, demand: Demand<'_>) -> bool {
         let ticket = demand.ticket;
         let index = ticket.group().index;
         let is_first = match demand.waiter {
             Some(waiter) if core.is_aside(waiter) => {
                 let first = core.first_set_aside(index);
-                self.is_line_empty(core, index)
+                self.is_queue_empty(core, index)
                     && first.is_some_and(|first| first.number == waiter.number)
             }
-            Some(waiter) => self.first_in_line(core, index) == Some(waiter.key()),
+            Some(waiter) => self.head_key(core, index) == Some(waiter.key()),
             // It is judged before it waits only if it is the first.
             None => true,
         };
         is_first
-            && core.line_of(index).all(|state| {
+            && core.queue_groups(index).all(|state| {
                 let word = state.shared.load();
                 if ticket.is_hold() {
                     state.guards(word) == 0
@@ -230,7 +233,7 @@ impl Inner {
         }
     }
 
-    /// Sets a waiter aside that the pressure alone delays. It is in no line yet.
+    /// Sets a waiter aside that the pressure alone delays. It is in no queue yet.
     pub(crate) fn set_aside_delayed(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
         core.set_aside(Arc::clone(waiter), self.clock.now());
         self.note_delayed_aside(core, waiter);
@@ -246,13 +249,13 @@ impl Inner {
         self.delay(core, waiter);
     }
 
-    /// Whether the first waiter that the pressure has set aside in a line is delayed no more.
+    /// Whether the first waiter that the pressure has set aside in a queue is delayed no more.
     pub(crate) fn is_to_take_back(&self, core: &Core, index: usize) -> bool {
         let first = core.first_delayed_aside(index);
         first.is_some_and(|first| !self.is_delayed(core, first.demand()))
     }
 
-    /// Takes the first waiter that the pressure has set aside back into its line, if the pressure delays it no more.
+    /// Takes the first waiter that the pressure has set aside back into its queue, if the pressure delays it no more.
     pub(crate) fn take_back_delayed(&self, core: &mut Locked<'_>, index: usize) {
         if self.is_to_take_back(core, index)
             && let Some(waiter) = core.first_delayed_aside(index).cloned()
@@ -261,8 +264,9 @@ impl Inner {
         }
     }
 
-    /// Takes a waiter that the pressure set aside back into its line. If it does not fit beside the holds by now it stays
-    /// aside, for them: what came meanwhile may have concerned no other. In line it would delay the work of those very holds.
+    /// Takes a waiter that the pressure set aside back into its queue. If it does not fit beside the holds by now it
+    /// stays aside, for them: what came meanwhile may have concerned no other. In the queue it would delay the work of
+    /// those very holds.
     fn judge_delayed(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
         core.keep([waiter]);
         self.judge_waiter_again(core, waiter, false);
@@ -274,18 +278,18 @@ impl Inner {
         self.wake_first_to_ask(core, index);
     }
 
-    /// Forgets since when waiters of a line are delayed, if none is delayed any more.
+    /// Forgets since when waiters of a queue are delayed, if none is delayed any more.
     pub(crate) fn note_undelayed(&self, core: &mut Locked<'_>, index: usize) {
-        let Since { in_line, aside } = core.delayed_since(index);
-        if in_line.is_some() && self.first_in_line(core, index).is_none() {
-            core.delayed_since_mut(index).in_line = None;
+        let Since { queued, aside } = core.delayed_since(index);
+        if queued.is_some() && self.head_key(core, index).is_none() {
+            core.delayed_since_mut(index).queued = None;
         }
         if aside.is_some() && !core.delays_holds(index) {
             core.delayed_since_mut(index).aside = None;
         }
     }
 
-    /// Examines a waiter's line, since its patience is over.
+    /// Examines a waiter's queue, since its patience is over.
     pub(crate) fn end_patience(&self, waiter: &Arc<Waiter>) {
         let mut core = self.lock();
         if waiter.outcome.lock().is_some() {

@@ -358,11 +358,11 @@ impl Inner {
         let of_all = Usage {
             in_use: core.total_live(),
             capacity: Some(budget),
-            waiting: core.in_line() as usize,
+            waiting: core.queued() as usize,
             of_all: true,
         };
         if of_group.room() < of_all.room() {
-            // The line is that of all groups either way.
+            // The queue is that of all groups either way.
             return Usage {
                 waiting: of_all.waiting,
                 ..of_group

@@ -43,7 +43,7 @@ impl Inner {
         {
             return elastic;
         }
-        let first = self.next_in_line(core, index, None).map(|(key, _)| key);
+        let first = self.next_queued(core, index, None).map(|(key, _)| key);
         let is_behind = |first| match own {
             Some(own) => first < own,
             // A growing guard comes before every new one.

@@ -17,8 +17,8 @@ use crate::sync::{Arc, Ordering};
 pub(crate) const MOST_PASSED: usize = 64;
 
 impl Inner {
-    /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
-    pub(crate) fn next_in_line(
+    /// The next in the queue after `after`: in the group's queue, or with a budget in all queues together.
+    pub(crate) fn next_queued(
         &self,
         core: &Core,
         index: usize,
@@ -39,36 +39,39 @@ impl Inner {
             .min_by_key(|(key, _)| *key)
     }
 
-    /// The key of the first in line.
-    pub(crate) fn first_in_line(&self, core: &Core, index: usize) -> Option<u64> {
-        self.next_in_line(core, index, None).map(|(key, _)| key)
+    /// The key of the first in the queue.
+    pub(crate) fn head_key(&self, core: &Core, index: usize) -> Option<u64> {
+        self.next_queued(core, index, None).map(|(key, _)| key)
     }
 
-    /// Whether no waiter is in line before a new demand of this group.
-    pub(crate) fn is_line_empty(&self, core: &Core, index: usize) -> bool {
+    /// Whether no waiter is in the queue before a new demand of this group.
+    pub(crate) fn is_queue_empty(&self, core: &Core, index: usize) -> bool {
         let together = core.config.budget.is_some();
-        core.group(index).is_awaited_by_none()
-            && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
+        core.group(index).is_queue_empty()
+            && (!together || core.live_groups().all(GroupState::is_queue_empty))
     }
 
-    /// The first of the keys that are about to enter the group's line.
-    fn first_to_enter(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
-        let first = |state: &GroupState| state.entering.first().copied();
+    /// The first of the keys that are about to enter the group's queue.
+    fn first_enqueuing(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
+        let first = |state: &GroupState| state.enqueuing.first().copied();
         if core.config.budget.is_none() {
             return first(core.group(index));
         }
         core.live_groups().filter_map(first).min()
     }
 
-    /// Whether a growing guard waits in line already, or is about to.
-    pub(crate) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
-        let first = self.first_in_line(core, index);
-        let entering = self.first_to_enter(core, index);
-        first.into_iter().chain(entering).any(|key| !is_of_new(key))
+    /// Whether a growing guard waits in the queue already, or is about to.
+    pub(crate) fn is_growing_guard_queued(&self, core: &Locked<'_>, index: usize) -> bool {
+        let first = self.head_key(core, index);
+        let enqueuing = self.first_enqueuing(core, index);
+        first
+            .into_iter()
+            .chain(enqueuing)
+            .any(|key| !is_of_new(key))
     }
 
-    /// Admits from the head of the line while it may be admitted, and tells whether it admitted any. The caller
-    /// holds no judge.
+    /// Admits from the head of the queue while it may be admitted, and tells whether it admitted any. The caller holds
+    /// no judge.
     ///
     /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless a waiter
     /// that they would pass has been passed often enough, or very many would be passed.
@@ -77,7 +80,7 @@ impl Inner {
         loop {
             self.judge_again(core, index);
             self.take_back_delayed(core, index);
-            admitted |= self.pump_line(core, index);
+            admitted |= self.pump_queue(core, index);
             if !self.is_to_judge_again(core, index) && !self.is_to_take_back(core, index) {
                 break;
             }
@@ -88,15 +91,15 @@ impl Inner {
     }
 
     /// [`pump`](Self::pump) for what is held and what may be held as they are.
-    fn pump_line(&self, core: &mut Locked<'_>, index: usize) -> bool {
+    fn pump_queue(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let allowed = core.config.overtaking;
         // Under the manager's lock.
         let exhausted = |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
         let mut passed: Vec<Arc<Waiter>> = Vec::new();
         let mut admitted = false;
         let mut after = None;
-        while let Some((key, waiter)) = self.next_in_line(core, index, after) {
-            let first = self.first_to_enter(core, index);
+        while let Some((key, waiter)) = self.next_queued(core, index, after) {
+            let first = self.first_enqueuing(core, index);
             if first.is_some_and(|first| first < key) {
                 // The earlier waiter examines the queue when it has entered.
                 break;
@@ -119,8 +122,8 @@ impl Inner {
                 Err(_) => Ok(Verdict::Wait),
             };
             if core.settings != settings {
-                // While a policy was asked without the lock, one line may have become many, or many one: the first in line may be
-                // another.
+                // While a policy was asked without the lock, one queue may have become many, or many one: the first in
+                // the queue may be another.
                 passed.clear();
                 after = None;
                 continue;
@@ -136,14 +139,14 @@ impl Inner {
             if verdict == Ok(Verdict::Delayed) {
                 if waiter.is_new_hold() {
                     // Aside it does not delay the work that it waits for.
-                    core.take_waiter(&waiter);
+                    core.remove_waiter(&waiter);
                     self.set_aside_delayed(core, &waiter);
                     continue;
                 }
                 self.delay(core, &waiter);
             }
             if verdict == Ok(Verdict::Wait) && passed.is_empty() {
-                core.note_first_waits(index);
+                core.note_head_undelayed(index);
             }
             if let Ok(Verdict::Wait | Verdict::Delayed) = verdict {
                 if exhausted(&waiter) || passed.len() >= MOST_PASSED {
@@ -153,7 +156,7 @@ impl Inner {
                 after = Some(key);
                 continue;
             }
-            core.take_waiter(&waiter);
+            core.remove_waiter(&waiter);
             let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
@@ -201,7 +204,7 @@ impl Inner {
     /// Clears the group's `WAITERS` flag if no release is to look for any of its waiters.
     pub(crate) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
         let state = core.group(index);
-        if state.is_left_alone() {
+        if state.needs_no_release() {
             state.shared.clear_flag();
         }
     }

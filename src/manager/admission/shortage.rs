@@ -1,12 +1,13 @@
 //! Giving back before waiting for holds (R27).
 //!
-//! A program registers *reclaimers*: functions that give back holds which it can do without, such as the model that was not
-//! used for the longest time. The first waiter that is set aside in its line asks them, if it would fit beside what stays. It
-//! asks on its own thread, with nothing held, in the order of registration, until it is in line. It asks again each second
-//! while it waits.
+//! A program registers *reclaimers*: functions that give back holds which it can do without, such as the model that was
+//! not used for the longest time. The first waiter that is set aside in its queue asks them, if it would fit beside
+//! what stays. It asks on its own thread, with nothing held, in the order of registration, until it is in the queue. It
+//! asks again each second while it waits.
 //!
-//! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for that: the
-//! asking thread wakes the first of each line when it has ended. Without reclaimers a waiter that is set aside pays one load.
+//! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for
+//! that: the asking thread wakes the first of each queue when it has ended. Without reclaimers a waiter that is set
+//! aside pays one load.
 
 use crate::event::EventKind;
 use crate::fork;
@@ -98,9 +99,9 @@ impl Inner {
         self.reclaimers.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its line and would
-    /// fit beside what stays. Stops once it is in line, has its outcome or is over. False if another thread asks, which
-    /// wakes this one when it has ended.
+    /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its queue and
+    /// would fit beside what stays. Stops once it is in the queue, has its outcome or is over. False if another thread
+    /// asks, which wakes this one when it has ended.
     pub(crate) fn ask_for_memory(&self, waiter: &Arc<Waiter>, is_over: impl Fn() -> bool) -> bool {
         let asking = &self.reclaimers.asking;
         // Acquire: what the last thread to ask has done. A failure orders nothing: see below.
@@ -129,12 +130,12 @@ impl Inner {
         asking.store(false, Ordering::Release);
         // Under the lock, after the store: a waiter that was turned away is set aside there already.
         let mut core = self.lock();
-        let lines: Vec<usize> = core
+        let queues: Vec<usize> = core
             .live_groups()
             .filter(|state| !state.aside.is_empty())
             .map(|state| state.shared.index)
             .collect();
-        for index in lines {
+        for index in queues {
             if let Some(first) = core.first_set_aside(index)
                 && first.number != waiter.number
             {
@@ -145,7 +146,7 @@ impl Inner {
         true
     }
 
-    /// Wakes the first that is set aside in a group's line, unless it was woken for that already.
+    /// Wakes the first that is set aside in a group's queue, unless it was woken for that already.
     pub(crate) fn wake_first_to_ask(&self, core: &mut Locked<'_>, index: usize) {
         if !self.has_reclaimers() {
             return;
@@ -154,8 +155,8 @@ impl Inner {
         // The pressure alone is no reason to ask.
         let first = first.filter(|first| !core.is_delayed_aside(first));
         let first = first.map(|it| (it.ticket.group().index, it.number, it.waker.clone()));
-        let line = core.line_of(index).map(|state| state.shared.index);
-        for index in line.collect::<Vec<_>>() {
+        let groups = core.queue_groups(index).map(|state| state.shared.index);
+        for index in groups.collect::<Vec<_>>() {
             let here = first.as_ref().filter(|(group, ..)| *group == index);
             let asker = here.map(|(_, number, _)| *number);
             let before = std::mem::replace(&mut core.group_mut(index).asker, asker);
@@ -175,13 +176,13 @@ impl Inner {
         }
         let first = core.first_set_aside(index).map(|first| first.number);
         let fits = self.fits_beside_what_stays(core, waiter.demand());
-        // It may have come back into line while a policy was asked without the lock.
+        // It may have come back into the queue while a policy was asked without the lock.
         let is_aside = core.is_aside(waiter) && !core.is_delayed_aside(waiter);
         if first != Some(waiter.number) || fits != Ok(true) || !is_aside {
             return None;
         }
         let evictable = core
-            .line_of(index)
+            .queue_groups(index)
             .flat_map(|state| state.holds.evictable());
         let mut evictable: Vec<_> = evictable.collect();
         evictable.sort_by_key(|(key, _)| *key);

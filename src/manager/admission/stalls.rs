@@ -1,14 +1,15 @@
-//! Lines that admit no waiter, and how they are told of (rule R30).
+//! Queues that admit no waiter, and how they are told of (rule R30).
 //!
-//! A *line* is a group's queue; under a budget over all groups it is the one queue of them all. A [`Standstill`] says since
-//! when the line has admitted no waiter, and how often that was told. The first notice is due after
+//! A group has a queue; under a budget over all groups there is one for them all. A [`Standstill`] says since when
+//! the queue has admitted no waiter, and how often that was told. The first notice is due after
 //! [`Config::stall_after`](crate::Config::stall_after), the next after twice that time, and so on; an admission from
-//! the line begins it anew.
+//! the queue begins it anew.
 //!
 //! No thread keeps the time, and no waiter is woken to keep it (R17). Each waiter wakes by itself when the next notice
 //! is due, and at the latest after the time of a first notice, since an admission may bring the next notice forward. It
-//! looks under the lock, at a cost of O(log n): the first in line tells, all others sleep on. So the first in line is
-//! always awake in time, whichever way it became the first. A waiter that is set aside is in no line: it tells of itself.
+//! looks under the lock, at a cost of O(log n): the first in the queue tells, all others sleep on. So the first in the
+//! queue is always awake in time, whichever way it became the first. A waiter that is set aside is in no queue: it
+//! tells of itself.
 //!
 //! A notice walks over no queue and makes no snapshot. The largest guard in the way is looked for without the lock, and
 //! only if the notice is given to a subscriber or printed. Nothing is held while the line on stderr is written.
@@ -36,8 +37,8 @@ use std::time::{Duration, Instant};
 const SHORTEST: Duration = Duration::from_micros(100);
 
 impl Core {
-    /// Does something with the standstill of a waiter: that of its line, or its own while it is set aside. Whether all
-    /// groups have one line may change while waiters wait, so both kinds are kept at all times.
+    /// Does something with the standstill of a waiter: that of its queue, or its own while it is set aside. Whether all
+    /// groups have one queue may change while waiters wait, so both kinds are kept at all times.
     fn with_standstill<R>(
         &mut self,
         waiter: &Waiter,
@@ -46,11 +47,11 @@ impl Core {
         if self.is_aside(waiter) {
             return waiter.aside_since.lock().as_mut().map(f);
         }
-        let line = match self.config.budget {
+        let standstill = match self.config.budget {
             Some(_) => &mut self.standstill,
             None => &mut self.group_mut(waiter.ticket.group().index).standstill,
         };
-        line.as_mut().map(f)
+        standstill.as_mut().map(f)
     }
 
     /// Notes that a waiter of a group was admitted.
@@ -61,14 +62,14 @@ impl Core {
     }
 }
 
-/// When a waiter that has looked at its line now looks again; never if it began without a time to stall after.
-pub(crate) fn next_look(core: &mut Core, waiter: &Waiter, now: Instant) -> Option<Instant> {
+/// When a waiter that has looked at its queue now looks again; never if it began without a time to stall after.
+pub(crate) fn next_stall_check(core: &mut Core, waiter: &Waiter, now: Instant) -> Option<Instant> {
     let after = waiter.stall_after?.max(SHORTEST);
     let due = core.with_standstill(waiter, |it| it.due(after));
     earlier(due.flatten(), now.checked_add(after))
 }
 
-/// What is told of a line.
+/// What is told of a queue.
 struct Notice {
     waited: Duration,
     stood: Duration,
@@ -77,8 +78,8 @@ struct Notice {
 }
 
 impl Inner {
-    /// Tells of a waiter's line if it stands still and the waiter is its first. Returns when it is to look again.
-    pub(crate) fn look_at_line(&self, place: &Place) -> Option<Instant> {
+    /// Tells of a waiter's queue if it stands still and the waiter is its first. Returns when it is to look again.
+    pub(crate) fn report_standstill(&self, place: &Place) -> Option<Instant> {
         let waiter = &*place.waiter;
         let after = waiter.stall_after?.max(SHORTEST);
         let index = waiter.ticket.group().index;
@@ -89,23 +90,23 @@ impl Inner {
         }
         let now = self.clock.now();
         let is_aside = core.is_aside(waiter);
-        let tells = is_aside || self.first_in_line(&core, index) == Some(waiter.key());
+        let reports = is_aside || self.head_key(&core, index) == Some(waiter.key());
         if !core.with_standstill(waiter, |it| it.is_due(after, now))? {
-            return next_look(&mut core, waiter, now);
+            return next_stall_check(&mut core, waiter, now);
         }
-        if !tells {
+        if !reports {
             // The first is about to tell. If it gives up before, this one may be the first.
             return now.checked_add(after / 8);
         }
         let since = core.with_standstill(waiter, |it| {
-            it.tell(after, now);
+            it.note_report(after, now);
             it.since
         })?;
         let stood = now.saturating_duration_since(since);
         let behind = if is_aside {
             0
         } else {
-            self.line_length(&core, index) - 1
+            self.queue_length(&core, index) - 1
         };
         core.stats.stalls += 1;
         let notice = Notice {
@@ -115,20 +116,21 @@ impl Inner {
             why: self.wait_reason(&core, waiter.demand()),
         };
         let quiet = self.quiet || core.config.quiet;
-        let next = next_look(&mut core, waiter, now);
+        let next = next_stall_check(&mut core, waiter, now);
         drop(core);
-        self.tell_stall(waiter, notice, quiet);
+        self.report_stall(waiter, notice, quiet);
         next
     }
 
-    fn line_length(&self, core: &Core, index: usize) -> u64 {
+    fn queue_length(&self, core: &Core, index: usize) -> u64 {
         match core.config.budget {
-            Some(_) => core.in_line(),
+            Some(_) => core.queued(),
             None => core.group(index).queue.len() as u64,
         }
     }
 
-    /// Why the first waiter of a line, or one that is set aside, waits, as far as that can be told without asking its policy.
+    /// Why the first waiter of a queue, or one that is set aside, waits, as far as that can be told without asking its
+    /// policy.
     pub(crate) fn wait_reason(&self, core: &Core, demand: Demand<'_>) -> WaitReason {
         let ticket = demand.ticket;
         if demand.waiter.is_some_and(|waiter| core.is_aside(waiter)) {
@@ -136,8 +138,8 @@ impl Inner {
                 return why;
             }
 
-            let line = core.line_of(ticket.group().index);
-            let held = line.map(|state| state.holds.bytes());
+            let groups = core.queue_groups(ticket.group().index);
+            let held = groups.map(|state| state.holds.bytes());
             return WaitReason::Holds {
                 held: held.fold(0, u64::saturating_add),
                 capacity: core.config.budget.or_else(|| self.capacity(core, ticket)),
@@ -171,20 +173,20 @@ impl Inner {
     }
 
     /// Hands a notice to the subscribers, or to stderr if the program would not learn of it otherwise.
-    fn tell_stall(&self, waiter: &Waiter, notice: Notice, quiet: bool) {
-        let is_told = self.is_watched() || trace::takes_warnings();
-        if !is_told && quiet {
+    fn report_stall(&self, waiter: &Waiter, notice: Notice, quiet: bool) {
+        let is_reported = self.is_watched() || trace::takes_warnings();
+        if !is_reported && quiet {
             return;
         }
         let largest = self.largest_in_the_way(waiter).map(Arc::new);
-        if !is_told {
-            let line = Line {
+        if !is_reported {
+            let text = StallText {
                 waiter,
                 notice: &notice,
                 largest: largest.as_deref(),
             };
             // In one write, since other code writes there too. Nothing can be done about an error.
-            let _unheard = io::stderr().write_all(format!("{line}\n").as_bytes());
+            let _unheard = io::stderr().write_all(format!("{text}\n").as_bytes());
             return;
         }
         let Notice {
@@ -214,13 +216,13 @@ impl Inner {
 }
 
 /// A notice as it is printed.
-struct Line<'a> {
+struct StallText<'a> {
     waiter: &'a Waiter,
     notice: &'a Notice,
     largest: Option<&'a Holder>,
 }
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for StallText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Notice {
             waited,
@@ -231,7 +233,7 @@ impl fmt::Display for Line<'_> {
         let ticket = &self.waiter.ticket;
         write!(
             f,
-            "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its line has admitted no waiter \
+            "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its queue has admitted no waiter \
              for {stood:.1?}: {why}",
             Name::new(ticket.name()),
             Bytes(ticket.bytes()),

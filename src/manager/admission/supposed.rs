@@ -12,11 +12,11 @@ use crate::manager::state::waiter::Waiter;
 use crate::snapshot::Holder;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The guards that are supposed to be all that lives: what stuck threads hold, and beside it all holds for a waiter in line,
-/// or what is leaked for one that is set aside.
+/// The guards that are supposed to be all that lives: what stuck threads hold, and beside it all holds for a waiter in
+/// the queue, or what is leaked for one that is set aside.
 pub(crate) struct Supposed<'a> {
     by_stuck: Vec<&'a Holder>,
-    /// What they are for the waiters of a group, in line or set aside, that grow no guard: counted once (R40).
+    /// What they are for the waiters of a group, in the queue or set aside, that grow no guard: counted once (R40).
     counted: BTreeMap<(usize, bool), Counted>,
 }
 
@@ -171,7 +171,7 @@ impl Inner {
             return Ok(false);
         }
         if !aside || !ticket.is_hold() {
-            // In line it leaves the rooms beside all holds.
+            // In the queue it leaves the rooms beside all holds.
             return Ok(true);
         }
         let largest = counted.largest_room.max(ticket.room().bytes);

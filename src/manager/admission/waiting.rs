@@ -1,18 +1,17 @@
 //! The queue: how a wait begins and ends. [`pump`](crate::manager::admission::pump) says which waiter is next.
 //!
-//! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the
-//! manager's lock, after the group's `WAITERS` flag was set, so that no fast acquire passes it and every
-//! release looks. A thread that frees something *pumps*: it asks for the first in line, adds the demand on its
-//! behalf, takes it out and wakes it. So no thread races for what was freed. With a budget over all groups the queues are
-//! one line, in the order of arrival.
+//! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the manager's lock,
+//! after the group's `WAITERS` flag was set, so that no fast acquire passes it and every release looks. A thread that
+//! frees something *pumps*: it asks for the first in the queue, adds the demand on its behalf, takes it out and wakes
+//! it. So no thread races for what was freed. With a budget over all groups the queues are one, in the order of arrival.
 //!
 //! A growing guard comes before all others, since they may be waiting for what it holds.
 //!
-//! A demand that waits for holds is not in line but [set aside](crate::manager::admission::aside).
+//! A demand that waits for holds is not in the queue but [set aside](crate::manager::admission::aside).
 //!
 //! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled. It also wakes by itself:
 //!
-//! * to look whether its line stands still ([`stalls`](crate::manager::admission::stalls)),
+//! * to look whether its queue stands still ([`stalls`](crate::manager::admission::stalls)),
 //! * to ask for memory ([`shortage`]),
 //! * when its patience with the pressure is over ([`elastic`](crate::manager::admission::elastic)).
 
@@ -22,7 +21,7 @@ use crate::event::EventKind;
 use crate::manager::admission::beside::Beside;
 use crate::manager::admission::patience::Patience;
 use crate::manager::admission::shortage;
-use crate::manager::admission::stalls::next_look;
+use crate::manager::admission::stalls::next_stall_check;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::limit::cover::leader_falls;
@@ -58,7 +57,7 @@ impl Inner {
         if !patience.waits {
             return Err(self.would_block(core, demand, None));
         }
-        if let Some(error) = self.given_up(core, demand, patience, since, None) {
+        if let Some(error) = self.give_up_error(core, demand, patience, since, None) {
             return Err(error);
         }
         let sleeper = Sleeper::new();
@@ -89,7 +88,7 @@ impl Inner {
             outcome: Mutex::new(None),
         });
         core.groups.list(index);
-        core.group_mut(index).entering.insert(key);
+        core.group_mut(index).enqueuing.insert(key);
         let aside = beside == Beside::Holds
             || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
         let refused = self.refuse_deadlock(core, &waiter, aside).and_then(|()| {
@@ -100,7 +99,7 @@ impl Inner {
             }
             Ok(())
         });
-        core.group_mut(index).entering.remove(&key);
+        core.group_mut(index).enqueuing.remove(&key);
         if let Err(error) = refused {
             if core.was_disturbed() {
                 // While this one was about to enter, no pump admitted a later demand.
@@ -144,7 +143,7 @@ impl Inner {
             }
         }
         Ok(Place {
-            look_at: next_look(core, &waiter, since),
+            stall_check_at: next_stall_check(core, &waiter, since),
             waiter,
             sleeper,
         })
@@ -168,7 +167,7 @@ impl Inner {
     }
 
     /// The error of a wait that is over without admission, if it is over. `own` is its key in the queue.
-    fn given_up(
+    fn give_up_error(
         &self,
         core: &Locked<'_>,
         demand: Demand<'_>,
@@ -191,7 +190,7 @@ impl Inner {
             .is_some_and(|deadline| now >= deadline)
         {
             let usage = self.usage(core, ticket);
-            // One that is set aside is not in the line.
+            // One that is set aside is not in the queue.
             let queue = &core.group(ticket.group().index).queue;
             let own = own.filter(|key| queue.contains_key(key));
             let mut contention = self.contention(core, ticket.group().index, own);
@@ -217,7 +216,7 @@ impl Inner {
             token.register(waiter.number, waiter.waker.clone());
         }
         let _span = WaitSpan::enter(waiter.ticket.id(), waiter.ticket.about(), waiter.place);
-        let mut look_at = place.look_at;
+        let mut stall_check_at = place.stall_check_at;
         let mut asks_at = None;
         let mut patience_ended = None;
         let outcome = loop {
@@ -226,14 +225,14 @@ impl Inner {
             }
             let deadline = patience.wait.get_deadline();
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
-            let next = earlier(deadline, look_at);
-            if next == look_at && has_come(next) {
-                look_at = self.look_at_line(place);
+            let next = earlier(deadline, stall_check_at);
+            if next == stall_check_at && has_come(next) {
+                stall_check_at = self.report_standstill(place);
                 continue;
             }
             let is_over = || patience.wait.is_cancelled() || has_come(deadline);
             if is_over()
-                && let Some(outcome) = self.leave_queue(place, patience)
+                && let Some(outcome) = self.withdraw_waiter(place, patience)
             {
                 break outcome;
             }
@@ -264,7 +263,11 @@ impl Inner {
     }
 
     /// Takes a waiter that gives up out of the queue, unless it was admitted first.
-    fn leave_queue(&self, place: &Place, patience: &Patience) -> Option<Result<Granted, Error>> {
+    fn withdraw_waiter(
+        &self,
+        place: &Place,
+        patience: &Patience,
+    ) -> Option<Result<Granted, Error>> {
         let waiter = &place.waiter;
         let ticket = &waiter.ticket;
         // Before another is admitted in its place, and without the lock, since there may be many.
@@ -276,8 +279,8 @@ impl Inner {
         }
         let demand = waiter.demand();
         let own = Some(waiter.key());
-        let mut error = self.given_up(&core, demand, patience, waiter.since, own)?;
-        core.take_waiter(waiter);
+        let mut error = self.give_up_error(&core, demand, patience, waiter.since, own)?;
+        core.remove_waiter(waiter);
         if let (Error::Timeout { contention, .. }, Some(holders)) = (&mut error, holders) {
             contention.name(holders);
         }
@@ -296,7 +299,7 @@ impl Inner {
         Some(Err(error))
     }
 
-    /// Admits from a line, though nothing was released. Those that are admitted reconcile the limit themselves when
+    /// Admits from a queue, though nothing was released. Those that are admitted reconcile the limit themselves when
     /// they wake, unless they are covered.
     pub(crate) fn pump_and_reconcile(&self, core: &mut Locked<'_>, index: usize) {
         let admitted = self.pump(core, index);

@@ -172,7 +172,7 @@ impl Inner {
             if index == 0 || core.config.budget.is_none() {
                 self.pump(core, group.index);
             } else {
-                // All groups have one line, which was examined.
+                // All groups have one queue, which was examined.
                 self.clear_flag(core, group.index);
             }
         }

@@ -71,7 +71,7 @@ impl Inner {
         let is_anchored = published
             .anchor
             .is_some_and(|anchor| anchor != index || left > 0);
-        if !is_anchored || !self.is_line_empty(&core, index) || core.delays_holds(index) {
+        if !is_anchored || !self.is_queue_empty(&core, index) || core.delays_holds(index) {
             return false;
         }
         let mut answered = None;

@@ -172,8 +172,8 @@ impl Inner {
         let mut rows: Vec<_> = core
             .live_groups()
             .flat_map(|state| {
-                let in_line = state.queue.values().map(|waiter| (false, waiter));
-                in_line.chain(state.aside.values().map(|waiter| (true, waiter)))
+                let queued = state.queue.values().map(|waiter| (false, waiter));
+                queued.chain(state.aside.values().map(|waiter| (true, waiter)))
             })
             .collect();
         rows.sort_by_key(|(aside, waiter)| {
@@ -184,8 +184,8 @@ impl Inner {
         let mut waiters: Vec<_> = rows
             .into_iter()
             .map(|(aside, waiter)| {
-                let line = (!together).then_some(waiter.ticket.group().index);
-                let length = lengths.entry((aside, line)).or_default();
+                let queue = (!together).then_some(waiter.ticket.group().index);
+                let length = lengths.entry((aside, queue)).or_default();
                 let position = std::mem::replace(length, *length + 1);
                 (
                     order(waiter),
@@ -197,8 +197,8 @@ impl Inner {
         waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
-    /// The waiters in line with a demand of the group, the one of key `own` apart, and how many guards are in its way.
-    /// The holders are [named](Self::in_the_way) without the lock.
+    /// The waiters in the queue with a demand of the group, the one of key `own` apart, and how many guards are in its
+    /// way. The holders are [named](Self::in_the_way) without the lock.
     pub(crate) fn contention(
         &self,
         core: &Core,
@@ -208,7 +208,7 @@ impl Inner {
         let now = self.clock.now();
         let mut contention = Contention::default();
         let mut first = Vec::new();
-        for state in core.line_of(group) {
+        for state in core.queue_groups(group) {
             let is_own = own.is_some_and(|own| state.queue.contains_key(&own));
             contention.guards += state.guards(state.shared.load()) as usize;
             contention.waiting += state.queue.len() - usize::from(is_own);
@@ -226,7 +226,7 @@ impl Inner {
         Box::new(contention)
     }
 
-    /// What is told of a waiter that has so many before it in its line.
+    /// What is told of a waiter that has so many before it in its queue.
     fn describe_waiter(
         &self,
         core: &Core,

@@ -40,7 +40,7 @@ impl Inner {
             return None;
         }
         let state = core.group(index);
-        if state.formula != ticket.formula() || !state.is_left_alone() {
+        if state.formula != ticket.formula() || !state.needs_no_release() {
             return None;
         }
         let formula = core.pressed(state.resolved);

@@ -74,11 +74,11 @@ pub(crate) struct Core {
     pub(crate) waiting: u64,
     /// How many waiters are set aside in all groups.
     pub(crate) aside: u64,
-    /// How many waiters, in line or set aside, hold something or grow it.
+    /// How many waiters, in the queue or set aside, hold something or grow it.
     pub(crate) waiting_holders: u64,
     /// Since when no waiter of any group was admitted.
     pub(crate) standstill: Option<Standstill>,
-    /// Since when the pressure delays waiters of the line of all groups, where they have one.
+    /// Since when the pressure delays waiters of the queue of all groups, where they have one.
     pub(crate) delayed_since: Since,
     /// The live bytes of all groups were above the ceiling when they were last looked at.
     pub(crate) above_ceiling: bool,
@@ -98,7 +98,7 @@ pub(crate) struct Core {
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
     /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by which thread.
     pub(crate) deferred: Vec<(ThreadId, Arc<Group>)>,
-    /// Waiters that have come back into line, to be looked at for deadlocks.
+    /// Waiters that have come back into the queue, to be looked at for deadlocks.
     pub(crate) returned: Vec<Arc<Waiter>>,
     /// Deadlocks may have been closed among the waiters.
     pub(crate) may_deadlock: bool,

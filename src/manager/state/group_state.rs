@@ -40,27 +40,27 @@ pub(crate) struct GroupState {
     pub(crate) mixed: bool,
     /// The policy reads the single sizes.
     pub(crate) wants_sizes: bool,
-    /// Those in line, by their keys: growing guards first, then the order of coming into line. Changed by
+    /// The queue, by key: growing guards first, then the order of coming into it. Changed by
     /// [`Core::enqueue`](crate::manager::state::core::Core::enqueue) and its like alone.
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
     /// Those set aside, by their numbers: the order of arrival. Changed likewise.
     pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
     /// The numbers of those of them that are aside because of the pressure alone.
     pub(crate) delayed: BTreeSet<u64>,
-    /// Since when the pressure delays waiters of its line, where it has one of its own.
+    /// Since when the pressure delays waiters of its queue, where it has one of its own.
     pub(crate) delayed_since: Since,
-    /// Since when no waiter of its line was admitted.
+    /// Since when no waiter of its queue was admitted.
     pub(crate) standstill: Option<Standstill>,
-    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its line.
+    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its queue.
     pub(crate) asker: Option<u64>,
-    /// What is held has changed, or what may be held: those in line and aside are to be judged again.
+    /// What is held has changed, or what may be held: those in the queue and aside are to be judged again.
     pub(crate) changed: Changed,
-    /// How small and large the demands in line and aside are.
-    pub(crate) in_line: Spans,
-    pub(crate) set_aside: Spans,
+    /// How small and large the demands in the queue and aside are.
+    pub(crate) queued_spans: Spans,
+    pub(crate) set_aside_spans: Spans,
     pub(crate) holds: Holds,
     /// The keys of waiters about to enter it, which look for a deadlock before, without the lock.
-    pub(crate) entering: BTreeSet<u64>,
+    pub(crate) enqueuing: BTreeSet<u64>,
     pub(crate) reservations: u64,
     /// An acquire under the lock was for it in the present round: see [`groups`](crate::manager::state::groups).
     pub(crate) asked_for: bool,
@@ -87,9 +87,9 @@ impl GroupState {
         self.shared.custom
     }
 
-    /// Whether no waiter is in the group's line, nor about to be.
-    pub(crate) fn is_awaited_by_none(&self) -> bool {
-        self.queue.is_empty() && self.entering.is_empty()
+    /// Whether no waiter is in the group's queue, nor about to be.
+    pub(crate) fn is_queue_empty(&self) -> bool {
+        self.queue.is_empty() && self.enqueuing.is_empty()
     }
 
     pub(crate) fn is_live(&self, word: Word) -> bool {
@@ -98,8 +98,8 @@ impl GroupState {
 
     /// Closes the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
     pub(crate) fn falls_idle(&self) -> bool {
-        let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
-        // The mark of a hold that has left is for the whole line, and is seen on listed groups alone.
+        let awaited = !self.is_queue_empty() || !self.aside.is_empty();
+        // The mark of a hold that has left is for the whole queue, and is seen on listed groups alone.
         if awaited || self.changed.is_any() || self.is_live(self.shared.load()) {
             return false;
         }
@@ -109,12 +109,12 @@ impl GroupState {
         !self.is_live(word) && !word.has_waiters()
     }
 
-    /// Every waiter: those in line, then those set aside.
+    /// Every waiter: those in the queue, then those set aside.
     pub(crate) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
         self.queue.values().chain(self.aside.values())
     }
 
-    /// Whether a waiter waits, in line or set aside.
+    /// Whether a waiter waits, in the queue or set aside.
     pub(crate) fn has_waiter(&self, waiter: &Waiter) -> bool {
         self.queue.contains_key(&waiter.key()) || self.aside.contains_key(&waiter.number)
     }

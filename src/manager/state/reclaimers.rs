@@ -12,7 +12,7 @@ pub struct Shortage {
     pub missing: u64,
     /// The number of its group, as in [`Snapshot::groups`](crate::Snapshot::groups).
     pub group: usize,
-    /// The evictable holds in its line, the oldest first.
+    /// The evictable holds in its queue, the oldest first.
     pub evictable: Vec<Arc<StayingGuard>>,
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Waiter {
     /// Later waits have larger ones.
     pub(crate) number: u64,
-    /// Its key in the line, while it is in line. Written under the manager's lock.
+    /// Its key in the queue, while it is there. Written under the manager's lock.
     pub(crate) key: AtomicU64,
     pub(crate) ticket: Arc<Request>,
     /// What a growing guard holds meanwhile.
@@ -38,7 +38,7 @@ pub(crate) struct Waiter {
     pub(crate) holds: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
-    /// How long its line may admit no waiter before that is told of, if ever.
+    /// How long its queue may admit no waiter before that is told of, if ever.
     pub(crate) stall_after: Option<Duration>,
     /// Once the pressure has delayed it. Written under the manager's lock. The models do not see this lock: the waiter alone
     /// takes it elsewhere, to learn when to wake, and is woken after each change.
@@ -50,7 +50,7 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// Its key in the line, while it is in line.
+    /// Its key in the queue, while it is there.
     pub(crate) fn key(&self) -> u64 {
         // Relaxed: under the manager's lock.
         self.key.load(Ordering::Relaxed)
@@ -78,6 +78,6 @@ impl Waiter {
 pub(crate) struct Place {
     pub(crate) waiter: Arc<Waiter>,
     pub(crate) sleeper: Sleeper,
-    /// When it is to look at its line.
-    pub(crate) look_at: Option<Instant>,
+    /// When it is to look at its queue.
+    pub(crate) stall_check_at: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! How waiters come and go: with their numbers, and since when their lines stand still.
+//! How waiters come and go: with their numbers, and since when their queues stand still.
 
 use crate::manager::state::core::Core;
 use crate::manager::state::group_state::GroupState;
@@ -8,7 +8,7 @@ use crate::sync::{Arc, Ordering};
 use std::time::Instant;
 
 impl Core {
-    /// Puts a waiter in line, at its key.
+    /// Puts a waiter in the queue, at its key.
     pub(crate) fn enqueue(&mut self, waiter: Arc<Waiter>, now: Instant) {
         let begun = Some(Standstill::begin(now));
         if self.waiting == 0 {
@@ -20,20 +20,20 @@ impl Core {
         if state.queue.is_empty() {
             state.standstill = begun;
         }
-        state.in_line.include(&waiter);
+        state.queued_spans.include(&waiter);
         state.queue.insert(waiter.key(), waiter);
-        state.tell_waiting();
+        state.publish_waiting();
     }
 
-    /// Sets a waiter aside that is in no line.
+    /// Sets a waiter aside that is in no queue.
     pub(crate) fn set_aside(&mut self, waiter: Arc<Waiter>, now: Instant) {
         self.aside += 1;
         self.waiting_holders += u64::from(waiter.holds);
         *waiter.aside_since.lock() = Some(Standstill::begin(now));
         let state = self.group_mut(waiter.ticket.group().index);
-        state.set_aside.include(&waiter);
+        state.set_aside_spans.include(&waiter);
         state.aside.insert(waiter.number, waiter);
-        state.tell_waiting();
+        state.publish_waiting();
     }
 
     /// Whether a waiter is set aside.
@@ -42,11 +42,11 @@ impl Core {
         state.aside.contains_key(&waiter.number)
     }
 
-    /// Takes a waiter out of the line, or from those set aside, if it is there.
-    pub(crate) fn take_waiter(&mut self, waiter: &Waiter) -> Option<Arc<Waiter>> {
+    /// Takes a waiter out of the queue, or from those set aside, if it is there.
+    pub(crate) fn remove_waiter(&mut self, waiter: &Waiter) -> Option<Arc<Waiter>> {
         let state = self.group_mut(waiter.ticket.group().index);
         if let Some(taken) = state.queue.remove(&waiter.key()) {
-            state.tell_waiting();
+            state.publish_waiting();
             self.waiting -= 1;
             self.waiting_holders -= u64::from(taken.holds);
             return Some(taken);
@@ -55,19 +55,19 @@ impl Core {
         state.delayed.remove(&waiter.number);
         // Demands for holds may have been set aside behind it.
         state.changed.freed = true;
-        state.tell_waiting();
+        state.publish_waiting();
         self.aside -= 1;
         self.waiting_holders -= u64::from(taken.holds);
         Some(taken)
     }
 
     /// Takes all waiters of a group.
-    pub(crate) fn take_waiters(&mut self, index: usize) -> Vec<Arc<Waiter>> {
+    pub(crate) fn remove_waiters(&mut self, index: usize) -> Vec<Arc<Waiter>> {
         let state = self.group_mut(index);
         let queue = std::mem::take(&mut state.queue);
         let aside = std::mem::take(&mut state.aside);
         state.delayed.clear();
-        state.tell_waiting();
+        state.publish_waiting();
         self.waiting -= queue.len() as u64;
         self.aside -= aside.len() as u64;
         let all: Vec<_> = queue.into_values().chain(aside.into_values()).collect();
@@ -75,19 +75,19 @@ impl Core {
         all
     }
 
-    /// How many are in line in all groups.
-    pub(crate) fn in_line(&self) -> u64 {
+    /// How many are in the queue in all groups.
+    pub(crate) fn queued(&self) -> u64 {
         self.waiting
     }
 
-    /// How many wait in all groups, in line or set aside.
+    /// How many wait in all groups, in the queue or set aside.
     pub(crate) fn waiters(&self) -> u64 {
         self.waiting + self.aside
     }
 }
 
 impl GroupState {
-    fn tell_waiting(&self) {
+    fn publish_waiting(&self) {
         // Relaxed: a figure for people.
         let waiting = &self.shared.waiting;
         let count = (self.queue.len() + self.aside.len()) as u64;
