@@ -402,7 +402,7 @@ pub(crate) fn note_growing(record: Record, list: &Listed, growing: bool) {
 }
 
 /// Whether the calling thread has a borrowed guard, of any manager.
-pub(crate) fn thread_holds() -> bool {
+pub(crate) fn thread_has_guard() -> bool {
     LOCAL.with(|local| {
         (local.has_slab() && local.free.get() & ALL_FREE != ALL_FREE) || local.listed.get() > 0
     })

@@ -204,12 +204,12 @@ impl Manager {
         self.0.inner.poke()
     }
 
-    /// Registers a reclaimer: a function that gives back holds which the program can do without, before a demand waits for
-    /// them in vain. It is registered until the handle is dropped.
+    /// Registers a reclaimer: a function that gives back pinned demands which the program can do without, before a
+    /// demand waits for them in vain. It is registered until the handle is dropped.
     ///
     /// The first waiter in its queue that is set aside calls it, on its own thread, if the demand would fit beside the
-    /// holds that stay; then the next that is registered, until the demand is in the queue; and again each second while
-    /// it waits. One thread calls reclaimers at a time. `try_` forms call none.
+    /// pinned demands that are not evictable; then the next that is registered, until the demand is in the queue; and
+    /// again each second while it waits. One thread calls reclaimers at a time. `try_` forms call none.
     ///
     /// In `reclaim`, releasing and shrinking guards works as elsewhere. Acquiring from this manager and growing are
     /// [`Error::Reentrant`] there. A panic is an event. Take no lock in it that a thread holds while it acquires.

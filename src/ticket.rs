@@ -42,13 +42,14 @@ impl Ticket {
         self.of_kind(Kind::Resident)
     }
 
-    /// While a guard of it lives, an active demand of `bytes` under its policy fits beside all
-    /// [holds](crate::Error::NoRoom), so waiting for it is waiting for work alone.
+    /// While a guard of it lives, an active demand of `bytes` under its policy fits beside all [pinned
+    /// demands](crate::Error::NoRoom), so waiting for it is waiting for work alone.
     ///
-    /// For reservations and residents. A hold is admitted only where it leaves itself this room and each live hold of its
-    /// group the room that it was promised, by each one's own cap; with a [budget](crate::Config::budget), each live hold
-    /// of any group. Until then it is set aside. What could not leave its room even alone is
-    /// [`Error::NeverAdmissible`], so a trainer learns before training begins that a step would never fit.
+    /// For reservations and residents. A pinned demand is admitted only where it leaves itself this room and each live
+    /// pinned demand of its group the room that it was promised, by each one's own cap; with a
+    /// [budget](crate::Config::budget), each live pinned demand of any group. Until then it is set aside. What could
+    /// not leave its room even alone is [`Error::NeverAdmissible`], so a trainer learns before training begins that a
+    /// step would never fit.
     ///
     /// Leaked guards, lowered caps and larger demands are not covered. It has no effect on an active ticket.
     ///

@@ -131,7 +131,7 @@ pub(super) fn retire(block: &Arc<Block>) {
 /// The caller has that guard, and its record is this.
 pub(super) unsafe fn forget(block: *const Block, index: usize, list: &Listed) {
     // SAFETY: the caller has a guard of it.
-    let block = unsafe { hold(block) };
+    let block = unsafe { retain(block) };
     let retired = block.retired.lock();
     if !*retired {
         return block.free(index);
@@ -150,7 +150,7 @@ pub(super) unsafe fn forget(block: *const Block, index: usize, list: &Listed) {
 /// As for [`forget`].
 pub(super) unsafe fn relist(block: *const Block, index: usize, list: &Listed) -> Option<Record> {
     // SAFETY: the caller has a guard of it.
-    let block = unsafe { hold(block) };
+    let block = unsafe { retain(block) };
     let retired = block.retired.lock();
     if !*retired {
         let listed = block.entry(index).map(|entry| list.add(entry));
@@ -169,7 +169,7 @@ pub(super) unsafe fn relist(block: *const Block, index: usize, list: &Listed) ->
 /// # Safety
 ///
 /// A guard that was recorded in a slot of it has not been forgotten.
-unsafe fn hold(block: *const Block) -> Arc<Block> {
+unsafe fn retain(block: *const Block) -> Arc<Block> {
     // SAFETY: a block stays while a guard of it lives: while it is in use it is its thread's, which retires it before it
     // lets go of it, and then each guard in it has a reference.
     unsafe {

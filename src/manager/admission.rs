@@ -1,6 +1,5 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
-pub(crate) mod aside;
 pub(crate) mod beside;
 pub(crate) mod changed;
 pub(crate) mod deadlocks;
@@ -10,6 +9,7 @@ pub(crate) mod obstacle;
 pub(crate) mod patience;
 pub(crate) mod pump;
 pub(crate) mod release;
+pub(crate) mod set_aside;
 pub(crate) mod shortage;
 pub(crate) mod stalls;
 pub(crate) mod supposed;
@@ -28,8 +28,8 @@ use crate::manager::state::grant::Admission;
 use crate::manager::state::grant::Granted;
 use crate::manager::state::grant::Waited;
 use crate::manager::state::group_state::Foreseen;
-use crate::manager::state::holds::HoldKey;
 use crate::manager::state::key::next_key;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::manager::state::waiter::Place;
 use crate::manager::state::waiter::Waiter;
@@ -54,26 +54,26 @@ impl Inner {
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
-            hold: ticket.is_hold().then(next_key),
-            for_holds: patience.wait.is_for_holds(),
+            pin: ticket.is_pinned().then(next_key),
+            waits_for_pinned: patience.wait.waits_for_pinned(),
             ..ticket.into()
         };
         self.enter(demand, patience, place)
     }
 
-    /// Changes a live guard's demand `from` to `ticket`, all or nothing. `hold`: as what it is among the holds.
+    /// Changes a live guard's demand `from` to `ticket`, all or nothing. `pin`: its key among the pinned demands.
     pub(crate) fn resize(
         &self,
         from: &Arc<Request>,
         ticket: &Arc<Request>,
-        hold: Option<HoldKey>,
+        pin: Option<PinKey>,
         patience: &Patience,
         place: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
             from: Some(from),
-            hold,
-            for_holds: patience.wait.is_for_holds(),
+            pin,
+            waits_for_pinned: patience.wait.waits_for_pinned(),
             ..ticket.into()
         };
         if ticket.bytes() > from.bytes() {
@@ -119,7 +119,7 @@ impl Inner {
             }
             Ok(Entered::Queued(place)) => {
                 self.reconcile_deferred(&mut core);
-                if disturbed && place.waiter.holds {
+                if disturbed && place.waiter.has_guard {
                     self.break_deadlocks(&mut core);
                     if leader_falls(&core) {
                         self.reconcile(&mut core);
@@ -174,7 +174,7 @@ impl Inner {
             || core.admits_under_lock_only(self)
             || passes
             || ticket.most().is_some_and(too_many)
-            || !self.holds(&core, ticket, word.sum())
+            || !self.fits_policy(&core, ticket, word.sum())
             || core.is_over_share(ticket, word.sum());
         if !redo {
             return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);
@@ -245,7 +245,7 @@ impl Inner {
             core.defer_group(group);
         }
         self.clear_flag(core, group.index);
-        if ticket.is_hold() && matches!(entered, Ok(Entered::Admitted(_))) {
+        if ticket.is_pinned() && matches!(entered, Ok(Entered::Admitted(_))) {
             // Those in the queue may not fit beside it.
             core.defer_group(group);
         }
@@ -261,10 +261,9 @@ impl Inner {
     fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
         let index = demand.ticket.group().index;
         let grows = demand.from.is_some() && !self.is_growing_guard_queued(core, index);
-        // A demand for a hold stays behind those that are set aside.
-        let behind = demand.ticket.is_hold()
-            && demand.from.is_none()
-            && self.is_set_aside_before(core, index);
+        // A demand to be pinned stays behind those that are set aside.
+        let behind =
+            demand.ticket.is_pinned() && demand.from.is_none() && self.has_set_aside(core, index);
         grows || (!behind && self.is_queue_empty(core, index))
     }
 
@@ -311,11 +310,11 @@ impl Inner {
             ticket,
             from,
             waiter,
-            hold,
+            pin,
             ..
         } = demand;
-        if let Some(key) = hold {
-            core.hold(key, ticket, waiter.map_or(place, |waiter| waiter.place));
+        if let Some(key) = pin {
+            core.pin(key, ticket, waiter.map_or(place, |waiter| waiter.place));
         }
         let who = |event: &mut Event| match waiter {
             Some(waiter) => waiter.sign(event),
@@ -346,8 +345,8 @@ impl Inner {
         who: impl FnOnce(&mut Event),
     ) {
         let Demand { ticket, from, .. } = demand;
-        if let Some(key) = demand.hold {
-            core.unhold(key, ticket, from);
+        if let Some(key) = demand.pin {
+            core.unpin(key, ticket, from);
         }
         let (kind, told) = match from {
             None => {

@@ -6,7 +6,7 @@ use super::raw::Raw;
 use super::route::Route;
 use crate::Error;
 use crate::manager::state::group::{Gates, SizeCount};
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::word::{OPTIMISTIC_BYTES, Word};
 use crate::sync::Ordering;
 use crate::{fork, holders};
@@ -225,10 +225,10 @@ impl Ticket {
 
     /// Releases a guard, under the lock if everything looks there. Returns the call of the setter that failed, if one of
     /// its own did.
-    pub(super) fn leave(&self, hold: Option<HoldKey>) -> Option<Box<Error>> {
+    pub(super) fn leave(&self, pin: Option<PinKey>) -> Option<Box<Error>> {
         let flags = self.group.gates.flags.load(Ordering::Relaxed);
         if self.route == Route::Locked || self.is_grown() || flags & Gates::ALWAYS != 0 {
-            return self.info.manager.release_counted(self.request(), hold);
+            return self.info.manager.release_counted(self.request(), pin);
         }
         let (word, last) = self.leave_words();
         if self.concerns_others(word, last) {

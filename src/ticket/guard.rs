@@ -181,8 +181,8 @@ macro_rules! guard_methods {
             self.consume(|raw, ticket| raw.release(ticket, work))
         }
 
-        /// Keeps the demand for the rest of the process's life. It counts among the holds from now on: a demand that does not
-        /// fit beside it is [`Error::NoRoom`].
+        /// Keeps the demand for the rest of the process's life. It counts among the pinned demands from now on: a
+        /// demand that does not fit beside it is [`Error::NoRoom`].
         pub fn leak(self) {
             self.raw.note_leak(self.ticket_ref());
             std::mem::forget(self);

@@ -131,8 +131,8 @@ impl Ticket {
         self.info.request.group()
     }
 
-    /// Whether its guards are holds.
-    pub(super) fn is_hold(&self) -> bool {
+    /// Whether its demands are pinned.
+    pub(super) fn is_pinned(&self) -> bool {
         self.kind != Kind::Active
     }
 

@@ -8,7 +8,7 @@ use crate::fork;
 use crate::holders::{self, Record};
 use crate::manager::Patience;
 use crate::manager::state::grant::Admission;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::word::Word;
 use crate::sync::Ordering;
 #[cfg(feature = "tracing")]
@@ -33,8 +33,8 @@ struct Extra {
     wanted: Option<u64>,
     epoch: u64,
     hook: Option<Hook>,
-    /// As what it is among the holds, if it is one.
-    hold: Option<HoldKey>,
+    /// Its key among the pinned demands, if it is one.
+    pin: Option<PinKey>,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
     /// Closed once the guard is released.
@@ -48,7 +48,7 @@ impl From<Admission> for Extra {
             waited: admission.waited,
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
-            hold: admission.hold,
+            pin: admission.pin,
             hook: None,
             resized: None,
             #[cfg(feature = "tracing")]
@@ -108,7 +108,7 @@ impl Raw {
         let record = dated(ticket, place, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
-        let is_plain = admission.waited.is_zero() && !ticket.is_hold();
+        let is_plain = admission.waited.is_zero() && !ticket.is_pinned();
         Self {
             at: wanted,
             record: record.staying(),
@@ -164,11 +164,11 @@ impl Raw {
         let list = &ticket.group().listed;
         let record = holders::out_of_owned_slot(self.record, list);
         holders::note_leak(record, list);
-        let hold = self.extra.as_ref().and_then(|extra| extra.hold);
+        let pin = self.extra.as_ref().and_then(|extra| extra.pin);
         if let Some(place) = holders::place_of(record, list) {
             ticket
                 .manager()
-                .leak(self.held(ticket).request(), hold, place);
+                .leak(self.held(ticket).request(), pin, place);
         }
     }
 
@@ -350,8 +350,8 @@ impl Raw {
         let to = from.resized(bytes);
         let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
-        let hold = self.extra.as_ref().and_then(|extra| extra.hold);
-        let resized = manager.resize(from.request(), to.request(), hold, &patience, place);
+        let pin = self.extra.as_ref().and_then(|extra| extra.pin);
+        let resized = manager.resize(from.request(), to.request(), pin, &patience, place);
         if resized.is_ok() {
             resizing.held = &to;
         }
@@ -366,8 +366,8 @@ impl Raw {
 
     fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
-        let hold = extra.as_ref().and_then(|extra| extra.hold);
-        let failed = ticket.leave(hold);
+        let pin = extra.as_ref().and_then(|extra| extra.pin);
+        let failed = ticket.leave(pin);
         holders::forget(self.record, &ticket.group().listed);
         drop(extra);
         failed

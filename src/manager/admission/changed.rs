@@ -1,10 +1,10 @@
 //! What has changed beside the waiters of a group, and which of them that can concern (R40).
 //!
-//! Judging a waiter again is cheap, a queue is long, and holds change their sizes often: a KV cache at every token. So
-//! a group notes what has changed, and how small and how large the demands are that wait in it. A hold that grew
-//! concerns no waiter while the largest demand in the queue still fits beside it, and the largest set aside that may be
-//! refused fits beside what stays. One that shrank concerns none while the smallest demand that is set aside does not
-//! fit, or of those for holds the first. Otherwise all are judged again.
+//! Judging a waiter again is cheap, a queue is long, and pinned demands change their sizes often: a KV cache at every
+//! token. So a group notes what has changed, and how small and how large the demands are that wait in it. A pinned
+//! demand that grew concerns no waiter while the largest demand in the queue still fits beside it, and the largest set
+//! aside that may be refused fits beside what is not evictable. One that shrank concerns none while the smallest demand
+//! that is set aside does not fit, or of those to be pinned the first. Otherwise all are judged again.
 //!
 //! The bounds only widen while waiters come and go, until all are judged: that costs as much as narrowing them.
 
@@ -17,7 +17,8 @@ use crate::manager::state::waiter::Waiter;
 use crate::sync::Arc;
 
 impl GroupState {
-    /// Notes that a hold has changed its size, or has come or gone. One of no bytes may have been promised room.
+    /// Notes that a pinned demand has changed its size, or has come or gone. One of no bytes may have been promised
+    /// room.
     pub(crate) fn note_changed(&mut self, before: Option<u64>, now: Option<u64>) {
         self.changed.freed |= now < before;
         self.changed.taken |= now > before;
@@ -26,7 +27,7 @@ impl GroupState {
     /// Makes the bounds as narrow as they are.
     fn narrow(&mut self) {
         self.queued_spans = Spans::of(self.queue.values());
-        self.set_aside_spans = Spans::of(self.aside.values());
+        self.set_aside_spans = Spans::of(self.set_aside.values());
     }
 }
 
@@ -80,30 +81,31 @@ impl Inner {
         if changed.all || any_policy {
             return true;
         }
-        let (mut total, mut staying, mut largest_room) = (0_u64, 0_u64, 0);
+        let (mut total, mut unevictable, mut largest_room) = (0_u64, 0_u64, 0);
         for state in core.queue_groups(index) {
-            largest_room = largest_room.max(state.holds.largest_room());
-            total = total.saturating_add(state.holds.bytes());
-            staying = staying.saturating_add(state.holds.staying());
+            largest_room = largest_room.max(state.pinned.largest_room());
+            total = total.saturating_add(state.pinned.bytes());
+            unevictable = unevictable.saturating_add(state.pinned.unevictable_bytes());
         }
         let budget = core.config.budget.unwrap_or(u64::MAX);
-        // Demands for holds that do not live yet wait behind the first that is set aside. One that the pressure delays is
-        // looked at by each pump.
+        // Demands to be pinned that do not live yet wait behind the first that is set aside. One that the pressure
+        // delays is looked at by each pump.
         let first = core
             .first_set_aside(index)
-            .filter(|first| first.is_new_hold() && !core.is_delayed_aside(first));
+            .filter(|first| first.is_new_pinned() && !core.is_delayed_aside(first));
         let delayed = core.first_delayed_aside(index);
         core.queue_groups(index).any(|state| {
             let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
-            let holds = &state.holds;
+            let pinned = &state.pinned;
             let in_group = |held: u64, bytes: u64| held.saturating_add(bytes) <= most;
             let in_all = |held: u64, bytes: u64| held.saturating_add(bytes) <= budget;
-            let beside_holds = |bytes| in_group(holds.bytes(), bytes) && in_all(total, bytes);
-            let beside_staying = |bytes| in_group(holds.staying(), bytes) && in_all(staying, bytes);
+            let beside_pinned = |bytes| in_group(pinned.bytes(), bytes) && in_all(total, bytes);
+            let beside_unevictable =
+                |bytes| in_group(pinned.unevictable_bytes(), bytes) && in_all(unevictable, bytes);
             // The rooms of other groups are left by the budget alone.
             let leaves_rooms = |bytes: u64, own: u64| {
-                let (of_group, of_all) = (holds.largest_room().max(own), largest_room.max(own));
-                in_group(holds.bytes(), bytes.saturating_add(of_group))
+                let (of_group, of_all) = (pinned.largest_room().max(own), largest_room.max(own));
+                in_group(pinned.bytes(), bytes.saturating_add(of_group))
                     && in_all(total, bytes.saturating_add(of_all))
             };
             let is_let_in = |first: &Waiter| {
@@ -111,13 +113,13 @@ impl Inner {
                 ticket.group().index == state.shared.index
                     && leaves_rooms(ticket.bytes(), ticket.room().bytes)
             };
-            let (queued, aside) = (state.queued_spans, state.set_aside_spans);
-            let lets_in = aside.active.least_is(beside_holds)
-                || aside.growths.least_is(|bytes| leaves_rooms(bytes, 0))
+            let (queued, set_aside) = (state.queued_spans, state.set_aside_spans);
+            let lets_in = set_aside.active.least_is(beside_pinned)
+                || set_aside.growths.least_is(|bytes| leaves_rooms(bytes, 0))
                 || first.is_some_and(|first| is_let_in(first));
-            let keeps_out = queued.active.most_is_not(beside_holds)
-                || queued.holds.most_is_not(|bytes| leaves_rooms(bytes, 0))
-                || aside.refusable.most_is_not(beside_staying);
+            let keeps_out = queued.active.most_is_not(beside_pinned)
+                || queued.pinned.most_is_not(|bytes| leaves_rooms(bytes, 0))
+                || set_aside.refusable.most_is_not(beside_unevictable);
             // Others go by the first that the pressure delays.
             let keeps_aside = delayed.is_some_and(|first| {
                 let ticket = &first.ticket;

@@ -1,17 +1,17 @@
 //! Deadlocks: threads that wait for what they hold themselves, alone or together.
 //!
-//! The waits are reduced: a waiter that could be admitted if every guard were released but the holds (R26) and what
-//! stuck threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A
-//! thread that is still stuck when nothing changes any more is in a deadlock. For a waiter that is set aside the holds
-//! count only where a stuck thread has them, or where they are leaked: it waits for holds. Owned guards are held by no
-//! thread, except by one that waits to grow them, and a waiter that may still overtake those before it does not count
-//! as behind them. None of these makes any thread stuck, so a deadlock reported is a deadlock.
+//! The waits are reduced: a waiter that could be admitted if every guard were released but the pinned demands (R26) and
+//! what stuck threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A
+//! thread that is still stuck when nothing changes any more is in a deadlock. For a waiter that is set aside the pinned
+//! demands count only where a stuck thread has them, or where they are leaked: it waits for pinned demands. Owned
+//! guards are held by no thread, except by one that waits to grow them, and a waiter that may still overtake those
+//! before it does not count as behind them. None of these makes any thread stuck, so a deadlock reported is a deadlock.
 //!
 //! A waiter with a deadline or a token may give up. A deadlock with one in it fails no wait: an event tells of it,
 //! once.
 //!
 //! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into the queue. A
-//! deadlock may also close while all its threads wait already: a hold is admitted or grows, a guard is leaked,
+//! deadlock may also close while all its threads wait already: a pinned demand is admitted or grows, a guard is leaked,
 //! overtaking is used up, or settings change. Then it is broken at one of them. And it may close while a newcomer looks
 //! for it, since policies are asked without the lock. So a newcomer that was disturbed looks again once it waits.
 //!
@@ -35,18 +35,18 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 #[derive(Clone)]
 struct Row {
     waiter: Arc<Waiter>,
-    aside: bool,
+    set_aside: bool,
 }
 
 impl Row {
     /// Growing guards first, then those in the queue, then those set aside; each in their order.
     fn order(&self) -> (bool, u64) {
-        let key = if self.aside {
+        let key = if self.set_aside {
             self.waiter.number
         } else {
             self.waiter.key()
         };
-        (self.aside, key)
+        (self.set_aside, key)
     }
 }
 
@@ -61,7 +61,7 @@ struct Waits {
 
 impl Waits {
     /// Whether a waiter's thread holds something.
-    fn holds(&self, waiter: &Waiter) -> bool {
+    fn has_guard(&self, waiter: &Waiter) -> bool {
         let mut holders = self.holders.iter();
         holders.any(|holder| holder.thread == waiter.thread)
     }
@@ -92,15 +92,15 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         newcomer: &Arc<Waiter>,
-        aside: bool,
+        set_aside: bool,
     ) -> Result<(), Error> {
         // Nearly always: a thread without guards closes no deadlock.
-        if !newcomer.holds {
+        if !newcomer.has_guard {
             return Ok(());
         }
         let row = Row {
             waiter: Arc::clone(newcomer),
-            aside,
+            set_aside,
         };
         loop {
             let waits = self.list_waits(core, Some(row.clone()));
@@ -124,7 +124,7 @@ impl Inner {
     /// Ends the wait of a waiter that has come back into the queue, if it closes a deadlock there.
     pub(crate) fn refuse_returned_deadlock(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
         let group = returned.ticket.group().clone();
-        while returned.holds && core.group(group.index).has_waiter(returned) {
+        while returned.has_guard && core.group(group.index).has_waiter(returned) {
             let waits = self.list_waits(core, None);
             let group = match self.find_deadlock(core, &waits, returned) {
                 Ok(None) => return,
@@ -151,7 +151,7 @@ impl Inner {
         waits: &Waits,
         waiter: &Waiter,
     ) -> Result<Option<HashSet<ThreadId>>, Panicked> {
-        if !waits.holds(waiter) {
+        if !waits.has_guard(waiter) {
             return Ok(None);
         }
         let stuck = self.stuck_threads(core, waits, Supposing::NOTHING)?;
@@ -186,7 +186,7 @@ impl Inner {
         };
         let numbers: BTreeSet<u64> = in_deadlock().map(|waiter| waiter.number).collect();
         // Threads that hold nothing close no deadlock: they wait for what is leaked.
-        let is_deadlock = in_deadlock().any(|waiter| waits.holds(waiter));
+        let is_deadlock = in_deadlock().any(|waiter| waits.has_guard(waiter));
         if !is_deadlock || numbers.is_subset(&core.reported_deadlocks) {
             return Ok(());
         }
@@ -209,7 +209,7 @@ impl Inner {
     /// Ends waits until no deadlock is left. For changes that may close one among those that wait already, and for a
     /// newcomer that was disturbed while it looked for one.
     pub(crate) fn break_deadlocks(&self, core: &mut Locked<'_>) {
-        while core.waiting_holders > 0 {
+        while core.waiting_with_guards > 0 {
             let waits = self.list_waits(core, None);
             let stuck = self.stuck_threads(core, &waits, Supposing::NOTHING);
             let found = stuck.and_then(|stuck| {
@@ -302,7 +302,8 @@ impl Inner {
         let mut now = list_rows(core);
         now.extend(newcomer.cloned());
         now.sort_by_key(Row::order);
-        let same = |(a, b): (&Row, &Row)| Arc::ptr_eq(&a.waiter, &b.waiter) && a.aside == b.aside;
+        let same =
+            |(a, b): (&Row, &Row)| Arc::ptr_eq(&a.waiter, &b.waiter) && a.set_aside == b.set_aside;
         now.len() == waits.rows.len()
             && now.iter().zip(&waits.rows).all(same)
             && waits.overtaken == overtaken_counts(&waits.rows)
@@ -340,7 +341,10 @@ impl Inner {
         for row in &waits.rows {
             let group = row.waiter.ticket.group().index;
             let queue = core.config.budget.is_none().then_some(group);
-            queues.entry((queue, row.aside)).or_default().push_back(row);
+            queues
+                .entry((queue, row.set_aside))
+                .or_default()
+                .push_back(row);
             if supposing.all || !row.waiter.may_give_up {
                 stuck.insert(row.waiter.thread);
             }
@@ -356,23 +360,23 @@ impl Inner {
                 let mut index = 0;
                 while let Some(row) = queue.get(index) {
                     let waiter = &row.waiter;
-                    // A demand for a hold overtakes none in the queue, and none set aside passes an earlier one.
+                    // A demand to be pinned overtakes none in the queue, and none set aside passes an earlier one.
                     let behind = index > 0
-                        && waiter.ticket.is_hold()
-                        && (!row.aside || waiter.is_new_hold());
+                        && waiter.ticket.is_pinned()
+                        && (!row.set_aside || waiter.is_new_pinned());
                     let frees = !stuck.contains(&waiter.thread)
                         || (!behind
                             && self
-                                .could_join(core, waiter, row.aside, &mut supposed)
+                                .could_join(core, waiter, row.set_aside, &mut supposed)
                                 .map_err(|error| Panicked(waiter.clone(), error))?);
                     if frees {
-                        freed |= stuck.remove(&waiter.thread) && waiter.holds;
+                        freed |= stuck.remove(&waiter.thread) && waiter.has_guard;
                         queue.remove(index);
                         continue;
                     }
                     // Under the manager's lock.
                     let overtaken = waiter.overtaken.load(Ordering::Relaxed);
-                    if !row.aside && (overtaken >= allowed || index >= MOST_PASSED) {
+                    if !row.set_aside && (overtaken >= allowed || index >= MOST_PASSED) {
                         break;
                     }
                     index += 1;
@@ -421,10 +425,10 @@ impl Inner {
 fn list_rows(core: &Locked<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     for state in core.live_groups() {
-        for (waiters, aside) in [(&state.queue, false), (&state.aside, true)] {
+        for (waiters, set_aside) in [(&state.queue, false), (&state.set_aside, true)] {
             rows.extend(waiters.values().map(|waiter| Row {
                 waiter: Arc::clone(waiter),
-                aside,
+                set_aside,
             }));
         }
     }

@@ -6,14 +6,14 @@
 //! full.
 //!
 //! Nothing is delayed for ever. A demand is admitted when the level falls, when it fits by the share, or when it is the
-//! first in the queue and no active guard of its queue lives (a hold: no guard at all); at the latest when its
+//! first in the queue and no active guard of its queue lives (a pinned demand: no guard at all); at the latest when its
 //! *patience* is over. The patience begins when the demand is first delayed, or is behind delayed ones in the queue.
 //! Its waiter wakes when it ends.
 //!
-//! A delayed active demand stays the first in the queue. A delayed demand for a hold is set aside instead, so that work
-//! goes on. But it waits for the end of work, so its group keeps the flag that sends releases here
+//! A delayed active demand stays the first in the queue. A delayed demand to be pinned is set aside instead, so that
+//! work goes on. But it waits for the end of work, so its group keeps the flag that sends releases here
 //! ([`needs_no_release`](GroupState::needs_no_release)). Each pump of its queue looks at the first such demand, and
-//! judges it beside the holds once more before it takes it back into the queue.
+//! judges it beside the pinned demands once more before it takes it back into the queue.
 
 use crate::arbiter::Resolved;
 use crate::event::EventKind;
@@ -36,16 +36,16 @@ use std::time::Instant;
 
 impl Since {
     fn of(self, waiter: &Waiter) -> Option<Instant> {
-        if waiter.is_new_hold() {
-            self.aside
+        if waiter.is_new_pinned() {
+            self.set_aside
         } else {
             self.queued
         }
     }
 
     fn of_mut(&mut self, waiter: &Waiter) -> &mut Option<Instant> {
-        if waiter.is_new_hold() {
-            &mut self.aside
+        if waiter.is_new_pinned() {
+            &mut self.set_aside
         } else {
             &mut self.queued
         }
@@ -123,13 +123,13 @@ impl Core {
     pub(crate) fn first_delayed_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
         let firsts = self.queue_groups(index).filter_map(|state| {
             let first = state.delayed.first()?;
-            state.aside.get(first)
+            state.set_aside.get(first)
         });
         firsts.min_by_key(|waiter| waiter.number)
     }
 
     /// Whether the pressure alone has set a waiter of a group's queue aside.
-    pub(crate) fn delays_holds(&self, index: usize) -> bool {
+    pub(crate) fn delays_pinned(&self, index: usize) -> bool {
         self.queue_groups(index)
             .any(|state| !state.delayed.is_empty())
     }
@@ -165,10 +165,10 @@ impl Inner {
         if demand.waiter.is_some_and(is_spent) {
             return false;
         }
-        // A demand for a hold passes none that came before it.
+        // A demand to be pinned passes none that came before it.
         let is_behind = |waiter: &Waiter| {
             let first = core.first_delayed_aside(waiter.ticket.group().index);
-            waiter.is_new_hold() && first.is_some_and(|first| first.number < waiter.number)
+            waiter.is_new_pinned() && first.is_some_and(|first| first.number < waiter.number)
         };
         let fits = self.share_in_the_way(core, demand).is_none();
         if fits || self.waits_for_nothing(core, demand) {
@@ -194,12 +194,12 @@ impl Inner {
     }
 
     /// Whether no work is left whose end a demand could wait for: it is the first in its queue, and no active guard of
-    /// the queue lives; of a hold no guard at all. Leaked guards are no work.
+    /// the queue lives; of a pinned demand no guard at all. Leaked guards are no work.
     fn waits_for_nothing(&self, core: &Core, demand: Demand<'_>) -> bool {
         let ticket = demand.ticket;
         let index = ticket.group().index;
         let is_first = match demand.waiter {
-            Some(waiter) if core.is_aside(waiter) => {
+            Some(waiter) if core.is_set_aside(waiter) => {
                 let first = core.first_set_aside(index);
                 self.is_queue_empty(core, index)
                     && first.is_some_and(|first| first.number == waiter.number)
@@ -211,10 +211,10 @@ impl Inner {
         is_first
             && core.queue_groups(index).all(|state| {
                 let word = state.shared.load();
-                if ticket.is_hold() {
+                if ticket.is_pinned() {
                     state.guards(word) == 0
                 } else {
-                    state.shared.active(word) <= state.holds.leaked_active()
+                    state.shared.active(word) <= state.pinned.leaked_active()
                 }
             })
     }
@@ -264,15 +264,15 @@ impl Inner {
         }
     }
 
-    /// Takes a waiter that the pressure set aside back into its queue. If it does not fit beside the holds by now it
-    /// stays aside, for them: what came meanwhile may have concerned no other. In the queue it would delay the work of
-    /// those very holds.
+    /// Takes a waiter that the pressure set aside back into its queue. If it does not fit beside the pinned demands by
+    /// now it stays aside, for them: what came meanwhile may have concerned no other. In the queue it would delay the
+    /// work of those very pinned demands.
     fn judge_delayed(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
         core.keep([waiter]);
         self.judge_waiter_again(core, waiter, false);
         let index = waiter.ticket.group().index;
-        if !core.is_aside(waiter) {
-            // Demands for holds may have been set aside behind it.
+        if !core.is_set_aside(waiter) {
+            // Demands to be pinned may have been set aside behind it.
             core.group_mut(index).changed.freed = true;
         }
         self.wake_first_to_ask(core, index);
@@ -280,12 +280,12 @@ impl Inner {
 
     /// Forgets since when waiters of a queue are delayed, if none is delayed any more.
     pub(crate) fn note_undelayed(&self, core: &mut Locked<'_>, index: usize) {
-        let Since { queued, aside } = core.delayed_since(index);
+        let Since { queued, set_aside } = core.delayed_since(index);
         if queued.is_some() && self.head_key(core, index).is_none() {
             core.delayed_since_mut(index).queued = None;
         }
-        if aside.is_some() && !core.delays_holds(index) {
-            core.delayed_since_mut(index).aside = None;
+        if set_aside.is_some() && !core.delays_pinned(index) {
+            core.delayed_since_mut(index).set_aside = None;
         }
     }
 
@@ -298,7 +298,7 @@ impl Inner {
         let index = waiter.ticket.group().index;
         self.pump_and_reconcile(&mut core, index);
         if core.is_delayed_aside(waiter) {
-            // An earlier waiter, which waited for a hold before, is delayed still.
+            // An earlier waiter, which waited for a pinned demand before, is delayed still.
             self.judge_delayed(&mut core, waiter);
             self.pump_and_reconcile(&mut core, index);
         }
@@ -333,8 +333,8 @@ impl Inner {
 
     /// Why a demand waits that the pressure delays.
     pub(crate) fn delayed_by(&self, core: &Core, demand: Demand<'_>) -> Option<WaitReason> {
-        let aside = demand.waiter.filter(|waiter| core.is_aside(waiter));
-        if aside.is_some_and(|waiter| !core.is_delayed_aside(waiter)) {
+        let set_aside = demand.waiter.filter(|waiter| core.is_set_aside(waiter));
+        if set_aside.is_some_and(|waiter| !core.is_delayed_aside(waiter)) {
             return None;
         }
         let in_use = core.group(demand.ticket.group().index).shared.load().sum();
@@ -344,12 +344,14 @@ impl Inner {
             let fits_in_full = full.is_none_or(|capacity| with <= capacity);
             fits_in_full && self.is_delayed(core, demand)
         };
-        if aside.is_none() && !is_in_the_way() {
+        if set_aside.is_none() && !is_in_the_way() {
             return None;
         }
         // Aside, another that is delayed may be in its way.
         let (in_use, counts) = self.share_in_the_way(core, demand).or_else(|| {
-            let full = full.or(core.config.budget).filter(|_| aside.is_some())?;
+            let full = full
+                .or(core.config.budget)
+                .filter(|_| set_aside.is_some())?;
             Some((in_use, share_of(full, core.share())))
         })?;
         Some(WaitReason::Delayed {

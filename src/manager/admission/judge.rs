@@ -83,9 +83,9 @@ impl Inner {
         let word = state.shared.load();
         let others = word.sum().saturating_sub(demand.held());
         if !state.custom() {
-            let admits = self.holds(core, ticket, others.saturating_add(ticket.bytes()))
+            let admits = self.fits_policy(core, ticket, others.saturating_add(ticket.bytes()))
                 && is_below_most(core, demand)
-                && (!ticket.is_hold() || self.leaves_rooms(core, demand)?);
+                && (!ticket.is_pinned() || self.leaves_rooms(core, demand)?);
             return Ok(if admits {
                 Verdict::Admit
             } else {
@@ -128,7 +128,7 @@ impl Inner {
             // The answer goes by settings that are not in force.
             return self.judge_in_full(core, demand);
         }
-        if verdict == Verdict::Admit && ticket.is_hold() && !self.leaves_rooms(core, demand)? {
+        if verdict == Verdict::Admit && ticket.is_pinned() && !self.leaves_rooms(core, demand)? {
             return Ok(Verdict::Wait);
         }
         let state = core.group_mut(index);
@@ -163,7 +163,7 @@ impl Inner {
             return Ok(false);
         }
         if !ticket.group().custom {
-            return Ok(!self.holds(core, ticket, live.sum.saturating_add(ticket.bytes())));
+            return Ok(!self.fits_policy(core, ticket, live.sum.saturating_add(ticket.bytes())));
         }
         self.would_keep_out(core, ticket, live, total_live, ticket.bytes())
     }
@@ -208,7 +208,7 @@ impl Inner {
     }
 
     /// Whether a built-in policy lets its group hold `sum`.
-    pub(crate) fn holds(&self, core: &Locked<'_>, ticket: &Request, sum: u64) -> bool {
+    pub(crate) fn fits_policy(&self, core: &Locked<'_>, ticket: &Request, sum: u64) -> bool {
         let formula = ticket.formula().resolve(core.budget);
         core.mode == WireMode::Uncoordinated
             || !formula.can_refuse()
@@ -308,7 +308,7 @@ impl Inner {
             let formula = ticket.formula().resolve(core.budget);
             formula.can_refuse() && ticket.bytes() >= formula.admitted(baseline)
         };
-        if never || (ticket.is_hold() && !self.leaves_own_room_alone(core, demand)?) {
+        if never || (ticket.is_pinned() && !self.leaves_own_room_alone(core, demand)?) {
             let budget_is_less = of_policy.is_none_or(|bytes| Some(bytes) >= core.config.budget);
             let wanted = ticket.bytes().saturating_add(ticket.room().bytes);
             let over_budget = core.config.budget.is_some_and(|budget| wanted > budget);

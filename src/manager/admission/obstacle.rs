@@ -58,7 +58,7 @@ impl Inner {
         if self.is_delayed(core, demand) {
             return elastic;
         }
-        if ticket.is_hold() && !ticket.group().custom {
+        if ticket.is_pinned() && !ticket.group().custom {
             return Obstacle::Promised;
         }
         // A policy of the program's own, or guards were released since it was asked.

@@ -115,8 +115,8 @@ impl Inner {
             let demand = waiter.demand();
             let settings = core.settings;
             let verdict = match self.check_countable(core, demand) {
-                // A demand for a hold overtakes none.
-                Ok(()) if waiter.ticket.is_hold() && !passed.is_empty() => Ok(Verdict::Wait),
+                // A demand to be pinned overtakes none.
+                Ok(()) if waiter.ticket.is_pinned() && !passed.is_empty() => Ok(Verdict::Wait),
                 Ok(()) => self.judge(core, demand),
                 // It may fit once others have left.
                 Err(_) => Ok(Verdict::Wait),
@@ -137,7 +137,7 @@ impl Inner {
                 break;
             }
             if verdict == Ok(Verdict::Delayed) {
-                if waiter.is_new_hold() {
+                if waiter.is_new_pinned() {
                     // Aside it does not delay the work that it waits for.
                     core.remove_waiter(&waiter);
                     self.set_aside_delayed(core, &waiter);
@@ -173,7 +173,7 @@ impl Inner {
                     core.may_deadlock = true;
                     break;
                 }
-                if waiter.ticket.is_hold() {
+                if waiter.ticket.is_pinned() {
                     // Those behind may not fit beside it: they are judged before they count as overtaken.
                     break;
                 }

@@ -7,7 +7,7 @@ use crate::manager::inner::locked::Locked;
 use crate::manager::limit::cover::leader_falls;
 use crate::manager::state::core::Core;
 use crate::manager::state::group::Group;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::sync::{Arc, ThreadId, thread_id};
 use crate::user_code;
@@ -17,12 +17,12 @@ impl Inner {
     pub(crate) fn release_counted(
         &self,
         ticket: &Request,
-        hold: Option<HoldKey>,
+        pin: Option<PinKey>,
     ) -> Option<Box<Error>> {
         let mut core = self.lock();
         core.subtract(ticket);
-        if let Some(key) = hold {
-            core.unhold(key, ticket, None);
+        if let Some(key) = pin {
+            core.unpin(key, ticket, None);
         }
         self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
         self.after_release(&mut core, ticket);

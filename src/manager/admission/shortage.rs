@@ -1,9 +1,9 @@
-//! Giving back before waiting for holds (R27).
+//! Giving back before waiting for pinned demands (R27).
 //!
-//! A program registers *reclaimers*: functions that give back holds which it can do without, such as the model that was
-//! not used for the longest time. The first waiter that is set aside in its queue asks them, if it would fit beside
-//! what stays. It asks on its own thread, with nothing held, in the order of registration, until it is in the queue. It
-//! asks again each second while it waits.
+//! A program registers *reclaimers*: functions that give back pinned demands which it can do without, such as the model
+//! that was not used for the longest time. The first waiter that is set aside in its queue asks them, if it would fit
+//! beside what is not evictable. It asks on its own thread, with nothing held, in the order of registration, until it
+//! is in the queue. It asks again each second while it waits.
 //!
 //! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for
 //! that: the asking thread wakes the first of each queue when it has ended. Without reclaimers a waiter that is set
@@ -82,12 +82,12 @@ impl Inner {
         let mut core = self.lock();
         // `asker` is not kept up while no reclaimer is registered.
         core.groups.all_mut().for_each(|state| state.asker = None);
-        let aside: Vec<Arc<Waiter>> = core
+        let set_aside: Vec<Arc<Waiter>> = core
             .live_groups()
-            .flat_map(|state| state.aside.values().cloned())
+            .flat_map(|state| state.set_aside.values().cloned())
             .collect();
-        core.keep(&aside);
-        for waiter in aside {
+        core.keep(&set_aside);
+        for waiter in set_aside {
             core.wake(waiter.waker.clone());
         }
         Reclaimer { manager, number }
@@ -100,8 +100,8 @@ impl Inner {
     }
 
     /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its queue and
-    /// would fit beside what stays. Stops once it is in the queue, has its outcome or is over. False if another thread
-    /// asks, which wakes this one when it has ended.
+    /// would fit beside what is not evictable. Stops once it is in the queue, has its outcome or is over. False if
+    /// another thread asks, which wakes this one when it has ended.
     pub(crate) fn ask_for_memory(&self, waiter: &Arc<Waiter>, is_over: impl Fn() -> bool) -> bool {
         let asking = &self.reclaimers.asking;
         // Acquire: what the last thread to ask has done. A failure orders nothing: see below.
@@ -132,7 +132,7 @@ impl Inner {
         let mut core = self.lock();
         let queues: Vec<usize> = core
             .live_groups()
-            .filter(|state| !state.aside.is_empty())
+            .filter(|state| !state.set_aside.is_empty())
             .map(|state| state.shared.index)
             .collect();
         for index in queues {
@@ -171,19 +171,19 @@ impl Inner {
     /// What a waiter lacks, if it may ask for it.
     fn shortage(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) -> Option<Shortage> {
         let index = waiter.ticket.group().index;
-        if !core.group(index).aside.contains_key(&waiter.number) {
+        if !core.group(index).set_aside.contains_key(&waiter.number) {
             return None;
         }
         let first = core.first_set_aside(index).map(|first| first.number);
-        let fits = self.fits_beside_what_stays(core, waiter.demand());
+        let fits = self.fits_beside_unevictable(core, waiter.demand());
         // It may have come back into the queue while a policy was asked without the lock.
-        let is_aside = core.is_aside(waiter) && !core.is_delayed_aside(waiter);
-        if first != Some(waiter.number) || fits != Ok(true) || !is_aside {
+        let is_set_aside = core.is_set_aside(waiter) && !core.is_delayed_aside(waiter);
+        if first != Some(waiter.number) || fits != Ok(true) || !is_set_aside {
             return None;
         }
         let evictable = core
             .queue_groups(index)
-            .flat_map(|state| state.holds.evictable());
+            .flat_map(|state| state.pinned.evictable());
         let mut evictable: Vec<_> = evictable.collect();
         evictable.sort_by_key(|(key, _)| *key);
         Some(Shortage {

@@ -44,8 +44,8 @@ impl Core {
         waiter: &Waiter,
         f: impl FnOnce(&mut Standstill) -> R,
     ) -> Option<R> {
-        if self.is_aside(waiter) {
-            return waiter.aside_since.lock().as_mut().map(f);
+        if self.is_set_aside(waiter) {
+            return waiter.set_aside_since.lock().as_mut().map(f);
         }
         let standstill = match self.config.budget {
             Some(_) => &mut self.standstill,
@@ -89,8 +89,8 @@ impl Inner {
             return None;
         }
         let now = self.clock.now();
-        let is_aside = core.is_aside(waiter);
-        let reports = is_aside || self.head_key(&core, index) == Some(waiter.key());
+        let is_set_aside = core.is_set_aside(waiter);
+        let reports = is_set_aside || self.head_key(&core, index) == Some(waiter.key());
         if !core.with_standstill(waiter, |it| it.is_due(after, now))? {
             return next_stall_check(&mut core, waiter, now);
         }
@@ -103,7 +103,7 @@ impl Inner {
             it.since
         })?;
         let stood = now.saturating_duration_since(since);
-        let behind = if is_aside {
+        let behind = if is_set_aside {
             0
         } else {
             self.queue_length(&core, index) - 1
@@ -133,13 +133,16 @@ impl Inner {
     /// policy.
     pub(crate) fn wait_reason(&self, core: &Core, demand: Demand<'_>) -> WaitReason {
         let ticket = demand.ticket;
-        if demand.waiter.is_some_and(|waiter| core.is_aside(waiter)) {
+        if demand
+            .waiter
+            .is_some_and(|waiter| core.is_set_aside(waiter))
+        {
             if let Some(why) = self.delayed_by(core, demand) {
                 return why;
             }
 
             let groups = core.queue_groups(ticket.group().index);
-            let held = groups.map(|state| state.holds.bytes());
+            let held = groups.map(|state| state.pinned.bytes());
             return WaitReason::Holds {
                 held: held.fold(0, u64::saturating_add),
                 capacity: core.config.budget.or_else(|| self.capacity(core, ticket)),

@@ -7,7 +7,7 @@
 //!
 //! A growing guard comes before all others, since they may be waiting for what it holds.
 //!
-//! A demand that waits for holds is not in the queue but [set aside](crate::manager::admission::aside).
+//! A demand that waits for pinned demands is not in the queue but [set aside](crate::manager::admission::set_aside).
 //!
 //! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled. It also wakes by itself:
 //!
@@ -70,8 +70,8 @@ impl Inner {
         let waiter = Arc::new(Waiter {
             number,
             key: AtomicU64::new(key),
-            hold: demand.hold,
-            for_holds: demand.for_holds,
+            pin: demand.pin,
+            waits_for_pinned: demand.waits_for_pinned,
             ticket: ticket.clone(),
             from: demand.from.cloned(),
             waker: sleeper.waker(),
@@ -79,9 +79,9 @@ impl Inner {
             place,
             thread: current_thread().id(),
             thread_name: crate::holders::thread_name(),
-            holds: demand.from.is_some() || crate::holders::thread_holds(),
+            has_guard: demand.from.is_some() || crate::holders::thread_has_guard(),
             may_give_up: patience.wait.may_give_up(),
-            aside_since: Mutex::new(None),
+            set_aside_since: Mutex::new(None),
             stall_after: core.config.stall_after,
             delayed: unmodelled::Mutex::new(None),
             overtaken: AtomicU64::new(0),
@@ -89,16 +89,18 @@ impl Inner {
         });
         core.groups.list(index);
         core.group_mut(index).enqueuing.insert(key);
-        let aside = beside == Beside::Holds
-            || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
-        let refused = self.refuse_deadlock(core, &waiter, aside).and_then(|()| {
-            // The settings may have changed while a policy was asked: then the demand might wait for ever.
-            while core.settings != settings {
-                settings = core.settings;
-                self.check_ever(core, demand)?;
-            }
-            Ok(())
-        });
+        let set_aside =
+            beside == Beside::Pinned || (waiter.is_new_pinned() && self.has_set_aside(core, index));
+        let refused = self
+            .refuse_deadlock(core, &waiter, set_aside)
+            .and_then(|()| {
+                // The settings may have changed while a policy was asked: then the demand might wait for ever.
+                while core.settings != settings {
+                    settings = core.settings;
+                    self.check_ever(core, demand)?;
+                }
+                Ok(())
+            });
         core.group_mut(index).enqueuing.remove(&key);
         if let Err(error) = refused {
             if core.was_disturbed() {
@@ -128,13 +130,13 @@ impl Inner {
             event.place = Some(place);
         });
         // Waiters may have been set aside meanwhile.
-        let aside = aside || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
+        let set_aside = set_aside || (waiter.is_new_pinned() && self.has_set_aside(core, index));
         // Holds may have come or gone while a policy was asked without the lock.
         let disturbed = core.was_disturbed();
         core.group_mut(index).changed.all |= disturbed;
-        if delayed && !aside && waiter.is_new_hold() {
+        if delayed && !set_aside && waiter.is_new_pinned() {
             self.set_aside_delayed(core, &waiter);
-        } else if aside {
+        } else if set_aside {
             core.set_aside(waiter.clone(), since);
         } else {
             core.enqueue(waiter.clone(), since);

@@ -52,8 +52,8 @@ impl Built {
             last_change: None,
             uncovered: Default::default(),
             waiting: 0,
-            aside: 0,
-            waiting_holders: 0,
+            set_aside_count: 0,
+            waiting_with_guards: 0,
             standstill: None,
             delayed_since: Default::default(),
             above_ceiling: false,
@@ -75,7 +75,7 @@ impl Built {
             journal: Journal::default(),
             told_of_skipping: false,
             tell_computed: false,
-            holds: 0,
+            times_locked: 0,
         };
         core.publish_figures();
         core

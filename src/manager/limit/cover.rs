@@ -117,7 +117,7 @@ impl Inner {
             } else {
                 0
             },
-            hold: demand.hold,
+            pin: demand.pin,
         }
     }
 

@@ -125,7 +125,7 @@ impl Inner {
                 let ticket = &uncovered.ticket;
                 let demand = Demand {
                     from: uncovered.from.as_ref(),
-                    hold: uncovered.hold,
+                    pin: uncovered.pin,
                     ..ticket.into()
                 };
                 self.take_back(core, demand, |event| {

@@ -53,7 +53,7 @@ impl Inner {
     /// Releases a demand if that changes nothing for others. That is known before the release, so no work need be
     /// finished first (R12). Returns false, with nothing done, if it may change something.
     pub(crate) fn leave_quietly(&self, ticket: &Request) -> bool {
-        if ticket.is_hold() || user_code::is_inside(self.address()) {
+        if ticket.is_pinned() || user_code::is_inside(self.address()) {
             return false;
         }
         let mut core = self.lock();
@@ -71,7 +71,7 @@ impl Inner {
         let is_anchored = published
             .anchor
             .is_some_and(|anchor| anchor != index || left > 0);
-        if !is_anchored || !self.is_queue_empty(&core, index) || core.delays_holds(index) {
+        if !is_anchored || !self.is_queue_empty(&core, index) || core.delays_pinned(index) {
             return false;
         }
         let mut answered = None;

@@ -173,19 +173,23 @@ impl Inner {
             .live_groups()
             .flat_map(|state| {
                 let queued = state.queue.values().map(|waiter| (false, waiter));
-                queued.chain(state.aside.values().map(|waiter| (true, waiter)))
+                queued.chain(state.set_aside.values().map(|waiter| (true, waiter)))
             })
             .collect();
-        rows.sort_by_key(|(aside, waiter)| {
-            let place = if *aside { waiter.number } else { waiter.key() };
-            (*aside, place)
+        rows.sort_by_key(|(set_aside, waiter)| {
+            let place = if *set_aside {
+                waiter.number
+            } else {
+                waiter.key()
+            };
+            (*set_aside, place)
         });
         let mut lengths = BTreeMap::<_, usize>::new();
         let mut waiters: Vec<_> = rows
             .into_iter()
-            .map(|(aside, waiter)| {
+            .map(|(set_aside, waiter)| {
                 let queue = (!together).then_some(waiter.ticket.group().index);
-                let length = lengths.entry((aside, queue)).or_default();
+                let length = lengths.entry((set_aside, queue)).or_default();
                 let position = std::mem::replace(length, *length + 1);
                 (
                     order(waiter),
@@ -235,7 +239,7 @@ impl Inner {
         now: Instant,
     ) -> snapshot::Waiter {
         let ticket = &waiter.ticket;
-        let set_aside = core.is_aside(waiter);
+        let set_aside = core.is_set_aside(waiter);
         snapshot::Waiter {
             ticket: ticket.id(),
             bytes: ticket.bytes(),

@@ -73,9 +73,9 @@ pub(crate) struct Core {
     /// How many waiters all queues have.
     pub(crate) waiting: u64,
     /// How many waiters are set aside in all groups.
-    pub(crate) aside: u64,
+    pub(crate) set_aside_count: u64,
     /// How many waiters, in the queue or set aside, hold something or grow it.
-    pub(crate) waiting_holders: u64,
+    pub(crate) waiting_with_guards: u64,
     /// Since when no waiter of any group was admitted.
     pub(crate) standstill: Option<Standstill>,
     /// Since when the pressure delays waiters of the queue of all groups, where they have one.
@@ -114,8 +114,9 @@ pub(crate) struct Core {
     pub(crate) told_of_skipping: bool,
     /// The limit was computed by this transition; an event is due.
     pub(crate) tell_computed: bool,
-    /// Counts the holds of the lock, for [`Locked::was_disturbed`](crate::manager::inner::locked::Locked::was_disturbed).
-    pub(crate) holds: u64,
+    /// Counts how often the lock was taken, for
+    /// [`Locked::was_disturbed`](crate::manager::inner::locked::Locked::was_disturbed).
+    pub(crate) times_locked: u64,
 }
 
 /// From the first driving guard until the baseline is back.
@@ -286,7 +287,7 @@ impl Core {
         let uncovered = Uncovered {
             ticket: demand.ticket.clone(),
             from: demand.from.cloned(),
-            hold: demand.hold,
+            pin: demand.pin,
             thread,
             thread_name,
             cover: Cover::Needed,

@@ -1,10 +1,10 @@
-//! Counting: demands in their groups' words, holds among the holds, and the policy that speaks for a group.
+//! Counting: demands in their groups' words, pinned ones in their groups' sums, and the policy that speaks for a group.
 
 use crate::kind::Kind;
 use crate::manager::state::core::Core;
 use crate::manager::state::group::Residents;
 use crate::manager::state::group_state::GroupState;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::manager::state::spans::Changed;
 use crate::manager::state::word::Word;
@@ -40,45 +40,41 @@ impl Core {
         word
     }
 
-    /// Enters a counted demand among the holds of its group.
-    pub(crate) fn hold(
-        &mut self,
-        key: HoldKey,
-        ticket: &Request,
-        place: &'static Location<'static>,
-    ) {
+    /// Enters a counted demand among the pinned demands of its group.
+    pub(crate) fn pin(&mut self, key: PinKey, ticket: &Request, place: &'static Location<'static>) {
         let state = self.group_mut(ticket.group().index);
-        // Of a hold that changes its size, the location where it was acquired stays.
-        let was = state.holds.remove(key);
+        // Of a pinned demand that changes its size, the location where it was acquired stays.
+        let was = state.pinned.remove(key);
         let place = was.map_or(place, |(_, place)| place);
-        state.holds.add(key, ticket, place, false);
+        state.pinned.add(key, ticket, place, false);
         let (before, now) = (was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
         state.note_changed(before, now);
-        // A hold that shrinks closes no deadlock.
+        // A pinned demand that shrinks closes no deadlock.
         self.may_deadlock |= now > before;
     }
 
-    /// Enters a guard that is leaked among the holds that stay; if it is a hold already, in place of that.
+    /// Enters a guard that is leaked among the pinned demands that are not evictable; if it is one already, in place of
+    /// that.
     pub(crate) fn leak(
         &mut self,
-        key: HoldKey,
+        key: PinKey,
         ticket: &Request,
         place: &'static Location<'static>,
     ) {
         let state = self.group_mut(ticket.group().index);
-        state.holds.remove(key);
-        state.holds.add(key, ticket, place, true);
+        state.pinned.remove(key);
+        state.pinned.add(key, ticket, place, true);
         // It stays for ever, and other demands must fit beside it.
         state.changed = Changed::ALL;
         self.may_deadlock = true;
     }
 
-    /// Takes a demand out of the holds of its group, or goes back to what it was before.
-    pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Request, from: Option<&Arc<Request>>) {
+    /// Takes a demand out of the pinned demands of its group, or goes back to what it was before.
+    pub(crate) fn unpin(&mut self, key: PinKey, ticket: &Request, from: Option<&Arc<Request>>) {
         let state = self.group_mut(ticket.group().index);
-        let was = state.holds.remove(key);
+        let was = state.pinned.remove(key);
         if let (Some(from), Some((_, place))) = (from, was) {
-            state.holds.add(key, from, place, false);
+            state.pinned.add(key, from, place, false);
         }
         state.note_changed(Some(ticket.bytes()), from.map(|from| from.bytes()));
     }

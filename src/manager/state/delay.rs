@@ -7,8 +7,8 @@ use std::time::Instant;
 pub(crate) struct Since {
     /// The first in the queue.
     pub(crate) queued: Option<Instant>,
-    /// Those for holds.
-    pub(crate) aside: Option<Instant>,
+    /// Those to be pinned.
+    pub(crate) set_aside: Option<Instant>,
 }
 
 /// That a waiter was delayed.

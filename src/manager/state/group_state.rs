@@ -3,7 +3,7 @@
 use crate::arbiter::{Arbiter, Basis, Formula, PolicyId, Resolved};
 use crate::manager::state::delay::Since;
 use crate::manager::state::group::{Group, SizeCount};
-use crate::manager::state::holds::Holds;
+use crate::manager::state::pinned::PinnedDemands;
 use crate::manager::state::request::Request;
 use crate::manager::state::spans::{Changed, Spans};
 use crate::manager::state::standstill::Standstill;
@@ -44,7 +44,7 @@ pub(crate) struct GroupState {
     /// [`Core::enqueue`](crate::manager::state::core::Core::enqueue) and its like alone.
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
     /// Those set aside, by their numbers: the order of arrival. Changed likewise.
-    pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
+    pub(crate) set_aside: BTreeMap<u64, Arc<Waiter>>,
     /// The numbers of those of them that are aside because of the pressure alone.
     pub(crate) delayed: BTreeSet<u64>,
     /// Since when the pressure delays waiters of its queue, where it has one of its own.
@@ -58,7 +58,7 @@ pub(crate) struct GroupState {
     /// How small and large the demands in the queue and aside are.
     pub(crate) queued_spans: Spans,
     pub(crate) set_aside_spans: Spans,
-    pub(crate) holds: Holds,
+    pub(crate) pinned: PinnedDemands,
     /// The keys of waiters about to enter it, which look for a deadlock before, without the lock.
     pub(crate) enqueuing: BTreeSet<u64>,
     pub(crate) reservations: u64,
@@ -98,8 +98,8 @@ impl GroupState {
 
     /// Closes the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
     pub(crate) fn falls_idle(&self) -> bool {
-        let awaited = !self.is_queue_empty() || !self.aside.is_empty();
-        // The mark of a hold that has left is for the whole queue, and is seen on listed groups alone.
+        let awaited = !self.is_queue_empty() || !self.set_aside.is_empty();
+        // The mark of a pinned demand that has left is for the whole queue, and is seen on listed groups alone.
         if awaited || self.changed.is_any() || self.is_live(self.shared.load()) {
             return false;
         }
@@ -111,12 +111,12 @@ impl GroupState {
 
     /// Every waiter: those in the queue, then those set aside.
     pub(crate) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
-        self.queue.values().chain(self.aside.values())
+        self.queue.values().chain(self.set_aside.values())
     }
 
     /// Whether a waiter waits, in the queue or set aside.
     pub(crate) fn has_waiter(&self, waiter: &Waiter) -> bool {
-        self.queue.contains_key(&waiter.key()) || self.aside.contains_key(&waiter.number)
+        self.queue.contains_key(&waiter.key()) || self.set_aside.contains_key(&waiter.number)
     }
 
     /// How many guards of every kind live in it, by its word.
@@ -126,7 +126,10 @@ impl GroupState {
 
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.
     pub(crate) fn is_unused(&self) -> bool {
-        if Arc::strong_count(&self.shared) > 1 || !self.queue.is_empty() || !self.aside.is_empty() {
+        if Arc::strong_count(&self.shared) > 1
+            || !self.queue.is_empty()
+            || !self.set_aside.is_empty()
+        {
             return false;
         }
         // The count is loaded relaxed: what the last ticket left behind, a leaked guard's demand, must be seen too.

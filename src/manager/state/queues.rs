@@ -15,7 +15,7 @@ impl Core {
             self.standstill = begun;
         }
         self.waiting += 1;
-        self.waiting_holders += u64::from(waiter.holds);
+        self.waiting_with_guards += u64::from(waiter.has_guard);
         let state = self.group_mut(waiter.ticket.group().index);
         if state.queue.is_empty() {
             state.standstill = begun;
@@ -27,19 +27,19 @@ impl Core {
 
     /// Sets a waiter aside that is in no queue.
     pub(crate) fn set_aside(&mut self, waiter: Arc<Waiter>, now: Instant) {
-        self.aside += 1;
-        self.waiting_holders += u64::from(waiter.holds);
-        *waiter.aside_since.lock() = Some(Standstill::begin(now));
+        self.set_aside_count += 1;
+        self.waiting_with_guards += u64::from(waiter.has_guard);
+        *waiter.set_aside_since.lock() = Some(Standstill::begin(now));
         let state = self.group_mut(waiter.ticket.group().index);
         state.set_aside_spans.include(&waiter);
-        state.aside.insert(waiter.number, waiter);
+        state.set_aside.insert(waiter.number, waiter);
         state.publish_waiting();
     }
 
     /// Whether a waiter is set aside.
-    pub(crate) fn is_aside(&self, waiter: &Waiter) -> bool {
+    pub(crate) fn is_set_aside(&self, waiter: &Waiter) -> bool {
         let state = self.group(waiter.ticket.group().index);
-        state.aside.contains_key(&waiter.number)
+        state.set_aside.contains_key(&waiter.number)
     }
 
     /// Takes a waiter out of the queue, or from those set aside, if it is there.
@@ -48,16 +48,16 @@ impl Core {
         if let Some(taken) = state.queue.remove(&waiter.key()) {
             state.publish_waiting();
             self.waiting -= 1;
-            self.waiting_holders -= u64::from(taken.holds);
+            self.waiting_with_guards -= u64::from(taken.has_guard);
             return Some(taken);
         }
-        let taken = state.aside.remove(&waiter.number)?;
+        let taken = state.set_aside.remove(&waiter.number)?;
         state.delayed.remove(&waiter.number);
-        // Demands for holds may have been set aside behind it.
+        // Demands to be pinned may have been set aside behind it.
         state.changed.freed = true;
         state.publish_waiting();
-        self.aside -= 1;
-        self.waiting_holders -= u64::from(taken.holds);
+        self.set_aside_count -= 1;
+        self.waiting_with_guards -= u64::from(taken.has_guard);
         Some(taken)
     }
 
@@ -65,13 +65,13 @@ impl Core {
     pub(crate) fn remove_waiters(&mut self, index: usize) -> Vec<Arc<Waiter>> {
         let state = self.group_mut(index);
         let queue = std::mem::take(&mut state.queue);
-        let aside = std::mem::take(&mut state.aside);
+        let set_aside = std::mem::take(&mut state.set_aside);
         state.delayed.clear();
         state.publish_waiting();
         self.waiting -= queue.len() as u64;
-        self.aside -= aside.len() as u64;
-        let all: Vec<_> = queue.into_values().chain(aside.into_values()).collect();
-        self.waiting_holders -= all.iter().filter(|waiter| waiter.holds).count() as u64;
+        self.set_aside_count -= set_aside.len() as u64;
+        let all: Vec<_> = queue.into_values().chain(set_aside.into_values()).collect();
+        self.waiting_with_guards -= all.iter().filter(|waiter| waiter.has_guard).count() as u64;
         all
     }
 
@@ -82,7 +82,7 @@ impl Core {
 
     /// How many wait in all groups, in the queue or set aside.
     pub(crate) fn waiters(&self) -> u64 {
-        self.waiting + self.aside
+        self.waiting + self.set_aside_count
     }
 }
 
@@ -90,7 +90,7 @@ impl GroupState {
     fn publish_waiting(&self) {
         // Relaxed: a figure for people.
         let waiting = &self.shared.waiting;
-        let count = (self.queue.len() + self.aside.len()) as u64;
+        let count = (self.queue.len() + self.set_aside.len()) as u64;
         waiting.store(count, Ordering::Relaxed);
     }
 }

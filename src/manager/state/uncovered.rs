@@ -1,7 +1,7 @@
 //! Admitted demands that the limit does not cover yet.
 
 use crate::backend::BackendError;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::sync::{Arc, ThreadId};
 
@@ -11,8 +11,8 @@ pub(crate) struct Uncovered {
     pub(crate) ticket: Arc<Request>,
     /// What a resized guard had before.
     pub(crate) from: Option<Arc<Request>>,
-    /// As what it is among the holds.
-    pub(crate) hold: Option<HoldKey>,
+    /// Its key among the pinned demands.
+    pub(crate) pin: Option<PinKey>,
     /// The acquirer's.
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,

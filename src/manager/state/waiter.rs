@@ -4,7 +4,7 @@ use crate::Error;
 use crate::event::Event;
 use crate::manager::state::delay::Delayed;
 use crate::manager::state::grant::Granted;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::manager::state::standstill::Standstill;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, ThreadId, unmodelled};
@@ -29,13 +29,13 @@ pub(crate) struct Waiter {
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
     /// Since when it is set aside, if it is, and how often that was told. Written under the manager's lock.
-    pub(crate) aside_since: Mutex<Option<Standstill>>,
-    /// As what it will be, or is, among the holds.
-    pub(crate) hold: Option<HoldKey>,
-    /// It waits for holds rather than being refused beside them.
-    pub(crate) for_holds: bool,
+    pub(crate) set_aside_since: Mutex<Option<Standstill>>,
+    /// Its key among the pinned demands, now or later.
+    pub(crate) pin: Option<PinKey>,
+    /// It waits for pinned demands rather than being refused beside them.
+    pub(crate) waits_for_pinned: bool,
     /// Its thread holds a guard, or waits to grow one: else it closes no deadlock.
-    pub(crate) holds: bool,
+    pub(crate) has_guard: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
     /// How long its queue may admit no waiter before that is told of, if ever.
@@ -61,9 +61,9 @@ impl Waiter {
         (self.from.is_none(), self.number)
     }
 
-    /// Whether it waits for a hold that does not live yet.
-    pub(crate) fn is_new_hold(&self) -> bool {
-        self.ticket.is_hold() && self.from.is_none()
+    /// Whether it waits for a pinned demand that does not live yet.
+    pub(crate) fn is_new_pinned(&self) -> bool {
+        self.ticket.is_pinned() && self.from.is_none()
     }
 
     /// Says in an event of another thread which thread waits, and where.

@@ -1,25 +1,26 @@
 //! Setting waiters aside, and taking them back into the queue (R26a).
 //!
-//! A waiter that does not fit beside the holds alone gains nothing by work that ends. In the queue it would delay the
-//! steps of the very guard that it waits for. So it is *set aside*: it is in no queue, and delays only later demands
-//! for holds. The group's flag is not set on its account, so acquires and releases of work stay on the fast path.
+//! A waiter that does not fit beside the pinned demands alone gains nothing by work that ends. In the queue it would
+//! delay the steps of the very guard that it waits for. So it is *set aside*: it is in no queue, and delays only later
+//! demands to be pinned. The group's flag is not set on its account, so acquires and releases of work stay on the
+//! fast path.
 //!
-//! Only holds that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of these happen
-//! under the manager's lock, and mark their group. The next pump of the queue judges every waiter of it again, in the
-//! order of arrival: one that does not fit beside the holds any more is set aside, or refused if it is active and does
-//! not fit beside those that stay; one that fits again takes the last place in the queue. A demand for a hold stays
-//! aside behind an earlier waiter that does.
+//! Only pinned demands that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of
+//! these happen under the manager's lock, and mark their group. The next pump of the queue judges every waiter of it
+//! again, in the order of arrival: one that does not fit beside the pinned demands any more is set aside, or refused if
+//! it is active and does not fit beside those that are not evictable; one that fits again takes the last place in the queue. A
+//! demand to be pinned stays aside behind an earlier waiter that does.
 //!
-//! A custom policy is asked without the lock. A hold that comes or goes meanwhile marks the group again, and the pump begins
-//! anew.
+//! A custom policy is asked without the lock. A pinned demand that comes or goes meanwhile marks the group again, and
+//! the pump begins anew.
 
 use crate::manager::admission::beside::Beside;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::state::core::Core;
 use crate::manager::state::group_state::GroupState;
-use crate::manager::state::holds::HoldKey;
 use crate::manager::state::key::{NEW, next_key};
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::manager::state::waiter::Waiter;
 use crate::sync::{Arc, Ordering};
@@ -38,14 +39,14 @@ impl Core {
     pub(crate) fn first_set_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
         let groups = self.queue_groups(index);
         groups
-            .filter_map(|state| state.aside.values().next())
+            .filter_map(|state| state.set_aside.values().next())
             .min_by_key(|waiter| waiter.number)
     }
 }
 
 impl Inner {
     /// Whether a waiter of the queue is set aside already.
-    pub(crate) fn is_set_aside_before(&self, core: &Core, index: usize) -> bool {
+    pub(crate) fn has_set_aside(&self, core: &Core, index: usize) -> bool {
         core.first_set_aside(index).is_some()
     }
 
@@ -97,9 +98,9 @@ impl Inner {
             return false;
         }
         let disturbed = core.was_disturbed();
-        let is_delayed = waiter.is_new_hold() && self.is_delayed(core, demand);
+        let is_delayed = waiter.is_new_pinned() && self.is_delayed(core, demand);
         let state = core.group_mut(index);
-        let is_aside = state.aside.contains_key(&waiter.number);
+        let is_set_aside = state.set_aside.contains_key(&waiter.number);
         match beside {
             Err(error) => {
                 core.remove_waiter(waiter);
@@ -107,8 +108,8 @@ impl Inner {
                 self.resolve(core, waiter, Err(error));
                 false
             }
-            Ok(Beside::Work) if !is_aside => false,
-            Ok(Beside::Work) if held_back && waiter.is_new_hold() => true,
+            Ok(Beside::Work) if !is_set_aside => false,
+            Ok(Beside::Work) if held_back && waiter.is_new_pinned() => true,
             Ok(Beside::Work) if is_delayed => {
                 self.note_delayed_aside(core, waiter);
                 true
@@ -120,15 +121,16 @@ impl Inner {
                 // Relaxed: under the manager's lock.
                 waiter.key.store(key, Ordering::Relaxed);
                 core.enqueue(Arc::clone(waiter), self.clock.now());
-                // Meanwhile a demand for a hold may have been set aside behind it, which this round does not see.
+                // Meanwhile a demand to be pinned may have been set aside behind it, which this round does not
+                // see.
                 core.group_mut(index).changed = before;
                 core.group_mut(index).changed.all |= disturbed;
                 group.set_flag();
                 core.returned.push(Arc::clone(waiter));
                 false
             }
-            Ok(Beside::Holds) => {
-                if is_aside {
+            Ok(Beside::Pinned) => {
+                if is_set_aside {
                     core.group_mut(index).delayed.remove(&waiter.number);
                 } else {
                     core.remove_waiter(waiter);
@@ -140,16 +142,16 @@ impl Inner {
         }
     }
 
-    /// Enters a guard that is leaked among the holds that stay.
+    /// Enters a guard that is leaked among the pinned demands that are not evictable.
     pub(crate) fn leak(
         &self,
         ticket: &Request,
-        hold: Option<HoldKey>,
+        pin: Option<PinKey>,
         place: &'static Location<'static>,
     ) {
         let mut core = self.lock();
         let group = ticket.group();
-        core.leak(hold.unwrap_or_else(next_key), ticket, place);
+        core.leak(pin.unwrap_or_else(next_key), ticket, place);
         core.defer_group(group);
         self.reconcile_deferred(&mut core);
     }
