@@ -217,10 +217,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
         fork::check()?;
-        let place = Location::caller();
+        let location = Location::caller();
         match self.enter_unrecorded() {
-            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
-            entered => self.enter_owned_slow(entered, Wait::new(), place),
+            Fast::Admitted(word) => Ok(self.owned_guard(word, location)),
+            entered => self.enter_owned_slow(entered, Wait::new(), location),
         }
     }
 
@@ -236,10 +236,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
         fork::check()?;
-        let place = Location::caller();
+        let location = Location::caller();
         match self.enter_unrecorded() {
-            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
-            entered => self.enter_owned_slow(entered, wait, place),
+            Fast::Admitted(word) => Ok(self.owned_guard(word, location)),
+            entered => self.enter_owned_slow(entered, wait, location),
         }
     }
 
@@ -265,28 +265,28 @@ impl Ticket {
     #[track_caller]
     fn enter_slow(&self, entered: Fast, wait: Wait) -> Result<Raw, Error> {
         fork::check()?;
-        let place = Location::caller();
+        let location = Location::caller();
         if let Fast::Closed = entered
-            && let Some((word, since)) = self.info.manager.enter_watched(self.request(), place)
+            && let Some((word, since)) = self.info.manager.enter_watched(self.request(), location)
         {
-            return Ok(Raw::watched(word, since, self, place));
+            return Ok(Raw::watched(word, since, self, location));
         }
-        let admission = self.enter_locked(entered, wait, place)?;
-        Ok(Raw::slow(admission, self, place))
+        let admission = self.enter_locked(entered, wait, location)?;
+        Ok(Raw::slow(admission, self, location))
     }
 
     fn enter_locked(
         &self,
         entered: Fast,
         wait: Wait,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
         let patience = Patience::from(wait.started(&*manager.clock));
         match entered {
-            Fast::Added(word) => manager.cover_added(self.request(), word, &patience, place),
+            Fast::Added(word) => manager.cover_added(self.request(), word, &patience, location),
             Fast::Closed | Fast::Admitted(_) => {
-                manager.acquire_slow(self.request(), &patience, place)
+                manager.acquire_slow(self.request(), &patience, location)
             }
         }
     }

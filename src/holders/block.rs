@@ -10,7 +10,7 @@
 
 use super::listed::{Entry, Listed, shard_of};
 use super::record::{Listing, Record};
-use super::seen::{Place, Seen};
+use super::seen::{AcquiredAt, Seen};
 use super::slot::Slot;
 use crate::sync::Thread;
 use crate::sync::unmodelled::Mutex;
@@ -57,12 +57,12 @@ impl Block {
     }
 
     /// Records a guard, on the block's own thread. The guard keeps the group whose list this is.
-    pub(super) fn take(&self, index: u32, ticket: u64, list: &Listed, place: Place) {
+    pub(super) fn take(&self, index: u32, ticket: u64, list: &Listed, location: AcquiredAt) {
         let own = &self.slots[index as usize % SLOTS];
         let list = std::ptr::from_ref(list).cast_mut();
         // Relaxed: only the block's own thread reads it.
         own.list.store(list, Ordering::Relaxed);
-        own.slot.take(ticket, place);
+        own.slot.take(ticket, location);
     }
 
     /// Forgets a guard: on the block's own thread, or under the lock; while it is not retired.
@@ -79,11 +79,11 @@ impl Block {
     /// The guards in the first `most` slots.
     pub(super) fn read(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) {
         for own in self.slots.iter().take(most) {
-            if let Some((ticket, place, ())) = own.slot.read(|| ()) {
+            if let Some((ticket, location, ())) = own.slot.read(|| ()) {
                 see(Seen {
                     ticket,
                     kept: None,
-                    place,
+                    location,
                     thread: &self.thread,
                     bound: false,
                     since: None,
@@ -96,8 +96,8 @@ impl Block {
 
     /// The same guards as entries of lists.
     fn entry(&self, index: usize) -> Option<Entry> {
-        let (ticket, place, ()) = self.slots[index].slot.read(|| ())?;
-        Some(Entry::owned(ticket, place, self.thread.clone()))
+        let (ticket, location, ()) = self.slots[index].slot.read(|| ())?;
+        Some(Entry::owned(ticket, location, self.thread.clone()))
     }
 
     /// Where a guard that was in a slot is listed.

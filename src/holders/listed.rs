@@ -3,7 +3,7 @@
 use super::about::About;
 use super::numbers::{ByNumber, Numbers, shrink};
 use super::record::{Listing, Record, SHARDS};
-use super::seen::{Place, Seen};
+use super::seen::{AcquiredAt, Seen};
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, ThreadId, thread_id};
 use crossbeam::utils::CachePadded;
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) ticket: u64,
     /// Of a borrowed guard, which may be forgotten and then outlives its ticket.
     pub(super) kept: Option<Arc<About>>,
-    pub(super) place: Place,
+    pub(super) location: AcquiredAt,
     pub(super) thread: Thread,
     /// Of a borrowed guard: whether its thread has ended, so that no other can release it.
     pub(super) ended: Option<Arc<AtomicBool>>,
@@ -54,11 +54,11 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An owned guard.
-    pub(super) fn owned(ticket: u64, place: Place, thread: Thread) -> Self {
+    pub(super) fn owned(ticket: u64, location: AcquiredAt, thread: Thread) -> Self {
         Self {
             ticket,
             kept: None,
-            place,
+            location,
             thread,
             ended: None,
             owned: true,
@@ -73,7 +73,7 @@ impl Entry {
         Seen {
             ticket: self.ticket,
             kept: self.kept.as_ref(),
-            place: self.place,
+            location: self.location,
             thread: self.grower.as_ref().unwrap_or(&self.thread),
             bound: !self.owned || self.grower.is_some(),
             since: self.since,

@@ -79,11 +79,11 @@ impl Slab {
         let Some(thread) = &self.thread else { return };
         for (index, slot) in self.slots.iter().enumerate().take(most) {
             let since = || self.since[index].load(Ordering::Acquire);
-            if let Some((ticket, place, since)) = slot.read(since) {
+            if let Some((ticket, location, since)) = slot.read(since) {
                 see(Seen {
                     ticket,
                     kept: None,
-                    place,
+                    location,
                     thread,
                     bound: true,
                     since: decode(since),

@@ -31,7 +31,7 @@ use crate::manager::state::group_state::Foreseen;
 use crate::manager::state::key::next_key;
 use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
-use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::manager::state::word::Word;
 use crate::mode::WireMode;
@@ -42,50 +42,50 @@ use std::panic::Location;
 /// What became of a new demand.
 enum Entered {
     Admitted(Word),
-    Queued(Place),
+    Queued(Enqueued),
 }
 
 impl Inner {
     /// Acquires under the lock.
     pub(crate) fn acquire_slow(
         &self,
-        ticket: &Arc<Request>,
+        request: &Arc<Request>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
-            pin: ticket.is_pinned().then(next_key),
+            pin: request.is_pinned().then(next_key),
             waits_for_pinned: patience.wait.waits_for_pinned(),
-            ..ticket.into()
+            ..request.into()
         };
-        self.enter(demand, patience, place)
+        self.enter(demand, patience, location)
     }
 
-    /// Changes a live guard's demand `from` to `ticket`, all or nothing. `pin`: its key among the pinned demands.
+    /// Changes a live guard's demand `from` to `request`, all or nothing. `pin`: its key among the pinned demands.
     pub(crate) fn resize(
         &self,
         from: &Arc<Request>,
-        ticket: &Arc<Request>,
+        request: &Arc<Request>,
         pin: Option<PinKey>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
             from: Some(from),
             pin,
             waits_for_pinned: patience.wait.waits_for_pinned(),
-            ..ticket.into()
+            ..request.into()
         };
-        if ticket.bytes() > from.bytes() {
-            return self.enter(demand, patience, place);
+        if request.bytes() > from.bytes() {
+            return self.enter(demand, patience, location);
         }
         if user_code::is_inside(self.address()) {
             return Err(Error::Reentrant);
         }
         let mut core = self.lock();
         // Less than what was covered needs no cover. It cannot fail: what it frees may be given away at once.
-        let word = self.count(&mut core, demand, place);
-        self.pump(&mut core, ticket.group().index);
+        let word = self.count(&mut core, demand, location);
+        self.pump(&mut core, request.group().index);
         self.reconcile(&mut core);
         self.reconcile_deferred(&mut core);
         Ok(self.admission(&core, demand, word, None))
@@ -95,31 +95,31 @@ impl Inner {
         &self,
         demand: Demand<'_>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         if user_code::may_not_wait(self.address()) {
             return Err(Error::Reentrant);
         }
         self.claim()?;
-        let ticket = demand.ticket;
-        let group = ticket.group();
+        let request = demand.request;
+        let group = request.group();
         let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
-        let decided = self.admit(&mut core, demand, patience, place);
+        let decided = self.admit(&mut core, demand, patience, location);
         drop(judge);
         let disturbed = core.was_disturbed();
         match decided {
             Err(error) => {
                 self.reconcile_deferred(&mut core);
                 drop(core);
-                Err(self.explained(error, ticket))
+                Err(self.explained(error, request))
             }
             Ok(Entered::Admitted(word)) => {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
-            Ok(Entered::Queued(place)) => {
+            Ok(Entered::Queued(enqueued)) => {
                 self.reconcile_deferred(&mut core);
-                if disturbed && place.waiter.has_guard {
+                if disturbed && enqueued.waiter.has_guard {
                     self.break_deadlocks(&mut core);
                     if leader_falls(&core) {
                         self.reconcile(&mut core);
@@ -128,13 +128,13 @@ impl Inner {
                     self.reconcile_deferred(&mut core);
                 }
                 drop(core);
-                let waited = self.wait(&place, patience);
-                let word = match waited.map_err(|error| self.explained_late(error, ticket))? {
+                let waited = self.wait(&enqueued, patience);
+                let word = match waited.map_err(|error| self.explained_late(error, request))? {
                     Granted::Covered(admission) => return Ok(admission),
                     Granted::Added(word) => word,
                 };
-                let waited = Some(self.waited(&place.waiter));
-                let key = Some(place.waiter.number);
+                let waited = Some(self.waited(&enqueued.waiter));
+                let key = Some(enqueued.waiter.number);
                 self.cover(&mut self.lock(), demand, word, waited, true, key)
             }
         }
@@ -152,41 +152,41 @@ impl Inner {
     /// A demand that the fast path has added and found uncovered.
     pub(crate) fn cover_added(
         &self,
-        ticket: &Arc<Request>,
+        request: &Arc<Request>,
         word: Word,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let inside = user_code::is_inside(self.address());
         let mut core = self.lock();
-        core.groups.list(ticket.group().index);
+        core.groups.list(request.group().index);
         let coordinates = core.mode != WireMode::Uncoordinated;
         let too_many = |most| {
             let most = u64::from(most);
             coordinates
                 && word.driving() > most
-                && ticket.group().active(ticket.group().load()) > most
+                && request.group().active(request.group().load()) > most
         };
         // A waiter has come later, unless its flag was seen.
-        let passes = word.has_waiters() && !self.is_queue_empty(&core, ticket.group().index);
+        let passes = word.has_waiters() && !self.is_queue_empty(&core, request.group().index);
         let redo = word.overflows()
             || inside
             || core.admits_under_lock_only(self)
             || passes
-            || ticket.most().is_some_and(too_many)
-            || !self.fits_policy(&core, ticket, word.sum())
-            || core.is_over_share(ticket, word.sum());
+            || request.most().is_some_and(too_many)
+            || !self.fits_policy(&core, request, word.sum())
+            || core.is_over_share(request, word.sum());
         if !redo {
-            return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);
+            return self.cover(&mut core, request.into(), word, None, patience.waits, None);
         }
         // Under the lock the demand is judged, counted and told of anew, or refused.
-        core.subtract(ticket);
-        self.after_release(&mut core, ticket);
+        core.subtract(request);
+        self.after_release(&mut core, request);
         drop(core);
         if inside {
             return Err(Error::Reentrant);
         }
-        self.acquire_slow(ticket, patience, place)
+        self.acquire_slow(request, patience, location)
     }
 
     /// Decides about a new demand: admits it, queues it, or refuses it. The caller holds a custom group's judge.
@@ -195,9 +195,9 @@ impl Inner {
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Entered, Error> {
-        let ticket = demand.ticket;
+        let request = demand.request;
         if core.closed {
             return Err(Error::Closed);
         }
@@ -206,7 +206,7 @@ impl Inner {
             self.check_ever(core, demand)?;
             return Err(uncountable);
         }
-        let group = ticket.group();
+        let group = request.group();
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
         group.set_flag();
         let settings = core.settings;
@@ -229,12 +229,12 @@ impl Inner {
             verdict
         };
         let entered = match verdict {
-            Ok(Verdict::Admit) => self.start(core, demand, place).map(Entered::Admitted),
+            Ok(Verdict::Admit) => self.start(core, demand, location).map(Entered::Admitted),
             Ok(Verdict::Wait) => self
-                .enqueue(core, demand, patience, place, false)
+                .enqueue(core, demand, patience, location, false)
                 .map(Entered::Queued),
             Ok(Verdict::Delayed) => self
-                .enqueue(core, demand, patience, place, true)
+                .enqueue(core, demand, patience, location, true)
                 .map(Entered::Queued),
             Err(error) => Err(error),
         };
@@ -245,7 +245,7 @@ impl Inner {
             core.defer_group(group);
         }
         self.clear_flag(core, group.index);
-        if ticket.is_pinned() && matches!(entered, Ok(Entered::Admitted(_))) {
+        if request.is_pinned() && matches!(entered, Ok(Entered::Admitted(_))) {
             // Those in the queue may not fit beside it.
             core.defer_group(group);
         }
@@ -259,11 +259,11 @@ impl Inner {
     /// Whether no waiter is in the queue before a new demand. A growing guard does not wait behind those that may be
     /// waiting for it.
     fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
-        let index = demand.ticket.group().index;
+        let index = demand.request.group().index;
         let grows = demand.from.is_some() && !self.is_growing_guard_queued(core, index);
         // A demand to be pinned stays behind those that are set aside.
         let behind =
-            demand.ticket.is_pinned() && demand.from.is_none() && self.has_set_aside(core, index);
+            demand.request.is_pinned() && demand.from.is_none() && self.has_set_aside(core, index);
         grows || (!behind && self.is_queue_empty(core, index))
     }
 
@@ -272,25 +272,25 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Word, Error> {
-        if !core.can_count(demand.ticket, demand.from) {
-            return Err(full(GroupLimit::Bytes, demand.ticket));
+        if !core.can_count(demand.request, demand.from) {
+            return Err(full(GroupLimit::Bytes, demand.request));
         }
-        let index = demand.ticket.group().index;
+        let index = demand.request.group().index;
         let foreseen = core.group_mut(index).foreseen.take();
-        let word = self.count(core, demand, place);
+        let word = self.count(core, demand, location);
         if word.overflows() {
             // Others were counted without the lock since it was looked at. A guard that has left meanwhile may have taken this
             // for one that stays.
             self.take_back(core, demand, |_| {});
-            core.defer_group(demand.ticket.group());
+            core.defer_group(demand.request.group());
             let what = if word.drives_too_many() {
                 GroupLimit::DrivingGuards
             } else {
                 GroupLimit::Bytes
             };
-            return Err(full(what, demand.ticket));
+            return Err(full(what, demand.request));
         }
         let state = core.group_mut(index);
         if let Some(Foreseen { baseline, limit }) = foreseen {
@@ -304,36 +304,40 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Word {
         let Demand {
-            ticket,
+            request,
             from,
             waiter,
             pin,
             ..
         } = demand;
         if let Some(key) = pin {
-            core.pin(key, ticket, waiter.map_or(place, |waiter| waiter.place));
+            core.pin(
+                key,
+                request,
+                waiter.map_or(location, |waiter| waiter.location),
+            );
         }
         let who = |event: &mut Event| match waiter {
             Some(waiter) => waiter.sign(event),
-            None => event.place = Some(place),
+            None => event.place = Some(location),
         };
         if let Some(from) = from {
-            let word = core.replace(from, ticket);
+            let word = core.replace(from, request);
             let kind = resized(from);
-            self.emit(core, kind, Some(ticket), who);
-            self.note_resident(core, ticket, Some(from));
+            self.emit(core, kind, Some(request), who);
+            self.note_resident(core, request, Some(from));
             return word;
         }
-        if ticket.kind().is_driving() && self.is_watched() {
+        if request.kind().is_driving() && self.is_watched() {
             self.open_epoch(core);
         }
-        self.emit(core, EventKind::AdmissionGranted, Some(ticket), who);
-        let word = core.add(ticket);
-        self.emit(core, EventKind::TicketStarted, Some(ticket), who);
-        self.note_resident(core, ticket, None);
+        self.emit(core, EventKind::AdmissionGranted, Some(request), who);
+        let word = core.add(request);
+        self.emit(core, EventKind::TicketStarted, Some(request), who);
+        self.note_resident(core, request, None);
         word
     }
 
@@ -344,18 +348,18 @@ impl Inner {
         demand: Demand<'_>,
         who: impl FnOnce(&mut Event),
     ) {
-        let Demand { ticket, from, .. } = demand;
+        let Demand { request, from, .. } = demand;
         if let Some(key) = demand.pin {
-            core.unpin(key, ticket, from);
+            core.unpin(key, request, from);
         }
         let (kind, told) = match from {
             None => {
-                core.subtract(ticket);
-                (EventKind::TicketEnded, ticket)
+                core.subtract(request);
+                (EventKind::TicketEnded, request)
             }
             Some(from) => {
-                core.replace(ticket, from);
-                (resized(ticket), from)
+                core.replace(request, from);
+                (resized(request), from)
             }
         };
         self.emit(core, kind, Some(told), who);

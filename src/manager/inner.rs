@@ -208,7 +208,7 @@ impl Inner {
         &self,
         core: &mut Core,
         kind: EventKind,
-        ticket: Option<&Request>,
+        request: Option<&Request>,
         fill: impl FnOnce(&mut Event),
     ) {
         let (watched, traced) = (self.events.is_watched(), trace::wants(&kind));
@@ -219,10 +219,10 @@ impl Inner {
             sequence: 0,
             time: self.clock.now(),
             kind,
-            ticket: ticket.map(Request::id),
-            size: ticket.map(Request::bytes),
-            policy: ticket.map(|ticket| ticket.policy_label().clone()),
-            label: ticket.and_then(Request::label_text),
+            ticket: request.map(Request::id),
+            size: request.map(Request::bytes),
+            policy: request.map(|request| request.policy_label().clone()),
+            label: request.and_then(Request::label_text),
             place: None,
             thread: crate::sync::thread_id(),
             thread_name: crate::holders::thread_name(),
@@ -243,15 +243,15 @@ impl Inner {
 
     /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
     /// record of it without the lock: then what it calls for now, at least for this guard.
-    pub(crate) fn wanted(&self, ticket: &Request, sum: u64) -> u64 {
+    pub(crate) fn wanted(&self, request: &Request, sum: u64) -> u64 {
         if fork::is_child() {
             return 0;
         }
         let core = self.lock();
-        let state = core.group(ticket.group().index);
+        let state = core.group(request.group().index);
         let basis = match state.resolved.basis() {
             Basis::Sum => sum,
-            Basis::Largest => state.largest().max(ticket.bytes()),
+            Basis::Largest => state.largest().max(request.bytes()),
         };
         let limit = state.resolved.limit(core.baseline(), basis);
         match state.formula {
@@ -268,15 +268,15 @@ impl Inner {
         limit.min(self.look(Core::bound))
     }
 
-    /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
-    /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of 0
-    /// nothing is wired.
-    pub(crate) fn has_wired(&self, ticket: &Request, wanted: u64) -> bool {
+    /// Whether the limit is MLX's, set for an epoch, and covers a guard of `request` whose group called for `wanted` at
+    /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of
+    /// 0 nothing is wired.
+    pub(crate) fn has_wired(&self, request: &Request, wanted: u64) -> bool {
         if fork::is_child() {
             return false;
         }
         let core = self.lock();
-        let state = core.group(ticket.group().index);
+        let state = core.group(request.group().index);
         let baseline = core.epoch.baseline;
         let now = if state.must_ask(baseline) {
             wanted

@@ -31,14 +31,14 @@ impl Ticket {
     /// The record comes first: a store between two read-modify-writes must reach the cache before the second begins, and
     /// costs a quarter of BASE there.
     #[inline(always)]
-    pub(super) fn enter(&self, place: &'static Location<'static>) -> Result<Raw, Fast> {
+    pub(super) fn enter(&self, location: &'static Location<'static>) -> Result<Raw, Fast> {
         // Relaxed: a stale value only sends us to the lock, or past it to a cover that is closed or below `admit`.
         let admit = self.group.gates.admit.load(Ordering::Relaxed);
         if admit == 0 {
             return Err(Fast::Closed);
         }
-        let Some(record) = holders::record_in_slot(self.id, place) else {
-            return self.enter_then_record(admit, place);
+        let Some(record) = holders::record_in_slot(self.id, location) else {
+            return self.enter_then_record(admit, location);
         };
         match self.enter_below(admit) {
             Fast::Admitted(word) => Ok(Raw::fast(word, record)),
@@ -55,11 +55,11 @@ impl Ticket {
     fn enter_then_record(
         &self,
         admit: u64,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
         let admit = if fork::is_child() { 0 } else { admit };
         match self.enter_below(admit) {
-            Fast::Admitted(word) => Ok(Raw::fast(word, self.record(place))),
+            Fast::Admitted(word) => Ok(Raw::fast(word, self.record(location))),
             other => Err(other),
         }
     }

@@ -83,9 +83,9 @@ macro_rules! guard_methods {
         /// As [`Ticket::acquire_with`].
         #[track_caller]
         pub fn resize_with(&mut self, bytes: u64, wait: Wait) -> Result<(), Error> {
-            let place = Location::caller();
+            let location = Location::caller();
             let (raw, ticket) = self.parts();
-            raw.resize(ticket, bytes, wait, place)
+            raw.resize(ticket, bytes, wait, location)
         }
 
         /// The limit that its group called for at its admission, in bytes.

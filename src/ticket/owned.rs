@@ -19,9 +19,13 @@ use std::time::Instant;
 impl Ticket {
     /// An owned guard that the fast path gave.
     #[inline]
-    pub(super) fn owned_guard(&self, word: Word, place: &'static Location<'static>) -> OwnedGuard {
+    pub(super) fn owned_guard(
+        &self,
+        word: Word,
+        location: &'static Location<'static>,
+    ) -> OwnedGuard {
         self.stay();
-        let record = self.record_owned(place);
+        let record = self.record_owned(location);
         OwnedGuard::new(self.clone(), Raw::fast(word, record))
     }
 
@@ -32,13 +36,13 @@ impl Ticket {
         &self,
         entered: Fast,
         wait: Wait,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<OwnedGuard, Error> {
-        let admission = self.enter_locked(entered, wait, place)?;
+        let admission = self.enter_locked(entered, wait, location)?;
         self.stay();
         let record = match admission.since {
-            None => self.record_owned(place),
-            since => self.list_owned(place, since),
+            None => self.record_owned(location),
+            since => self.list_owned(location, since),
         };
         let raw = Raw::owned(admission, record);
         Ok(OwnedGuard::new(self.clone(), raw))
@@ -46,16 +50,16 @@ impl Ticket {
 
     /// Records an owned guard.
     #[inline]
-    fn record_owned(&self, place: &'static Location<'static>) -> Record {
-        let in_slot = holders::record_owned_in_slot(self.id, &self.group.listed, place);
-        in_slot.unwrap_or_else(|| self.list_owned(place, None))
+    fn record_owned(&self, location: &'static Location<'static>) -> Record {
+        let in_slot = holders::record_owned_in_slot(self.id, &self.group.listed, location);
+        in_slot.unwrap_or_else(|| self.list_owned(location, None))
     }
 
     /// Records an owned guard in its group's list, with when it was acquired if that is known.
     #[cold]
     #[inline(never)]
-    fn list_owned(&self, place: &'static Location<'static>, since: Option<Instant>) -> Record {
-        holders::list_owned(self.id, &self.group.listed, place, since)
+    fn list_owned(&self, location: &'static Location<'static>, since: Option<Instant>) -> Record {
+        holders::list_owned(self.id, &self.group.listed, location, since)
     }
 
     /// Releases an owned guard, if that needs no lock and may lower nothing. Returns false, with nothing done, if it does

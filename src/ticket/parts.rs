@@ -137,12 +137,12 @@ impl Ticket {
     }
 
     /// Records a borrowed guard, in a slot or wherever there is room.
-    pub(super) fn record(&self, place: &'static Location<'static>) -> Record {
+    pub(super) fn record(&self, location: &'static Location<'static>) -> Record {
         holders::record(
             self.id,
             self.info.request.about(),
             &self.group.listed,
-            place,
+            location,
         )
     }
 }

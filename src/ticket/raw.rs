@@ -58,8 +58,8 @@ impl From<Admission> for Extra {
 }
 
 /// Records a borrowed guard, with when it was acquired if that is known.
-fn dated(ticket: &Ticket, place: &'static Location<'static>, since: Option<Instant>) -> Record {
-    let record = ticket.record(place);
+fn dated(ticket: &Ticket, location: &'static Location<'static>, since: Option<Instant>) -> Record {
+    let record = ticket.record(location);
     match since {
         Some(at) => holders::note_since(record, &ticket.group().listed, at),
         None => record,
@@ -89,11 +89,11 @@ impl Raw {
         word: Word,
         since: Instant,
         ticket: &Ticket,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Self {
         Self {
             at: word.0,
-            record: dated(ticket, place, Some(since)),
+            record: dated(ticket, location, Some(since)),
             extra: ManuallyDrop::new(None),
         }
     }
@@ -102,10 +102,10 @@ impl Raw {
     pub(super) fn slow(
         admission: Admission,
         ticket: &Ticket,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Self {
         ticket.stay();
-        let record = dated(ticket, place, admission.since);
+        let record = dated(ticket, location, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
         let is_plain = admission.waited.is_zero() && !ticket.is_pinned();
@@ -165,10 +165,10 @@ impl Raw {
         let record = holders::out_of_owned_slot(self.record, list);
         holders::note_leak(record, list);
         let pin = self.extra.as_ref().and_then(|extra| extra.pin);
-        if let Some(place) = holders::place_of(record, list) {
+        if let Some(location) = holders::location_of(record, list) {
             ticket
                 .manager()
-                .leak(self.held(ticket).request(), pin, place);
+                .leak(self.held(ticket).request(), pin, location);
         }
     }
 
@@ -337,7 +337,7 @@ impl Raw {
         ticket: &Ticket,
         bytes: u64,
         wait: Wait,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<(), Error> {
         fork::check()?;
         if bytes == self.held(ticket).bytes() {
@@ -351,7 +351,7 @@ impl Raw {
         let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
         let pin = self.extra.as_ref().and_then(|extra| extra.pin);
-        let resized = manager.resize(from.request(), to.request(), pin, &patience, place);
+        let resized = manager.resize(from.request(), to.request(), pin, &patience, location);
         if resized.is_ok() {
             resizing.held = &to;
         }

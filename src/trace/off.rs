@@ -25,7 +25,7 @@ impl Kept {
 pub(crate) struct WaitSpan(());
 
 impl WaitSpan {
-    pub(crate) fn enter(_: u64, _: &About, _: &'static Location<'static>) -> Self {
+    pub(crate) fn open(_: u64, _: &About, _: &'static Location<'static>) -> Self {
         Self(())
     }
 }

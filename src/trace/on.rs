@@ -268,9 +268,9 @@ impl Drop for GuardSpan {
 pub(crate) struct WaitSpan(Option<EnteredSpan>);
 
 impl WaitSpan {
-    pub(crate) fn enter(ticket: u64, about: &About, place: &'static Location<'static>) -> Self {
+    pub(crate) fn open(ticket: u64, about: &About, location: &'static Location<'static>) -> Self {
         let entered = user_code::catch(|| {
-            let span = ticket_span!("wait", ticket, about, place = %Place(place));
+            let span = ticket_span!("wait", ticket, about, place = %Place(location));
             span.entered()
         });
         Self(entered.ok())

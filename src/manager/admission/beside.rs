@@ -72,14 +72,14 @@ impl Inner {
         demand: Demand<'_>,
     ) -> Result<Beside, Error> {
         if self.breaks(core, demand, Which::All)?.is_none() {
-            let leaves_rooms = !demand.ticket.is_pinned() || self.leaves_rooms(core, demand)?;
+            let leaves_rooms = !demand.request.is_pinned() || self.leaves_rooms(core, demand)?;
             return Ok(if leaves_rooms {
                 Beside::Work
             } else {
                 Beside::Pinned
             });
         }
-        if demand.ticket.is_pinned() || demand.waits_for_pinned {
+        if demand.request.is_pinned() || demand.waits_for_pinned {
             return Ok(Beside::Pinned);
         }
         let Some(bound) = self.breaks(core, demand, Which::Unevictable)? else {
@@ -97,17 +97,17 @@ impl Inner {
     ) -> Result<bool, Error> {
         let fits = self.breaks(core, demand, Which::Unevictable)?.is_none();
         Ok(fits
-            && (!demand.ticket.is_pinned()
+            && (!demand.request.is_pinned()
                 || self.leaves_rooms_beside(core, demand, Which::Unevictable)?))
     }
 
     /// How many bytes of pinned demands must go so that a demand fits beside the rest, where its policy or the budget
     /// over all groups tells; else what it asks for.
     pub(crate) fn missing(&self, core: &Locked<'_>, demand: Demand<'_>) -> u64 {
-        let ticket = demand.ticket;
-        let pinned = &core.group(ticket.group().index).pinned;
+        let request = demand.request;
+        let pinned = &core.group(request.group().index).pinned;
         let own = demand.own_pinned(pinned, Which::All).unwrap_or(0);
-        let wanted = ticket.bytes().saturating_add(ticket.room().bytes);
+        let wanted = request.bytes().saturating_add(request.room().bytes);
         let over = |held: u64, capacity: Option<u64>| {
             let with = held.saturating_sub(own).saturating_add(wanted);
             capacity.map(|capacity| with.saturating_sub(capacity))
@@ -115,7 +115,7 @@ impl Inner {
         let all = core.live_groups().fold(0, |sum: u64, state| {
             sum.saturating_add(state.pinned.bytes())
         });
-        let by_policy = over(pinned.bytes(), self.capacity(core, ticket));
+        let by_policy = over(pinned.bytes(), self.capacity(core, request));
         let by_budget = over(all, core.config.budget);
         let missing = by_policy.into_iter().chain(by_budget).max();
         missing.filter(|bytes| *bytes > 0).unwrap_or(wanted)
@@ -128,28 +128,28 @@ impl Inner {
         demand: Demand<'_>,
         which: Which,
     ) -> Result<Option<Bound>, Error> {
-        let ticket = demand.ticket;
+        let request = demand.request;
         if core
-            .queue_groups(ticket.group().index)
+            .queue_groups(request.group().index)
             .all(|state| state.pinned.is_empty())
         {
             return Ok(None);
         }
-        let most = ticket.most().filter(|_| demand.from.is_none());
-        let leaked = core.group(ticket.group().index).pinned.leaked_active();
+        let most = request.most().filter(|_| demand.from.is_none());
+        let leaked = core.group(request.group().index).pinned.leaked_active();
         if let Some(most) =
             most.filter(|most| leaked >= u64::from(*most) && core.mode != WireMode::Uncoordinated)
         {
             return Ok(Some(Bound::AtMost(most)));
         }
         let total = total_beside(core, demand, which);
-        if exceeds(total.saturating_add(ticket.bytes()), core.config.budget) {
+        if exceeds(total.saturating_add(request.bytes()), core.config.budget) {
             return Ok(Some(Bound::Budget));
         }
         let mut live = pinned_beside(core, demand, which);
         let of_group = live.sum;
-        let kept_out = self.are_in_the_way(core, ticket, &mut live, of_group);
-        core.group_mut(ticket.group().index).give_back(live.each);
+        let kept_out = self.are_in_the_way(core, request, &mut live, of_group);
+        core.group_mut(request.group().index).give_back(live.each);
         Ok(kept_out?.then_some(Bound::Policy))
     }
 
@@ -170,36 +170,36 @@ impl Inner {
         demand: Demand<'_>,
         which: Which,
     ) -> Result<bool, Error> {
-        let ticket = demand.ticket;
-        let mut groups = core.queue_groups(ticket.group().index);
+        let request = demand.request;
+        let mut groups = core.queue_groups(request.group().index);
         let wanted = groups.any(|state| which.rooms(&state.pinned).next().is_some());
         drop(groups);
-        if !wanted && ticket.room().bytes == 0 {
+        if !wanted && request.room().bytes == 0 {
             return Ok(true);
         }
         if core.config.budget.is_some() {
             let of_all = core
                 .live_groups()
                 .flat_map(|state| which.rooms(&state.pinned));
-            let all = of_all.chain([ticket.room()]).map(|room| room.bytes);
+            let all = of_all.chain([request.room()]).map(|room| room.bytes);
             let largest = all.max().unwrap_or(0);
-            let total = total_beside(core, demand, which).saturating_add(ticket.bytes());
+            let total = total_beside(core, demand, which).saturating_add(request.bytes());
             if exceeds(total.saturating_add(largest), core.config.budget) {
                 return Ok(false);
             }
         }
         let live = pinned_beside(core, demand, which);
-        let rooms = which.rooms(&core.group(ticket.group().index).pinned);
-        let rooms = rooms.chain([ticket.room()]);
-        if !ticket.group().custom {
+        let rooms = which.rooms(&core.group(request.group().index).pinned);
+        let rooms = rooms.chain([request.room()]);
+        if !request.group().custom {
             return Ok(fit_all(
                 core,
                 rooms,
-                live.sum.saturating_add(ticket.bytes()),
+                live.sum.saturating_add(request.bytes()),
             ));
         }
         let largest = rooms.map(|room| room.bytes).max().unwrap_or(0);
-        self.leaves_largest(core, ticket, live, largest)
+        self.leaves_largest(core, request, live, largest)
     }
 
     /// Whether a pinned demand could leave itself its own room if nothing else were held.
@@ -208,20 +208,20 @@ impl Inner {
         core: &mut Locked<'_>,
         demand: Demand<'_>,
     ) -> Result<bool, Error> {
-        let (ticket, room) = (demand.ticket, demand.ticket.room());
-        let both = ticket.bytes().saturating_add(room.bytes);
+        let (request, room) = (demand.request, demand.request.room());
+        let both = request.bytes().saturating_add(room.bytes);
         if room.bytes == 0 {
             return Ok(true);
         }
         if exceeds(both, core.config.budget) {
             return Ok(false);
         }
-        if !ticket.group().custom {
+        if !request.group().custom {
             let formula = room.formula.resolve(core.budget);
             return Ok(fits_into(formula, core.admission_baseline(), both));
         }
-        let each = std::mem::take(&mut core.group_mut(ticket.group().index).scratch);
-        self.leaves_largest(core, ticket, Live::of(each), room.bytes)
+        let each = std::mem::take(&mut core.group_mut(request.group().index).scratch);
+        self.leaves_largest(core, request, Live::of(each), room.bytes)
     }
 }
 
@@ -230,36 +230,36 @@ impl Inner {
     pub(crate) fn leaves_these(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Request,
+        request: &Request,
         live: Live,
         rooms: &[Room],
     ) -> Result<bool, Error> {
-        let with = live.sum.saturating_add(ticket.bytes());
-        if !ticket.group().custom {
+        let with = live.sum.saturating_add(request.bytes());
+        if !request.group().custom {
             return Ok(fit_all(core, rooms.iter().copied(), with));
         }
         let largest = rooms.iter().map(|room| room.bytes).max().unwrap_or(0);
-        self.leaves_largest(core, ticket, live, largest)
+        self.leaves_largest(core, request, live, largest)
     }
 
     /// Whether a pinned demand under a custom policy leaves so much room beside these pinned demands of its group.
     fn leaves_largest(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Request,
+        request: &Request,
         live: Live,
         room: u64,
     ) -> Result<bool, Error> {
         let mut each = live.each;
-        each.push(ticket.bytes());
+        each.push(request.bytes());
         let mut live = Live::of(each);
         let with = live.sum;
         let kept_out = if room > 0 {
-            self.would_keep_out(core, ticket, &mut live, with, room)
+            self.would_keep_out(core, request, &mut live, with, room)
         } else {
             Ok(false)
         };
-        core.group_mut(ticket.group().index).give_back(live.each);
+        core.group_mut(request.group().index).give_back(live.each);
         kept_out.map(|kept_out| !kept_out)
     }
 }
@@ -284,7 +284,7 @@ fn fit_all(core: &Locked<'_>, mut rooms: impl Iterator<Item = Room>, with: u64) 
 
 /// The pinned demands of a demand's group, without the one that it is to change. Single sizes only for custom policies.
 fn pinned_beside(core: &mut Locked<'_>, demand: Demand<'_>, which: Which) -> Live {
-    let group = demand.ticket.group();
+    let group = demand.request.group();
     let mut each = std::mem::take(&mut core.group_mut(group.index).scratch);
     let pinned = &core.group(group.index).pinned;
     let own = demand.own_pinned(pinned, which);
@@ -296,16 +296,16 @@ fn pinned_beside(core: &mut Locked<'_>, demand: Demand<'_>, which: Which) -> Liv
         };
     }
     each.extend(pinned.sizes(which == Which::Unevictable));
-    let place = own.and_then(|own| each.iter().position(|size| *size == own));
-    if let Some(place) = place {
-        each.swap_remove(place);
+    let index = own.and_then(|own| each.iter().position(|size| *size == own));
+    if let Some(index) = index {
+        each.swap_remove(index);
     }
     Live::of(each)
 }
 
 /// The bytes of the pinned demands of all groups, without the one that a demand is to change.
 fn total_beside(core: &Locked<'_>, demand: Demand<'_>, which: Which) -> u64 {
-    let pinned = &core.group(demand.ticket.group().index).pinned;
+    let pinned = &core.group(demand.request.group().index).pinned;
     let own = demand.own_pinned(pinned, which).unwrap_or(0);
     let bytes = core.live_groups().map(|state| which.bytes(&state.pinned));
     bytes.fold(0, u64::saturating_add).saturating_sub(own)
@@ -322,7 +322,7 @@ fn exceeds(sum: u64, budget: Option<u64>) -> bool {
 
 /// The error of a demand that does not fit beside what is not evictable, if anything is.
 fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -> Option<Error> {
-    let index = demand.ticket.group().index;
+    let index = demand.request.group().index;
     let of_all = bound == Bound::Budget;
     let groups = core.live_groups();
     let groups = groups.filter(|state| of_all || state.shared.index == index);
@@ -342,10 +342,10 @@ fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -
     let capacity = if of_all {
         core.config.budget
     } else {
-        inner.capacity(core, demand.ticket)
+        inner.capacity(core, demand.request)
     };
     largest.map(|holder| Error::NoRoom {
-        size: demand.ticket.bytes(),
+        size: demand.request.bytes(),
         capacity,
         held,
         holder: Arc::clone(holder),

@@ -109,9 +109,9 @@ impl Inner {
                     && in_all(total, bytes.saturating_add(of_all))
             };
             let is_let_in = |first: &Waiter| {
-                let ticket = &first.ticket;
-                ticket.group().index == state.shared.index
-                    && leaves_rooms(ticket.bytes(), ticket.room().bytes)
+                let request = &first.request;
+                request.group().index == state.shared.index
+                    && leaves_rooms(request.bytes(), request.room().bytes)
             };
             let (queued, set_aside) = (state.queued_spans, state.set_aside_spans);
             let lets_in = set_aside.active.least_is(beside_pinned)
@@ -122,9 +122,9 @@ impl Inner {
                 || set_aside.refusable.most_is_not(beside_unevictable);
             // Others go by the first that the pressure delays.
             let keeps_aside = delayed.is_some_and(|first| {
-                let ticket = &first.ticket;
-                ticket.group().index == state.shared.index
-                    && !leaves_rooms(ticket.bytes(), ticket.room().bytes)
+                let request = &first.request;
+                request.group().index == state.shared.index
+                    && !leaves_rooms(request.bytes(), request.room().bytes)
             });
             (changed.freed && lets_in) || (changed.taken && keeps_out) || keeps_aside
         })

@@ -123,7 +123,7 @@ impl Inner {
 
     /// Ends the wait of a waiter that has come back into the queue, if it closes a deadlock there.
     pub(crate) fn refuse_returned_deadlock(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
-        let group = returned.ticket.group().clone();
+        let group = returned.request.group().clone();
         while returned.has_guard && core.group(group.index).has_waiter(returned) {
             let waits = self.list_waits(core, None);
             let group = match self.find_deadlock(core, &waits, returned) {
@@ -224,7 +224,7 @@ impl Inner {
                     Err(panicked) => self.end_panicked_wait(core, panicked),
                 },
                 Ok(Some((waiter, stuck))) => {
-                    let group = waiter.ticket.group().clone();
+                    let group = waiter.request.group().clone();
                     core.remove_waiter(&waiter);
                     let error = self.would_deadlock(core, &waiter, waits, &stuck);
                     self.resolve(core, &waiter, Err(error));
@@ -241,7 +241,7 @@ impl Inner {
     /// Ends a wait whose policy panicked, unless it is over already. Returns the group that it waited in.
     fn end_panicked_wait(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
         let Panicked(waiter, error) = panicked;
-        let group = waiter.ticket.group();
+        let group = waiter.request.group();
         core.remove_waiter(&waiter)?;
         self.resolve(core, &waiter, Err(error));
         Some(group.clone())
@@ -320,7 +320,7 @@ impl Inner {
         supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
         let mut stuck = self.reduce_waits(core, waits, supposing)?;
-        let asks = |row: &Row| row.waiter.ticket.group().custom;
+        let asks = |row: &Row| row.waiter.request.group().custom;
         if !stuck.is_empty() && waits.rows.iter().any(asks) {
             let again = self.reduce_waits(core, waits, supposing)?;
             stuck.retain(|thread| again.contains(thread));
@@ -339,7 +339,7 @@ impl Inner {
         let mut queues: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
         let mut stuck = HashSet::new();
         for row in &waits.rows {
-            let group = row.waiter.ticket.group().index;
+            let group = row.waiter.request.group().index;
             let queue = core.config.budget.is_none().then_some(group);
             queues
                 .entry((queue, row.set_aside))
@@ -362,7 +362,7 @@ impl Inner {
                     let waiter = &row.waiter;
                     // A demand to be pinned overtakes none in the queue, and none set aside passes an earlier one.
                     let behind = index > 0
-                        && waiter.ticket.is_pinned()
+                        && waiter.request.is_pinned()
                         && (!row.set_aside || waiter.is_new_pinned());
                     let frees = !stuck.contains(&waiter.thread)
                         || (!behind
@@ -395,7 +395,7 @@ impl Inner {
         waits: Waits,
         stuck: &HashSet<ThreadId>,
     ) -> Error {
-        let group = waiter.ticket.group().index;
+        let group = waiter.request.group().index;
         let mut holders = waits.holders;
         holders.retain(|holder| stuck.contains(&holder.thread));
         // The waiter's own guard first, then one in the group it waits for; the largest of those.
@@ -406,13 +406,13 @@ impl Inner {
                 holder.bytes,
             )
         });
-        let (held, held_at) = culprit.map_or((0, waiter.place), |it| (it.bytes, it.place));
+        let (held, held_at) = culprit.map_or((0, waiter.location), |it| (it.bytes, it.place));
         let mut contention = self.contention(core, group, None);
-        contention.policy = waiter.ticket.policy_label().clone();
+        contention.policy = waiter.request.policy_label().clone();
         contention.guards = holders.len();
         contention.name(holders);
         Error::WouldDeadlock {
-            requested: waiter.ticket.bytes(),
+            requested: waiter.request.bytes(),
             held,
             held_at,
             threads: stuck.len(),

@@ -69,8 +69,8 @@ impl Core {
     }
 
     /// Whether a demand of this ticket, counted already, makes its group larger than its policy allows under the pressure.
-    pub(crate) fn is_over_share(&self, ticket: &Request, sum: u64) -> bool {
-        let formula = ticket.formula().resolve(self.budget);
+    pub(crate) fn is_over_share(&self, request: &Request, sum: u64) -> bool {
+        let formula = request.formula().resolve(self.budget);
         self.share() < 1.0
             && self.mode != WireMode::Uncoordinated
             && formula.can_refuse()
@@ -79,7 +79,7 @@ impl Core {
 
     /// Whether a waiter is set aside by the pressure alone.
     pub(crate) fn is_delayed_aside(&self, waiter: &Waiter) -> bool {
-        let state = self.group(waiter.ticket.group().index);
+        let state = self.group(waiter.request.group().index);
         state.delayed.contains(&waiter.number)
     }
 
@@ -101,7 +101,7 @@ impl Core {
     /// When the patience of a waiter ends that was not delayed itself: those before it in the queue were, and delayed
     /// it, too.
     fn would_be_delayed_until(&self, waiter: &Waiter) -> Option<Instant> {
-        let since = self.delayed_since(waiter.ticket.group().index);
+        let since = self.delayed_since(waiter.request.group().index);
         let begun = since.of(waiter)?.max(waiter.since);
         begun.checked_add(self.config.pressure_patience)
     }
@@ -167,7 +167,7 @@ impl Inner {
         }
         // A demand to be pinned passes none that came before it.
         let is_behind = |waiter: &Waiter| {
-            let first = core.first_delayed_aside(waiter.ticket.group().index);
+            let first = core.first_delayed_aside(waiter.request.group().index);
             waiter.is_new_pinned() && first.is_some_and(|first| first.number < waiter.number)
         };
         let fits = self.share_in_the_way(core, demand).is_none();
@@ -179,25 +179,25 @@ impl Inner {
 
     /// What is in use, and how much counts, where a share of a cap or of the budget is in a new demand's way.
     fn share_in_the_way(&self, core: &Core, demand: Demand<'_>) -> Option<(u64, u64)> {
-        let ticket = demand.ticket;
+        let request = demand.request;
         let share = core.share();
         if let Some(budget) = core.config.budget {
             let (in_use, counts) = (core.total_live(), share_of(budget, share));
-            if in_use.saturating_add(ticket.bytes()) > counts {
+            if in_use.saturating_add(request.bytes()) > counts {
                 return Some((in_use, counts));
             }
         }
-        let in_use = core.group(ticket.group().index).shared.load().sum();
-        let over = core.is_over_share(ticket, in_use.saturating_add(ticket.bytes()));
-        let formula = core.pressed(ticket.formula().resolve(core.budget));
+        let in_use = core.group(request.group().index).shared.load().sum();
+        let over = core.is_over_share(request, in_use.saturating_add(request.bytes()));
+        let formula = core.pressed(request.formula().resolve(core.budget));
         over.then(|| (in_use, self.capacity_of(core, formula).unwrap_or(0)))
     }
 
     /// Whether no work is left whose end a demand could wait for: it is the first in its queue, and no active guard of
     /// the queue lives; of a pinned demand no guard at all. Leaked guards are no work.
     fn waits_for_nothing(&self, core: &Core, demand: Demand<'_>) -> bool {
-        let ticket = demand.ticket;
-        let index = ticket.group().index;
+        let request = demand.request;
+        let index = request.group().index;
         let is_first = match demand.waiter {
             Some(waiter) if core.is_set_aside(waiter) => {
                 let first = core.first_set_aside(index);
@@ -211,7 +211,7 @@ impl Inner {
         is_first
             && core.queue_groups(index).all(|state| {
                 let word = state.shared.load();
-                if ticket.is_pinned() {
+                if request.is_pinned() {
                     state.guards(word) == 0
                 } else {
                     state.shared.active(word) <= state.pinned.leaked_active()
@@ -222,7 +222,7 @@ impl Inner {
     /// Notes that a waiter is delayed: its patience begins, if it has not begun before. It wakes to learn when that ends.
     pub(crate) fn delay(&self, core: &mut Locked<'_>, waiter: &Waiter) {
         let now = self.clock.now();
-        let since = core.delayed_since_mut(waiter.ticket.group().index);
+        let since = core.delayed_since_mut(waiter.request.group().index);
         since.of_mut(waiter).get_or_insert(now);
         let mut delayed = waiter.delayed.lock();
         if delayed.is_none() {
@@ -241,7 +241,7 @@ impl Inner {
 
     /// Notes that the pressure alone keeps a waiter set aside.
     pub(crate) fn note_delayed_aside(&self, core: &mut Locked<'_>, waiter: &Waiter) {
-        let group = waiter.ticket.group();
+        let group = waiter.request.group();
         // Before the next pump judges it again: a release after this looks.
         group.set_flag();
         let state = core.group_mut(group.index);
@@ -270,7 +270,7 @@ impl Inner {
     fn judge_delayed(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
         core.keep([waiter]);
         self.judge_waiter_again(core, waiter, false);
-        let index = waiter.ticket.group().index;
+        let index = waiter.request.group().index;
         if !core.is_set_aside(waiter) {
             // Demands to be pinned may have been set aside behind it.
             core.group_mut(index).changed.freed = true;
@@ -295,7 +295,7 @@ impl Inner {
         if waiter.outcome.lock().is_some() {
             return;
         }
-        let index = waiter.ticket.group().index;
+        let index = waiter.request.group().index;
         self.pump_and_reconcile(&mut core, index);
         if core.is_delayed_aside(waiter) {
             // An earlier waiter, which waited for a pinned demand before, is delayed still.
@@ -337,9 +337,9 @@ impl Inner {
         if set_aside.is_some_and(|waiter| !core.is_delayed_aside(waiter)) {
             return None;
         }
-        let in_use = core.group(demand.ticket.group().index).shared.load().sum();
-        let with = in_use.saturating_add(demand.ticket.bytes());
-        let full = self.capacity(core, demand.ticket);
+        let in_use = core.group(demand.request.group().index).shared.load().sum();
+        let with = in_use.saturating_add(demand.request.bytes());
+        let full = self.capacity(core, demand.request);
         let is_in_the_way = || {
             let fits_in_full = full.is_none_or(|capacity| with <= capacity);
             fits_in_full && self.is_delayed(core, demand)

@@ -105,7 +105,7 @@ impl Inner {
                 break;
             }
             core.keep([&waiter]);
-            let group = waiter.ticket.group();
+            let group = waiter.request.group();
             // Taken without the manager's lock, which comes after it.
             let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
             // Meanwhile the waiter may have left, and the guard that it grows with it.
@@ -116,7 +116,7 @@ impl Inner {
             let settings = core.settings;
             let verdict = match self.check_countable(core, demand) {
                 // A demand to be pinned overtakes none.
-                Ok(()) if waiter.ticket.is_pinned() && !passed.is_empty() => Ok(Verdict::Wait),
+                Ok(()) if waiter.request.is_pinned() && !passed.is_empty() => Ok(Verdict::Wait),
                 Ok(()) => self.judge(core, demand),
                 // It may fit once others have left.
                 Err(_) => Ok(Verdict::Wait),
@@ -157,7 +157,7 @@ impl Inner {
                 continue;
             }
             core.remove_waiter(&waiter);
-            let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
+            let outcome = verdict.and_then(|_| self.start(core, demand, waiter.location));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
             let outcome = outcome.map(|word| self.grant(core, &waiter, word));
@@ -173,7 +173,7 @@ impl Inner {
                     core.may_deadlock = true;
                     break;
                 }
-                if waiter.ticket.is_pinned() {
+                if waiter.request.is_pinned() {
                     // Those behind may not fit beside it: they are judged before they count as overtaken.
                     break;
                 }
@@ -187,10 +187,10 @@ impl Inner {
 
     /// What a waiter gets whose demand was counted just now.
     fn grant(&self, core: &mut Locked<'_>, waiter: &Waiter, word: Word) -> Granted {
-        let ticket = &waiter.ticket;
+        let request = &waiter.request;
         let waited = self.waited(waiter);
-        core.note_progress(ticket.group().index, waited.until);
-        if !self.is_covered(core, ticket) {
+        core.note_progress(request.group().index, waited.until);
+        if !self.is_covered(core, request) {
             // From now on a call that fails before the waiter wakes fails it, too.
             core.await_cover(waiter.number, waiter.demand());
             return Granted::Added(word);
@@ -218,7 +218,9 @@ impl Inner {
     ) {
         if let Err(error) = &outcome {
             let kind = EventKind::AdmissionFailed(error.to_string());
-            self.emit(core, kind, Some(&waiter.ticket), |event| waiter.sign(event));
+            self.emit(core, kind, Some(&waiter.request), |event| {
+                waiter.sign(event)
+            });
         }
         *waiter.outcome.lock() = Some(outcome);
         core.wake(waiter.waker.clone());

@@ -16,24 +16,24 @@ impl Inner {
     /// Releases a demand that is still counted. Returns the call that failed, if one of its own did.
     pub(crate) fn release_counted(
         &self,
-        ticket: &Request,
+        request: &Request,
         pin: Option<PinKey>,
     ) -> Option<Box<Error>> {
         let mut core = self.lock();
-        core.subtract(ticket);
+        core.subtract(request);
         if let Some(key) = pin {
-            core.unpin(key, ticket, None);
+            core.unpin(key, request, None);
         }
-        self.emit(&mut core, EventKind::TicketEnded, Some(ticket), |_| {});
-        self.after_release(&mut core, ticket);
+        self.emit(&mut core, EventKind::TicketEnded, Some(request), |_| {});
+        self.after_release(&mut core, request);
         core.take_failure()
     }
 
     /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a
     /// hand-over does not lower and raise the limit, then decides about the limit.
-    pub(crate) fn after_release(&self, core: &mut Locked<'_>, ticket: &Request) {
-        let group = ticket.group();
-        if ticket.kind().is_driving() {
+    pub(crate) fn after_release(&self, core: &mut Locked<'_>, request: &Request) {
+        let group = request.group();
+        if request.kind().is_driving() {
             // Linger counts from the last driving guard's end.
             core.pending_work.restart_linger();
         }
@@ -46,7 +46,7 @@ impl Inner {
         let admitted = self.pump(core, group.index);
         self.reconcile_deferred(core);
         // With a budget over all groups, the admitted guard may speak for another group than the one that was left.
-        if !self.release_needs_no_session(core, ticket) || (admitted && leader_falls(core)) {
+        if !self.release_needs_no_session(core, request) || (admitted && leader_falls(core)) {
             self.reconcile(core);
         }
     }

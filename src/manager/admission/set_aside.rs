@@ -53,7 +53,7 @@ impl Inner {
     /// Whether a waiter is the first that is set aside in its queue.
     pub(crate) fn is_first_set_aside(&self, waiter: &Waiter) -> bool {
         let core = self.lock();
-        let first = core.first_set_aside(waiter.ticket.group().index);
+        let first = core.first_set_aside(waiter.request.group().index);
         first.is_some_and(|first| first.number == waiter.number && !core.is_delayed_aside(first))
     }
 
@@ -82,7 +82,7 @@ impl Inner {
         waiter: &Arc<Waiter>,
         held_back: bool,
     ) -> bool {
-        let group = waiter.ticket.group();
+        let group = waiter.request.group();
         let index = group.index;
         // Taken without the manager's lock, which comes after it.
         let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
@@ -145,13 +145,13 @@ impl Inner {
     /// Enters a guard that is leaked among the pinned demands that are not evictable.
     pub(crate) fn leak(
         &self,
-        ticket: &Request,
+        request: &Request,
         pin: Option<PinKey>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) {
         let mut core = self.lock();
-        let group = ticket.group();
-        core.leak(pin.unwrap_or_else(next_key), ticket, place);
+        let group = request.group();
+        core.leak(pin.unwrap_or_else(next_key), request, location);
         core.defer_group(group);
         self.reconcile_deferred(&mut core);
     }

@@ -42,8 +42,8 @@ impl Drop for Reclaimer {
         };
         let reclaimers = &inner.reclaimers;
         let mut all = reclaimers.all.lock();
-        let place = all.iter().position(|(number, _)| *number == self.number);
-        let removed = place.map(|place| all.remove(place));
+        let index = all.iter().position(|(number, _)| *number == self.number);
+        let removed = index.map(|index| all.remove(index));
         // Relaxed: a waiter that misses it finds the list without it.
         reclaimers.count.store(all.len() as u64, Ordering::Relaxed);
         drop(all);
@@ -122,7 +122,7 @@ impl Inner {
             let _reclaiming = user_code::Reclaiming::enter(self.address());
             if let Err(message) = user_code::catch(|| reclaim(&shortage)) {
                 let kind = EventKind::ReclaimerPanicked(message);
-                self.emit(&mut self.lock(), kind, Some(&waiter.ticket), |_| {});
+                self.emit(&mut self.lock(), kind, Some(&waiter.request), |_| {});
             }
             // The last to have it, if it was taken out meanwhile: then the user's destructor runs here.
             let _caught = user_code::catch(|| drop(reclaim));
@@ -154,7 +154,7 @@ impl Inner {
         let first = core.first_set_aside(index);
         // The pressure alone is no reason to ask.
         let first = first.filter(|first| !core.is_delayed_aside(first));
-        let first = first.map(|it| (it.ticket.group().index, it.number, it.waker.clone()));
+        let first = first.map(|it| (it.request.group().index, it.number, it.waker.clone()));
         let groups = core.queue_groups(index).map(|state| state.shared.index);
         for index in groups.collect::<Vec<_>>() {
             let here = first.as_ref().filter(|(group, ..)| *group == index);
@@ -170,7 +170,7 @@ impl Inner {
 
     /// What a waiter lacks, if it may ask for it.
     fn shortage(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) -> Option<Shortage> {
-        let index = waiter.ticket.group().index;
+        let index = waiter.request.group().index;
         if !core.group(index).set_aside.contains_key(&waiter.number) {
             return None;
         }

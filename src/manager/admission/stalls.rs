@@ -21,7 +21,7 @@ use crate::manager::state::core::Core;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::standstill::Standstill;
 use crate::manager::state::standstill::earlier;
-use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::print::Bytes;
 use crate::print::Name;
@@ -49,7 +49,7 @@ impl Core {
         }
         let standstill = match self.config.budget {
             Some(_) => &mut self.standstill,
-            None => &mut self.group_mut(waiter.ticket.group().index).standstill,
+            None => &mut self.group_mut(waiter.request.group().index).standstill,
         };
         standstill.as_mut().map(f)
     }
@@ -79,10 +79,10 @@ struct Notice {
 
 impl Inner {
     /// Tells of a waiter's queue if it stands still and the waiter is its first. Returns when it is to look again.
-    pub(crate) fn report_standstill(&self, place: &Place) -> Option<Instant> {
-        let waiter = &*place.waiter;
+    pub(crate) fn report_standstill(&self, enqueued: &Enqueued) -> Option<Instant> {
+        let waiter = &*enqueued.waiter;
         let after = waiter.stall_after?.max(SHORTEST);
-        let index = waiter.ticket.group().index;
+        let index = waiter.request.group().index;
         let mut core = self.lock();
         // An outcome that came meanwhile has left its wake-up: the thread does not sleep on.
         if waiter.outcome.lock().is_some() {
@@ -132,7 +132,7 @@ impl Inner {
     /// Why the first waiter of a queue, or one that is set aside, waits, as far as that can be told without asking its
     /// policy.
     pub(crate) fn wait_reason(&self, core: &Core, demand: Demand<'_>) -> WaitReason {
-        let ticket = demand.ticket;
+        let request = demand.request;
         if demand
             .waiter
             .is_some_and(|waiter| core.is_set_aside(waiter))
@@ -141,11 +141,11 @@ impl Inner {
                 return why;
             }
 
-            let groups = core.queue_groups(ticket.group().index);
+            let groups = core.queue_groups(request.group().index);
             let held = groups.map(|state| state.pinned.bytes());
             return WaitReason::Holds {
                 held: held.fold(0, u64::saturating_add),
-                capacity: core.config.budget.or_else(|| self.capacity(core, ticket)),
+                capacity: core.config.budget.or_else(|| self.capacity(core, request)),
             };
         }
         if let Some(budget) = core.config.budget
@@ -154,18 +154,18 @@ impl Inner {
             let in_use = core.total_live();
             return WaitReason::Budget { in_use, budget };
         }
-        if let Some(most) = ticket.most().filter(|_| !is_below_most(core, demand)) {
-            let group = ticket.group();
+        if let Some(most) = request.most().filter(|_| !is_below_most(core, demand)) {
+            let group = request.group();
             let active = group.active(group.load());
             return WaitReason::AtMost { active, most };
         }
         if let Some(why) = self.delayed_by(core, demand) {
             return why;
         }
-        if !ticket.group().custom {
+        if !request.group().custom {
             return WaitReason::Work {
-                in_use: ticket.group().load().sum(),
-                capacity: self.capacity(core, ticket),
+                in_use: request.group().load().sum(),
+                capacity: self.capacity(core, request),
             };
         }
         if core.pressure > 0.0 {
@@ -205,15 +205,15 @@ impl Inner {
             why,
             largest,
         };
-        self.emit(&mut self.lock(), kind, Some(&waiter.ticket), |event| {
-            event.place = Some(waiter.place);
+        self.emit(&mut self.lock(), kind, Some(&waiter.request), |event| {
+            event.place = Some(waiter.location);
         });
     }
 
     /// The largest of the live guards in a waiter's way that were looked at; not the one that it grows.
     fn largest_in_the_way(&self, waiter: &Waiter) -> Option<Holder> {
         let grown = waiter.from.as_ref().map(|from| (from.id(), waiter.thread));
-        let mut holders = self.in_the_way(&waiter.ticket).into_iter();
+        let mut holders = self.in_the_way(&waiter.request).into_iter();
         holders.find(|holder| Some((holder.ticket, holder.thread)) != grown)
     }
 }
@@ -233,14 +233,14 @@ impl fmt::Display for StallText<'_> {
             behind,
             why,
         } = self.notice;
-        let ticket = &self.waiter.ticket;
+        let request = &self.waiter.request;
         write!(
             f,
             "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its queue has admitted no waiter \
              for {stood:.1?}: {why}",
-            Name::new(ticket.name()),
-            Bytes(ticket.bytes()),
-            self.waiter.place,
+            Name::new(request.name()),
+            Bytes(request.bytes()),
+            self.waiter.location,
         )?;
         let Some(holder) = self.largest else {
             return Ok(());

@@ -30,7 +30,7 @@ impl<'a> Supposed<'a> {
 
     /// The guards that are supposed, as they are for a waiter.
     fn counted(&mut self, core: &Core, waiter: &Waiter, set_aside: bool) -> Counted {
-        let group = waiter.ticket.group().index;
+        let group = waiter.request.group().index;
         if waiter.from.is_some() {
             return Counted::new(core, &self.by_stuck, waiter, set_aside);
         }
@@ -85,7 +85,7 @@ struct Counted {
 
 impl Counted {
     fn new(core: &Core, by_stuck: &[&Holder], waiter: &Waiter, set_aside: bool) -> Self {
-        let state = core.group(waiter.ticket.group().index);
+        let state = core.group(waiter.request.group().index);
         let (group, custom) = (state.shared.index, state.custom());
         // A growing guard asks for its new size in place of what it holds.
         let is_own = |holder: &Holder| {
@@ -97,9 +97,9 @@ impl Counted {
             active: state.pinned.leaked_active(),
             ..Self::default()
         };
-        for (place, holder) in by_stuck.iter().enumerate() {
+        for (index, holder) in by_stuck.iter().enumerate() {
             let of_group = (holder.group == group).then_some(custom);
-            if Some(place) == own {
+            if Some(index) == own {
                 continue;
             }
             if holder.kind == Kind::Active {
@@ -152,35 +152,35 @@ impl Inner {
         set_aside: bool,
         supposed: &mut Supposed<'_>,
     ) -> Result<bool, Error> {
-        let ticket = &waiter.ticket;
+        let request = &waiter.request;
         let counted = supposed.counted(core, waiter, set_aside);
-        if ticket.group().custom {
+        if request.group().custom {
             // It is asked without the lock: pinned demands may come and go meanwhile.
             supposed.counted.clear();
         }
-        let most = ticket.most().filter(|_| waiter.from.is_none());
+        let most = request.most().filter(|_| waiter.from.is_none());
         if most.is_some_and(|most| counted.active >= u64::from(most)) {
             return Ok(false);
         }
         let budget = core.config.budget;
         let exceeds = |sum: u64| budget.is_some_and(|budget| sum > budget);
-        if exceeds(counted.total.saturating_add(ticket.bytes())) {
+        if exceeds(counted.total.saturating_add(request.bytes())) {
             return Ok(false);
         }
-        if self.are_in_the_way(core, ticket, &mut counted.guards.into(), counted.total)? {
+        if self.are_in_the_way(core, request, &mut counted.guards.into(), counted.total)? {
             return Ok(false);
         }
-        if !set_aside || !ticket.is_pinned() {
+        if !set_aside || !request.is_pinned() {
             // In the queue it leaves the rooms beside all pinned demands.
             return Ok(true);
         }
-        let largest = counted.largest_room.max(ticket.room().bytes);
-        let with = counted.total_pinned.saturating_add(ticket.bytes());
+        let largest = counted.largest_room.max(request.room().bytes);
+        let with = counted.total_pinned.saturating_add(request.bytes());
         if exceeds(with.saturating_add(largest)) {
             return Ok(false);
         }
-        let rooms = counted.rooms.iter().copied().chain([ticket.room()]);
+        let rooms = counted.rooms.iter().copied().chain([request.room()]);
         let rooms: Vec<Room> = rooms.collect();
-        self.leaves_these(core, ticket, counted.pinned.into(), &rooms)
+        self.leaves_these(core, request, counted.pinned.into(), &rooms)
     }
 }

@@ -30,7 +30,7 @@ use crate::manager::state::grant::Granted;
 use crate::manager::state::key::NEW;
 use crate::manager::state::key::next_key;
 use crate::manager::state::standstill::earlier;
-use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::sync::{Arc, AtomicU64, Mutex, current_thread, unmodelled};
 use crate::time::Sleeper;
@@ -45,14 +45,14 @@ impl Inner {
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
         delayed: bool,
-    ) -> Result<Place, Error> {
-        let ticket = demand.ticket;
+    ) -> Result<Enqueued, Error> {
+        let request = demand.request;
         let mut settings = core.settings;
         self.check_ever(core, demand)?;
         let beside = self.waits_for(core, demand)?;
-        let index = ticket.group().index;
+        let index = request.group().index;
         let since = self.clock.now();
         if !patience.waits {
             return Err(self.would_block(core, demand, None));
@@ -72,11 +72,11 @@ impl Inner {
             key: AtomicU64::new(key),
             pin: demand.pin,
             waits_for_pinned: demand.waits_for_pinned,
-            ticket: ticket.clone(),
+            request: request.clone(),
             from: demand.from.cloned(),
             waker: sleeper.waker(),
             since,
-            place,
+            location,
             thread: current_thread().id(),
             thread_name: crate::holders::thread_name(),
             has_guard: demand.from.is_some() || crate::holders::thread_has_guard(),
@@ -105,7 +105,7 @@ impl Inner {
         if let Err(error) = refused {
             if core.was_disturbed() {
                 // While this one was about to enter, no pump admitted a later demand.
-                core.defer_group(ticket.group());
+                core.defer_group(request.group());
             }
             return Err(error);
         }
@@ -120,14 +120,14 @@ impl Inner {
             if waiting >= most {
                 if core.was_disturbed() {
                     // As above.
-                    core.defer_group(ticket.group());
+                    core.defer_group(request.group());
                 }
                 return Err(Error::QueueFull { waiting });
             }
         }
         core.stats.waits += 1;
-        self.emit(core, EventKind::AdmissionWait, Some(ticket), |event| {
-            event.place = Some(place);
+        self.emit(core, EventKind::AdmissionWait, Some(request), |event| {
+            event.place = Some(location);
         });
         // Waiters may have been set aside meanwhile.
         let set_aside = set_aside || (waiter.is_new_pinned() && self.has_set_aside(core, index));
@@ -144,7 +144,7 @@ impl Inner {
                 self.delay(core, &waiter);
             }
         }
-        Ok(Place {
+        Ok(Enqueued {
             stall_check_at: next_stall_check(core, &waiter, since),
             waiter,
             sleeper,
@@ -158,9 +158,9 @@ impl Inner {
         demand: Demand<'_>,
         obstacle: Option<Obstacle>,
     ) -> Error {
-        let usage = self.usage(core, demand.ticket);
+        let usage = self.usage(core, demand.request);
         Error::WouldBlock {
-            requested: demand.ticket.bytes(),
+            requested: demand.request.bytes(),
             in_use: usage.in_use,
             capacity: usage.capacity,
             waiting: usage.waiting,
@@ -177,12 +177,12 @@ impl Inner {
         since: Instant,
         own: Option<u64>,
     ) -> Option<Error> {
-        let ticket = demand.ticket;
+        let request = demand.request;
         let now = self.clock.now();
         let waited = now.saturating_duration_since(since);
         if patience.wait.is_cancelled() {
             return Some(Error::Cancelled {
-                requested: ticket.bytes(),
+                requested: request.bytes(),
                 waited,
             });
         }
@@ -191,14 +191,14 @@ impl Inner {
             .get_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
-            let usage = self.usage(core, ticket);
+            let usage = self.usage(core, request);
             // One that is set aside is not in the queue.
-            let queue = &core.group(ticket.group().index).queue;
+            let queue = &core.group(request.group().index).queue;
             let own = own.filter(|key| queue.contains_key(key));
-            let mut contention = self.contention(core, ticket.group().index, own);
-            contention.policy = ticket.policy_label().clone();
+            let mut contention = self.contention(core, request.group().index, own);
+            contention.policy = request.policy_label().clone();
             return Some(Error::Timeout {
-                requested: ticket.bytes(),
+                requested: request.bytes(),
                 in_use: usage.in_use,
                 capacity: usage.capacity,
                 waited,
@@ -211,14 +211,14 @@ impl Inner {
     }
 
     /// Sleeps until admitted.
-    pub(crate) fn wait(&self, place: &Place, patience: &Patience) -> Result<Granted, Error> {
-        let waiter = &place.waiter;
+    pub(crate) fn wait(&self, enqueued: &Enqueued, patience: &Patience) -> Result<Granted, Error> {
+        let waiter = &enqueued.waiter;
         let token = patience.wait.get_cancel();
         if let Some(token) = token {
             token.register(waiter.number, waiter.waker.clone());
         }
-        let _span = WaitSpan::enter(waiter.ticket.id(), waiter.ticket.about(), waiter.place);
-        let mut stall_check_at = place.stall_check_at;
+        let _span = WaitSpan::open(waiter.request.id(), waiter.request.about(), waiter.location);
+        let mut stall_check_at = enqueued.stall_check_at;
         let mut asks_at = None;
         let mut patience_ended = None;
         let outcome = loop {
@@ -229,12 +229,12 @@ impl Inner {
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
             let next = earlier(deadline, stall_check_at);
             if next == stall_check_at && has_come(next) {
-                stall_check_at = self.report_standstill(place);
+                stall_check_at = self.report_standstill(enqueued);
                 continue;
             }
             let is_over = || patience.wait.is_cancelled() || has_come(deadline);
             if is_over()
-                && let Some(outcome) = self.withdraw_waiter(place, patience)
+                && let Some(outcome) = self.withdraw_waiter(enqueued, patience)
             {
                 break outcome;
             }
@@ -256,7 +256,7 @@ impl Inner {
                 continue;
             }
             let next = earlier(next, patience_ends);
-            self.clock.park(&place.sleeper, earlier(next, asks_at));
+            self.clock.park(&enqueued.sleeper, earlier(next, asks_at));
         };
         if let Some(token) = token {
             token.unregister(waiter.number);
@@ -267,14 +267,14 @@ impl Inner {
     /// Takes a waiter that gives up out of the queue, unless it was admitted first.
     fn withdraw_waiter(
         &self,
-        place: &Place,
+        enqueued: &Enqueued,
         patience: &Patience,
     ) -> Option<Result<Granted, Error>> {
-        let waiter = &place.waiter;
-        let ticket = &waiter.ticket;
+        let waiter = &enqueued.waiter;
+        let request = &waiter.request;
         // Before another is admitted in its place, and without the lock, since there may be many.
         let cancelled = patience.wait.is_cancelled();
-        let holders = (!cancelled).then(|| self.in_the_way(ticket));
+        let holders = (!cancelled).then(|| self.in_the_way(request));
         let mut core = self.lock();
         if let Some(outcome) = waiter.outcome.lock().take() {
             return Some(outcome);
@@ -293,11 +293,11 @@ impl Inner {
             core.stats.cancellations += 1;
             EventKind::AdmissionCancelled
         };
-        self.emit(&mut core, kind, Some(ticket), |event| {
-            event.place = Some(waiter.place);
+        self.emit(&mut core, kind, Some(request), |event| {
+            event.place = Some(waiter.location);
         });
         // A later waiter may fit where this one did not.
-        self.pump_and_reconcile(&mut core, ticket.group().index);
+        self.pump_and_reconcile(&mut core, request.group().index);
         Some(Err(error))
     }
 

@@ -29,14 +29,14 @@ impl Inner {
         waits: bool,
         mut key: Option<u64>,
     ) -> Result<Admission, Error> {
-        let ticket = demand.ticket;
+        let request = demand.request;
         // While work is pending or a subscriber listens, every transition is a session of its own; so is the first of a
         // group after that, which opens its gates. A running session decides again anyway.
         let left_closed =
-            ticket.kind().is_driving() && are_gates_left_closed(core, ticket.group().index);
+            request.kind().is_driving() && are_gates_left_closed(core, request.group().index);
         let mut looked = core.busy || !(left_closed || core.gates_closed(self));
         if looked {
-            self.ask_again(core, ticket);
+            self.ask_again(core, request);
         }
         if core.has_deferred() {
             // A call that any thread makes from here on is to cover the demand, too.
@@ -49,11 +49,11 @@ impl Inner {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
             match uncovered.map(|uncovered| &uncovered.cover) {
                 Some(Cover::Failed(failure)) => break Some(failure.clone()),
-                Some(Cover::Done) if !falls(core, ticket) => break None,
+                Some(Cover::Done) if !falls(core, request) => break None,
                 _ => {}
             }
-            let covered = self.is_covered(core, ticket) || raises_nothing(core, ticket);
-            if looked && covered && !falls(core, ticket) {
+            let covered = self.is_covered(core, request) || raises_nothing(core, request);
+            if looked && covered && !falls(core, request) {
                 break None;
             }
             if core.busy && !waits {
@@ -102,8 +102,8 @@ impl Inner {
         at_admission: Word,
         waited: Option<Waited>,
     ) -> Admission {
-        let ticket = demand.ticket;
-        let state = core.group(ticket.group().index);
+        let request = demand.request;
+        let state = core.group(request.group().index);
         Admission {
             word: at_admission,
             waited: waited.map_or(Duration::ZERO, |waited| waited.time),
@@ -126,9 +126,9 @@ impl Inner {
     pub(crate) fn cover_waiters(&self, core: &mut Locked<'_>) {
         let limit = in_force_meanwhile(core);
         let mut uncovered = std::mem::take(&mut core.uncovered);
-        for Uncovered { ticket, cover, .. } in uncovered.values_mut() {
+        for Uncovered { request, cover, .. } in uncovered.values_mut() {
             if cover.is_awaited()
-                && (is_covered_by(core, limit, ticket) || raises_nothing(core, ticket))
+                && (is_covered_by(core, limit, request) || raises_nothing(core, request))
             {
                 *cover = Cover::Done;
             }
@@ -137,19 +137,19 @@ impl Inner {
     }
 
     /// Whether the limit covers an admitted demand.
-    pub(crate) fn is_covered(&self, core: &Locked<'_>, ticket: &Request) -> bool {
-        is_covered_by(core, core.guaranteed, ticket)
+    pub(crate) fn is_covered(&self, core: &Locked<'_>, request: &Request) -> bool {
+        is_covered_by(core, core.guaranteed, request)
     }
 
     /// Takes the demand of a `try_acquire` back: another thread's setter call is in flight.
     fn withdraw(&self, core: &mut Locked<'_>, demand: Demand<'_>, key: Option<u64>) -> Error {
-        let ticket = demand.ticket;
+        let request = demand.request;
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }
         self.take_back(core, demand, |_| {});
         let error = self.would_block(core, demand, Some(Obstacle::Setter));
-        self.after_release(core, ticket);
+        self.after_release(core, request);
         error
     }
 }
@@ -169,12 +169,12 @@ impl Cover {
 }
 
 /// Whether a limit covers an admitted demand.
-fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, ticket: &Request) -> bool {
-    if !ticket.kind().is_driving() && !core.epoch.open {
+fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, request: &Request) -> bool {
+    if !request.kind().is_driving() && !core.epoch.open {
         return true;
     }
-    let state = core.group(ticket.group().index);
-    core.covers(limit, state, state.shared.load(), ticket.bytes())
+    let state = core.group(request.group().index);
+    core.covers(limit, state, state.shared.load(), request.bytes())
 }
 
 /// What the limit does not fall below while the session's next call raises it. That is what is guaranteed. While the epoch
@@ -194,18 +194,18 @@ fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
 
 /// Whether the demand is a reservation in an epoch without driving guards, one that lingers or whose end failed, and a
 /// session has closed the covers on its account.
-fn raises_nothing(core: &Locked<'_>, ticket: &Request) -> bool {
+fn raises_nothing(core: &Locked<'_>, request: &Request) -> bool {
     let driven = || {
         core.live_groups()
             .any(|state| state.shared.load().driving() > 0)
     };
     let has_ended = !core.busy && !core.left_over;
-    !ticket.kind().is_driving() && has_ended && !core.epoch.ready && !driven()
+    !request.kind().is_driving() && has_ended && !core.epoch.ready && !driven()
 }
 
 /// Whether a shrink may be due since another policy speaks for the ticket's group.
-fn falls(core: &Locked<'_>, ticket: &Request) -> bool {
-    let index = ticket.group().index;
+fn falls(core: &Locked<'_>, request: &Request) -> bool {
+    let index = request.group().index;
     core.standing.is_some_and(|it| it.leader == Some(index)) && leader_falls(core)
 }
 

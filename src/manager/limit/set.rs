@@ -122,17 +122,17 @@ impl Inner {
         let mut groups = Vec::new();
         if !proceed {
             for uncovered in failed {
-                let ticket = &uncovered.ticket;
+                let request = &uncovered.request;
                 let demand = Demand {
                     from: uncovered.from.as_ref(),
                     pin: uncovered.pin,
-                    ..ticket.into()
+                    ..request.into()
                 };
                 self.take_back(core, demand, |event| {
                     event.thread = uncovered.thread;
                     event.thread_name.clone_from(&uncovered.thread_name);
                 });
-                groups.push(ticket.group().clone());
+                groups.push(request.group().clone());
             }
         }
         groups.dedup_by(|a, b| Arc::ptr_eq(a, b));

@@ -14,18 +14,22 @@ use crate::user_code;
 
 impl Inner {
     /// Asks the ticket's custom policy for its group's limit, if the group has changed and no session would do so.
-    pub(crate) fn ask_again(&self, core: &mut Locked<'_>, ticket: &Request) {
-        if ticket.group().custom && !core.busy && core.standing.is_some() {
-            self.ask_policy(core, ticket.group(), Some(ticket));
+    pub(crate) fn ask_again(&self, core: &mut Locked<'_>, request: &Request) {
+        if request.group().custom && !core.busy && core.standing.is_some() {
+            self.ask_policy(core, request.group(), Some(request));
         }
     }
 
     /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and no work
     /// is pending. Then what tells releases when to look (invariant I6) needs no renewal.
-    pub(crate) fn release_needs_no_session(&self, core: &mut Locked<'_>, ticket: &Request) -> bool {
-        let index = ticket.group().index;
+    pub(crate) fn release_needs_no_session(
+        &self,
+        core: &mut Locked<'_>,
+        request: &Request,
+    ) -> bool {
+        let index = request.group().index;
         if core.standing.is_some_and(|it| it.leader == Some(index)) {
-            self.ask_again(core, ticket);
+            self.ask_again(core, request);
             self.reconcile_deferred(core);
         }
         let Some(published) = core.standing.filter(|_| !self.is_watched()) else {
@@ -52,22 +56,22 @@ impl Inner {
 
     /// Releases a demand if that changes nothing for others. That is known before the release, so no work need be
     /// finished first (R12). Returns false, with nothing done, if it may change something.
-    pub(crate) fn leave_quietly(&self, ticket: &Request) -> bool {
-        if ticket.is_pinned() || user_code::is_inside(self.address()) {
+    pub(crate) fn leave_quietly(&self, request: &Request) -> bool {
+        if request.is_pinned() || user_code::is_inside(self.address()) {
             return false;
         }
         let mut core = self.lock();
-        if !ticket.group().custom && !self.is_watched() {
+        if !request.group().custom && !self.is_watched() {
             // The gates may be open: two guards released at once would each count on the other to stay.
             return false;
         }
-        let index = ticket.group().index;
+        let index = request.group().index;
         let has_pending_work = core.pending_work.due().is_some() || !core.deferred.is_empty();
         let Some(published) = core.standing.filter(|_| !core.busy && !has_pending_work) else {
             return false;
         };
         let driving = core.group(index).shared.load().driving();
-        let left = driving - u64::from(ticket.kind().is_driving());
+        let left = driving - u64::from(request.kind().is_driving());
         let is_anchored = published
             .anchor
             .is_some_and(|anchor| anchor != index || left > 0);
@@ -77,10 +81,10 @@ impl Inner {
         let mut answered = None;
         if published.leader == Some(index) {
             let baseline = core.epoch.baseline;
-            let limit = if ticket.group().custom {
-                self.ask_without(&mut core, ticket)
+            let limit = if request.group().custom {
+                self.ask_without(&mut core, request)
             } else {
-                Some(core.group(index).limit_without(ticket, baseline))
+                Some(core.group(index).limit_without(request, baseline))
             };
             let is_held = limit > published.shrink_to && left > 0;
             if !is_held || core.was_disturbed() {
@@ -88,31 +92,31 @@ impl Inner {
             }
             answered = limit.map(|limit| (baseline, limit));
         }
-        core.subtract(ticket);
+        core.subtract(request);
         if let Some((baseline, limit)) = answered {
             let state = core.group_mut(index);
             state.answered = Some((state.version, baseline, limit));
         }
-        self.tell_quiet_release(&mut core, ticket);
+        self.tell_quiet_release(&mut core, request);
         true
     }
 
     /// What a custom group would call for without one of its guards; `None` if its policy panicked.
-    fn ask_without(&self, core: &mut Locked<'_>, ticket: &Request) -> Option<u64> {
-        let index = ticket.group().index;
+    fn ask_without(&self, core: &mut Locked<'_>, request: &Request) -> Option<u64> {
+        let index = request.group().index;
         let mut each = core.group_mut(index).each_size();
-        if let Some(own) = each.iter().position(|size| *size == ticket.bytes()) {
+        if let Some(own) = each.iter().position(|size| *size == request.bytes()) {
             each.remove(own);
         }
         let state = core.group(index);
         let live = Live {
             count: each.len() as u64,
-            sum: state.shared.load().sum().saturating_sub(ticket.bytes()),
+            sum: state.shared.load().sum().saturating_sub(request.bytes()),
             each,
         };
         let wants_sizes = state.wants_sizes;
         let mut kept = None;
-        let policy = state.speaker(Some(ticket), &mut kept);
+        let policy = state.speaker(Some(request), &mut kept);
         let context = self.context(core, core.epoch.baseline);
         let limit = core.unlocked(|| {
             user_code::call(self.address(), || {

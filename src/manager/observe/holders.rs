@@ -58,7 +58,7 @@ impl Holder {
             kind: about.kind,
             policy: about.policy.clone(),
             label: about.label.clone(),
-            place: seen.place,
+            place: seen.location,
             thread: seen.thread.id(),
             thread_name: seen.thread.name().map(str::to_owned),
             bound: seen.bound,

@@ -21,30 +21,30 @@ const LOOKED_AT: usize = 64;
 
 impl Inner {
     /// The same error with the largest holders.
-    pub(crate) fn explained(&self, mut error: Error, ticket: &Request) -> Error {
+    pub(crate) fn explained(&self, mut error: Error, request: &Request) -> Error {
         if let Error::Timeout { contention, .. } | Error::NeverAdmissible { contention, .. } =
             &mut error
         {
-            contention.name(self.in_the_way(ticket));
+            contention.name(self.in_the_way(request));
         }
         error
     }
 
     /// [`explained`](Self::explained), of a wait that another thread has ended; one that gave up has named them itself.
-    pub(crate) fn explained_late(&self, error: Error, ticket: &Request) -> Error {
+    pub(crate) fn explained_late(&self, error: Error, request: &Request) -> Error {
         match error {
-            Error::NeverAdmissible { .. } => self.explained(error, ticket),
+            Error::NeverAdmissible { .. } => self.explained(error, request),
             other => other,
         }
     }
 
-    /// The largest of the live guards in `ticket`'s way that are looked at, the largest first: of its group, or with a
+    /// The largest of the live guards in `request`'s way that are looked at, the largest first: of its group, or with a
     /// budget of all groups. As many as an error names.
-    pub(crate) fn in_the_way(&self, ticket: &Request) -> Vec<Holder> {
+    pub(crate) fn in_the_way(&self, request: &Request) -> Vec<Holder> {
         let (group, groups) = {
             let core = self.lock();
             match core.config.budget {
-                None => (Some(ticket.group().index), vec![ticket.group().clone()]),
+                None => (Some(request.group().index), vec![request.group().clone()]),
                 Some(_) => (None, core.some_listing_groups()),
             }
         };
@@ -114,13 +114,13 @@ impl Look<'_> {
             return;
         }
         self.left -= 1;
-        let place = self
+        let index = self
             .largest
             .partition_point(|other| other.bytes >= about.bytes);
-        if place < Contention::LISTED {
+        if index < Contention::LISTED {
             self.largest.truncate(Contention::LISTED - 1);
             let holder = Holder::new(&seen, about, self.registry, self.now);
-            self.largest.insert(place, holder);
+            self.largest.insert(index, holder);
         }
     }
 }

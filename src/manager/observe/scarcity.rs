@@ -49,23 +49,23 @@ impl Inner {
 
     /// Tells of a resident guard that comes near the ceiling by its admission, or by growing from what it had.
     #[inline]
-    pub(crate) fn note_resident(&self, core: &mut Core, ticket: &Request, from: Option<&Request>) {
-        if ticket.kind() == Kind::Resident
-            && is_near(ticket.bytes(), core.ceiling)
+    pub(crate) fn note_resident(&self, core: &mut Core, request: &Request, from: Option<&Request>) {
+        if request.kind() == Kind::Resident
+            && is_near(request.bytes(), core.ceiling)
             && !from.is_some_and(|from| is_near(from.bytes(), core.ceiling))
         {
-            self.tell_near(core, ticket);
+            self.tell_near(core, request);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_near(&self, core: &mut Core, ticket: &Request) {
+    fn tell_near(&self, core: &mut Core, request: &Request) {
         let kind = EventKind::ModelNearCeiling {
-            model: ticket.bytes(),
+            model: request.bytes(),
             ceiling: core.ceiling,
         };
-        self.emit(core, kind, Some(ticket), |_| {});
+        self.emit(core, kind, Some(request), |_| {});
     }
 }
 

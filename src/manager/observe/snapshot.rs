@@ -83,12 +83,12 @@ impl Inner {
         let demands = || core.uncovered.values().filter(|it| !withdrawn(it));
         for demand in demands() {
             let (guards, bytes) = uncovered
-                .entry(demand.ticket.group().index)
+                .entry(demand.request.group().index)
                 .or_insert((0, 0));
             // A guard that has grown is listed with what it had.
             let listed = demand.from.as_ref();
             *guards += u64::from(listed.is_none());
-            *bytes += demand.ticket.bytes() - listed.map_or(0, |listed| listed.bytes());
+            *bytes += demand.request.bytes() - listed.map_or(0, |listed| listed.bytes());
         }
         let snapshot = Snapshot {
             time: now,
@@ -177,18 +177,18 @@ impl Inner {
             })
             .collect();
         rows.sort_by_key(|(set_aside, waiter)| {
-            let place = if *set_aside {
+            let key = if *set_aside {
                 waiter.number
             } else {
                 waiter.key()
             };
-            (*set_aside, place)
+            (*set_aside, key)
         });
         let mut lengths = BTreeMap::<_, usize>::new();
         let mut waiters: Vec<_> = rows
             .into_iter()
             .map(|(set_aside, waiter)| {
-                let queue = (!together).then_some(waiter.ticket.group().index);
+                let queue = (!together).then_some(waiter.request.group().index);
                 let length = lengths.entry((set_aside, queue)).or_default();
                 let position = std::mem::replace(length, *length + 1);
                 (
@@ -238,17 +238,17 @@ impl Inner {
         position: usize,
         now: Instant,
     ) -> snapshot::Waiter {
-        let ticket = &waiter.ticket;
+        let request = &waiter.request;
         let set_aside = core.is_set_aside(waiter);
         snapshot::Waiter {
-            ticket: ticket.id(),
-            bytes: ticket.bytes(),
+            ticket: request.id(),
+            bytes: request.bytes(),
             held: waiter.from.as_ref().map(|from| from.bytes()),
-            kind: ticket.kind(),
-            policy: ticket.policy_label().clone(),
-            label: ticket.label_text(),
-            group: ticket.group().index,
-            place: waiter.place,
+            kind: request.kind(),
+            policy: request.policy_label().clone(),
+            label: request.label_text(),
+            group: request.group().index,
+            place: waiter.location,
             thread: waiter.thread,
             thread_name: waiter.thread_name.clone(),
             since: waiter.since,

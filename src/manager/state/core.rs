@@ -285,7 +285,7 @@ impl Core {
             None => (thread_id(), thread_name()),
         };
         let uncovered = Uncovered {
-            ticket: demand.ticket.clone(),
+            request: demand.request.clone(),
             from: demand.from.cloned(),
             pin: demand.pin,
             thread,

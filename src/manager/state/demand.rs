@@ -8,7 +8,7 @@ use crate::sync::Arc;
 /// What is asked for: a new guard's demand, or a live one's in place of what it has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Demand<'a> {
-    pub(crate) ticket: &'a Arc<Request>,
+    pub(crate) request: &'a Arc<Request>,
     /// What a resized guard holds until then.
     pub(crate) from: Option<&'a Arc<Request>>,
     /// The waiter, if it was in the queue.
@@ -20,9 +20,9 @@ pub(crate) struct Demand<'a> {
 }
 
 impl<'a> From<&'a Arc<Request>> for Demand<'a> {
-    fn from(ticket: &'a Arc<Request>) -> Self {
+    fn from(request: &'a Arc<Request>) -> Self {
         Self {
-            ticket,
+            request,
             from: None,
             waiter: None,
             pin: None,
@@ -41,7 +41,7 @@ impl Waiter {
     /// What it waits for.
     pub(crate) fn demand(&self) -> Demand<'_> {
         Demand {
-            ticket: &self.ticket,
+            request: &self.request,
             from: self.from.as_ref(),
             waiter: Some(self),
             pin: self.pin,

@@ -163,8 +163,8 @@ impl GroupState {
     }
 
     /// Sees to it that guards of a ticket's size are looked at, before one is counted under the lock.
-    pub(crate) fn list_size(&mut self, ticket: &Request) {
-        let Some(count) = ticket.size_count() else {
+    pub(crate) fn list_size(&mut self, request: &Request) {
+        let Some(count) = request.size_count() else {
             return;
         };
         // Relaxed: changed under the lock only.
@@ -175,7 +175,7 @@ impl GroupState {
             self.listed_sizes.retain(|_, count| !count.strike_off());
             self.strike_sizes_at = (self.listed_sizes.len() * 2).max(FEW_SIZES);
         }
-        self.listed_sizes.insert(ticket.bytes(), count.clone());
+        self.listed_sizes.insert(request.bytes(), count.clone());
         // AcqRel: an acquire without the lock that counts itself later need not come for it.
         count.0.fetch_and(!SizeCount::UNLISTED, Ordering::AcqRel);
     }
@@ -198,14 +198,14 @@ impl GroupState {
         }
     }
 
-    /// The policy that speaks for the group, kept alive for a call without the lock: by `ticket` if it is its own,
+    /// The policy that speaks for the group, kept alive for a call without the lock: by `request` if it is its own,
     /// else in `kept`.
     pub(crate) fn speaker<'a>(
         &self,
-        ticket: Option<&'a Request>,
+        request: Option<&'a Request>,
         kept: &'a mut Option<Arc<dyn Arbiter>>,
     ) -> &'a dyn Arbiter {
-        match ticket.map(Request::policy) {
+        match request.map(Request::policy) {
             Some(own) if Arc::ptr_eq(own, &self.policy) => &**own,
             _ => &**kept.insert(self.policy.clone()),
         }
@@ -229,8 +229,8 @@ impl GroupState {
     }
 
     /// The limit that a built-in policy's group calls for without one of its guards.
-    pub(crate) fn limit_without(&self, ticket: &Request, baseline: u64) -> u64 {
-        let bytes = ticket.bytes();
+    pub(crate) fn limit_without(&self, request: &Request, baseline: u64) -> u64 {
+        let bytes = request.bytes();
         let basis = match self.resolved.basis() {
             Basis::Sum => self.shared.load().sum().saturating_sub(bytes),
             Basis::Largest => {

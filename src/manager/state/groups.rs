@@ -102,8 +102,8 @@ impl Groups {
         self.get_mut(index).asked_for = true;
         self.acquires += 1;
         let is_new = self.listed.binary_search(&index);
-        if let Err(place) = is_new {
-            self.listed.insert(place, index);
+        if let Err(position) = is_new {
+            self.listed.insert(position, index);
         }
         let are_many = is_new.is_err() && self.listed.len() >= self.strike_at;
         if are_many || self.acquires >= ROUND {

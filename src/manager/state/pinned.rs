@@ -129,32 +129,32 @@ impl PinnedDemands {
         meant.take(LOOKED_AT).max_by_key(|guard| guard.bytes)
     }
 
-    /// Adds a guard of `ticket`.
+    /// Adds a guard of `request`.
     pub(crate) fn add(
         &mut self,
         key: PinKey,
-        ticket: &Request,
-        place: &'static Location<'static>,
+        request: &Request,
+        location: &'static Location<'static>,
         leaked: bool,
     ) {
         let pinned = PinnedDemand {
-            ticket: ticket.id(),
+            ticket: request.id(),
             guard: Arc::new(StayingGuard {
-                bytes: ticket.bytes(),
-                kind: ticket.kind(),
-                label: ticket.label_text(),
-                policy: ticket.policy_label().clone(),
-                place,
+                bytes: request.bytes(),
+                kind: request.kind(),
+                label: request.label_text(),
+                policy: request.policy_label().clone(),
+                place: location,
                 leaked,
             }),
-            room: ticket.room(),
+            room: request.room(),
         };
         self.bytes += pinned.guard.bytes;
         self.leaked_active += u64::from(pinned.guard.is_leaked_active());
         if pinned.room.bytes > 0 {
             *self.rooms.entry(pinned.room).or_default() += 1;
         }
-        if leaked || !ticket.is_evictable() {
+        if leaked || !request.is_evictable() {
             self.unevictable_bytes += pinned.guard.bytes;
             self.unevictable.insert(key, pinned);
         } else {

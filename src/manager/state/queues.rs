@@ -16,7 +16,7 @@ impl Core {
         }
         self.waiting += 1;
         self.waiting_with_guards += u64::from(waiter.has_guard);
-        let state = self.group_mut(waiter.ticket.group().index);
+        let state = self.group_mut(waiter.request.group().index);
         if state.queue.is_empty() {
             state.standstill = begun;
         }
@@ -30,7 +30,7 @@ impl Core {
         self.set_aside_count += 1;
         self.waiting_with_guards += u64::from(waiter.has_guard);
         *waiter.set_aside_since.lock() = Some(Standstill::begin(now));
-        let state = self.group_mut(waiter.ticket.group().index);
+        let state = self.group_mut(waiter.request.group().index);
         state.set_aside_spans.include(&waiter);
         state.set_aside.insert(waiter.number, waiter);
         state.publish_waiting();
@@ -38,13 +38,13 @@ impl Core {
 
     /// Whether a waiter is set aside.
     pub(crate) fn is_set_aside(&self, waiter: &Waiter) -> bool {
-        let state = self.group(waiter.ticket.group().index);
+        let state = self.group(waiter.request.group().index);
         state.set_aside.contains_key(&waiter.number)
     }
 
     /// Takes a waiter out of the queue, or from those set aside, if it is there.
     pub(crate) fn remove_waiter(&mut self, waiter: &Waiter) -> Option<Arc<Waiter>> {
-        let state = self.group_mut(waiter.ticket.group().index);
+        let state = self.group_mut(waiter.request.group().index);
         if let Some(taken) = state.queue.remove(&waiter.key()) {
             state.publish_waiting();
             self.waiting -= 1;

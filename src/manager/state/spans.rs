@@ -85,11 +85,11 @@ impl Spans {
     };
 
     pub(crate) fn include(&mut self, waiter: &Waiter) {
-        let ticket = &waiter.ticket;
-        let bytes = ticket.bytes();
-        if ticket.is_pinned() {
+        let request = &waiter.request;
+        let bytes = request.bytes();
+        if request.is_pinned() {
             self.pinned
-                .include(bytes.saturating_add(ticket.room().bytes));
+                .include(bytes.saturating_add(request.room().bytes));
             if let Some(from) = &waiter.from {
                 // It is counted among the pinned demands with what it has.
                 self.growths.include(bytes - from.bytes());

@@ -8,7 +8,7 @@ use crate::sync::{Arc, ThreadId};
 /// An admitted demand whose acquirer waits until the limit covers it.
 #[derive(Clone)]
 pub(crate) struct Uncovered {
-    pub(crate) ticket: Arc<Request>,
+    pub(crate) request: Arc<Request>,
     /// What a resized guard had before.
     pub(crate) from: Option<Arc<Request>>,
     /// Its key among the pinned demands.

@@ -20,12 +20,12 @@ pub(crate) struct Waiter {
     pub(crate) number: u64,
     /// Its key in the queue, while it is there. Written under the manager's lock.
     pub(crate) key: AtomicU64,
-    pub(crate) ticket: Arc<Request>,
+    pub(crate) request: Arc<Request>,
     /// What a growing guard holds meanwhile.
     pub(crate) from: Option<Arc<Request>>,
     pub(crate) waker: Waker,
     pub(crate) since: Instant,
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) location: &'static Location<'static>,
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
     /// Since when it is set aside, if it is, and how often that was told. Written under the manager's lock.
@@ -63,19 +63,19 @@ impl Waiter {
 
     /// Whether it waits for a pinned demand that does not live yet.
     pub(crate) fn is_new_pinned(&self) -> bool {
-        self.ticket.is_pinned() && self.from.is_none()
+        self.request.is_pinned() && self.from.is_none()
     }
 
     /// Says in an event of another thread which thread waits, and where.
     pub(crate) fn sign(&self, event: &mut Event) {
-        event.place = Some(self.place);
+        event.place = Some(self.location);
         event.thread = self.thread;
         event.thread_name.clone_from(&self.thread_name);
     }
 }
 
-/// A place in the queue, and the means to sleep in it.
-pub(crate) struct Place {
+/// A waiter in a queue or set aside, and the means to sleep there.
+pub(crate) struct Enqueued {
     pub(crate) waiter: Arc<Waiter>,
     pub(crate) sleeper: Sleeper,
     /// When it is to look at its queue.

@@ -21,8 +21,8 @@ fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64, before: bool) 
     let _held = held_before.unwrap_or_else(hold);
     let entered = ticket.enter_below(admit);
     assert!(matches!(entered, Fast::Added(_)), "over what may be held");
-    let place = Location::caller();
-    ticket.enter_locked(entered, Wait::none(), place).err()
+    let location = Location::caller();
+    ticket.enter_locked(entered, Wait::none(), location).err()
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn r16_one_that_was_counted_first_keeps_its_place() -> Result<(), Error> {
         while manager.waiting().is_empty() {
             std::thread::yield_now();
         }
-        let place = Location::caller();
-        let kept = ticket.enter_locked(entered, Wait::none(), place);
+        let location = Location::caller();
+        let kept = ticket.enter_locked(entered, Wait::none(), location);
         if kept.is_ok() {
             ticket.leave(None);
         }
