@@ -6,7 +6,7 @@ mod subscriber;
 
 pub(crate) use bus::Bus;
 pub(crate) use journal::{Journal, Moment};
-pub(crate) use subscriber::Keeper;
+pub(crate) use subscriber::JournalOwner;
 pub use subscriber::Subscriber;
 
 use crate::pressure::PressureLevel;

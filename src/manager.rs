@@ -45,7 +45,7 @@ impl Manager {
     /// there is no wired memory.
     #[must_use]
     pub fn ceiling(&self) -> Option<u64> {
-        let ceiling = self.0.inner.look(|core| core.ceiling);
+        let ceiling = self.0.inner.inspect(|core| core.ceiling);
         (ceiling != u64::MAX).then_some(ceiling)
     }
 
@@ -57,7 +57,7 @@ impl Manager {
     /// [`maintain`](Self::maintain) and [`configure`](Self::configure). [`EventKind::BudgetChanged`] tells of a change.
     #[must_use]
     pub fn budget(&self) -> Option<u64> {
-        self.0.inner.look(|core| core.budget)
+        self.0.inner.inspect(|core| core.budget)
     }
 
     /// The limit that was applied last, in bytes; in policy-only mode the one that would have been.
@@ -81,19 +81,19 @@ impl Manager {
     /// The mode in force: the configured one, unless the environment says never.
     #[must_use]
     pub fn mode(&self) -> WireMode {
-        self.0.inner.look(|core| core.mode)
+        self.0.inner.inspect(|core| core.mode)
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> Config {
-        self.0.inner.look(|core| core.config.clone())
+        self.0.inner.inspect(|core| core.config.clone())
     }
 
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.inner.look(|core| core.stats)
+        self.0.inner.inspect(|core| core.stats)
     }
 
     /// The demands that wait for admission, in the order of arrival; guards that grow come before the others.
@@ -118,7 +118,7 @@ impl Manager {
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
         if fork::is_child() {
-            return Subscriber::deaf(capacity);
+            return Subscriber::silent(capacity);
         }
         let inner = &self.0.inner;
         let mut core = inner.lock();
@@ -127,7 +127,7 @@ impl Manager {
             core.above_ceiling = core.total_live() > core.ceiling;
         }
         // What others have yet to be handed happened before.
-        inner.events.hand_over(&mut core.journal);
+        inner.events.deliver_journal(&mut core.journal);
         let subscriber = inner.events.subscribe(capacity, Some(inner.this.clone()));
         core.close_gates();
         if let Some(value) = inner.unrecognised_mode.lock().take() {
@@ -284,7 +284,7 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.inner.look(|core| {
+        self.0.inner.inspect(|core| {
             f.debug_struct("Manager")
                 .field("device", &self.0.inner.device)
                 .field("core", core)

@@ -132,9 +132,9 @@ impl Ticket {
     #[inline(always)]
     #[track_caller]
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter(Location::caller()) {
+        let raw = match self.count_and_record(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new())?,
+            Err(fast) => self.acquire_borrowed_slow(fast, Wait::new())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -151,9 +151,9 @@ impl Ticket {
     #[inline(always)]
     #[track_caller]
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter(Location::caller()) {
+        let raw = match self.count_and_record(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::none())?,
+            Err(fast) => self.acquire_borrowed_slow(fast, Wait::none())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -198,9 +198,9 @@ impl Ticket {
     /// Until admission, the deadline or the cancellation, and for a setter call in flight.
     #[track_caller]
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter(Location::caller()) {
+        let raw = match self.count_and_record(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, wait)?,
+            Err(fast) => self.acquire_borrowed_slow(fast, wait)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -218,9 +218,9 @@ impl Ticket {
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
         fork::check()?;
         let location = Location::caller();
-        match self.enter_unrecorded() {
+        match self.count_unrecorded() {
             Fast::Admitted(word) => Ok(self.owned_guard(word, location)),
-            entered => self.enter_owned_slow(entered, Wait::new(), location),
+            fast => self.acquire_owned_slow(fast, Wait::new(), location),
         }
     }
 
@@ -237,9 +237,9 @@ impl Ticket {
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
         fork::check()?;
         let location = Location::caller();
-        match self.enter_unrecorded() {
+        match self.count_unrecorded() {
             Fast::Admitted(word) => Ok(self.owned_guard(word, location)),
-            entered => self.enter_owned_slow(entered, wait, location),
+            fast => self.acquire_owned_slow(fast, wait, location),
         }
     }
 
@@ -263,27 +263,27 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn enter_slow(&self, entered: Fast, wait: Wait) -> Result<Raw, Error> {
+    fn acquire_borrowed_slow(&self, fast: Fast, wait: Wait) -> Result<Raw, Error> {
         fork::check()?;
         let location = Location::caller();
-        if let Fast::Closed = entered
-            && let Some((word, since)) = self.info.manager.enter_watched(self.request(), location)
+        if let Fast::Closed = fast
+            && let Some((word, since)) = self.info.manager.acquire_watched(self.request(), location)
         {
             return Ok(Raw::watched(word, since, self, location));
         }
-        let admission = self.enter_locked(entered, wait, location)?;
+        let admission = self.acquire_locked(fast, wait, location)?;
         Ok(Raw::slow(admission, self, location))
     }
 
-    fn enter_locked(
+    fn acquire_locked(
         &self,
-        entered: Fast,
+        fast: Fast,
         wait: Wait,
         location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
         let patience = Patience::from(wait.started(&*manager.clock));
-        match entered {
+        match fast {
             Fast::Added(word) => manager.cover_added(self.request(), word, &patience, location),
             Fast::Closed | Fast::Admitted(_) => {
                 manager.acquire_slow(self.request(), &patience, location)

@@ -10,7 +10,7 @@
 
 use super::listed::{Entry, Listed, shard_of};
 use super::record::{Listing, Record};
-use super::seen::{AcquiredAt, Seen};
+use super::recorded::{AcquiredAt, Recorded};
 use super::slot::Slot;
 use crate::sync::Thread;
 use crate::sync::unmodelled::Mutex;
@@ -77,10 +77,10 @@ impl Block {
     }
 
     /// The guards in the first `most` slots.
-    pub(super) fn read(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) {
+    pub(super) fn read(&self, most: usize, visit: &mut impl FnMut(Recorded<'_>)) {
         for own in self.slots.iter().take(most) {
             if let Some((ticket, location, ())) = own.slot.read(|| ()) {
-                see(Seen {
+                visit(Recorded {
                     ticket,
                     kept: None,
                     location,

@@ -3,7 +3,7 @@
 use super::about::About;
 use super::numbers::{ByNumber, Numbers, shrink};
 use super::record::{Listing, Record, SHARDS};
-use super::seen::{AcquiredAt, Seen};
+use super::recorded::{AcquiredAt, Recorded};
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, ThreadId, thread_id};
 use crossbeam::utils::CachePadded;
@@ -68,9 +68,9 @@ impl Entry {
         }
     }
 
-    fn seen(&self) -> Seen<'_> {
+    fn seen(&self) -> Recorded<'_> {
         let has_ended = |ended: &Arc<AtomicBool>| ended.load(Ordering::Relaxed);
-        Seen {
+        Recorded {
             ticket: self.ticket,
             kept: self.kept.as_ref(),
             location: self.location,
@@ -141,12 +141,12 @@ impl Listed {
     }
 
     /// At most `most` of them, in no order. Returns how many.
-    pub(crate) fn each(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) -> usize {
+    pub(crate) fn each(&self, most: usize, visit: &mut impl FnMut(Recorded<'_>)) -> usize {
         let mut left = most;
         for shard in self.shards.iter().filter_map(OnceLock::get) {
             let shard = shard.lock();
             for entry in shard.guards.values().take(left) {
-                see(entry.seen());
+                visit(entry.seen());
                 left -= 1;
             }
         }

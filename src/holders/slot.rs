@@ -1,6 +1,6 @@
 //! One slot for a guard's record, and which slots of a thread are free.
 
-use super::seen::AcquiredAt;
+use super::recorded::AcquiredAt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 

@@ -1,10 +1,10 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
 pub(crate) mod beside;
-pub(crate) mod changed;
 pub(crate) mod deadlocks;
 pub(crate) mod elastic;
 pub(crate) mod judge;
+pub(crate) mod marks;
 pub(crate) mod obstacle;
 pub(crate) mod patience;
 pub(crate) mod pump;
@@ -40,7 +40,7 @@ use crate::user_code;
 use std::panic::Location;
 
 /// What became of a new demand.
-enum Entered {
+enum Decided {
     Admitted(Word),
     Queued(Enqueued),
 }
@@ -58,7 +58,7 @@ impl Inner {
             waits_for_pinned: patience.wait.waits_for_pinned(),
             ..request.into()
         };
-        self.enter(demand, patience, location)
+        self.acquire_or_grow(demand, patience, location)
     }
 
     /// Changes a live guard's demand `from` to `request`, all or nothing. `pin`: its key among the pinned demands.
@@ -77,21 +77,21 @@ impl Inner {
             ..request.into()
         };
         if request.bytes() > from.bytes() {
-            return self.enter(demand, patience, location);
+            return self.acquire_or_grow(demand, patience, location);
         }
         if user_code::is_inside(self.address()) {
             return Err(Error::Reentrant);
         }
         let mut core = self.lock();
         // Less than what was covered needs no cover. It cannot fail: what it frees may be given away at once.
-        let word = self.count(&mut core, demand, location);
+        let word = self.count_and_emit(&mut core, demand, location);
         self.pump(&mut core, request.group().index);
         self.reconcile(&mut core);
         self.reconcile_deferred(&mut core);
         Ok(self.admission(&core, demand, word, None))
     }
 
-    fn enter(
+    fn acquire_or_grow(
         &self,
         demand: Demand<'_>,
         patience: &Patience,
@@ -105,7 +105,7 @@ impl Inner {
         let group = request.group();
         let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
-        let decided = self.admit(&mut core, demand, patience, location);
+        let decided = self.decide_demand(&mut core, demand, patience, location);
         drop(judge);
         let disturbed = core.was_disturbed();
         match decided {
@@ -114,10 +114,10 @@ impl Inner {
                 drop(core);
                 Err(self.explained(error, request))
             }
-            Ok(Entered::Admitted(word)) => {
+            Ok(Decided::Admitted(word)) => {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
-            Ok(Entered::Queued(enqueued)) => {
+            Ok(Decided::Queued(enqueued)) => {
                 self.reconcile_deferred(&mut core);
                 if disturbed && enqueued.waiter.has_guard {
                     self.break_deadlocks(&mut core);
@@ -190,13 +190,13 @@ impl Inner {
     }
 
     /// Decides about a new demand: admits it, queues it, or refuses it. The caller holds a custom group's judge.
-    fn admit(
+    fn decide_demand(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         patience: &Patience,
         location: &'static Location<'static>,
-    ) -> Result<Entered, Error> {
+    ) -> Result<Decided, Error> {
         let request = demand.request;
         if core.closed {
             return Err(Error::Closed);
@@ -228,32 +228,34 @@ impl Inner {
         } else {
             verdict
         };
-        let entered = match verdict {
-            Ok(Verdict::Admit) => self.start(core, demand, location).map(Entered::Admitted),
+        let decided = match verdict {
+            Ok(Verdict::Admit) => self
+                .count_admitted(core, demand, location)
+                .map(Decided::Admitted),
             Ok(Verdict::Wait) => self
                 .enqueue(core, demand, patience, location, false)
-                .map(Entered::Queued),
+                .map(Decided::Queued),
             Ok(Verdict::Delayed) => self
                 .enqueue(core, demand, patience, location, true)
-                .map(Entered::Queued),
+                .map(Decided::Queued),
             Err(error) => Err(error),
         };
-        if matches!(entered, Ok(Entered::Queued(_))) && core.was_disturbed() {
+        if matches!(decided, Ok(Decided::Queued(_))) && core.was_disturbed() {
             // While a policy was asked, without the lock, another thread may have freed something, seen no waiter, and
             // cleared the flag.
             group.set_flag();
             core.defer_group(group);
         }
         self.clear_flag(core, group.index);
-        if request.is_pinned() && matches!(entered, Ok(Entered::Admitted(_))) {
+        if request.is_pinned() && matches!(decided, Ok(Decided::Admitted(_))) {
             // Those in the queue may not fit beside it.
             core.defer_group(group);
         }
-        if !first && entered.is_ok() && core.config.overtaking > 0 {
+        if !first && decided.is_ok() && core.config.overtaking > 0 {
             // It may pass the waiters.
             core.defer_group(group);
         }
-        entered
+        decided
     }
 
     /// Whether no waiter is in the queue before a new demand. A growing guard does not wait behind those that may be
@@ -268,7 +270,7 @@ impl Inner {
     }
 
     /// Counts an admitted demand and tells of it.
-    pub(crate) fn start(
+    pub(crate) fn count_admitted(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
@@ -279,11 +281,11 @@ impl Inner {
         }
         let index = demand.request.group().index;
         let foreseen = core.group_mut(index).foreseen.take();
-        let word = self.count(core, demand, location);
+        let word = self.count_and_emit(core, demand, location);
         if word.overflows() {
             // Others were counted without the lock since it was looked at. A guard that has left meanwhile may have taken this
             // for one that stays.
-            self.take_back(core, demand, |_| {});
+            self.undo_admission(core, demand, |_| {});
             core.defer_group(demand.request.group());
             let what = if word.drives_too_many() {
                 GroupLimit::DrivingGuards
@@ -299,8 +301,8 @@ impl Inner {
         Ok(word)
     }
 
-    /// [`start`](Self::start) for a demand that the state word can hold.
-    fn count(
+    /// [`count_admitted`](Self::count_admitted) for a demand that the state word can hold.
+    fn count_and_emit(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
@@ -320,33 +322,33 @@ impl Inner {
                 waiter.map_or(location, |waiter| waiter.location),
             );
         }
-        let who = |event: &mut Event| match waiter {
-            Some(waiter) => waiter.sign(event),
+        let attribute = |event: &mut Event| match waiter {
+            Some(waiter) => waiter.attribute(event),
             None => event.place = Some(location),
         };
         if let Some(from) = from {
             let word = core.replace(from, request);
             let kind = resized(from);
-            self.emit(core, kind, Some(request), who);
+            self.emit(core, kind, Some(request), attribute);
             self.note_resident(core, request, Some(from));
             return word;
         }
         if request.kind().is_driving() && self.is_watched() {
             self.open_epoch(core);
         }
-        self.emit(core, EventKind::AdmissionGranted, Some(request), who);
+        self.emit(core, EventKind::AdmissionGranted, Some(request), attribute);
         let word = core.add(request);
-        self.emit(core, EventKind::TicketStarted, Some(request), who);
+        self.emit(core, EventKind::TicketStarted, Some(request), attribute);
         self.note_resident(core, request, None);
         word
     }
 
     /// Undoes an admission: of a new guard, or of a grown one, which goes back to `from`.
-    pub(crate) fn take_back(
+    pub(crate) fn undo_admission(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        who: impl FnOnce(&mut Event),
+        attribute: impl FnOnce(&mut Event),
     ) {
         let Demand { request, from, .. } = demand;
         if let Some(key) = demand.pin {
@@ -362,7 +364,7 @@ impl Inner {
                 (resized(request), from)
             }
         };
-        self.emit(core, kind, Some(told), who);
+        self.emit(core, kind, Some(told), attribute);
     }
 }
 

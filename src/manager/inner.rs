@@ -10,7 +10,7 @@ use crate::Error;
 use crate::arbiter::{Arbiter, Formula};
 use crate::arbiter::{Basis, Cap};
 use crate::backend::{Backend, Device};
-use crate::event::{Bus, Event, EventKind, Keeper};
+use crate::event::{Bus, Event, EventKind, JournalOwner};
 use crate::fork;
 
 use crate::manager::inner::built::Built;
@@ -75,7 +75,7 @@ impl Drop for Inner {
             }
             std::mem::take(&mut core.groups)
         };
-        self.hand_over();
+        self.deliver_journal();
         self.disclaim();
         // The last reference may be a reader's, which a panic of a policy's destructor does not concern.
         for group in groups.into_states() {
@@ -85,8 +85,8 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    /// Looks at the state under the lock; in a forked child, at that of a closed manager without guards.
-    pub(crate) fn look<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
+    /// Inspects the state under the lock; in a forked child, that of a closed manager without guards.
+    pub(crate) fn inspect<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
         if !fork::is_child() {
             return f(&self.lock());
         }
@@ -160,7 +160,7 @@ impl Inner {
                 delayed: Default::default(),
                 delayed_since: Default::default(),
                 asker: None,
-                changed: Default::default(),
+                mark: Default::default(),
                 queued_spans: Spans::NONE,
                 set_aside_spans: Spans::NONE,
                 pinned: Default::default(),
@@ -265,7 +265,7 @@ impl Inner {
     }
 
     pub(crate) fn clamp(&self, limit: u64) -> u64 {
-        limit.min(self.look(Core::bound))
+        limit.min(self.inspect(Core::bound))
     }
 
     /// Whether the limit is MLX's, set for an epoch, and covers a guard of `request` whose group called for `wanted` at
@@ -288,7 +288,7 @@ impl Inner {
     }
 
     pub(crate) fn applied(&self) -> u64 {
-        self.look(Core::in_force)
+        self.inspect(Core::in_force)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -305,7 +305,7 @@ impl Inner {
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
             let waiters = core.remove_waiters(index);
-            core.keep(&waiters);
+            core.keep_until_unlocked(&waiters);
             for waiter in waiters {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }
@@ -315,8 +315,8 @@ impl Inner {
     }
 }
 
-impl Keeper for Inner {
-    fn hand_over(&self) {
-        self.events.hand_over(&mut self.lock().journal);
+impl JournalOwner for Inner {
+    fn deliver_journal(&self) {
+        self.events.deliver_journal(&mut self.lock().journal);
     }
 }

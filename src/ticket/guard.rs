@@ -353,7 +353,7 @@ static_assertions::assert_not_impl_any!(OwnedGuard: Clone);
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.raw.end(self.ticket);
+        self.raw.release_borrowed(self.ticket);
     }
 }
 
@@ -361,7 +361,7 @@ impl Drop for OwnedGuard {
     fn drop(&mut self) {
         let work = self.work();
         if let Some(ticket) = &self.ticket {
-            self.raw.end_owned(ticket, work);
+            self.raw.release_owned(ticket, work);
         }
     }
 }

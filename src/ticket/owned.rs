@@ -24,7 +24,7 @@ impl Ticket {
         word: Word,
         location: &'static Location<'static>,
     ) -> OwnedGuard {
-        self.stay();
+        self.add_staying();
         let record = self.record_owned(location);
         OwnedGuard::new(self.clone(), Raw::fast(word, record))
     }
@@ -32,14 +32,14 @@ impl Ticket {
     /// The slow path of an owned guard.
     #[cold]
     #[inline(never)]
-    pub(super) fn enter_owned_slow(
+    pub(super) fn acquire_owned_slow(
         &self,
-        entered: Fast,
+        fast: Fast,
         wait: Wait,
         location: &'static Location<'static>,
     ) -> Result<OwnedGuard, Error> {
-        let admission = self.enter_locked(entered, wait, location)?;
-        self.stay();
+        let admission = self.acquire_locked(fast, wait, location)?;
+        self.add_staying();
         let record = match admission.since {
             None => self.record_owned(location),
             since => self.list_owned(location, since),
@@ -65,13 +65,13 @@ impl Ticket {
     /// Releases an owned guard, if that needs no lock and may lower nothing. Returns false, with nothing done, if it does
     /// not.
     #[inline]
-    pub(super) fn leave_as_owned(&self) -> bool {
+    pub(super) fn release_owned_unlocked(&self) -> bool {
         let flags = self.group.gates.flags.load(Ordering::Relaxed);
         if self.route == Route::Locked || flags & Gates::FINISHES != 0 || self.may_lower(flags) {
             return false;
         }
-        self.stay_no_more();
-        self.leave_unlocked();
+        self.subtract_staying();
+        self.release_unlocked();
         true
     }
 }

@@ -18,7 +18,7 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-/// What a guard remembers of its admission. Released by [`Raw::end`] or [`Raw::release`], once.
+/// What a guard remembers of its admission. Released by [`Raw::release_borrowed`] or [`Raw::release`], once.
 pub(super) struct Raw {
     /// The group's word at admission; or, if it [stays](Record::stays), what the group called for then.
     at: u64,
@@ -104,7 +104,7 @@ impl Raw {
         ticket: &Ticket,
         location: &'static Location<'static>,
     ) -> Self {
-        ticket.stay();
+        ticket.add_staying();
         let record = dated(ticket, location, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
@@ -194,11 +194,11 @@ impl Raw {
 
     /// Releases.
     #[inline(always)]
-    pub(super) fn end(&mut self, ticket: &Ticket) {
+    pub(super) fn release_borrowed(&mut self, ticket: &Ticket) {
         let Self { at, record, .. } = *self;
         let gates = ticket.gates();
         let left = if record.is_plain_slot() {
-            ticket.leave_beside(Word(at), gates)
+            ticket.subtract_if_floor_kept(Word(at), gates)
         } else {
             None
         };
@@ -207,25 +207,25 @@ impl Raw {
                 holders::forget_slot(record);
             }
             // In registers: what is in memory is stored between the two read-modify-writes of every guard.
-            _ => Self::end_otherwise(ticket, left, record, self.extra.take()),
+            _ => Self::finish_release(ticket, left, record, self.extra.take()),
         }
     }
 
     /// Releases an owned guard.
     #[inline]
-    pub(super) fn end_owned(&mut self, ticket: &Ticket, work: Work) {
+    pub(super) fn release_owned(&mut self, ticket: &Ticket, work: Work) {
         if fork::is_child() {
             return;
         }
-        if self.extra.is_none() && ticket.leave_as_owned() {
+        if self.extra.is_none() && ticket.release_owned_unlocked() {
             return holders::forget(self.record, &ticket.group().listed);
         }
-        std::mem::replace(self, Self::EMPTY).end_slow(ticket, work);
+        std::mem::replace(self, Self::EMPTY).release_slow(ticket, work);
     }
 
     /// Ends a guard of whose demand so much is left behind, or which has not left yet.
     #[inline(never)]
-    fn end_otherwise(
+    fn finish_release(
         ticket: &Ticket,
         left: Option<Word>,
         record: Record,
@@ -233,10 +233,10 @@ impl Raw {
     ) {
         let has_left = match left {
             Some(left) => {
-                ticket.look_after(left, false);
+                ticket.finish_under_lock_if_needed(left, false);
                 true
             }
-            None => record.is_plain_slot() && ticket.leave_fast(),
+            None => record.is_plain_slot() && ticket.try_release_unlocked(),
         };
         if has_left {
             return holders::forget_slot(record);
@@ -246,12 +246,12 @@ impl Raw {
             extra: ManuallyDrop::new(extra),
             ..Self::EMPTY
         };
-        raw.end_slow(ticket, Work::Here);
+        raw.release_slow(ticket, Work::Here);
     }
 
     #[cold]
     #[inline(never)]
-    fn end_slow(mut self, ticket: &Ticket, work: Work) {
+    fn release_slow(mut self, ticket: &Ticket, work: Work) {
         if fork::is_child() {
             // What it has besides is the parent's, too: it is not dropped.
             return;
@@ -259,7 +259,7 @@ impl Raw {
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
-            ticket.stay_no_more();
+            ticket.subtract_staying();
         }
         let manager = ticket.manager();
         let hook = self.take_hook();
@@ -274,7 +274,7 @@ impl Raw {
         }
         // One that was grown changes what the limit is rounded to.
         let may_be_quiet = !ticket.is_grown() && (ticket.group().custom || manager.is_watched());
-        if may_be_quiet && manager.leave_quietly(ticket.request()) {
+        if may_be_quiet && manager.release_without_session(ticket.request()) {
             drop(self.extra.take());
             holders::forget(self.record, &ticket.group().listed);
             return;
@@ -282,7 +282,7 @@ impl Raw {
         if !finishes {
             drop(finish(ticket, None, work));
         }
-        self.leave(ticket);
+        self.release_demand(ticket);
     }
 
     /// Releases and tells.
@@ -293,7 +293,7 @@ impl Raw {
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
-            ticket.stay_no_more();
+            ticket.subtract_staying();
         }
         let manager = ticket.manager();
         let before = manager.applied();
@@ -302,7 +302,7 @@ impl Raw {
             // The hook has forked.
             return forked(ticket);
         }
-        let failed = self.leave(ticket);
+        let failed = self.release_demand(ticket);
         let limit = manager.applied();
         let error = error.or_else(|| failed.map(|failed| *failed));
         Released {
@@ -364,10 +364,10 @@ impl Raw {
         Ok(())
     }
 
-    fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
+    fn release_demand(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
         let pin = extra.as_ref().and_then(|extra| extra.pin);
-        let failed = ticket.leave(pin);
+        let failed = ticket.release_demand(pin);
         holders::forget(self.record, &ticket.group().listed);
         drop(extra);
         failed
@@ -400,7 +400,7 @@ struct Resizing<'a> {
 impl<'a> Resizing<'a> {
     fn begin(from: &'a Ticket, to: &Ticket, record: Record) -> Self {
         if stays(record) {
-            from.stay_no_more();
+            from.subtract_staying();
         }
         let grows = !record.is_bound() && to.bytes() > from.bytes();
         if grows {
@@ -420,7 +420,7 @@ impl Drop for Resizing<'_> {
             holders::note_growing(self.record, &self.held.group().listed, false);
         }
         if stays(self.record) {
-            self.held.stay();
+            self.held.add_staying();
         }
     }
 }

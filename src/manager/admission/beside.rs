@@ -149,7 +149,8 @@ impl Inner {
         let mut live = pinned_beside(core, demand, which);
         let of_group = live.sum;
         let kept_out = self.are_in_the_way(core, request, &mut live, of_group);
-        core.group_mut(request.group().index).give_back(live.each);
+        core.group_mut(request.group().index)
+            .keep_scratch(live.each);
         Ok(kept_out?.then_some(Bound::Policy))
     }
 
@@ -259,7 +260,8 @@ impl Inner {
         } else {
             Ok(false)
         };
-        core.group_mut(request.group().index).give_back(live.each);
+        core.group_mut(request.group().index)
+            .keep_scratch(live.each);
         kept_out.map(|kept_out| !kept_out)
     }
 }

@@ -286,7 +286,7 @@ impl Inner {
         let mut rows = list_rows(core);
         rows.extend(newcomer);
         rows.sort_by_key(Row::order);
-        core.keep(rows.iter().map(|row| &row.waiter));
+        core.keep_until_unlocked(rows.iter().map(|row| &row.waiter));
         let mut holders = self.holders_of(&core.listing_groups());
         holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
         Waits {

@@ -250,30 +250,30 @@ impl Inner {
     }
 
     /// Whether the first waiter that the pressure has set aside in a queue is delayed no more.
-    pub(crate) fn is_to_take_back(&self, core: &Core, index: usize) -> bool {
+    pub(crate) fn has_undelayed(&self, core: &Core, index: usize) -> bool {
         let first = core.first_delayed_aside(index);
         first.is_some_and(|first| !self.is_delayed(core, first.demand()))
     }
 
     /// Takes the first waiter that the pressure has set aside back into its queue, if the pressure delays it no more.
-    pub(crate) fn take_back_delayed(&self, core: &mut Locked<'_>, index: usize) {
-        if self.is_to_take_back(core, index)
+    pub(crate) fn requeue_delayed(&self, core: &mut Locked<'_>, index: usize) {
+        if self.has_undelayed(core, index)
             && let Some(waiter) = core.first_delayed_aside(index).cloned()
         {
-            self.judge_delayed(core, &waiter);
+            self.requeue_if_it_fits(core, &waiter);
         }
     }
 
     /// Takes a waiter that the pressure set aside back into its queue. If it does not fit beside the pinned demands by
     /// now it stays aside, for them: what came meanwhile may have concerned no other. In the queue it would delay the
     /// work of those very pinned demands.
-    fn judge_delayed(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
-        core.keep([waiter]);
+    fn requeue_if_it_fits(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) {
+        core.keep_until_unlocked([waiter]);
         self.judge_waiter_again(core, waiter, false);
         let index = waiter.request.group().index;
         if !core.is_set_aside(waiter) {
             // Demands to be pinned may have been set aside behind it.
-            core.group_mut(index).changed.freed = true;
+            core.group_mut(index).mark.freed = true;
         }
         self.wake_first_to_ask(core, index);
     }
@@ -290,7 +290,7 @@ impl Inner {
     }
 
     /// Examines a waiter's queue, since its patience is over.
-    pub(crate) fn end_patience(&self, waiter: &Arc<Waiter>) {
+    pub(crate) fn pump_after_patience(&self, waiter: &Arc<Waiter>) {
         let mut core = self.lock();
         if waiter.outcome.lock().is_some() {
             return;
@@ -299,7 +299,7 @@ impl Inner {
         self.pump_and_reconcile(&mut core, index);
         if core.is_delayed_aside(waiter) {
             // An earlier waiter, which waited for a pinned demand before, is delayed still.
-            self.judge_delayed(&mut core, waiter);
+            self.requeue_if_it_fits(&mut core, waiter);
             self.pump_and_reconcile(&mut core, index);
         }
     }

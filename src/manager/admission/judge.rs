@@ -121,7 +121,7 @@ impl Inner {
         };
         let answer = self.ask(core, request, question, &mut live);
         let state = core.group_mut(index);
-        state.give_back(live.each);
+        state.keep_scratch(live.each);
         let (verdict, foreseen) =
             answer.map_err(|message| self.policy_panicked(core, request, message))?;
         if core.settings != settings && is_in_question(core, demand) {

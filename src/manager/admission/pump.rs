@@ -78,10 +78,10 @@ impl Inner {
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let mut admitted = false;
         loop {
-            self.judge_again(core, index);
-            self.take_back_delayed(core, index);
+            self.judge_marked(core, index);
+            self.requeue_delayed(core, index);
             admitted |= self.pump_queue(core, index);
-            if !self.is_to_judge_again(core, index) && !self.is_to_take_back(core, index) {
+            if !self.is_marked(core, index) && !self.has_undelayed(core, index) {
                 break;
             }
         }
@@ -104,7 +104,7 @@ impl Inner {
                 // The earlier waiter examines the queue when it has entered.
                 break;
             }
-            core.keep([&waiter]);
+            core.keep_until_unlocked([&waiter]);
             let group = waiter.request.group();
             // Taken without the manager's lock, which comes after it.
             let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
@@ -157,7 +157,7 @@ impl Inner {
                 continue;
             }
             core.remove_waiter(&waiter);
-            let outcome = verdict.and_then(|_| self.start(core, demand, waiter.location));
+            let outcome = verdict.and_then(|_| self.count_admitted(core, demand, waiter.location));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
             let outcome = outcome.map(|word| self.grant(core, &waiter, word));
@@ -219,7 +219,7 @@ impl Inner {
         if let Err(error) = &outcome {
             let kind = EventKind::AdmissionFailed(error.to_string());
             self.emit(core, kind, Some(&waiter.request), |event| {
-                waiter.sign(event)
+                waiter.attribute(event)
             });
         }
         *waiter.outcome.lock() = Some(outcome);

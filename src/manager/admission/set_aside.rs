@@ -58,15 +58,15 @@ impl Inner {
     }
 
     /// Whether the waiters of a queue are to be judged again.
-    pub(crate) fn is_to_judge_again(&self, core: &Core, index: usize) -> bool {
-        core.changed(index).is_any()
+    pub(crate) fn is_marked(&self, core: &Core, index: usize) -> bool {
+        core.marks(index).is_any()
     }
 
     /// Judges the waiters of a queue again if what they fit beside has changed. The caller holds no judge.
-    pub(crate) fn judge_again(&self, core: &mut Locked<'_>, index: usize) {
-        while self.is_to_judge_again(core, index) {
+    pub(crate) fn judge_marked(&self, core: &mut Locked<'_>, index: usize) {
+        while self.is_marked(core, index) {
             let waiters = self.clear_marks(core, index);
-            core.keep(&waiters);
+            core.keep_until_unlocked(&waiters);
             let mut held_back = false;
             for waiter in &waiters {
                 held_back |= self.judge_waiter_again(core, waiter, held_back);
@@ -115,7 +115,7 @@ impl Inner {
                 true
             }
             Ok(Beside::Work) => {
-                let before = state.changed;
+                let before = state.mark;
                 core.remove_waiter(waiter);
                 let key = next_key() | (waiter.key() & NEW);
                 // Relaxed: under the manager's lock.
@@ -123,8 +123,8 @@ impl Inner {
                 core.enqueue(Arc::clone(waiter), self.clock.now());
                 // Meanwhile a demand to be pinned may have been set aside behind it, which this round does not
                 // see.
-                core.group_mut(index).changed = before;
-                core.group_mut(index).changed.all |= disturbed;
+                core.group_mut(index).mark = before;
+                core.group_mut(index).mark.all |= disturbed;
                 group.set_flag();
                 core.returned.push(Arc::clone(waiter));
                 false

@@ -86,7 +86,7 @@ impl Inner {
             .live_groups()
             .flat_map(|state| state.set_aside.values().cloned())
             .collect();
-        core.keep(&set_aside);
+        core.keep_until_unlocked(&set_aside);
         for waiter in set_aside {
             core.wake(waiter.waker.clone());
         }
@@ -119,7 +119,7 @@ impl Inner {
                 break;
             };
             asked = number + 1;
-            let _reclaiming = user_code::Reclaiming::enter(self.address());
+            let _reclaiming = user_code::Reclaiming::begin(self.address());
             if let Err(message) = user_code::catch(|| reclaim(&shortage)) {
                 let kind = EventKind::ReclaimerPanicked(message);
                 self.emit(&mut self.lock(), kind, Some(&waiter.request), |_| {});

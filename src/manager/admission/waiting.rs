@@ -133,7 +133,7 @@ impl Inner {
         let set_aside = set_aside || (waiter.is_new_pinned() && self.has_set_aside(core, index));
         // Holds may have come or gone while a policy was asked without the lock.
         let disturbed = core.was_disturbed();
-        core.group_mut(index).changed.all |= disturbed;
+        core.group_mut(index).mark.all |= disturbed;
         if delayed && !set_aside && waiter.is_new_pinned() {
             self.set_aside_delayed(core, &waiter);
         } else if set_aside {
@@ -241,7 +241,7 @@ impl Inner {
             let patience_ends = waiter.patience_ends();
             let patience_ends = patience_ends.filter(|at| Some(*at) != patience_ended);
             if has_come(patience_ends) {
-                self.end_patience(waiter);
+                self.pump_after_patience(waiter);
                 patience_ended = patience_ends;
                 continue;
             }

@@ -27,7 +27,7 @@ impl Inner {
         for state in core.groups.all_mut() {
             state.version += 1;
         }
-        core.judge_all_again();
+        core.mark_all();
         self.pump_all_and_reconcile(&mut core);
         Ok(())
     }
@@ -159,7 +159,7 @@ impl Inner {
             self.emit(core, kind, None, |_| {});
         }
         // The caller pumps: then those that wait and can never be admitted any more are refused.
-        core.judge_all_again();
+        core.mark_all();
     }
 
     /// Examines every queue, the deadlocks and the limit.

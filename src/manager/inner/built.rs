@@ -73,8 +73,8 @@ impl Built {
             wait_times: WaitRecord::default(),
             traced: Kept::default(),
             journal: Journal::default(),
-            told_of_skipping: false,
-            tell_computed: false,
+            reported_skipping: false,
+            limit_event_due: false,
             times_locked: 0,
         };
         core.publish_figures();

@@ -67,7 +67,10 @@ impl<'a> Locked<'a> {
     }
 
     /// Keeps waiters until the lock is free, so that none is destroyed before.
-    pub(crate) fn keep<'w>(&mut self, waiters: impl IntoIterator<Item = &'w Arc<Waiter>>) {
+    pub(crate) fn keep_until_unlocked<'w>(
+        &mut self,
+        waiters: impl IntoIterator<Item = &'w Arc<Waiter>>,
+    ) {
         self.known.extend(waiters.into_iter().cloned());
     }
 

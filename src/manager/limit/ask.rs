@@ -68,7 +68,7 @@ impl Inner {
             baseline.saturating_add(word.sum())
         });
         let state = core.group_mut(group.index);
-        state.give_back(each);
+        state.keep_scratch(each);
         state.answered = Some((version, baseline, limit));
     }
 

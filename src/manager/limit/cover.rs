@@ -147,7 +147,7 @@ impl Inner {
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }
-        self.take_back(core, demand, |_| {});
+        self.undo_admission(core, demand, |_| {});
         let error = self.would_block(core, demand, Some(Obstacle::Setter));
         self.after_release(core, request);
         error

@@ -68,7 +68,7 @@ impl Inner {
         self.open_epoch(core);
         core.pending_work.restart_linger();
         let wanted = Self::called_for(core, view);
-        if std::mem::take(&mut core.tell_computed) {
+        if std::mem::take(&mut core.limit_event_due) {
             self.emit(core, EventKind::LimitComputed, None, |event| {
                 event.desired = Some(wanted)
             });

@@ -13,7 +13,7 @@ impl Inner {
         debug_assert!(core.busy);
         let mut may = May::ANYTHING;
         let calls = core.stats.setter_calls;
-        core.tell_computed = true;
+        core.limit_event_due = true;
         core.left_over = false;
         loop {
             self.ask_policies(core);
@@ -21,7 +21,7 @@ impl Inner {
             if self.opens_epoch_unasked(core) {
                 continue;
             }
-            if self.tells_of_scarcity() {
+            if self.wants_scarcity_events() {
                 let bytes = view.iter().map(|(_, word)| word.sum());
                 self.note_live_bytes(core, bytes.fold(0, u64::saturating_add));
             }

@@ -58,7 +58,7 @@ impl Inner {
                 // Unless it was computed from another baseline, the demands that the call was to cover need not wait for what
                 // this session does next.
                 if core.epoch.baseline == baseline {
-                    core.called_are(Cover::Done);
+                    core.resolve_called(Cover::Done);
                 }
                 core.wake_sleepers();
                 true
@@ -75,7 +75,7 @@ impl Inner {
                 if raise {
                     self.fail_uncovered(core, limit, &error);
                 } else {
-                    core.called_are(Cover::Needed);
+                    core.resolve_called(Cover::Needed);
                 }
                 core.pending_work.schedule_retry(now);
                 core.note_failure(Error::SetLimit {
@@ -114,7 +114,7 @@ impl Inner {
     /// A raise failed: all demands that it was to cover fail together, or proceed unwired.
     fn fail_uncovered(&self, core: &mut Locked<'_>, limit: u64, error: &BackendError) {
         let proceed = core.config.on_apply_failure == OnApplyFailure::Proceed;
-        let failed = core.called_are(Cover::Failed(Failure {
+        let failed = core.resolve_called(Cover::Failed(Failure {
             limit,
             error: error.clone(),
             proceed,
@@ -128,7 +128,7 @@ impl Inner {
                     pin: uncovered.pin,
                     ..request.into()
                 };
-                self.take_back(core, demand, |event| {
+                self.undo_admission(core, demand, |event| {
                     event.thread = uncovered.thread;
                     event.thread_name.clone_from(&uncovered.thread_name);
                 });

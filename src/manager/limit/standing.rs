@@ -56,7 +56,7 @@ impl Inner {
 
     /// Releases a demand if that changes nothing for others. That is known before the release, so no work need be
     /// finished first (R12). Returns false, with nothing done, if it may change something.
-    pub(crate) fn leave_quietly(&self, request: &Request) -> bool {
+    pub(crate) fn release_without_session(&self, request: &Request) -> bool {
         if request.is_pinned() || user_code::is_inside(self.address()) {
             return false;
         }
@@ -82,7 +82,7 @@ impl Inner {
         if published.leader == Some(index) {
             let baseline = core.epoch.baseline;
             let limit = if request.group().custom {
-                self.ask_without(&mut core, request)
+                self.ask_limit_without(&mut core, request)
             } else {
                 Some(core.group(index).limit_without(request, baseline))
             };
@@ -97,12 +97,12 @@ impl Inner {
             let state = core.group_mut(index);
             state.answered = Some((state.version, baseline, limit));
         }
-        self.tell_quiet_release(&mut core, request);
+        self.emit_release(&mut core, request);
         true
     }
 
     /// What a custom group would call for without one of its guards; `None` if its policy panicked.
-    fn ask_without(&self, core: &mut Locked<'_>, request: &Request) -> Option<u64> {
+    fn ask_limit_without(&self, core: &mut Locked<'_>, request: &Request) -> Option<u64> {
         let index = request.group().index;
         let mut each = core.group_mut(index).each_size();
         if let Some(own) = each.iter().position(|size| *size == request.bytes()) {
@@ -125,7 +125,7 @@ impl Inner {
         });
         // As in `ask_policy`.
         core.replaced.extend(kept);
-        core.group_mut(index).give_back(live.each);
+        core.group_mut(index).keep_scratch(live.each);
         limit.ok()
     }
 }

@@ -5,7 +5,7 @@
 //! of short work have, and half in the groups' lists, which the many have: unless there are fewer of the one or the other.
 
 use crate::Error;
-use crate::holders::{self, Seen};
+use crate::holders::{self, Recorded};
 use crate::manager::inner::Inner;
 use crate::manager::state::core::Core;
 use crate::manager::state::group::Group;
@@ -99,7 +99,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn at(&mut self, seen: Seen<'_>) {
+    fn at(&mut self, seen: Recorded<'_>) {
         if self.left == 0 {
             return;
         }

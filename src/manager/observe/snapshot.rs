@@ -51,7 +51,7 @@ impl Inner {
         let mut tries = 0;
         loop {
             let (mut snapshot, waits, uncovered) = {
-                self.look(|core| {
+                self.inspect(|core| {
                     let (state, uncovered) = self.describe(core);
                     (state, core.wait_times.clone(), uncovered)
                 })

@@ -23,7 +23,7 @@ impl Inner {
 
     /// Admits a demand of a built-in policy if a subscriber listens, no thread waits, and the limit covers it already. Returns
     /// the word with it, and when; none, with nothing done, if any of that is not so.
-    pub(crate) fn enter_watched(
+    pub(crate) fn acquire_watched(
         &self,
         request: &Request,
         location: &'static Location<'static>,
@@ -68,7 +68,7 @@ impl Inner {
     }
 
     /// Tells of a release that changes nothing for others.
-    pub(crate) fn tell_quiet_release(&self, core: &mut Locked<'_>, request: &Request) {
+    pub(crate) fn emit_release(&self, core: &mut Locked<'_>, request: &Request) {
         if !trace::wants(&EventKind::LimitComputed) {
             self.note_in_journal(core, request, None);
             return;
@@ -106,7 +106,7 @@ impl Inner {
             .add(request.id(), request.about(), acquired, moment);
         self.note_live_bytes(core, totals.bytes);
         if self.events.is_due(&core.journal) {
-            self.events.hand_over(&mut core.journal);
+            self.events.deliver_journal(&mut core.journal);
         }
         Some(time)
     }

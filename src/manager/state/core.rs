@@ -111,9 +111,9 @@ pub(crate) struct Core {
     /// What subscribers have yet to be handed.
     pub(crate) journal: Journal,
     /// See [`EventKind::SynchronizationSkipped`](crate::EventKind::SynchronizationSkipped).
-    pub(crate) told_of_skipping: bool,
+    pub(crate) reported_skipping: bool,
     /// The limit was computed by this transition; an event is due.
-    pub(crate) tell_computed: bool,
+    pub(crate) limit_event_due: bool,
     /// Counts how often the lock was taken, for
     /// [`Locked::was_disturbed`](crate::manager::inner::locked::Locked::was_disturbed).
     pub(crate) times_locked: u64,
@@ -168,7 +168,7 @@ impl Core {
     pub(crate) fn make_group(&mut self, state: GroupState) -> usize {
         let index = self.groups.add(state);
         let state = self.groups.get(index);
-        self.figures.know(&state.key, &state.shared);
+        self.figures.add(&state.key, &state.shared);
         index
     }
 
@@ -296,7 +296,7 @@ impl Core {
     }
 
     /// Tells the demands that the present call was to cover what became of it. Returns them.
-    pub(crate) fn called_are(&mut self, cover: Cover) -> Vec<Uncovered> {
+    pub(crate) fn resolve_called(&mut self, cover: Cover) -> Vec<Uncovered> {
         let called = self.uncovered.values_mut();
         called
             .filter(|uncovered| matches!(uncovered.cover, Cover::Called))

@@ -6,7 +6,7 @@ use crate::manager::state::group::Residents;
 use crate::manager::state::group_state::GroupState;
 use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
-use crate::manager::state::spans::Changed;
+use crate::manager::state::spans::Mark;
 use crate::manager::state::word::Word;
 use crate::sync::{Arc, Ordering};
 use std::panic::Location;
@@ -53,7 +53,7 @@ impl Core {
         let location = was.map_or(location, |(_, location)| location);
         state.pinned.add(key, request, location, false);
         let (before, now) = (was.map(|(bytes, _)| bytes), Some(request.bytes()));
-        state.note_changed(before, now);
+        state.mark(before, now);
         // A pinned demand that shrinks closes no deadlock.
         self.may_deadlock |= now > before;
     }
@@ -70,7 +70,7 @@ impl Core {
         state.pinned.remove(key);
         state.pinned.add(key, request, location, true);
         // It stays for ever, and other demands must fit beside it.
-        state.changed = Changed::ALL;
+        state.mark = Mark::ALL;
         self.may_deadlock = true;
     }
 
@@ -81,7 +81,7 @@ impl Core {
         if let (Some(from), Some((_, location))) = (from, was) {
             state.pinned.add(key, from, location, false);
         }
-        state.note_changed(Some(request.bytes()), from.map(|from| from.bytes()));
+        state.mark(Some(request.bytes()), from.map(|from| from.bytes()));
     }
 
     /// Takes `request`'s demand out of its group. Returns the group's word.

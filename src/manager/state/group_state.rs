@@ -5,7 +5,7 @@ use crate::manager::state::delay::Since;
 use crate::manager::state::group::{Group, SizeCount};
 use crate::manager::state::pinned::PinnedDemands;
 use crate::manager::state::request::Request;
-use crate::manager::state::spans::{Changed, Spans};
+use crate::manager::state::spans::{Mark, Spans};
 use crate::manager::state::standstill::Standstill;
 use crate::manager::state::waiter::Waiter;
 use crate::manager::state::word::Word;
@@ -54,7 +54,7 @@ pub(crate) struct GroupState {
     /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its queue.
     pub(crate) asker: Option<u64>,
     /// What is held has changed, or what may be held: those in the queue and aside are to be judged again.
-    pub(crate) changed: Changed,
+    pub(crate) mark: Mark,
     /// How small and large the demands in the queue and aside are.
     pub(crate) queued_spans: Spans,
     pub(crate) set_aside_spans: Spans,
@@ -100,7 +100,7 @@ impl GroupState {
     pub(crate) fn falls_idle(&self) -> bool {
         let awaited = !self.is_queue_empty() || !self.set_aside.is_empty();
         // The mark of a pinned demand that has left is for the whole queue, and is seen on listed groups alone.
-        if awaited || self.changed.is_any() || self.is_live(self.shared.load()) {
+        if awaited || self.mark.is_any() || self.is_live(self.shared.load()) {
             return false;
         }
         self.shared.gates.close();
@@ -180,7 +180,7 @@ impl GroupState {
         count.0.fetch_and(!SizeCount::UNLISTED, Ordering::AcqRel);
     }
 
-    /// The sizes of all live guards, in descending order. [Given back](Self::give_back), it is used again.
+    /// The sizes of all live guards, in descending order. [Kept](Self::keep_scratch), it is used again.
     pub(crate) fn each_size(&mut self) -> Vec<u64> {
         let mut each = std::mem::take(&mut self.scratch);
         for (size, count) in self.listed_sizes.iter().rev() {
@@ -191,7 +191,7 @@ impl GroupState {
     }
 
     /// Keeps the memory of what [`each_size`](Self::each_size) gave.
-    pub(crate) fn give_back(&mut self, mut each: Vec<u64>) {
+    pub(crate) fn keep_scratch(&mut self, mut each: Vec<u64>) {
         if each.capacity() > self.scratch.capacity() {
             each.clear();
             self.scratch = each;

@@ -161,12 +161,12 @@ impl Groups {
         // The lowest is used first.
         let free = (0..end).rev().filter(|index| self.slots[*index].is_none());
         self.free = free.collect();
-        self.give_back();
+        self.shrink_memory();
         forgotten
     }
 
     /// Gives back the memory that is far more than what there is needs.
-    fn give_back(&mut self) {
+    fn shrink_memory(&mut self) {
         let many = (2 * self.by_id.len()).max(FEW);
         if self.slots.capacity() > 2 * many {
             self.slots.shrink_to(many);

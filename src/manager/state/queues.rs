@@ -54,7 +54,7 @@ impl Core {
         let taken = state.set_aside.remove(&waiter.number)?;
         state.delayed.remove(&waiter.number);
         // Demands to be pinned may have been set aside behind it.
-        state.changed.freed = true;
+        state.mark.freed = true;
         state.publish_waiting();
         self.set_aside_count -= 1;
         self.waiting_with_guards -= u64::from(taken.has_guard);

@@ -1,12 +1,12 @@
 //! What has changed beside the waiters of a group, and how small and large their demands are: see
-//! [`changed`](crate::manager::admission::changed).
+//! [`marks`](crate::manager::admission::marks).
 
 use crate::manager::state::waiter::Waiter;
 use crate::sync::Arc;
 
-/// What has changed since the waiters of a group were judged.
+/// What has changed since the waiters of a group were judged: its mark.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Changed {
+pub(crate) struct Mark {
     /// A pinned demand has gone or shrunk, or a waiter that was set aside has left.
     pub(crate) freed: bool,
     /// A pinned demand has come or grown.
@@ -15,7 +15,7 @@ pub(crate) struct Changed {
     pub(crate) all: bool,
 }
 
-impl Changed {
+impl Mark {
     pub(crate) const ALL: Self = Self {
         freed: true,
         taken: true,

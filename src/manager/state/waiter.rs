@@ -67,7 +67,7 @@ impl Waiter {
     }
 
     /// Says in an event of another thread which thread waits, and where.
-    pub(crate) fn sign(&self, event: &mut Event) {
+    pub(crate) fn attribute(&self, event: &mut Event) {
         event.place = Some(self.location);
         event.thread = self.thread;
         event.thread_name.clone_from(&self.thread_name);

@@ -19,10 +19,10 @@ fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64, before: bool) 
     manager.configure(change).expect("it changes at any time");
     // Whatever is admitted is covered.
     let _held = held_before.unwrap_or_else(hold);
-    let entered = ticket.enter_below(admit);
-    assert!(matches!(entered, Fast::Added(_)), "over what may be held");
+    let fast = ticket.count_below(admit);
+    assert!(matches!(fast, Fast::Added(_)), "over what may be held");
     let location = Location::caller();
-    ticket.enter_locked(entered, Wait::none(), location).err()
+    ticket.acquire_locked(fast, Wait::none(), location).err()
 }
 
 #[test]
@@ -50,17 +50,17 @@ fn r16_one_that_was_counted_first_keeps_its_place() -> Result<(), Error> {
     let ticket = manager.ticket(&SumPolicy::capped(10), 6);
     drop(ticket.acquire()?);
     let admit = ticket.group.gates.admit.load(Ordering::Relaxed);
-    let entered = ticket.enter_below(admit);
-    assert!(matches!(entered, Fast::Added(_)), "nothing is covered");
+    let fast = ticket.count_below(admit);
+    assert!(matches!(fast, Fast::Added(_)), "nothing is covered");
     std::thread::scope(|scope| {
         let later = scope.spawn(|| ticket.acquire_owned());
         while manager.waiting().is_empty() {
             std::thread::yield_now();
         }
         let location = Location::caller();
-        let kept = ticket.enter_locked(entered, Wait::none(), location);
+        let kept = ticket.acquire_locked(fast, Wait::none(), location);
         if kept.is_ok() {
-            ticket.leave(None);
+            ticket.release_demand(None);
         }
         drop(later.join().expect("it fits once the first has left")?);
         kept.map(drop)
@@ -86,8 +86,8 @@ fn a_refusal_looks_for_the_shrink_that_it_hid() -> Result<(), Error> {
     let count = large.size_count.as_ref().expect("Max counts sizes");
     count.0.fetch_sub(1, Ordering::Relaxed);
     let admit = large.group.gates.admit.load(Ordering::Relaxed);
-    assert!(matches!(large.enter_below(admit), Fast::Closed));
-    large.look_after(large.leave_word(), false);
+    assert!(matches!(large.count_below(admit), Fast::Closed));
+    large.finish_under_lock_if_needed(large.subtract_and_remember(), false);
     std::mem::forget(leaves);
     assert_eq!(manager.applied(), 1);
     Ok(())

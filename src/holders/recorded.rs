@@ -11,7 +11,7 @@ pub(super) type AcquiredAt = &'static Location<'static>;
 
 /// A recorded guard, as others see it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct Recorded<'a> {
     pub(crate) ticket: u64,
     /// What the ticket is, where the record tells.
     pub(crate) kept: Option<&'a Arc<About>>,

@@ -11,7 +11,7 @@
 use crate::manager::inner::Inner;
 use crate::manager::state::core::Core;
 use crate::manager::state::group_state::GroupState;
-use crate::manager::state::spans::Changed;
+use crate::manager::state::spans::Mark;
 use crate::manager::state::spans::Spans;
 use crate::manager::state::waiter::Waiter;
 use crate::sync::Arc;
@@ -19,9 +19,9 @@ use crate::sync::Arc;
 impl GroupState {
     /// Notes that a pinned demand has changed its size, or has come or gone. One of no bytes may have been promised
     /// room.
-    pub(crate) fn note_changed(&mut self, before: Option<u64>, now: Option<u64>) {
-        self.changed.freed |= now < before;
-        self.changed.taken |= now > before;
+    pub(crate) fn mark(&mut self, before: Option<u64>, now: Option<u64>) {
+        self.mark.freed |= now < before;
+        self.mark.taken |= now > before;
     }
 
     /// Makes the bounds as narrow as they are.
@@ -33,17 +33,17 @@ impl GroupState {
 
 impl Core {
     /// What has changed for the waiters of a group's queue.
-    pub(crate) fn changed(&self, index: usize) -> Changed {
+    pub(crate) fn marks(&self, index: usize) -> Mark {
         let groups = self.queue_groups(index);
-        groups.fold(Changed::default(), |all, state| all.or(state.changed))
+        groups.fold(Mark::default(), |all, state| all.or(state.mark))
     }
 
     /// Marks every group with waiters, since what may be held has changed. In others a mark concerns none, and would keep
     /// them listed.
-    pub(crate) fn judge_all_again(&mut self) {
+    pub(crate) fn mark_all(&mut self) {
         for state in self.groups.all_mut() {
             if state.waiters().next().is_some() {
-                state.changed = Changed::ALL;
+                state.mark = Mark::ALL;
             }
         }
     }
@@ -53,8 +53,8 @@ impl Inner {
     /// Takes what has changed for the waiters of a group's queue. Returns those that are to be judged again, in the
     /// order of arrival.
     pub(crate) fn clear_marks(&self, core: &mut Core, index: usize) -> Vec<Arc<Waiter>> {
-        let changed = core.changed(index);
-        let concerns = self.may_concern(core, index, changed);
+        let mark = core.marks(index);
+        let concerns = self.may_concern(core, index, mark);
         let groups: Vec<usize> = core
             .queue_groups(index)
             .map(|state| state.shared.index)
@@ -62,7 +62,7 @@ impl Inner {
         let mut waiters = Vec::new();
         for index in groups {
             let state = core.group_mut(index);
-            state.changed = Changed::default();
+            state.mark = Mark::default();
             if concerns {
                 state.narrow();
                 waiters.extend(state.waiters().cloned());
@@ -73,12 +73,12 @@ impl Inner {
     }
 
     /// Whether a change may let in, refuse or set aside any waiter of a group's queue.
-    fn may_concern(&self, core: &Core, index: usize, changed: Changed) -> bool {
+    fn may_concern(&self, core: &Core, index: usize, mark: Mark) -> bool {
         // A policy of the program's own says what it likes, and groups of several caps have a bound for each.
         let any_policy = core
             .queue_groups(index)
             .any(|state| state.custom() || state.mixed);
-        if changed.all || any_policy {
+        if mark.all || any_policy {
             return true;
         }
         let (mut total, mut unevictable, mut largest_room) = (0_u64, 0_u64, 0);
@@ -126,7 +126,7 @@ impl Inner {
                 request.group().index == state.shared.index
                     && !leaves_rooms(request.bytes(), request.room().bytes)
             });
-            (changed.freed && lets_in) || (changed.taken && keeps_out) || keeps_aside
+            (mark.freed && lets_in) || (mark.taken && keeps_out) || keeps_aside
         })
     }
 }
