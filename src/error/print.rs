@@ -34,8 +34,8 @@ fn in_full(f: &mut fmt::Formatter<'_>, contention: &Contention) -> fmt::Result {
     write!(f, ". {contention}")
 }
 
-/// What is said of a circle.
-fn circle(
+/// What is said of a deadlock.
+fn deadlock(
     f: &mut fmt::Formatter<'_>,
     threads: usize,
     held: u64,
@@ -176,7 +176,7 @@ impl fmt::Display for Error {
                 contention,
             } => {
                 write!(f, "waiting for {} never ends: ", Bytes(*requested))?;
-                circle(f, *threads, *held, held_at, contention)
+                deadlock(f, *threads, *held, held_at, contention)
             }
             Self::NoRoom {
                 size,

@@ -8,7 +8,7 @@ pub(crate) fn wants(_: &EventKind) -> bool {
     false
 }
 
-pub(crate) fn takes_warnings() -> bool {
+pub(crate) fn wants_warnings() -> bool {
     false
 }
 

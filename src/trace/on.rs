@@ -50,7 +50,7 @@ pub(crate) fn wants(kind: &EventKind) -> bool {
 }
 
 /// Whether the calling thread's subscriber takes warnings. It is asked: the caller holds no lock.
-pub(crate) fn takes_warnings() -> bool {
+pub(crate) fn wants_warnings() -> bool {
     let asks = || tracing::enabled!(target: "mlx_wired", Level::WARN);
     LevelFilter::current() >= LevelFilter::WARN && user_code::catch(asks).unwrap_or(false)
 }

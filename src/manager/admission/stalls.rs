@@ -177,7 +177,7 @@ impl Inner {
 
     /// Hands a notice to the subscribers, or to stderr if the program would not learn of it otherwise.
     fn report_stall(&self, waiter: &Waiter, notice: Notice, quiet: bool) {
-        let is_reported = self.is_watched() || trace::takes_warnings();
+        let is_reported = self.is_watched() || trace::wants_warnings();
         if !is_reported && quiet {
             return;
         }
