@@ -245,7 +245,7 @@ impl fmt::Display for Error {
             ),
             Self::Busy { field } => write!(
                 f,
-                "{} can change only while no guard lives and nobody waits; try again then",
+                "{} can change only while no guard lives and no thread waits; try again then",
                 Name::cut(field, most(40))
             ),
             Self::InvalidConfig { field, reason } => {

@@ -68,7 +68,7 @@ impl Drop for Inner {
             let mut core = self.core.lock();
             debug_assert!(
                 core.sleepers == 0 && core.uncovered.is_empty(),
-                "whoever came has gone"
+                "every thread that came has gone"
             );
             if let Some(waker) = core.housekeeper.take() {
                 waker.wake();

@@ -124,7 +124,7 @@ fn report(event: &Event) {
                 event,
                 expected,
                 found,
-                "somebody else changed the limit"
+                "other code changed the limit"
             );
         }
         EventKind::PolicyPanicked(panic) => {

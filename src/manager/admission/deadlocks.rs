@@ -87,7 +87,7 @@ impl Supposing {
 struct Panicked(Arc<Waiter>, Error);
 
 impl Inner {
-    /// Refuses a demand whose wait would close a deadlock. `aside`: it will be set aside.
+    /// Refuses a demand whose wait would close a deadlock. `set_aside`: it will be set aside.
     pub(crate) fn refuse_deadlock(
         &self,
         core: &mut Locked<'_>,
