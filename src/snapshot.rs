@@ -226,10 +226,10 @@ pub struct Waiter {
     pub waited: Duration,
     /// How many that came after it were admitted before it.
     pub overtaken: u64,
-    /// How many are before it in its line: that of its group, or under a budget the one of all groups. Guards that grow
-    /// come first. Of one that is set aside: how many that are set aside came before it.
+    /// How many are before it in its queue: that of its group, or under a budget the one of all groups. Guards that
+    /// grow come first. Of one that is set aside: how many that are set aside came before it.
     pub position: usize,
-    /// It waits for guards that no work gives back: it is in no line, and delays no thread that works.
+    /// It waits for guards that no work gives back: it is in no queue, and delays no thread that works.
     pub set_aside: bool,
     /// Why it waits.
     pub why: WaitReason,
