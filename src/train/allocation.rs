@@ -21,7 +21,7 @@ const TEXTS: [&str; 7] = [
 /// command buffers.
 ///
 /// MLX has no type for it, so the texts are looked at. "Resource limit (499000) exceeded" is not one: it counts buffers, not
-/// bytes ([`explain`](super::explain)), and a smaller batch has as many.
+/// bytes ([`explain`](fn@super::explain)), and a smaller batch has as many.
 ///
 /// On the CPU MLX does not report refused memory: the process ends.
 ///

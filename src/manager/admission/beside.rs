@@ -228,7 +228,7 @@ impl Inner {
 
 impl Inner {
     /// Whether a pinned demand leaves these rooms beside these pinned demands of its group.
-    pub(crate) fn leaves_these(
+    pub(crate) fn leaves_given_rooms(
         &self,
         core: &mut Locked<'_>,
         request: &Request,

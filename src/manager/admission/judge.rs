@@ -332,7 +332,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The most that the ticket's group may hold, where its policy tells.
+    /// The most that the request's group may hold, where its policy tells.
     pub(crate) fn capacity(&self, core: &Core, request: &Request) -> Option<u64> {
         self.capacity_of(core, request.formula().resolve(core.budget))
     }
@@ -343,7 +343,7 @@ impl Inner {
         formula.can_refuse().then(|| admitted.saturating_sub(1))
     }
 
-    /// What is in use in the ticket's group, or in all groups if the budget over them leaves less.
+    /// What is in use in the request's group, or in all groups if the budget over them leaves less.
     pub(crate) fn usage(&self, core: &Locked<'_>, request: &Request) -> Usage {
         let state = core.group(request.group().index);
         let of_group = Usage {

@@ -65,7 +65,7 @@ impl Inner {
         self.by_policy(core, request, sum)
     }
 
-    /// What lets the ticket's policy refuse, where its group would hold `sum`.
+    /// What lets the request's policy refuse, where its group would hold `sum`.
     pub(crate) fn by_policy(&self, core: &Core, request: &Request, sum: u64) -> Obstacle {
         match request.formula() {
             Formula::Custom if core.pressure > 0.0 => Obstacle::Pressure {

@@ -181,6 +181,6 @@ impl Inner {
         }
         let rooms = counted.rooms.iter().copied().chain([request.room()]);
         let rooms: Vec<Room> = rooms.collect();
-        self.leaves_these(core, request, counted.pinned.into(), &rooms)
+        self.leaves_given_rooms(core, request, counted.pinned.into(), &rooms)
     }
 }

@@ -203,7 +203,7 @@ fn raises_nothing(core: &Locked<'_>, request: &Request) -> bool {
     !request.kind().is_driving() && has_ended && !core.epoch.ready && !driven()
 }
 
-/// Whether a shrink may be due since another policy speaks for the ticket's group.
+/// Whether a shrink may be due since another policy speaks for the request's group.
 fn falls(core: &Locked<'_>, request: &Request) -> bool {
     let index = request.group().index;
     core.standing.is_some_and(|it| it.leader == Some(index)) && leader_falls(core)

@@ -13,14 +13,14 @@ use crate::sync::Ordering;
 use crate::user_code;
 
 impl Inner {
-    /// Asks the ticket's custom policy for its group's limit, if the group has changed and no session would do so.
+    /// Asks the request's custom policy for its group's limit, if the group has changed and no session would do so.
     pub(crate) fn ask_again(&self, core: &mut Locked<'_>, request: &Request) {
         if request.group().custom && !core.busy && core.standing.is_some() {
             self.ask_policy(core, request.group(), Some(request));
         }
     }
 
-    /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and no work
+    /// Whether a release from the request's group changes nothing for others: no end and no shrink is due, and no work
     /// is pending. Then what tells releases when to look (invariant I6) needs no renewal.
     pub(crate) fn release_needs_no_session(
         &self,

@@ -25,7 +25,7 @@ impl Core {
     pub(crate) fn add(&mut self, request: &Request) -> Word {
         // Not before: the group may have been struck off while a policy was asked without the lock.
         self.groups.list(request.group().index);
-        let state = self.speak_for(request);
+        let state = self.set_speaker(request);
         if !request.kind().is_driving() {
             state.reservations += 1;
         }
@@ -105,7 +105,7 @@ impl Core {
     /// Counts `to`'s demand in place of `from`'s, in the same group. Returns the group's word.
     pub(crate) fn replace(&mut self, from: &Request, to: &Request) -> Word {
         let state = if to.bytes() > from.bytes() {
-            self.speak_for(to)
+            self.set_speaker(to)
         } else {
             // Less is not admitted: the policy that speaks for the group stays.
             self.group_mut(to.group().index)
@@ -132,7 +132,7 @@ impl Core {
     }
 
     /// Lets the newest admitted policy of a group speak for it.
-    fn speak_for(&mut self, request: &Request) -> &mut GroupState {
+    fn set_speaker(&mut self, request: &Request) -> &mut GroupState {
         let budget = self.budget;
         let index = request.group().index;
         let state = self.groups.get_mut(index);

@@ -97,7 +97,7 @@ impl GroupState {
     }
 
     /// Closes the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
-    pub(crate) fn falls_idle(&self) -> bool {
+    pub(crate) fn close_if_idle(&self) -> bool {
         let awaited = !self.is_queue_empty() || !self.set_aside.is_empty();
         // The mark of a pinned demand that has left is for the whole queue, and is seen on listed groups alone.
         if awaited || self.mark.is_any() || self.is_live(self.shared.load()) {

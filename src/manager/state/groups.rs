@@ -117,7 +117,7 @@ impl Groups {
         listed.retain(|index| {
             let state = slots[*index].as_mut().expect("a listed group is there");
             let spared = std::mem::take(&mut state.asked_for) && !all;
-            *index == used || spared || !state.falls_idle()
+            *index == used || spared || !state.close_if_idle()
         });
         self.acquires = 0;
         self.strike_at = (self.listed.len() * 2).max(FEW);
