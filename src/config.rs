@@ -206,9 +206,9 @@ impl Config {
         self
     }
 
-    /// Whether a thread may be started that does pending work when it is due: a shrink that the
-    /// cooldown held back, the end of linger, a call to be tried again. Without it, each acquire and release
-    /// and [`Manager::maintain`](crate::Manager::maintain) look. Default: true.
+    /// Whether a thread may be started that does pending work when it is due: a shrink that the cooldown held back, the
+    /// end of linger, a call to be tried again. Without it, each acquire and release and
+    /// [`Manager::maintain`](crate::Manager::maintain) look. Default: true.
     #[must_use]
     pub fn housekeeping(mut self, on: bool) -> Self {
         self.housekeeping = on;

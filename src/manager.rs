@@ -253,8 +253,8 @@ impl Manager {
         self.0.inner.rewire()
     }
 
-    /// Does now the pending work that is due: a shrink that the cooldown held back, the end of linger, a failed call. For
-    /// programs that switch housekeeping off.
+    /// Does now the pending work that is due: a shrink that the cooldown held back, the end of linger, a failed call.
+    /// For programs that switch housekeeping off.
     ///
     /// On a device without wired memory it also measures the [budget](Self::budget), each time, so that a program that calls
     /// it now and then follows a container that is resized. That costs

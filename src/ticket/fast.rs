@@ -203,7 +203,7 @@ impl Ticket {
         Some(left)
     }
 
-    /// Releases a guard that the fast path gave and that did not [leave the word so](Self::subtract_if_floor_kept).
+    /// Releases a guard that the fast path gave and whose demand was not [subtracted so](Self::subtract_if_floor_kept).
     /// Returns false, with nothing done, if its work must be finished first or everything looks under the lock.
     pub(super) fn try_release_unlocked(&self) -> bool {
         let flags = self.group.gates.flags.load(Ordering::Relaxed);

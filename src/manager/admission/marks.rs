@@ -38,8 +38,8 @@ impl Core {
         groups.fold(Mark::default(), |all, state| all.or(state.mark))
     }
 
-    /// Marks every group with waiters, since what may be held has changed. In others a mark concerns none, and would keep
-    /// them listed.
+    /// Marks every group with waiters, since what may be held has changed. In others a mark concerns none, and would
+    /// keep them listed.
     pub(crate) fn mark_all(&mut self) {
         for state in self.groups.all_mut() {
             if state.waiters().next().is_some() {

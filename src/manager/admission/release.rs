@@ -29,8 +29,8 @@ impl Inner {
         core.take_failure()
     }
 
-    /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a
-    /// handoff does not lower and raise the limit, then decides about the limit.
+    /// Does what a release whose demand is already gone leaves to do: admits from the queue first, so that a handoff
+    /// does not lower and raise the limit, then decides about the limit.
     pub(crate) fn after_release(&self, core: &mut Locked<'_>, request: &Request) {
         let group = request.group();
         if request.kind().is_driving() {

@@ -2,14 +2,14 @@
 //!
 //! A waiter that does not fit beside the pinned demands alone gains nothing by work that ends. In the queue it would
 //! delay the steps of the very guard that it waits for. So it is *set aside*: it is in no queue, and delays only later
-//! demands to be pinned. The group's flag is not set on its account, so acquires and releases of work stay on the
-//! fast path.
+//! demands to be pinned. The group's flag is not set on its account, so acquires and releases of work stay on the fast
+//! path.
 //!
 //! Only pinned demands that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of
 //! these happen under the manager's lock, and mark their group. The next pump of the queue judges every waiter of it
 //! again, in the order of arrival: one that does not fit beside the pinned demands any more is set aside, or refused if
-//! it is active and does not fit beside those that are not evictable; one that fits again takes the last place in the queue. A
-//! demand to be pinned stays aside behind an earlier waiter that does.
+//! it is active and does not fit beside those that are not evictable; one that fits again takes the last place in the
+//! queue. A demand to be pinned stays aside behind an earlier waiter that does.
 //!
 //! A custom policy is asked without the lock. A pinned demand that comes or goes meanwhile marks the group again, and
 //! the pump begins anew.
@@ -121,8 +121,7 @@ impl Inner {
                 // Relaxed: under the manager's lock.
                 waiter.key.store(key, Ordering::Relaxed);
                 core.enqueue(Arc::clone(waiter), self.clock.now());
-                // Meanwhile a demand to be pinned may have been set aside behind it, which this round does not
-                // see.
+                // Meanwhile a demand to be pinned may have been set aside behind it, which this round does not see.
                 core.group_mut(index).mark = before;
                 core.group_mut(index).mark.all |= disturbed;
                 group.set_flag();

@@ -1,7 +1,7 @@
 //! Queues that admit no waiter, and how they are told of (rule R30).
 //!
-//! A group has a queue; under a budget over all groups there is one for them all. A [`Standstill`] says since when
-//! the queue has admitted no waiter, and how often that was told. The first notice is due after
+//! A group has a queue; under a budget over all groups there is one for them all. A [`Standstill`] says since when the
+//! queue has admitted no waiter, and how often that was told. The first notice is due after
 //! [`Config::stall_after`](crate::Config::stall_after), the next after twice that time, and so on; an admission from
 //! the queue begins it anew.
 //!

@@ -3,7 +3,8 @@
 //! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the manager's lock,
 //! after the group's `WAITERS` flag was set, so that no fast acquire passes it and every release looks. A thread that
 //! frees something *pumps*: it asks for the first in the queue, adds the demand on its behalf, takes it out and wakes
-//! it. So no thread races for what was freed. With a budget over all groups the queues are one, in the order of arrival.
+//! it. So no thread races for what was freed. With a budget over all groups the queues are one, in the order of
+//! arrival.
 //!
 //! A growing guard comes before all others, since they may be waiting for what it holds.
 //!

@@ -58,15 +58,15 @@ impl Inner {
             skip: 0,
             largest: Vec::with_capacity(Contention::LISTED),
         };
-        holders::some(|seen| look.at(seen));
+        holders::some(|seen| look.consider(seen));
         let in_slots = LOOKED_AT / 2 - look.left;
         look.left = LOOKED_AT - in_slots;
         for group in groups {
-            group.listed.each(look.left, &mut |seen| look.at(seen));
+            group.listed.each(look.left, &mut |seen| look.consider(seen));
         }
         if in_slots == LOOKED_AT / 2 && look.left > 0 {
             look.skip = in_slots;
-            holders::some(|seen| look.at(seen));
+            holders::some(|seen| look.consider(seen));
         }
         look.largest
     }
@@ -99,7 +99,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn at(&mut self, seen: Recorded<'_>) {
+    fn consider(&mut self, seen: Recorded<'_>) {
         if self.left == 0 {
             return;
         }

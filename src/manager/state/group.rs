@@ -52,8 +52,8 @@ pub(crate) struct Gates {
     pub(crate) flags: AtomicU32,
 }
 
-/// A decoded copy of [`Gates::residents`]: how many live, in the lower half, and how often that has changed, in the upper.
-/// By the number alone another resident that has come would look like one that has gone.
+/// A decoded copy of [`Gates::residents`]: how many live, in the lower half, and how often that has changed, in the
+/// upper. By the number alone another resident that has come would look like one that has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Residents(u64);
 

@@ -1,7 +1,7 @@
 //! Pinned demands: guards that go when their program says so, not when work ends (R26).
 //!
-//! Reservations, residents and leaked guards are pinned. What a demand must fit
-//! beside is kept here as sums, so that judging it costs nothing that grows with the number of pinned demands.
+//! The demands of reservations, residents and leaked guards are pinned. What a demand must fit beside is kept here as
+//! sums, so that judging it costs nothing that grows with the number of pinned demands.
 
 use crate::error::StayingGuard;
 use crate::manager::state::request::{Request, Room};
