@@ -62,7 +62,9 @@ impl Inner {
         let in_slots = LOOKED_AT / 2 - look.left;
         look.left = LOOKED_AT - in_slots;
         for group in groups {
-            group.listed.each(look.left, &mut |seen| look.consider(seen));
+            group
+                .listed
+                .each(look.left, &mut |seen| look.consider(seen));
         }
         if in_slots == LOOKED_AT / 2 && look.left > 0 {
             look.skip = in_slots;
