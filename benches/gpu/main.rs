@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! scripts/with-mlx --cuda cargo bench --bench gpu -- --json FILE
-//! scripts/with-mlx --cuda cargo bench --bench gpu -- --picture benches/gpu.svg FILE   # draws such a file
+//! cargo bench --bench gpu -- --picture benches/gpu.svg FILE   # draws such a file; needs no card
 //! ```
 //!
 //! Without a card it says `skip`. `benches/README.md` says what the rows are. Rows and verdicts are those of `bars`.

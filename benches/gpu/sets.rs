@@ -32,9 +32,10 @@ struct Set {
     parts: Vec<f64>,
 }
 
-/// Together 2.1 and 2.25 times the card. The largest first, as one would.
+/// Together 2.1 and 2.34 times the card. The largest first, as one would. Five of the largest fit together, by hand and by their
+/// tickets.
 fn sets() -> [Set; 2] {
-    let mixed = [0.19, 0.05, 0.01].map(|part| [part; 9]).concat();
+    let mixed = [0.18, 0.06, 0.02].map(|part| [part; 9]).concat();
     [
         Set {
             name: "even",
