@@ -18,7 +18,7 @@ pub(crate) mod waiting;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
-use crate::manager::admission::judge::{Verdict, full};
+use crate::manager::admission::judge::{Verdict, group_full_error};
 use crate::manager::admission::patience::Patience;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
@@ -112,7 +112,7 @@ impl Inner {
             Err(error) => {
                 self.reconcile_deferred(&mut core);
                 drop(core);
-                Err(self.explained(error, request))
+                Err(self.name_holders(error, request))
             }
             Ok(Decided::Admitted(word)) => {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
@@ -129,7 +129,7 @@ impl Inner {
                 }
                 drop(core);
                 let waited = self.wait(&enqueued, patience);
-                let word = match waited.map_err(|error| self.explained_late(error, request))? {
+                let word = match waited.map_err(|error| self.name_holders_late(error, request))? {
                     Granted::Covered(admission) => return Ok(admission),
                     Granted::Added(word) => word,
                 };
@@ -277,7 +277,7 @@ impl Inner {
         location: &'static Location<'static>,
     ) -> Result<Word, Error> {
         if !core.can_count(demand.request, demand.from) {
-            return Err(full(GroupLimit::Bytes, demand.request));
+            return Err(group_full_error(GroupLimit::Bytes, demand.request));
         }
         let index = demand.request.group().index;
         let foreseen = core.group_mut(index).foreseen.take();
@@ -292,7 +292,7 @@ impl Inner {
             } else {
                 GroupLimit::Bytes
             };
-            return Err(full(what, demand.request));
+            return Err(group_full_error(what, demand.request));
         }
         let state = core.group_mut(index);
         if let Some(Foreseen { baseline, limit }) = foreseen {

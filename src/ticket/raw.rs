@@ -58,7 +58,11 @@ impl From<Admission> for Extra {
 }
 
 /// Records a borrowed guard, with when it was acquired if that is known.
-fn dated(ticket: &Ticket, location: &'static Location<'static>, since: Option<Instant>) -> Record {
+fn record_dated(
+    ticket: &Ticket,
+    location: &'static Location<'static>,
+    since: Option<Instant>,
+) -> Record {
     let record = ticket.record(location);
     match since {
         Some(at) => holders::note_since(record, &ticket.group().listed, at),
@@ -93,7 +97,7 @@ impl Raw {
     ) -> Self {
         Self {
             at: word.0,
-            record: dated(ticket, location, Some(since)),
+            record: record_dated(ticket, location, Some(since)),
             extra: ManuallyDrop::new(None),
         }
     }
@@ -105,7 +109,7 @@ impl Raw {
         location: &'static Location<'static>,
     ) -> Self {
         ticket.add_staying();
-        let record = dated(ticket, location, admission.since);
+        let record = record_dated(ticket, location, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
         let is_plain = admission.waited.is_zero() && !ticket.is_pinned();

@@ -86,7 +86,7 @@ impl Inner {
             return Ok(Beside::Pinned);
         };
         // None is left if the last has gone while a policy was asked, without the lock.
-        no_room(self, core, demand, bound).map_or(Ok(Beside::Work), Err)
+        no_room_error(self, core, demand, bound).map_or(Ok(Beside::Work), Err)
     }
 
     /// Whether a demand would fit if every evictable pinned demand went, and leave the others their rooms.
@@ -323,7 +323,12 @@ fn exceeds(sum: u64, budget: Option<u64>) -> bool {
 }
 
 /// The error of a demand that does not fit beside what is not evictable, if anything is.
-fn no_room(inner: &Inner, core: &Locked<'_>, demand: Demand<'_>, bound: Bound) -> Option<Error> {
+fn no_room_error(
+    inner: &Inner,
+    core: &Locked<'_>,
+    demand: Demand<'_>,
+    bound: Bound,
+) -> Option<Error> {
     let index = demand.request.group().index;
     let of_all = bound == Bound::Budget;
     let groups = core.live_groups();

@@ -107,7 +107,7 @@ impl Inner {
             match self.find_deadlock(core, &waits, newcomer) {
                 Ok(None) => return Ok(()),
                 Ok(Some(_)) if !self.is_unchanged(core, &waits, Some(&row)) => {}
-                Ok(Some(stuck)) => return Err(self.would_deadlock(core, newcomer, waits, &stuck)),
+                Ok(Some(stuck)) => return Err(self.deadlock_error(core, newcomer, waits, &stuck)),
                 Err(Panicked(waiter, error)) if Arc::ptr_eq(&waiter, newcomer) => {
                     return Err(error);
                 }
@@ -131,7 +131,7 @@ impl Inner {
                 Ok(Some(_)) if !self.is_unchanged(core, &waits, None) => None,
                 Ok(Some(stuck)) => {
                     core.remove_waiter(returned);
-                    let error = self.would_deadlock(core, returned, waits, &stuck);
+                    let error = self.deadlock_error(core, returned, waits, &stuck);
                     self.resolve(core, returned, Err(error));
                     Some(group.clone())
                 }
@@ -226,7 +226,7 @@ impl Inner {
                 Ok(Some((waiter, stuck))) => {
                     let group = waiter.request.group().clone();
                     core.remove_waiter(&waiter);
-                    let error = self.would_deadlock(core, &waiter, waits, &stuck);
+                    let error = self.deadlock_error(core, &waiter, waits, &stuck);
                     self.resolve(core, &waiter, Err(error));
                     Some(group)
                 }
@@ -388,7 +388,7 @@ impl Inner {
         }
     }
 
-    fn would_deadlock(
+    fn deadlock_error(
         &self,
         core: &Locked<'_>,
         waiter: &Waiter,

@@ -47,10 +47,10 @@ impl Inner {
         let request = demand.request;
         let word = core.group(request.group().index).shared.load();
         if request.bytes() > MAX_SUM {
-            return Err(full(GroupLimit::Bytes, request));
+            return Err(group_full_error(GroupLimit::Bytes, request));
         }
         if demand.from.is_none() && request.kind().is_driving() && word.driving() >= MAX_DRIVING {
-            return Err(full(GroupLimit::DrivingGuards, request));
+            return Err(group_full_error(GroupLimit::DrivingGuards, request));
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Inner {
             max,
             foresees,
         };
-        let answer = self.ask(core, request, question, &mut live);
+        let answer = self.ask_admission(core, request, question, &mut live);
         let state = core.group_mut(index);
         state.keep_scratch(live.each);
         let (verdict, foreseen) =
@@ -199,7 +199,7 @@ impl Inner {
                 max,
                 foresees: false,
             };
-            let answer = self.ask(core, request, question, live);
+            let answer = self.ask_admission(core, request, question, live);
             answer
                 .map(|(verdict, _)| verdict == Verdict::Wait)
                 .map_err(|message| self.policy_panicked(core, request, message))
@@ -217,7 +217,7 @@ impl Inner {
 
     /// Asks a custom policy, without the manager's lock; and if the question `foresees`, also what the limit will be with the
     /// demand that it admits, for which `live` is changed. A panic gives its message.
-    fn ask(
+    fn ask_admission(
         &self,
         core: &mut Locked<'_>,
         request: &Request,
@@ -404,7 +404,7 @@ impl Usage {
 }
 
 /// The error of a demand that the state word cannot count.
-pub(crate) fn full(what: GroupLimit, request: &Request) -> Error {
+pub(crate) fn group_full_error(what: GroupLimit, request: &Request) -> Error {
     Error::GroupFull {
         what,
         requested: request.bytes(),

@@ -56,7 +56,7 @@ impl Inner {
         let index = request.group().index;
         let since = self.clock.now();
         if !patience.waits {
-            return Err(self.would_block(core, demand, None));
+            return Err(self.would_block_error(core, demand, None));
         }
         if let Some(error) = self.give_up_error(core, demand, patience, since, None) {
             return Err(error);
@@ -153,7 +153,7 @@ impl Inner {
     }
 
     /// The error of a demand that would have to wait and may not: for admission, unless `obstacle` is something else.
-    pub(crate) fn would_block(
+    pub(crate) fn would_block_error(
         &self,
         core: &Locked<'_>,
         demand: Demand<'_>,

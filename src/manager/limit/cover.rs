@@ -148,7 +148,7 @@ impl Inner {
             core.uncovered.remove(&key);
         }
         self.undo_admission(core, demand, |_| {});
-        let error = self.would_block(core, demand, Some(Obstacle::Setter));
+        let error = self.would_block_error(core, demand, Some(Obstacle::Setter));
         self.after_release(core, request);
         error
     }

@@ -54,7 +54,7 @@ impl Inner {
                 Step::Raise { limit, wanted } => {
                     let covered = core.epoch_limit();
                     self.publish(core, &view, covered);
-                    if self.set(core, limit, Some(wanted), true) {
+                    if self.set_limit(core, limit, Some(wanted), true) {
                         may = May::ANYTHING;
                     } else {
                         may.raise = false;
@@ -64,14 +64,14 @@ impl Inner {
                     core.pending_work.shrink_at = None;
                     core.pending_work.shrink_since = None;
                     self.publish(core, &view, Some(limit));
-                    if self.set(core, limit, Some(wanted), false) {
+                    if self.set_limit(core, limit, Some(wanted), false) {
                         may = May::ANYTHING;
                     } else {
                         may.lower = false;
                     }
                 }
                 Step::End { limit } => {
-                    if self.set(core, limit, None, false) {
+                    if self.set_limit(core, limit, None, false) {
                         self.emit(core, EventKind::BaselineRestored, None, |event| {
                             event.applied = Some(limit)
                         });

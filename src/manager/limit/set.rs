@@ -13,7 +13,7 @@ use crate::user_code;
 
 impl Inner {
     /// Calls the setter without the lock. Returns whether it succeeded.
-    pub(crate) fn set(
+    pub(crate) fn set_limit(
         &self,
         core: &mut Locked<'_>,
         limit: u64,

@@ -21,7 +21,7 @@ const LOOKED_AT: usize = 64;
 
 impl Inner {
     /// The same error with the largest holders.
-    pub(crate) fn explained(&self, mut error: Error, request: &Request) -> Error {
+    pub(crate) fn name_holders(&self, mut error: Error, request: &Request) -> Error {
         if let Error::Timeout { contention, .. } | Error::NeverAdmissible { contention, .. } =
             &mut error
         {
@@ -30,10 +30,11 @@ impl Inner {
         error
     }
 
-    /// [`explained`](Self::explained), of a wait that another thread has ended; one that gave up has named them itself.
-    pub(crate) fn explained_late(&self, error: Error, request: &Request) -> Error {
+    /// [`name_holders`](Self::name_holders), of a wait that another thread has ended; one that gave up has named them
+    /// itself.
+    pub(crate) fn name_holders_late(&self, error: Error, request: &Request) -> Error {
         match error {
-            Error::NeverAdmissible { .. } => self.explained(error, request),
+            Error::NeverAdmissible { .. } => self.name_holders(error, request),
             other => other,
         }
     }

@@ -58,7 +58,7 @@ impl Inner {
             };
             snapshot.wait_times = waits.summary();
             snapshot.guards = self.holders();
-            snapshot.guards_add_up = add_up(&snapshot, uncovered);
+            snapshot.guards_add_up = totals_agree(&snapshot, uncovered);
             tries += 1;
             if snapshot.guards_add_up || tries == TRIES {
                 return snapshot;
@@ -275,7 +275,7 @@ fn desired(core: &Core, groups: &[snapshot::Group]) -> u64 {
 }
 
 /// Whether the listed guards and the uncovered demands are what the groups count.
-fn add_up(snapshot: &Snapshot, uncovered: Tally) -> bool {
+fn totals_agree(snapshot: &Snapshot, uncovered: Tally) -> bool {
     let mut tally = uncovered;
     for guard in &snapshot.guards {
         let (guards, bytes) = tally.entry(guard.group).or_insert((0, 0));
