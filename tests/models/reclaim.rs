@@ -17,11 +17,14 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// An owned guard, and its label.
+type Labelled = (&'static str, Held<OwnedGuard>);
+
 /// What reclaimers may give back, by the label.
 #[derive(Clone)]
 struct Shelf {
     world: Arc<World>,
-    held: Arc<Mutex<Vec<(&'static str, Held<OwnedGuard>)>>>,
+    held: Arc<Mutex<Vec<Labelled>>>,
     /// How many threads are in a reclaimer. What they do is ordered by the manager.
     inside: Arc<AtomicU64>,
 }

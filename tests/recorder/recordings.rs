@@ -131,7 +131,7 @@ fn the_leak_report_tells_held_leaked_and_forgotten_guards() -> Result<(), Error>
     let text = report.to_string();
     let forgotten = format!("4 B forgotten at tests/recorder/recordings.rs:{line}:");
     for part in [
-        "forgotten, nobody can release it: 4 B",
+        "forgotten, no thread can release it: 4 B",
         &forgotten,
         "leaked on purpose: 3 B",
         "still held: 3 B",

@@ -277,7 +277,7 @@ fn r37_who_is_behind_others_is_told_so_where_there_is_room() -> Result<(), Error
     assert_eq!(error.obstacle(), Some(Obstacle::Line));
     let text = error.to_string();
     assert!(
-        text.ends_with("others are in line before it; wait longer or allow overtaking"),
+        text.ends_with("others are in the queue before it; wait longer or allow overtaking"),
         "{text}"
     );
     // What lacks the bytes is told of those.
