@@ -1,7 +1,7 @@
 //! R29: circles of waits that holds are part of.
 
-use crate::holds::{Ten, is_circle};
-use crate::kit::{Pending, Rig, SECOND, Worker, kinds, quiet};
+use crate::holds::Ten;
+use crate::kit::{Pending, Rig, SECOND, Worker, deadlock, kinds, quiet};
 use mlx_wired::{CancelToken, Error, EventKind, PolicyId, SumPolicy, Wait};
 use std::sync::mpsc;
 
@@ -26,7 +26,7 @@ fn r29_two_that_grow_against_each_other_beside_a_job() -> Result<(), Error> {
     first_goes.send(()).expect("it waits");
     first.until_queued(&ten.rig.manager);
     second_goes.send(()).expect("it waits");
-    is_circle(second.result());
+    deadlock(second.result());
     first.result()?;
     drop(job);
     ten.rig.finish()
@@ -43,7 +43,7 @@ fn r29_a_hold_that_is_let_in_closes_a_circle() -> Result<(), Error> {
     drop(ends);
     // Beside the model and its own 4 bytes the worker never gets another.
     let model = model.result()?;
-    is_circle(circle.result());
+    deadlock(circle.result());
     drop(ticket(2).acquire()?);
     drop(model);
     rig.finish()
@@ -67,7 +67,7 @@ fn r29_a_thread_that_is_to_leave_room_in_another_group_waits_for_itself() -> Res
     let (one, other) = (SumPolicy::uncapped(), SumPolicy::capped(100));
     let hold = rig.ticket(&one, 4).reservation().room_for(4);
     let held = hold.acquire()?;
-    is_circle(rig.ticket(&other, 3).reservation().acquire());
+    deadlock(rig.ticket(&other, 3).reservation().acquire());
     drop(held);
     rig.finish()
 }
@@ -131,7 +131,7 @@ fn r29_the_first_to_come_is_failed_in_line_or_set_aside() -> Result<(), Error> {
     let second = second.waits(&ticket(1), Wait::new());
     // The model closes the circle: 6, 3, 3 and 1 are more than 12, and so are 3, 3 and 8.
     drop(ends);
-    is_circle(first.result());
+    deadlock(first.result());
     assert_eq!(second.result()?, 1);
     drop((model.result()?, evictable));
     rig.finish()

@@ -45,12 +45,6 @@ pub(crate) fn is_no_room<T>(result: Result<T, Error>) -> (u64, u64, usize) {
     }
 }
 
-#[track_caller]
-pub(crate) fn is_circle<T>(result: Result<T, Error>) {
-    let error = result.map(|_| ()).expect_err("a circle");
-    assert!(matches!(error, Error::WouldDeadlock { .. }), "{error:?}");
-}
-
 #[test]
 fn r26a_a_job_that_queues_does_not_block_the_steps_of_the_job_it_waits_for() -> Result<(), Error> {
     let ten = Ten::new()?;
