@@ -58,11 +58,11 @@ struct State {
     before: Option<u64>,
     applied: u64,
     /// By the number of the part.
-    says: Vec<(u64, Say)>,
+    wishes: Vec<(u64, Wish)>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Say {
+enum Wish {
     Set(u64),
     LowerTo(u64),
 }
@@ -93,7 +93,7 @@ impl CacheLimit {
     ///
     /// On MLX's CPU build for the work of all threads.
     pub fn set(&self, bytes: u64) -> Result<u64, BackendError> {
-        self.say(Say::Set(bytes))
+        self.apply_wish(Wish::Set(bytes))
     }
 
     /// Lowers the limit to so many bytes, in place of what this part said before, if it is higher. Returns what is in force.
@@ -106,7 +106,7 @@ impl CacheLimit {
     ///
     /// As [`set`](Self::set).
     pub fn lower_to(&self, bytes: u64) -> Result<u64, BackendError> {
-        self.say(Say::LowerTo(bytes))
+        self.apply_wish(Wish::LowerTo(bytes))
     }
 
     /// What is in force, in bytes, when no part says anything.
@@ -146,9 +146,9 @@ impl CacheLimit {
         Ok(())
     }
 
-    fn say(&self, say: Say) -> Result<u64, BackendError> {
+    fn apply_wish(&self, wish: Wish) -> Result<u64, BackendError> {
         let mut state = self.shared.lock();
-        let earlier = state.replace(self.number, Some(say));
+        let earlier = state.replace(self.number, Some(wish));
         if let Err(error) = state.apply(&*self.shared.backend) {
             state.replace(self.number, earlier);
             return Err(error);
@@ -205,10 +205,10 @@ impl Shared {
 
 impl State {
     /// Puts what a part says in the place of what it said.
-    fn replace(&mut self, number: u64, say: Option<Say>) -> Option<Say> {
-        let place = self.says.iter().position(|(other, _)| *other == number);
-        let earlier = place.map(|place| self.says.remove(place).1);
-        self.says.extend(say.map(|say| (number, say)));
+    fn replace(&mut self, number: u64, wish: Option<Wish>) -> Option<Wish> {
+        let index = self.wishes.iter().position(|(other, _)| *other == number);
+        let earlier = index.map(|index| self.wishes.remove(index).1);
+        self.wishes.extend(wish.map(|wish| (number, wish)));
         earlier
     }
 
@@ -216,10 +216,10 @@ impl State {
     fn target(&self) -> u64 {
         let mut target = self.before.unwrap_or(u64::MAX);
         let mut most = u64::MAX;
-        for (_, say) in &self.says {
-            match *say {
-                Say::Set(bytes) => target = bytes,
-                Say::LowerTo(bytes) => most = most.min(bytes),
+        for (_, wish) in &self.wishes {
+            match *wish {
+                Wish::Set(bytes) => target = bytes,
+                Wish::LowerTo(bytes) => most = most.min(bytes),
             }
         }
         target.min(most)
@@ -229,7 +229,7 @@ impl State {
         let target = self.target();
         let is_known = self.before.is_some();
         let is_in_force = is_known && target == self.applied;
-        if !is_in_force && (is_known || !self.says.is_empty()) {
+        if !is_in_force && (is_known || !self.wishes.is_empty()) {
             let found = backend.set_cache_limit(target)?;
             if !is_known || found != self.applied {
                 self.before = Some(found);
@@ -241,7 +241,7 @@ impl State {
                 self.applied = target;
             }
         }
-        if self.says.is_empty() {
+        if self.wishes.is_empty() {
             self.before = None;
         }
         Ok(())

@@ -76,9 +76,9 @@ pub struct Config {
     pub budget: Option<u64>,
     /// How many later acquires may be admitted before a waiting one.
     pub overtaking: u64,
-    /// Whether a thread may be started that does what is owed when it is due.
+    /// Whether a thread may be started that does pending work when it is due.
     pub housekeeping: bool,
-    /// After how long a line that admits no waiter is told of.
+    /// After how long a queue that admits no waiter is told of.
     pub stall_after: Option<Duration>,
     /// Whether nothing is ever printed.
     pub quiet: bool,
@@ -190,8 +190,8 @@ impl Config {
         self
     }
 
-    /// Caps the sum of the live sizes over all groups, in bytes, beside each policy. Then all groups wait in one
-    /// line, and every acquire and release takes a lock. A budget above the memory is refused. Default: none.
+    /// Caps the sum of the live sizes over all groups, in bytes, beside each policy. Then all groups wait in one queue,
+    /// and every acquire and release takes a lock. A budget above the memory is refused. Default: none.
     #[must_use]
     pub fn budget(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.budget = bytes.into();
@@ -206,21 +206,22 @@ impl Config {
         self
     }
 
-    /// Whether a thread may be started that does what is owed when it is due: a shrink that the
-    /// cooldown held back, the end of linger, a call to be tried again. Without it, each acquire and release
-    /// and [`Manager::maintain`](crate::Manager::maintain) look. Default: true.
+    /// Whether a thread may be started that does pending work when it is due: a shrink that the cooldown held back, the
+    /// end of linger, a call to be tried again. Without it, each acquire and release and
+    /// [`Manager::maintain`](crate::Manager::maintain) look. Default: true.
     #[must_use]
     pub fn housekeeping(mut self, on: bool) -> Self {
         self.housekeeping = on;
         self
     }
 
-    /// After how long a line that admits no waiter is told of, by its first waiter:
-    /// [`EventKind::WaitStalled`](crate::EventKind::WaitStalled) says what waits, for how long and why. It is told of again
-    /// after twice that time, then four times, and so on, until the line admits a waiter.
+    /// After how long a queue that admits no waiter is told of, by its first waiter:
+    /// [`EventKind::WaitStalled`](crate::EventKind::WaitStalled) says what waits, for how long and why. It is told of
+    /// again after twice that time, then four times, and so on, until the queue admits a waiter.
     ///
-    /// A line is a group's queue; with a [`budget`](Self::budget) all groups have one. The waiting threads wake for this;
-    /// no other is started. A change counts for waits that begin later. Less than 100 µs counts as that. Default: 30 s.
+    /// Each group has a queue; with a [`budget`](Self::budget) all groups have one together. The waiting threads wake
+    /// for this; no other is started. A change counts for waits that begin later. Less than 100 µs counts as that.
+    /// Default: 30 s.
     #[must_use]
     pub fn stall_after(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.stall_after = time.into();
@@ -239,8 +240,8 @@ impl Config {
         self
     }
 
-    /// How many acquires may wait in the manager, in line or set aside; one more is
-    /// [`Error::QueueFull`]. Growing guards count among them, and are never refused for it. Default: no bound.
+    /// How many acquires may wait in the manager, in a queue or set aside; one more is [`Error::QueueFull`]. Growing
+    /// guards count among them, and are never refused for it. Default: no bound.
     #[must_use]
     pub fn max_waiting(mut self, waiters: impl Into<Option<usize>>) -> Self {
         self.max_waiting = waiters.into();
@@ -269,10 +270,11 @@ impl Config {
     /// critical, the caps of built-in policies and the [budget](Self::budget) count with this share of themselves, from 0 to
     /// 1, for new demands. No share may be larger than the one before it. Default: none, they count in full.
     ///
-    /// It only delays. What lives stays, and may grow. A demand that fits in full is admitted all the same if it is the first
-    /// in its line and no active guard of the line lives (a reservation or a resident: no guard at all), and at the latest after
-    /// [`pressure_patience`](Self::pressure_patience). Errors of demands that can never be admitted, or not beside what is
-    /// held, go by the caps in full, and so do circles. A reservation or a resident that is delayed holds up no active work.
+    /// It only delays. What lives stays, and may grow. A demand that fits in full is admitted all the same if it is the
+    /// first in its queue and no active guard of the queue lives (a reservation or a resident: no guard at all), and at
+    /// the latest after [`pressure_patience`](Self::pressure_patience). Errors of demands that can never be admitted,
+    /// or not beside what is held, go by the caps in full, and so do deadlocks. A reservation or a resident that is
+    /// delayed holds up no active work.
     ///
     /// ```
     /// use mlx_wired::{Config, Manager, SumPolicy};
@@ -292,8 +294,8 @@ impl Config {
         self
     }
 
-    /// The longest that the pressure alone delays a demand: from when it does first, or delays those before it in line. A
-    /// change counts for demands that are delayed later. With zero none is delayed. Default: 10 s.
+    /// The longest that the pressure alone delays a demand: from when it does first, or delays those before it in the
+    /// queue. A change counts for demands that are delayed later. With zero none is delayed. Default: 10 s.
     #[must_use]
     pub fn pressure_patience(mut self, patience: Duration) -> Self {
         self.pressure_patience = patience;

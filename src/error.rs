@@ -68,7 +68,7 @@ pub enum Error {
         capacity: Option<u64>,
         /// How long it waited.
         waited: Duration,
-        /// How many waited in the same line when it gave up, itself not counted.
+        /// How many waited in the same queue when it gave up, itself not counted.
         waiting: usize,
         /// What was in the way.
         obstacle: Obstacle,
@@ -90,7 +90,7 @@ pub enum Error {
         in_use: u64,
         /// What may be held there, where the policy tells.
         capacity: Option<u64>,
-        /// How many wait in the same line.
+        /// How many wait in the same queue.
         waiting: usize,
         /// What is in the way.
         obstacle: Obstacle,
@@ -114,19 +114,21 @@ pub enum Error {
     WouldDeadlock {
         /// What was asked for.
         requested: u64,
-        /// The size of a guard in the circle, this thread's if it holds one.
+        /// The size of a guard in the deadlock, this thread's if it holds one.
         held: u64,
         /// Where that guard was acquired.
         held_at: &'static Location<'static>,
-        /// How many threads wait in the circle, or behind it.
+        /// How many threads wait in the deadlock, or behind it.
         threads: usize,
         /// The guards of those threads, and the waiters.
         contention: Box<Contention>,
     },
-    /// The demand does not fit beside what stays: guards that no work gives back. Waiting for work would gain nothing.
+    /// The demand does not fit beside pinned demands: guards that stay, since no work gives them back. Waiting for work
+    /// would gain nothing.
     ///
-    /// Make the hold's ticket with [`room_for`](crate::Ticket::room_for) a step, so that what cannot fit is refused before
-    /// training begins; or wait for the hold itself with [`Wait::for_holds`](crate::Wait::for_holds).
+    /// Make the ticket of the pinned demand with [`room_for`](crate::Ticket::room_for) a step, so that what cannot fit
+    /// is refused before training begins; or wait for the pinned demand itself with
+    /// [`Wait::for_holds`](crate::Wait::for_holds).
     NoRoom {
         /// What was asked for; of a growing guard, its new size.
         size: u64,

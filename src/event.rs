@@ -6,7 +6,7 @@ mod subscriber;
 
 pub(crate) use bus::Bus;
 pub(crate) use journal::{Journal, Moment};
-pub(crate) use subscriber::Keeper;
+pub(crate) use subscriber::JournalOwner;
 pub use subscriber::Subscriber;
 
 use crate::pressure::PressureLevel;
@@ -72,16 +72,17 @@ pub enum EventKind {
     AdmissionCancelled,
     /// A waiting acquire's deadline came.
     AdmissionTimedOut,
-    /// A waiting acquire ended with another error, since the manager was closed, a policy panicked or a circle of waits
-    /// had to be broken; carries the error's message.
+    /// A waiting acquire ended with another error, since the manager was closed, a policy panicked or a deadlock of
+    /// waits had to be broken; carries the error's message.
     AdmissionFailed(String),
-    /// A line has admitted no waiter for longer than [`Config::stall_after`](crate::Config::stall_after), or than twice that
-    /// time, four times, and so on. The event is the line's first waiter's: it says what waits, where, and on which thread.
+    /// A queue has admitted no waiter for longer than [`Config::stall_after`](crate::Config::stall_after), or than
+    /// twice that time, four times, and so on. The event is the queue's first waiter's: it says what waits, where, and
+    /// on which thread.
     WaitStalled {
         /// How long that waiter has waited.
         #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
         waited: Duration,
-        /// How long the line has admitted no waiter.
+        /// How long the queue has admitted no waiter.
         #[cfg_attr(feature = "serde", serde(with = "crate::serialize::duration"))]
         stood: Duration,
         /// How many wait behind it.

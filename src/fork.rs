@@ -23,13 +23,13 @@
 //!
 //! | what a dead thread may hold, or be amid | what does without it |
 //! | --- | --- |
-//! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::inner::Inner::look); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
+//! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::inner::Inner::inspect); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
 //! | the registry of tickets, the list of owned guards, a thread's or the process's slabs | tickets are not entered, and have a closed group of their own; a guard that goes, and a thread that ends, forget nothing; no guard counts as held |
 //! | the event bus, a subscriber's channel | subscribers from before get nothing, nor do new ones; [the channel stays](Inherited) |
 //! | a token's list of waiters | no thread waits in a child: to cancel sets the token's flag |
 //! | the making of the shared manager | one that has not been made is made for the child, and gives nothing either |
 //! | the thread of a background recorder | the recording is the parent's: the child's is empty |
-//! | the housekeeping thread | nothing is owed in a child |
+//! | the housekeeping thread | no work is pending in a child |
 //!
 //! A manager that is dropped is not destroyed: its last owner keeps its reference ([`Inherited`]), since the state may be
 //! half changed. For the same reason a guard's hook is neither run nor dropped.

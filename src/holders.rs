@@ -2,8 +2,8 @@
 //!
 //! A guard is recorded in one of three homes:
 //!
-//! * *A slot for a borrowed guard.* Each thread has a [`Slab`] with 63 of them. Only that thread writes them; others read
-//!   them at any time. A slot holds the ticket's number and the place; the number is 0 while the slot is free.
+//! * *A slot for a borrowed guard.* Each thread has a [`Slab`] with 63 of them. Only that thread writes them; others
+//!   read them at any time. A slot holds the ticket's number and the location; the number is 0 while the slot is free.
 //! * *A slot for an owned guard.* A thread that acquires owned guards has a [`Block`] with 32 of them. Only that thread takes
 //!   them. When all are in use it has their guards listed and takes another block: guards that come and go have slots.
 //! * *The list of its group* ([`Listed`]): guards beyond those slots, guards taken while a thread's locals are being
@@ -25,11 +25,11 @@
 //!
 //! # Orderings
 //!
-//! The owner stores the place, then the number, both with Release: a reader that sees the place sees that the number of the
-//! slot's last guard is gone. A reader loads the number with Acquire, the place likewise, and
-//! the number again: if both numbers agree and are not 0, the place belongs to a guard of that ticket,
-//! at worst to the one acquired while the reader looked. When a guard was acquired is stored after that, and only for
-//! guards that came by the lock; it is 0, unknown, whenever the slot changes hands.
+//! The owner stores the location, then the number, both with Release: a reader that sees the location sees that the
+//! number of the slot's last guard is gone. A reader loads the number with Acquire, the location likewise, and the
+//! number again: if both numbers agree and are not 0, the location belongs to a guard of that ticket, at worst to the
+//! one acquired while the reader looked. When a guard was acquired is stored after that, and only for guards that came
+//! by the lock; it is 0, unknown, whenever the slot changes hands.
 //!
 //! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
 //! by the lock is counted first.
@@ -40,7 +40,7 @@ mod forks;
 mod listed;
 mod numbers;
 mod record;
-mod seen;
+mod recorded;
 mod since;
 mod slab;
 mod slot;
@@ -50,7 +50,7 @@ pub(crate) use forks::watch_forks;
 pub(crate) use listed::Listed;
 pub(crate) use numbers::{ByNumber, shrink};
 pub(crate) use record::Record;
-pub(crate) use seen::Seen;
+pub(crate) use recorded::Recorded;
 pub(crate) use slab::{all, borrowed_tickets, some};
 
 use crate::fork;
@@ -58,7 +58,7 @@ use crate::sync::{current_thread, thread_local};
 use block::Block;
 use listed::Entry;
 use record::Home;
-use seen::Place;
+use recorded::AcquiredAt;
 use slab::Slab;
 use slot::{ALL_FREE, CLOSED, SLOTS};
 use std::cell::{Cell, OnceCell};
@@ -167,7 +167,7 @@ impl Drop for GiveBack {
 
 /// Records a borrowed guard of the calling thread, if it has a slab with a free slot.
 #[inline]
-pub(crate) fn record_in_slot(ticket: u64, place: Place) -> Option<Record> {
+pub(crate) fn record_in_slot(ticket: u64, location: AcquiredAt) -> Option<Record> {
     LOCAL.with(|local| {
         let free = local.free.get();
         // None is, or none may be used.
@@ -176,14 +176,18 @@ pub(crate) fn record_in_slot(ticket: u64, place: Place) -> Option<Record> {
         }
         let index = free.trailing_zeros();
         local.free.set(free & !(1 << index));
-        local.slab().slots[index as usize % SLOTS].take(ticket, place);
+        local.slab().slots[index as usize % SLOTS].take(ticket, location);
         Some(Record::in_slot(index))
     })
 }
 
 /// The same for an owned guard of the group that has this list.
 #[inline]
-pub(crate) fn record_owned_in_slot(ticket: u64, list: &Listed, place: Place) -> Option<Record> {
+pub(crate) fn record_owned_in_slot(
+    ticket: u64,
+    list: &Listed,
+    location: AcquiredAt,
+) -> Option<Record> {
     LOCAL.with(|local| {
         let mut free = local.block_free.get();
         if free.cast_signed() <= 0 {
@@ -191,7 +195,7 @@ pub(crate) fn record_owned_in_slot(ticket: u64, list: &Listed, place: Place) -> 
         }
         let index = free.trailing_zeros();
         local.block_free.set(free & !(1 << index));
-        local.block().take(index, ticket, list, place);
+        local.block().take(index, ticket, list, location);
         Some(Record::in_owned_slot(local.block.get(), index))
     })
 }
@@ -224,15 +228,20 @@ fn find_owned_slots(local: &Local) -> Option<u64> {
 }
 
 /// Records a borrowed guard of the calling thread.
-pub(crate) fn record(ticket: u64, about: &Arc<About>, list: &Listed, place: Place) -> Record {
-    record_in_slot(ticket, place).unwrap_or_else(|| record_slow(ticket, about, list, place))
+pub(crate) fn record(
+    ticket: u64,
+    about: &Arc<About>,
+    list: &Listed,
+    location: AcquiredAt,
+) -> Record {
+    record_in_slot(ticket, location).unwrap_or_else(|| record_slow(ticket, about, list, location))
 }
 
 #[cold]
 #[inline(never)]
-fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, place: Place) -> Record {
+fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, location: AcquiredAt) -> Record {
     let made = LOCAL.with(|local| !local.has_slab() && make_slab(local));
-    if made && let Some(record) = record_in_slot(ticket, place) {
+    if made && let Some(record) = record_in_slot(ticket, location) {
         return record;
     }
     LOCAL.with(|local| local.listed.set(local.listed.get() + 1));
@@ -242,7 +251,7 @@ fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, place: Place) -> 
         // None while the thread's locals are being destroyed.
         ended: GIVE_BACK.try_with(ended).ok(),
         owned: false,
-        ..Entry::owned(ticket, place, current_thread())
+        ..Entry::owned(ticket, location, current_thread())
     })
 }
 
@@ -250,12 +259,12 @@ fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, place: Place) -> 
 pub(crate) fn list_owned(
     ticket: u64,
     list: &Listed,
-    place: Place,
+    location: AcquiredAt,
     since: Option<Instant>,
 ) -> Record {
     list.add(Entry {
         since,
-        ..Entry::owned(ticket, place, current_thread())
+        ..Entry::owned(ticket, location, current_thread())
     })
 }
 
@@ -355,7 +364,7 @@ pub(crate) fn out_of_owned_slot(record: Record, list: &Listed) -> Record {
 }
 
 /// Where a guard was acquired; a borrowed one on its own thread, an owned one out of its slot.
-pub(crate) fn place_of(record: Record, list: &Listed) -> Option<Place> {
+pub(crate) fn location_of(record: Record, list: &Listed) -> Option<AcquiredAt> {
     match record.home() {
         Home::Slot(index) => LOCAL.with(|local| {
             let told = local.slab().slots[index % SLOTS].read(|| ())?;
@@ -363,9 +372,9 @@ pub(crate) fn place_of(record: Record, list: &Listed) -> Option<Place> {
         }),
         Home::Owned(..) => None,
         Home::Listed(listing) => {
-            let mut place = None;
-            list.change(listing, |entry| place = Some(entry.place));
-            place
+            let mut location = None;
+            list.change(listing, |entry| location = Some(entry.location));
+            location
         }
     }
 }
@@ -402,7 +411,7 @@ pub(crate) fn note_growing(record: Record, list: &Listed, growing: bool) {
 }
 
 /// Whether the calling thread has a borrowed guard, of any manager.
-pub(crate) fn thread_holds() -> bool {
+pub(crate) fn thread_has_guard() -> bool {
     LOCAL.with(|local| {
         (local.has_slab() && local.free.get() & ALL_FREE != ALL_FREE) || local.listed.get() > 0
     })

@@ -70,14 +70,14 @@
 //!
 //! # Deadlocks
 //!
-//! A thread that holds a guard and waits for another may wait for what it holds itself. The wait that closes a
-//! circle of threads fails at once with [`Error::WouldDeadlock`].
+//! A thread that holds a guard and waits for another may wait for what it holds itself. The wait that closes a deadlock
+//! fails at once with [`Error::WouldDeadlock`].
 //!
-//! In a pool a circle may close half outside. A rayon worker that waits for jobs (`join`, `scope`, a parallel iterator,
-//! a call into another pool) takes other jobs of its pool meanwhile, on top of its stack. If it holds a guard, the job
-//! that it takes may split, and another worker may wait for that guard with half of it. Then one waits in the manager,
-//! the other in the pool, neither sees the other's wait, and both hang. So a worker that holds a guard waits for no
-//! job. Two ways lead there:
+//! In a pool a deadlock may close half outside. A rayon worker that waits for jobs (`join`, `scope`, a parallel
+//! iterator, a call into another pool) takes other jobs of its pool meanwhile, on top of its stack. If it holds a
+//! guard, the job that it takes may split, and another worker may wait for that guard with half of it. Then one waits
+//! in the manager, the other in the pool, neither sees the other's wait, and both hang. So a worker that holds a guard
+//! waits for no job. Two ways lead there:
 //!
 //! * *Acquire before the work is split*, on the thread that hands it to the pool. The job takes its guard along and may
 //!   split as it likes, since no worker waits for a guard:
@@ -130,16 +130,17 @@
 //!   # Ok::<(), Error>(())
 //!   ```
 //!
-//! What no work gives back is no wait for work. Reservations, residents and leaked guards are *holds*. Active work that
-//! does not fit beside those that stay is [`Error::NoRoom`] at once, whichever thread holds them. Give a hold
-//! [`room_for`](Ticket::room_for) the largest step, and it is refused itself if the step could never fit. Holds that the
-//! program gives back when memory is short are [`evictable`](Ticket::evictable): demands wait for them, and
-//! [`Manager::on_shortage`] is how the program is asked. [`Wait::for_holds`] waits for any hold.
+//! What no work gives back is no wait for work. The demands of reservations, residents and leaked guards are *pinned*;
+//! in names they are holds. Active work that does not fit beside those that are not evictable is [`Error::NoRoom`] at
+//! once, whichever thread has them. Give a pinned demand [`room_for`](Ticket::room_for) the largest step, and it is
+//! refused itself if the step could never fit. Those that the program gives back when memory is short are
+//! [`evictable`](Ticket::evictable): demands wait for them, and [`Manager::on_shortage`] is how the program is asked.
+//! [`Wait::for_holds`] waits for any pinned demand.
 //!
 //! An [`OwnedGuard`] is held by no thread, since any thread may release it, unless a thread waits to grow it. So active
-//! work under an owned guard never counts as part of a circle. A circle with a deadline or a [`CancelToken`] in it fails
-//! no wait, since that wait ends by itself; an event tells of it. Nor is a wait for something else seen, such as a lock
-//! or a join.
+//! work under an owned guard never counts as part of a deadlock. A deadlock with a deadline or a [`CancelToken`] in it
+//! fails no wait, since that wait ends by itself; an event tells of it. Nor is a wait for something else seen, such as
+//! a lock or a join.
 //!
 //! # Ending a program
 //!

@@ -45,7 +45,7 @@ impl Manager {
     /// there is no wired memory.
     #[must_use]
     pub fn ceiling(&self) -> Option<u64> {
-        let ceiling = self.0.inner.look(|core| core.ceiling);
+        let ceiling = self.0.inner.inspect(|core| core.ceiling);
         (ceiling != u64::MAX).then_some(ceiling)
     }
 
@@ -57,7 +57,7 @@ impl Manager {
     /// [`maintain`](Self::maintain) and [`configure`](Self::configure). [`EventKind::BudgetChanged`] tells of a change.
     #[must_use]
     pub fn budget(&self) -> Option<u64> {
-        self.0.inner.look(|core| core.budget)
+        self.0.inner.inspect(|core| core.budget)
     }
 
     /// The limit that was applied last, in bytes; in policy-only mode the one that would have been.
@@ -81,19 +81,19 @@ impl Manager {
     /// The mode in force: the configured one, unless the environment says never.
     #[must_use]
     pub fn mode(&self) -> WireMode {
-        self.0.inner.look(|core| core.mode)
+        self.0.inner.inspect(|core| core.mode)
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> Config {
-        self.0.inner.look(|core| core.config.clone())
+        self.0.inner.inspect(|core| core.config.clone())
     }
 
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.inner.look(|core| core.stats)
+        self.0.inner.inspect(|core| core.stats)
     }
 
     /// The demands that wait for admission, in the order of arrival; guards that grow come before the others.
@@ -118,7 +118,7 @@ impl Manager {
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> Subscriber {
         if fork::is_child() {
-            return Subscriber::deaf(capacity);
+            return Subscriber::silent(capacity);
         }
         let inner = &self.0.inner;
         let mut core = inner.lock();
@@ -127,9 +127,9 @@ impl Manager {
             core.above_ceiling = core.total_live() > core.ceiling;
         }
         // What others have yet to be handed happened before.
-        inner.events.hand_over(&mut core.journal);
+        inner.events.deliver_journal(&mut core.journal);
         let subscriber = inner.events.subscribe(capacity, Some(inner.this.clone()));
-        core.close_routes();
+        core.close_gates();
         if let Some(value) = inner.unrecognised_mode.lock().take() {
             inner.emit(
                 &mut core,
@@ -154,8 +154,8 @@ impl Manager {
     ///
     /// Budget, margin and reserve may change at any time. Nothing is revoked, so more may be held for a while than the
     /// new settings allow. All waiters are judged again: one that could not be admitted even alone any more gets
-    /// [`Error::NeverAdmissible`], one whose wait has become a circle [`Error::WouldDeadlock`]. A lower ceiling is applied at
-    /// once, whatever the thresholds and the cooldown of shrinking say; guards that call for more are
+    /// [`Error::NeverAdmissible`], one whose wait has become a deadlock [`Error::WouldDeadlock`]. A lower ceiling is
+    /// applied at once, whatever the thresholds and the cooldown of shrinking say; guards that call for more are
     /// [clamped](crate::Guard::is_clamped) then.
     ///
     /// # Blocking
@@ -183,14 +183,14 @@ impl Manager {
         if user_code::is_inside(inner.address()) {
             return Err(Error::Reentrant);
         }
-        inner.press(pressure);
+        inner.apply_pressure(pressure);
         inner.poke()
     }
 
     /// Measures the [budget](Self::budget) of a device without wired memory, and examines every queue and the limit
     /// again, for policies that depend on outside state.
     ///
-    /// A wait that has become a circle since it began ends with [`Error::WouldDeadlock`].
+    /// A wait that has become a deadlock since it began ends with [`Error::WouldDeadlock`].
     ///
     /// # Errors
     ///
@@ -204,12 +204,12 @@ impl Manager {
         self.0.inner.poke()
     }
 
-    /// Registers a reclaimer: a function that gives back holds which the program can do without, before a demand waits for
-    /// them in vain. It is registered until the handle is dropped.
+    /// Registers a reclaimer: a function that gives back pinned demands which the program can do without, before a
+    /// demand waits for them in vain. It is registered until the handle is dropped.
     ///
-    /// The first waiter in its line that is set aside calls it, on its own thread, if the demand would fit beside the holds
-    /// that stay; then the next that is registered, until the demand is in line; and again each second while it waits. One
-    /// thread calls reclaimers at a time. `try_` forms call none.
+    /// The first waiter in its queue that is set aside calls it, on its own thread, if the demand would fit beside the
+    /// pinned demands that are not evictable; then the next that is registered, until the demand is in the queue; and
+    /// again each second while it waits. One thread calls reclaimers at a time. `try_` forms call none.
     ///
     /// In `reclaim`, releasing and shrinking guards works as elsewhere. Acquiring from this manager and growing are
     /// [`Error::Reentrant`] there. A panic is an event. Take no lock in it that a thread holds while it acquires.
@@ -253,8 +253,8 @@ impl Manager {
         self.0.inner.rewire()
     }
 
-    /// Does now what is owed and due: a shrink that the cooldown held back, the end of linger, a failed call. For
-    /// programs that switch housekeeping off.
+    /// Does now the pending work that is due: a shrink that the cooldown held back, the end of linger, a failed call.
+    /// For programs that switch housekeeping off.
     ///
     /// On a device without wired memory it also measures the [budget](Self::budget), each time, so that a program that calls
     /// it now and then follows a container that is resized. That costs
@@ -284,7 +284,7 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.inner.look(|core| {
+        self.0.inner.inspect(|core| {
             f.debug_struct("Manager")
                 .field("device", &self.0.inner.device)
                 .field("core", core)
@@ -300,7 +300,7 @@ impl Drop for Handle {
         }
         let mut core = self.inner.lock();
         core.abandoned = true;
-        self.inner.settle(&mut core);
+        self.inner.reconcile(&mut core);
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// # One moment
 ///
 /// A snapshot is taken under the manager's lock, and nothing under that lock changes meanwhile: limits, epoch, what is
-/// owed, every queue, the counters and all reservations are of one moment.
+/// pending, every queue, the counters and all reservations are of one moment.
 ///
 /// Active and resident guards come and go without that lock. A group's count and sum are one atomic word: they always
 /// belong together, to a moment within the call. Two groups may be read a few nanoseconds apart, and an acquirer that has
@@ -65,7 +65,7 @@ pub struct Snapshot {
     pub applied: u64,
     /// A thread is deciding about the limit, or calls the setter.
     pub setting: bool,
-    /// What must still be done.
+    /// Pending work: what must still be done about the limit.
     pub owed: Owed,
     /// How scarce memory is, as last reported.
     pub pressure: f64,
@@ -226,10 +226,10 @@ pub struct Waiter {
     pub waited: Duration,
     /// How many that came after it were admitted before it.
     pub overtaken: u64,
-    /// How many are before it in its line: that of its group, or under a budget the one of all groups. Guards that grow
-    /// come first. Of one that is set aside: how many that are set aside came before it.
+    /// How many are before it in its queue: that of its group, or under a budget the one of all groups. Guards that
+    /// grow come first. Of one that is set aside: how many that are set aside came before it.
     pub position: usize,
-    /// It waits for guards that no work gives back: it is in no line, and delays no thread that works.
+    /// It waits for guards that no work gives back: it is in no queue, and delays no thread that works.
     pub set_aside: bool,
     /// Why it waits.
     pub why: WaitReason,

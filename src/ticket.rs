@@ -42,13 +42,14 @@ impl Ticket {
         self.of_kind(Kind::Resident)
     }
 
-    /// While a guard of it lives, an active demand of `bytes` under its policy fits beside all
-    /// [holds](crate::Error::NoRoom), so waiting for it is waiting for work alone.
+    /// While a guard of it lives, an active demand of `bytes` under its policy fits beside all [pinned
+    /// demands](crate::Error::NoRoom), so waiting for it is waiting for work alone.
     ///
-    /// For reservations and residents. A hold is admitted only where it leaves itself this room and each live hold of its
-    /// group the room that it was promised, by each one's own cap; with a [budget](crate::Config::budget), each live hold
-    /// of any group. Until then it is set aside. What could not leave its room even alone is
-    /// [`Error::NeverAdmissible`], so a trainer learns before training begins that a step would never fit.
+    /// For reservations and residents. A pinned demand is admitted only where it leaves itself this room and each live
+    /// pinned demand of its group the room that it was promised, by each one's own cap; with a
+    /// [budget](crate::Config::budget), each live pinned demand of any group. Until then it is set aside. What could
+    /// not leave its room even alone is [`Error::NeverAdmissible`], so a trainer learns before training begins that a
+    /// step would never fit.
     ///
     /// Leaked guards, lowered caps and larger demands are not covered. It has no effect on an active ticket.
     ///
@@ -131,9 +132,9 @@ impl Ticket {
     #[inline(always)]
     #[track_caller]
     pub fn acquire(&self) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter(Location::caller()) {
+        let raw = match self.count_and_record(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::new())?,
+            Err(fast) => self.acquire_borrowed_slow(fast, Wait::new())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -150,9 +151,9 @@ impl Ticket {
     #[inline(always)]
     #[track_caller]
     pub fn try_acquire(&self) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter(Location::caller()) {
+        let raw = match self.count_and_record(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, Wait::none())?,
+            Err(fast) => self.acquire_borrowed_slow(fast, Wait::none())?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -197,9 +198,9 @@ impl Ticket {
     /// Until admission, the deadline or the cancellation, and for a setter call in flight.
     #[track_caller]
     pub fn acquire_with(&self, wait: Wait) -> Result<Guard<'_>, Error> {
-        let raw = match self.enter(Location::caller()) {
+        let raw = match self.count_and_record(Location::caller()) {
             Ok(raw) => raw,
-            Err(entered) => self.enter_slow(entered, wait)?,
+            Err(fast) => self.acquire_borrowed_slow(fast, wait)?,
         };
         Ok(Guard::new(self, raw))
     }
@@ -216,10 +217,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned(&self) -> Result<OwnedGuard, Error> {
         fork::check()?;
-        let place = Location::caller();
-        match self.enter_unrecorded() {
-            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
-            entered => self.enter_owned_slow(entered, Wait::new(), place),
+        let location = Location::caller();
+        match self.count_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, location)),
+            fast => self.acquire_owned_slow(fast, Wait::new(), location),
         }
     }
 
@@ -235,10 +236,10 @@ impl Ticket {
     #[track_caller]
     pub fn acquire_owned_with(&self, wait: Wait) -> Result<OwnedGuard, Error> {
         fork::check()?;
-        let place = Location::caller();
-        match self.enter_unrecorded() {
-            Fast::Admitted(word) => Ok(self.owned_guard(word, place)),
-            entered => self.enter_owned_slow(entered, wait, place),
+        let location = Location::caller();
+        match self.count_unrecorded() {
+            Fast::Admitted(word) => Ok(self.owned_guard(word, location)),
+            fast => self.acquire_owned_slow(fast, wait, location),
         }
     }
 
@@ -262,30 +263,30 @@ impl Ticket {
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn enter_slow(&self, entered: Fast, wait: Wait) -> Result<Raw, Error> {
+    fn acquire_borrowed_slow(&self, fast: Fast, wait: Wait) -> Result<Raw, Error> {
         fork::check()?;
-        let place = Location::caller();
-        if let Fast::Closed = entered
-            && let Some((word, since)) = self.info.manager.enter_watched(self.request(), place)
+        let location = Location::caller();
+        if let Fast::Closed = fast
+            && let Some((word, since)) = self.info.manager.acquire_watched(self.request(), location)
         {
-            return Ok(Raw::watched(word, since, self, place));
+            return Ok(Raw::watched(word, since, self, location));
         }
-        let admission = self.enter_locked(entered, wait, place)?;
-        Ok(Raw::slow(admission, self, place))
+        let admission = self.acquire_locked(fast, wait, location)?;
+        Ok(Raw::slow(admission, self, location))
     }
 
-    fn enter_locked(
+    fn acquire_locked(
         &self,
-        entered: Fast,
+        fast: Fast,
         wait: Wait,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
         let patience = Patience::from(wait.started(&*manager.clock));
-        match entered {
-            Fast::Added(word) => manager.cover_added(self.request(), word, &patience, place),
+        match fast {
+            Fast::Added(word) => manager.cover_added(self.request(), word, &patience, location),
             Fast::Closed | Fast::Admitted(_) => {
-                manager.acquire_slow(self.request(), &patience, place)
+                manager.acquire_slow(self.request(), &patience, location)
             }
         }
     }

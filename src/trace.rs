@@ -9,6 +9,6 @@ mod off;
 mod on;
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Kept, WaitSpan, takes_warnings, wants};
+pub(crate) use off::{Kept, WaitSpan, wants, wants_warnings};
 #[cfg(feature = "tracing")]
-pub(crate) use on::{GuardSpan, Kept, WaitSpan, takes_warnings, wants};
+pub(crate) use on::{GuardSpan, Kept, WaitSpan, wants, wants_warnings};

@@ -19,7 +19,7 @@ crate::sync::thread_local! {
 struct Inside;
 
 impl Inside {
-    fn enter(address: usize) -> Self {
+    fn begin(address: usize) -> Self {
         mark(|inside| inside.push(address));
         Self
     }
@@ -53,7 +53,7 @@ crate::sync::thread_local! {
 pub(crate) struct Reclaiming(());
 
 impl Reclaiming {
-    pub(crate) fn enter(address: usize) -> Self {
+    pub(crate) fn begin(address: usize) -> Self {
         let _gone = RECLAIMING.try_with(|all| all.borrow_mut().push(address));
         Self(())
     }
@@ -82,7 +82,7 @@ pub(crate) fn is_inside(address: usize) -> bool {
 
 /// Calls `f` for the manager at `address`; a panic becomes its message.
 pub(crate) fn call<R>(address: usize, f: impl FnOnce() -> R) -> Result<R, String> {
-    let _inside = Inside::enter(address);
+    let _inside = Inside::begin(address);
     catch(f)
 }
 

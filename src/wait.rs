@@ -84,15 +84,15 @@ impl Wait {
         self
     }
 
-    /// Waits for guards that stay, too: where an active demand would be [`Error::NoRoom`](crate::Error::NoRoom), the thread
-    /// waits until a hold is released or shrinks. Demands for holds always do.
+    /// Waits for guards that stay, too: where an active demand would be [`Error::NoRoom`](crate::Error::NoRoom), the
+    /// thread waits until a pinned demand is released or shrinks. Demands to be pinned always do.
     #[must_use]
     pub fn for_holds(mut self) -> Self {
         self.for_holds = true;
         self
     }
 
-    pub(crate) fn is_for_holds(&self) -> bool {
+    pub(crate) fn waits_for_pinned(&self) -> bool {
         self.for_holds
     }
 

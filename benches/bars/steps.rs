@@ -30,7 +30,9 @@ pub(crate) fn run(report: &mut Report) {
     // The first call of mlx-rs installs an error handler that returns.
     let value = mlx_rs::Array::from_slice(&[1.0_f32], &[1]);
     value.eval().expect("MLX works");
-    let manager = Manager::builder().build().expect("nobody else owns MLX");
+    let manager = Manager::builder()
+        .build()
+        .expect("no other manager owns MLX");
     let steps = |run: &Run| {
         for _ in 0..STEPS {
             // Two values that are carried from step to step.

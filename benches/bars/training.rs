@@ -26,7 +26,9 @@ pub(crate) fn run(report: &mut Report) {
     }
     // The first call of mlx-rs installs an error handler that returns.
     let mut step = step::Step::new().expect("MLX works");
-    let mlx = Manager::builder().build().expect("nobody else owns MLX");
+    let mlx = Manager::builder()
+        .build()
+        .expect("no other manager owns MLX");
     let metal = crate::prepared::manager();
     for (row, manager) in [(MLX, mlx), (METAL, metal)] {
         let policy = SumPolicy::new();

@@ -74,10 +74,10 @@
 //!
 //! # Several owned guards for one job
 //!
-//! Two jobs that each hold one reservation and wait for a second wait for each other. With
-//! [borrowed guards](crate::Guard) that is a circle of threads, and one of them is
-//! [`Error::WouldDeadlock`](crate::Error::WouldDeadlock). An [owned guard](crate::OwnedGuard) is held by no thread, since
-//! any thread may release it: a job manager may be about to. So no circle is seen, and both wait until a deadline.
+//! Two jobs that each hold one reservation and wait for a second wait for each other. With [borrowed
+//! guards](crate::Guard) that is a deadlock, and one of them is [`Error::WouldDeadlock`](crate::Error::WouldDeadlock).
+//! An [owned guard](crate::OwnedGuard) is held by no thread, since any thread may release it: a job manager may be
+//! about to. So no deadlock is seen, and both wait until a deadline.
 //!
 //! What works is one ticket for what belongs together, as large as all of it.
 //!

@@ -84,8 +84,8 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! * A job that waits is not in the line of the steps, so it delays none. In that line it would wait for a job to end whose
-//!   steps wait behind it.
+//! * A job that waits is not in the queue of the steps, so it delays none. In that queue it would wait for a job to end
+//!   whose steps wait behind it.
 //! * One ticket for all that a job keeps: two reservations, one after the other, are
 //!   [hold and wait](super::limits#several-owned-guards-for-one-job).
 //! * A small job does not pass a large one that came before it. A queue that may do so is
@@ -137,9 +137,9 @@
 //! * The ticket is of the most that a request may need. A cache that [grows its guard](crate::Guard::resize) instead lets
 //!   more requests run at once, and any of them may be cut short: the others may all want to grow, too.
 //! * The model first, then the cache: a thread that waits for a model then holds no memory.
-//! * A second model that does not fit waits beside the line: requests of the first go on. [`Manager::on_shortage`] is
-//!   where the server gives a model back for it. Keep models in `Arc`s, and take the one longest unused out of the table:
-//!   its guard goes with the last request that runs it.
+//! * A second model that does not fit waits beside the queue: requests of the first go on. [`Manager::on_shortage`] is
+//!   where the server gives a model back for it. Keep models in `Arc`s, and take the one longest unused out of the
+//!   table: its guard goes with the last request that runs it.
 //!
 //! # A trainer
 //!

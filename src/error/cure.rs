@@ -59,7 +59,7 @@ impl Refusal<'_> {
             Obstacle::AtMost { most } => {
                 write!(f, "as many guards live as `at_most({most})` allows at once")?;
             }
-            Obstacle::Line => f.write_str("others are in line before it")?,
+            Obstacle::Line => f.write_str("others are in the queue before it")?,
             Obstacle::Setter => f.write_str("another thread is setting the limit")?,
             Obstacle::Pressure { percent } => {
                 write!(f, "{name} refuses it at a pressure of {percent} %")?;

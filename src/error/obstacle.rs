@@ -5,7 +5,7 @@ use crate::pressure::PressureLevel;
 /// What is in the way of a demand that was not admitted, and so what the cure is.
 ///
 /// Errors carry it as data, for programs that act on it: a trainer halves its batch where the device bounds, a server
-/// tries again where others are in line.
+/// tries again where others are in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -49,7 +49,7 @@ pub enum Obstacle {
         /// How many it allows at once.
         most: u32,
     },
-    /// There is room, and others that came before are in line.
+    /// There is room, and others that came before are in the queue.
     Line,
     /// There is room, and another thread is setting the limit, which is not waited for.
     Setter,

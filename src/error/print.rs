@@ -34,12 +34,12 @@ fn in_full(f: &mut fmt::Formatter<'_>, contention: &Contention) -> fmt::Result {
     write!(f, ". {contention}")
 }
 
-/// What is said of a circle.
-fn circle(
+/// What is said of a deadlock.
+fn deadlock(
     f: &mut fmt::Formatter<'_>,
     threads: usize,
     held: u64,
-    place: &Location<'_>,
+    location: &Location<'_>,
     contention: &Contention,
 ) -> fmt::Result {
     match threads {
@@ -50,10 +50,10 @@ fn circle(
         return f
             .write_str("; acquire before the work is split, or spawn it and block on a channel");
     }
-    let (held, place) = (Bytes(held), Place(place));
+    let (held, location) = (Bytes(held), Place(location));
     write!(
         f,
-        ", among it {held} acquired at {place}; acquire before the work is split, or hand the inner work over with \
+        ", among it {held} acquired at {location}; acquire before the work is split, or hand the inner work over with \
          `spawn` and block on a channel; else release first, or acquire all at once"
     )?;
     in_full(f, contention)
@@ -100,8 +100,8 @@ fn holder_in_full(f: &mut fmt::Formatter<'_>, holder: &StayingGuard) -> fmt::Res
         holder.label.as_ref().unwrap_or(&holder.policy),
         NAME_IN_FULL,
     );
-    let (bytes, place) = (Bytes(holder.bytes), Place(holder.place));
-    write!(f, ": {name}, {bytes}, acquired at {place}")
+    let (bytes, location) = (Bytes(holder.bytes), Place(holder.place));
+    write!(f, ": {name}, {bytes}, acquired at {location}")
 }
 
 impl fmt::Display for Error {
@@ -176,7 +176,7 @@ impl fmt::Display for Error {
                 contention,
             } => {
                 write!(f, "waiting for {} never ends: ", Bytes(*requested))?;
-                circle(f, *threads, *held, held_at, contention)
+                deadlock(f, *threads, *held, held_at, contention)
             }
             Self::NoRoom {
                 size,
@@ -245,7 +245,7 @@ impl fmt::Display for Error {
             ),
             Self::Busy { field } => write!(
                 f,
-                "{} can change only while no guard lives and nobody waits; try again then",
+                "{} can change only while no guard lives and no thread waits; try again then",
                 Name::cut(field, most(40))
             ),
             Self::InvalidConfig { field, reason } => {

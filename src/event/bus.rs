@@ -2,7 +2,7 @@
 
 use super::Event;
 use super::journal::Journal;
-use super::subscriber::{Keeper, Message, Subscriber, Subscribers, Tally};
+use super::subscriber::{JournalOwner, Message, Subscriber, Subscribers, Tally};
 use crate::sync::unmodelled::{AtomicBool, AtomicU64, Mutex};
 use crate::sync::{Arc, Ordering, Weak};
 use arc_swap::ArcSwap;
@@ -46,7 +46,7 @@ impl Bus {
     pub(crate) fn subscribe(
         &self,
         capacity: usize,
-        manager: Option<Weak<dyn Keeper>>,
+        manager: Option<Weak<dyn JournalOwner>>,
     ) -> Subscriber {
         // Bounded by the tally, so that no memory is taken for what never comes.
         let (sender, receiver) = channel::unbounded();
@@ -82,12 +82,12 @@ impl Bus {
     pub(crate) fn is_watched(&self) -> bool {
         // Relaxed: a thread subscribes under the manager's lock, and one that takes the lock afterwards sees it.
         self.watched.load(Ordering::Relaxed)
-            && (!self.subscribers.gone.load(Ordering::Relaxed) || self.forgets_gone())
+            && (!self.subscribers.gone.load(Ordering::Relaxed) || self.forget_gone())
     }
 
     /// Forgets subscribers that are gone. Returns whether any is left.
     #[cold]
-    fn forgets_gone(&self) -> bool {
+    fn forget_gone(&self) -> bool {
         let _changing = self.changing.lock();
         // Acquire: what has gone is seen as gone.
         self.subscribers.gone.swap(false, Ordering::Acquire);
@@ -106,7 +106,7 @@ impl Bus {
 
     /// Delivers `event`, which gets the next number, after what the journal holds. Callers serialise themselves.
     pub(crate) fn emit(&self, journal: &mut Journal, mut event: Event) {
-        self.hand_over(journal);
+        self.deliver_journal(journal);
         event.sequence = self.number(1);
         for tap in self.taps.load().iter() {
             tap.send(1, |_| Message::One(Box::new(event.clone())));
@@ -119,7 +119,7 @@ impl Bus {
     }
 
     /// Delivers what the journal holds. Callers serialise themselves.
-    pub(crate) fn hand_over(&self, journal: &mut Journal) {
+    pub(crate) fn deliver_journal(&self, journal: &mut Journal) {
         if journal.is_empty() {
             return;
         }
@@ -136,7 +136,7 @@ impl Bus {
 
 impl Subscriber {
     /// One that receives nothing, for a forked child: the bus is its parent's.
-    pub(crate) fn deaf(capacity: usize) -> Self {
+    pub(crate) fn silent(capacity: usize) -> Self {
         Bus::default().subscribe(capacity, None)
     }
 }

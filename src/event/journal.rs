@@ -12,16 +12,16 @@ use std::time::Instant;
 /// After how many records they are handed over even if no subscriber asks.
 const BATCH: usize = 64;
 
-/// Records and whose they are.
+/// Records and their origins.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     records: Vec<Record>,
-    whose: Vec<Whose>,
+    origins: Vec<Origin>,
 }
 
 /// Which ticket on which thread.
 #[derive(Debug)]
-struct Whose {
+struct Origin {
     ticket: u64,
     size: u64,
     policy: Arc<str>,
@@ -32,8 +32,8 @@ struct Whose {
 
 #[derive(Debug)]
 struct Record {
-    /// Its index in [`Batch::whose`].
-    whose: usize,
+    /// Its index in [`Batch::origins`].
+    origin: usize,
     /// Where the guard is acquired; none if it is released.
     acquired: Option<&'static Location<'static>>,
     moment: Moment,
@@ -68,23 +68,23 @@ impl Batch {
     pub(super) fn expand(&self, take: usize) -> impl Iterator<Item = Event> + '_ {
         self.records
             .iter()
-            .flat_map(|record| record.expand(&self.whose[record.whose]))
+            .flat_map(|record| record.expand(&self.origins[record.origin]))
             .take(take)
     }
 }
 
 impl Record {
-    fn expand(&self, whose: &Whose) -> impl Iterator<Item = Event> {
+    fn expand(&self, origin: &Origin) -> impl Iterator<Item = Event> {
         let of_ticket = |kind, live| Event {
             kind,
-            ticket: Some(whose.ticket),
-            size: Some(whose.size),
-            policy: Some(whose.policy.clone()),
-            label: whose.label.clone(),
+            ticket: Some(origin.ticket),
+            size: Some(origin.size),
+            policy: Some(origin.policy.clone()),
+            label: origin.label.clone(),
             place: self.acquired,
             desired: None,
             live,
-            ..self.computed(whose)
+            ..self.computed(origin)
         };
         let live = self.moment.live;
         let [first, second] = if self.acquired.is_some() {
@@ -96,14 +96,14 @@ impl Record {
         } else {
             [Some(of_ticket(EventKind::TicketEnded, live)), None]
         };
-        let all = [first, second, Some(self.computed(whose))];
+        let all = [first, second, Some(self.computed(origin))];
         let first = self.moment.sequence;
         let numbered = all.into_iter().flatten().zip(first..);
         numbered.map(|(event, sequence)| Event { sequence, ..event })
     }
 
     /// The limit that is called for is computed after each of them.
-    fn computed(&self, whose: &Whose) -> Event {
+    fn computed(&self, origin: &Origin) -> Event {
         Event {
             sequence: 0,
             time: self.moment.time,
@@ -113,8 +113,8 @@ impl Record {
             policy: None,
             label: None,
             place: None,
-            thread: whose.thread,
-            thread_name: whose.thread_name.clone(),
+            thread: origin.thread,
+            thread_name: origin.thread_name.clone(),
             baseline: self.moment.baseline,
             desired: Some(self.moment.desired),
             applied: None,
@@ -140,11 +140,11 @@ impl Journal {
         moment: Moment,
     ) {
         let thread = thread_id();
-        let Batch { records, whose } = &mut self.batch;
-        let known = |whose: &Whose| whose.ticket == ticket && whose.thread == thread;
+        let Batch { records, origins } = &mut self.batch;
+        let known = |origin: &Origin| origin.ticket == ticket && origin.thread == thread;
         // Mostly the last one's.
-        let index = whose.iter().rposition(known).unwrap_or_else(|| {
-            whose.push(Whose {
+        let index = origins.iter().rposition(known).unwrap_or_else(|| {
+            origins.push(Origin {
                 ticket,
                 size: about.bytes,
                 policy: about.policy.clone(),
@@ -152,10 +152,10 @@ impl Journal {
                 thread,
                 thread_name: thread_name(),
             });
-            whose.len() - 1
+            origins.len() - 1
         });
         records.push(Record {
-            whose: index,
+            origin: index,
             acquired,
             moment,
         });
@@ -172,7 +172,7 @@ impl Journal {
     pub(super) fn take(&mut self) -> Batch {
         let next = Batch {
             records: Vec::with_capacity(BATCH),
-            whose: Vec::new(),
+            origins: Vec::new(),
         };
         std::mem::replace(&mut self.batch, next)
     }

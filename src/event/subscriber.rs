@@ -23,18 +23,18 @@ pub struct Subscriber {
     /// Holds a token while events are pending and a thread may sleep: what another thread took out of the channel wakes none.
     left: (Sender<()>, Receiver<()>),
     /// Keeps records that it hands over when it is asked.
-    manager: Option<Weak<dyn Keeper>>,
+    manager: Option<Weak<dyn JournalOwner>>,
 }
 
 /// What keeps records for its subscribers until one asks for them.
-pub(crate) trait Keeper: Send + Sync {
+pub(crate) trait JournalOwner: Send + Sync {
     /// Hands over what is kept.
-    fn hand_over(&self);
+    fn deliver_journal(&self);
 }
 
-impl std::fmt::Debug for dyn Keeper {
+impl std::fmt::Debug for dyn JournalOwner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keeper")
+        f.write_str("JournalOwner")
     }
 }
 
@@ -74,7 +74,7 @@ impl Subscriber {
     pub(super) fn new(
         receiver: Receiver<Message>,
         tally: Arc<Tally>,
-        manager: Option<Weak<dyn Keeper>>,
+        manager: Option<Weak<dyn JournalOwner>>,
     ) -> Self {
         Self {
             receiver: Inherited::new(receiver),
@@ -93,7 +93,7 @@ impl Subscriber {
         }
         self.next_received().ok().or_else(|| {
             // What happened last may not have been handed over.
-            self.manager.as_ref()?.upgrade()?.hand_over();
+            self.manager.as_ref()?.upgrade()?.deliver_journal();
             self.next_received().ok()
         })
     }

@@ -12,9 +12,9 @@ pub(crate) struct About {
     pub(crate) kind: Kind,
     pub(crate) policy: Arc<str>,
     pub(crate) label: Option<Arc<str>>,
-    /// What a hold leaves for active demands.
+    /// What a pinned demand leaves for active demands.
     pub(crate) room: u64,
-    /// A hold that its program gives back when it is asked.
+    /// A pinned demand that its program gives back when it is asked.
     pub(crate) evictable: bool,
     /// Of a resized guard: the ticket that it was acquired with. A guard keeps what it was resized to itself.
     pub(crate) origin: Option<u64>,

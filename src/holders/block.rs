@@ -10,7 +10,7 @@
 
 use super::listed::{Entry, Listed, shard_of};
 use super::record::{Listing, Record};
-use super::seen::{Place, Seen};
+use super::recorded::{AcquiredAt, Recorded};
 use super::slot::Slot;
 use crate::sync::Thread;
 use crate::sync::unmodelled::Mutex;
@@ -57,12 +57,12 @@ impl Block {
     }
 
     /// Records a guard, on the block's own thread. The guard keeps the group whose list this is.
-    pub(super) fn take(&self, index: u32, ticket: u64, list: &Listed, place: Place) {
+    pub(super) fn take(&self, index: u32, ticket: u64, list: &Listed, location: AcquiredAt) {
         let own = &self.slots[index as usize % SLOTS];
         let list = std::ptr::from_ref(list).cast_mut();
         // Relaxed: only the block's own thread reads it.
         own.list.store(list, Ordering::Relaxed);
-        own.slot.take(ticket, place);
+        own.slot.take(ticket, location);
     }
 
     /// Forgets a guard: on the block's own thread, or under the lock; while it is not retired.
@@ -77,13 +77,13 @@ impl Block {
     }
 
     /// The guards in the first `most` slots.
-    pub(super) fn read(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) {
+    pub(super) fn read(&self, most: usize, visit: &mut impl FnMut(Recorded<'_>)) {
         for own in self.slots.iter().take(most) {
-            if let Some((ticket, place, ())) = own.slot.read(|| ()) {
-                see(Seen {
+            if let Some((ticket, location, ())) = own.slot.read(|| ()) {
+                visit(Recorded {
                     ticket,
                     kept: None,
-                    place,
+                    location,
                     thread: &self.thread,
                     bound: false,
                     since: None,
@@ -96,8 +96,8 @@ impl Block {
 
     /// The same guards as entries of lists.
     fn entry(&self, index: usize) -> Option<Entry> {
-        let (ticket, place, ()) = self.slots[index].slot.read(|| ())?;
-        Some(Entry::owned(ticket, place, self.thread.clone()))
+        let (ticket, location, ()) = self.slots[index].slot.read(|| ())?;
+        Some(Entry::owned(ticket, location, self.thread.clone()))
     }
 
     /// Where a guard that was in a slot is listed.
@@ -131,7 +131,7 @@ pub(super) fn retire(block: &Arc<Block>) {
 /// The caller has that guard, and its record is this.
 pub(super) unsafe fn forget(block: *const Block, index: usize, list: &Listed) {
     // SAFETY: the caller has a guard of it.
-    let block = unsafe { hold(block) };
+    let block = unsafe { retain(block) };
     let retired = block.retired.lock();
     if !*retired {
         return block.free(index);
@@ -150,7 +150,7 @@ pub(super) unsafe fn forget(block: *const Block, index: usize, list: &Listed) {
 /// As for [`forget`].
 pub(super) unsafe fn relist(block: *const Block, index: usize, list: &Listed) -> Option<Record> {
     // SAFETY: the caller has a guard of it.
-    let block = unsafe { hold(block) };
+    let block = unsafe { retain(block) };
     let retired = block.retired.lock();
     if !*retired {
         let listed = block.entry(index).map(|entry| list.add(entry));
@@ -169,7 +169,7 @@ pub(super) unsafe fn relist(block: *const Block, index: usize, list: &Listed) ->
 /// # Safety
 ///
 /// A guard that was recorded in a slot of it has not been forgotten.
-unsafe fn hold(block: *const Block) -> Arc<Block> {
+unsafe fn retain(block: *const Block) -> Arc<Block> {
     // SAFETY: a block stays while a guard of it lives: while it is in use it is its thread's, which retires it before it
     // lets go of it, and then each guard in it has a reference.
     unsafe {

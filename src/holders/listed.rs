@@ -3,7 +3,7 @@
 use super::about::About;
 use super::numbers::{ByNumber, Numbers, shrink};
 use super::record::{Listing, Record, SHARDS};
-use super::seen::{Place, Seen};
+use super::recorded::{AcquiredAt, Recorded};
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, ThreadId, thread_id};
 use crossbeam::utils::CachePadded;
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) ticket: u64,
     /// Of a borrowed guard, which may be forgotten and then outlives its ticket.
     pub(super) kept: Option<Arc<About>>,
-    pub(super) place: Place,
+    pub(super) location: AcquiredAt,
     pub(super) thread: Thread,
     /// Of a borrowed guard: whether its thread has ended, so that no other can release it.
     pub(super) ended: Option<Arc<AtomicBool>>,
@@ -54,11 +54,11 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An owned guard.
-    pub(super) fn owned(ticket: u64, place: Place, thread: Thread) -> Self {
+    pub(super) fn owned(ticket: u64, location: AcquiredAt, thread: Thread) -> Self {
         Self {
             ticket,
             kept: None,
-            place,
+            location,
             thread,
             ended: None,
             owned: true,
@@ -68,12 +68,12 @@ impl Entry {
         }
     }
 
-    fn seen(&self) -> Seen<'_> {
+    fn seen(&self) -> Recorded<'_> {
         let has_ended = |ended: &Arc<AtomicBool>| ended.load(Ordering::Relaxed);
-        Seen {
+        Recorded {
             ticket: self.ticket,
             kept: self.kept.as_ref(),
-            place: self.place,
+            location: self.location,
             thread: self.grower.as_ref().unwrap_or(&self.thread),
             bound: !self.owned || self.grower.is_some(),
             since: self.since,
@@ -141,12 +141,12 @@ impl Listed {
     }
 
     /// At most `most` of them, in no order. Returns how many.
-    pub(crate) fn each(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) -> usize {
+    pub(crate) fn each(&self, most: usize, visit: &mut impl FnMut(Recorded<'_>)) -> usize {
         let mut left = most;
         for shard in self.shards.iter().filter_map(OnceLock::get) {
             let shard = shard.lock();
             for entry in shard.guards.values().take(left) {
-                see(entry.seen());
+                visit(entry.seen());
                 left -= 1;
             }
         }

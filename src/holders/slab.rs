@@ -1,7 +1,7 @@
 //! The slots of one thread, and those of all threads.
 
 use super::block::{self, Block};
-use super::seen::Seen;
+use super::recorded::Recorded;
 use super::since::{decode, encode};
 use super::slot::{SLOTS, Slot};
 use crate::sync::Thread;
@@ -75,15 +75,15 @@ impl Slab {
     }
 
     /// The guards in the first `most` slots of each kind.
-    fn read(&self, most: usize, see: &mut impl FnMut(Seen<'_>)) {
+    fn read(&self, most: usize, visit: &mut impl FnMut(Recorded<'_>)) {
         let Some(thread) = &self.thread else { return };
         for (index, slot) in self.slots.iter().enumerate().take(most) {
             let since = || self.since[index].load(Ordering::Acquire);
-            if let Some((ticket, place, since)) = slot.read(since) {
-                see(Seen {
+            if let Some((ticket, location, since)) = slot.read(since) {
+                visit(Recorded {
                     ticket,
                     kept: None,
-                    place,
+                    location,
                     thread,
                     bound: true,
                     since: decode(since),
@@ -94,7 +94,7 @@ impl Slab {
         }
         let owned = self.owned.lock().clone();
         if let Some(owned) = owned {
-            owned.read(most, see);
+            owned.read(most, visit);
         }
     }
 }
@@ -147,27 +147,27 @@ pub(super) fn end(slab: &Slab) {
 }
 
 /// Every guard in a slot, of any manager.
-pub(crate) fn all(mut see: impl FnMut(Seen<'_>)) {
+pub(crate) fn all(mut visit: impl FnMut(Recorded<'_>)) {
     for slab in SLABS.lock().all.values() {
-        slab.read(SLOTS, &mut see);
+        slab.read(SLOTS, &mut visit);
     }
 }
 
 /// The guards in the slots that a bounded look reads, of any manager: see [`LOOKED_AT`].
-pub(crate) fn some(mut see: impl FnMut(Seen<'_>)) {
+pub(crate) fn some(mut visit: impl FnMut(Recorded<'_>)) {
     let slabs = SLABS.lock();
     let each = (LOOKED_AT / slabs.all.len().max(1)).clamp(FIRST, SLOTS);
     for slab in slabs.all.values().take(LOOKED_AT / each) {
-        slab.read(each, &mut see);
+        slab.read(each, &mut visit);
     }
 }
 
 /// The tickets of all borrowed guards in slots. Returns how many slots there are.
-pub(crate) fn borrowed_tickets(mut see: impl FnMut(u64)) -> usize {
+pub(crate) fn borrowed_tickets(mut visit: impl FnMut(u64)) -> usize {
     let slabs = SLABS.lock();
     for slab in slabs.all.values() {
         let tickets = slab.slots.iter().map(Slot::ticket);
-        tickets.filter(|ticket| *ticket != 0).for_each(&mut see);
+        tickets.filter(|ticket| *ticket != 0).for_each(&mut visit);
     }
     slabs.all.len() * SLOTS
 }

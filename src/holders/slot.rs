@@ -1,6 +1,6 @@
 //! One slot for a guard's record, and which slots of a thread are free.
 
-use super::seen::Place;
+use super::recorded::AcquiredAt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -15,22 +15,22 @@ pub(super) const ALL_FREE: u64 = CLOSED - 1;
 pub(super) struct Slot {
     /// The ticket's number; 0 if free.
     ticket: AtomicU64,
-    place: AtomicPtr<Location<'static>>,
+    location: AtomicPtr<Location<'static>>,
 }
 
 impl Slot {
     pub(super) const fn new() -> Self {
         Self {
             ticket: AtomicU64::new(0),
-            place: AtomicPtr::new(std::ptr::null_mut()),
+            location: AtomicPtr::new(std::ptr::null_mut()),
         }
     }
 
     /// Records a guard, on the slot's own thread.
     #[inline]
-    pub(super) fn take(&self, ticket: u64, place: Place) {
-        self.place
-            .store(std::ptr::from_ref(place).cast_mut(), Ordering::Release);
+    pub(super) fn take(&self, ticket: u64, location: AcquiredAt) {
+        self.location
+            .store(std::ptr::from_ref(location).cast_mut(), Ordering::Release);
         self.rename(ticket);
     }
 
@@ -52,19 +52,19 @@ impl Slot {
         self.ticket.load(Ordering::Acquire)
     }
 
-    /// The ticket's number and the place, with what `more` reads of the same guard.
-    pub(super) fn read<R>(&self, more: impl FnOnce() -> R) -> Option<(u64, Place, R)> {
+    /// The ticket's number and the location, with what `more` reads of the same guard.
+    pub(super) fn read<R>(&self, more: impl FnOnce() -> R) -> Option<(u64, AcquiredAt, R)> {
         let ticket = self.ticket();
         if ticket == 0 {
             return None;
         }
-        let place = self.place.load(Ordering::Acquire);
+        let location = self.location.load(Ordering::Acquire);
         let more = more();
         if self.ticket() != ticket {
             return None;
         }
-        // SAFETY: `place` was stored before the ticket's number that was loaded with Acquire, or later; every value
+        // SAFETY: `location` was stored before the ticket's number that was loaded with Acquire, or later; every value
         // stored there comes from a `&'static Location<'static>`.
-        Some((ticket, unsafe { &*place }, more))
+        Some((ticket, unsafe { &*location }, more))
     }
 }

@@ -1,15 +1,15 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
-pub(crate) mod aside;
 pub(crate) mod beside;
-pub(crate) mod changed;
-pub(crate) mod circles;
+pub(crate) mod deadlocks;
 pub(crate) mod elastic;
 pub(crate) mod judge;
+pub(crate) mod marks;
 pub(crate) mod obstacle;
 pub(crate) mod patience;
 pub(crate) mod pump;
 pub(crate) mod release;
+pub(crate) mod set_aside;
 pub(crate) mod shortage;
 pub(crate) mod stalls;
 pub(crate) mod supposed;
@@ -18,20 +18,20 @@ pub(crate) mod waiting;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
-use crate::manager::admission::judge::{Verdict, full};
+use crate::manager::admission::judge::{Verdict, group_full_error};
 use crate::manager::admission::patience::Patience;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
-use crate::manager::limit::cover::holder_falls;
+use crate::manager::limit::cover::leader_falls;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::grant::Admission;
 use crate::manager::state::grant::Granted;
 use crate::manager::state::grant::Waited;
 use crate::manager::state::group_state::Foreseen;
-use crate::manager::state::holds::HoldKey;
 use crate::manager::state::key::next_key;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
-use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::manager::state::word::Word;
 use crate::mode::WireMode;
@@ -40,101 +40,101 @@ use crate::user_code;
 use std::panic::Location;
 
 /// What became of a new demand.
-enum Entered {
+enum Decided {
     Admitted(Word),
-    Queued(Place),
+    Queued(Enqueued),
 }
 
 impl Inner {
     /// Acquires under the lock.
     pub(crate) fn acquire_slow(
         &self,
-        ticket: &Arc<Request>,
+        request: &Arc<Request>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
-            hold: ticket.is_hold().then(next_key),
-            for_holds: patience.wait.is_for_holds(),
-            ..ticket.into()
+            pin: request.is_pinned().then(next_key),
+            waits_for_pinned: patience.wait.waits_for_pinned(),
+            ..request.into()
         };
-        self.enter(demand, patience, place)
+        self.acquire_or_grow(demand, patience, location)
     }
 
-    /// Changes a live guard's demand `from` to `ticket`, all or nothing. `hold`: as what it is among the holds.
+    /// Changes a live guard's demand `from` to `request`, all or nothing. `pin`: its key among the pinned demands.
     pub(crate) fn resize(
         &self,
         from: &Arc<Request>,
-        ticket: &Arc<Request>,
-        hold: Option<HoldKey>,
+        request: &Arc<Request>,
+        pin: Option<PinKey>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
             from: Some(from),
-            hold,
-            for_holds: patience.wait.is_for_holds(),
-            ..ticket.into()
+            pin,
+            waits_for_pinned: patience.wait.waits_for_pinned(),
+            ..request.into()
         };
-        if ticket.bytes() > from.bytes() {
-            return self.enter(demand, patience, place);
+        if request.bytes() > from.bytes() {
+            return self.acquire_or_grow(demand, patience, location);
         }
         if user_code::is_inside(self.address()) {
             return Err(Error::Reentrant);
         }
         let mut core = self.lock();
         // Less than what was covered needs no cover. It cannot fail: what it frees may be given away at once.
-        let word = self.count(&mut core, demand, place);
-        self.pump(&mut core, ticket.group().index);
-        self.settle(&mut core);
-        self.revisit(&mut core);
+        let word = self.count_and_emit(&mut core, demand, location);
+        self.pump(&mut core, request.group().index);
+        self.reconcile(&mut core);
+        self.reconcile_deferred(&mut core);
         Ok(self.admission(&core, demand, word, None))
     }
 
-    fn enter(
+    fn acquire_or_grow(
         &self,
         demand: Demand<'_>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         if user_code::may_not_wait(self.address()) {
             return Err(Error::Reentrant);
         }
         self.claim()?;
-        let ticket = demand.ticket;
-        let group = ticket.group();
+        let request = demand.request;
+        let group = request.group();
         let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
-        let decided = self.admit(&mut core, demand, patience, place);
+        let decided = self.decide_demand(&mut core, demand, patience, location);
         drop(judge);
         let disturbed = core.was_disturbed();
         match decided {
             Err(error) => {
-                self.revisit(&mut core);
+                self.reconcile_deferred(&mut core);
                 drop(core);
-                Err(self.explained(error, ticket))
+                Err(self.name_holders(error, request))
             }
-            Ok(Entered::Admitted(word)) => {
+            Ok(Decided::Admitted(word)) => {
                 self.cover(&mut core, demand, word, None, patience.waits, None)
             }
-            Ok(Entered::Queued(place)) => {
-                self.revisit(&mut core);
-                if disturbed && place.waiter.holds {
-                    self.break_circles(&mut core);
-                    if holder_falls(&core) {
-                        self.settle(&mut core);
+            Ok(Decided::Queued(enqueued)) => {
+                self.reconcile_deferred(&mut core);
+                if disturbed && enqueued.waiter.has_guard {
+                    self.break_deadlocks(&mut core);
+                    if leader_falls(&core) {
+                        self.reconcile(&mut core);
                     }
                     // Policies were asked again, and may have released a guard.
-                    self.revisit(&mut core);
+                    self.reconcile_deferred(&mut core);
                 }
                 drop(core);
-                let waited = self.wait(&place, patience);
-                let word = match waited.map_err(|error| self.explained_late(error, ticket))? {
+                let waited = self.wait(&enqueued, patience);
+                let word = match waited.map_err(|error| self.name_holders_late(error, request))? {
                     Granted::Covered(admission) => return Ok(admission),
                     Granted::Added(word) => word,
                 };
-                let waited = Some(self.waited(&place.waiter));
-                let key = Some(place.waiter.number);
+                let waited = Some(self.waited(&enqueued.waiter));
+                let key = Some(enqueued.waiter.number);
                 self.cover(&mut self.lock(), demand, word, waited, true, key)
             }
         }
@@ -152,52 +152,52 @@ impl Inner {
     /// A demand that the fast path has added and found uncovered.
     pub(crate) fn cover_added(
         &self,
-        ticket: &Arc<Request>,
+        request: &Arc<Request>,
         word: Word,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let inside = user_code::is_inside(self.address());
         let mut core = self.lock();
-        core.groups.list(ticket.group().index);
+        core.groups.list(request.group().index);
         let coordinates = core.mode != WireMode::Uncoordinated;
         let too_many = |most| {
             let most = u64::from(most);
             coordinates
                 && word.driving() > most
-                && ticket.group().active(ticket.group().load()) > most
+                && request.group().active(request.group().load()) > most
         };
         // A waiter has come later, unless its flag was seen.
-        let passes = word.has_waiters() && !self.is_line_empty(&core, ticket.group().index);
+        let passes = word.has_waiters() && !self.is_queue_empty(&core, request.group().index);
         let redo = word.overflows()
             || inside
-            || core.judges_all(self)
+            || core.admits_under_lock_only(self)
             || passes
-            || ticket.most().is_some_and(too_many)
-            || !self.holds(&core, ticket, word.sum())
-            || core.is_over_share(ticket, word.sum());
+            || request.most().is_some_and(too_many)
+            || !self.fits_policy(&core, request, word.sum())
+            || core.is_over_share(request, word.sum());
         if !redo {
-            return self.cover(&mut core, ticket.into(), word, None, patience.waits, None);
+            return self.cover(&mut core, request.into(), word, None, patience.waits, None);
         }
         // Under the lock the demand is judged, counted and told of anew, or refused.
-        core.subtract(ticket);
-        self.after_release(&mut core, ticket);
+        core.subtract(request);
+        self.after_release(&mut core, request);
         drop(core);
         if inside {
             return Err(Error::Reentrant);
         }
-        self.acquire_slow(ticket, patience, place)
+        self.acquire_slow(request, patience, location)
     }
 
     /// Decides about a new demand: admits it, queues it, or refuses it. The caller holds a custom group's judge.
-    fn admit(
+    fn decide_demand(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         patience: &Patience,
-        place: &'static Location<'static>,
-    ) -> Result<Entered, Error> {
-        let ticket = demand.ticket;
+        location: &'static Location<'static>,
+    ) -> Result<Decided, Error> {
+        let request = demand.request;
         if core.closed {
             return Err(Error::Closed);
         }
@@ -206,7 +206,7 @@ impl Inner {
             self.check_ever(core, demand)?;
             return Err(uncountable);
         }
-        let group = ticket.group();
+        let group = request.group();
         // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
         group.set_flag();
         let settings = core.settings;
@@ -217,7 +217,7 @@ impl Inner {
             Ok(Verdict::Wait)
         };
         let verdict = if core.settings != settings && !self.is_first(core, demand) {
-            // The lines of several groups may have become one while a policy was asked without the lock.
+            // The queues of several groups may have become one while a policy was asked without the lock.
             verdict.map(|_| Verdict::Wait)
         } else {
             verdict
@@ -228,70 +228,71 @@ impl Inner {
         } else {
             verdict
         };
-        let entered = match verdict {
-            Ok(Verdict::Admit) => self.start(core, demand, place).map(Entered::Admitted),
+        let decided = match verdict {
+            Ok(Verdict::Admit) => self
+                .count_admitted(core, demand, location)
+                .map(Decided::Admitted),
             Ok(Verdict::Wait) => self
-                .enqueue(core, demand, patience, place, false)
-                .map(Entered::Queued),
+                .enqueue(core, demand, patience, location, false)
+                .map(Decided::Queued),
             Ok(Verdict::Delayed) => self
-                .enqueue(core, demand, patience, place, true)
-                .map(Entered::Queued),
+                .enqueue(core, demand, patience, location, true)
+                .map(Decided::Queued),
             Err(error) => Err(error),
         };
-        if matches!(entered, Ok(Entered::Queued(_))) && core.was_disturbed() {
+        if matches!(decided, Ok(Decided::Queued(_))) && core.was_disturbed() {
             // While a policy was asked, without the lock, another thread may have freed something, seen no waiter, and
             // cleared the flag.
             group.set_flag();
-            core.revisit_later(group);
+            core.defer_group(group);
         }
         self.clear_flag(core, group.index);
-        if ticket.is_hold() && matches!(entered, Ok(Entered::Admitted(_))) {
-            // Those in line may not fit beside it.
-            core.revisit_later(group);
+        if request.is_pinned() && matches!(decided, Ok(Decided::Admitted(_))) {
+            // Those in the queue may not fit beside it.
+            core.defer_group(group);
         }
-        if !first && entered.is_ok() && core.config.overtaking > 0 {
+        if !first && decided.is_ok() && core.config.overtaking > 0 {
             // It may pass the waiters.
-            core.revisit_later(group);
+            core.defer_group(group);
         }
-        entered
+        decided
     }
 
-    /// Whether no waiter is in line before a new demand. A growing guard does not wait behind those that may be waiting for
-    /// it.
+    /// Whether no waiter is in the queue before a new demand. A growing guard does not wait behind those that may be
+    /// waiting for it.
     fn is_first(&self, core: &Locked<'_>, demand: Demand<'_>) -> bool {
-        let index = demand.ticket.group().index;
-        let grows = demand.from.is_some() && !self.somebody_grows(core, index);
-        // A demand for a hold stays behind those that are set aside.
-        let behind = demand.ticket.is_hold()
-            && demand.from.is_none()
-            && self.is_set_aside_before(core, index);
-        grows || (!behind && self.is_line_empty(core, index))
+        let index = demand.request.group().index;
+        let grows = demand.from.is_some() && !self.is_growing_guard_queued(core, index);
+        // A demand to be pinned stays behind those that are set aside.
+        let behind =
+            demand.request.is_pinned() && demand.from.is_none() && self.has_set_aside(core, index);
+        grows || (!behind && self.is_queue_empty(core, index))
     }
 
     /// Counts an admitted demand and tells of it.
-    pub(crate) fn start(
+    pub(crate) fn count_admitted(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<Word, Error> {
-        if !core.can_count(demand.ticket, demand.from) {
-            return Err(full(GroupLimit::Bytes, demand.ticket));
+        if !core.can_count(demand.request, demand.from) {
+            return Err(group_full_error(GroupLimit::Bytes, demand.request));
         }
-        let index = demand.ticket.group().index;
+        let index = demand.request.group().index;
         let foreseen = core.group_mut(index).foreseen.take();
-        let word = self.count(core, demand, place);
+        let word = self.count_and_emit(core, demand, location);
         if word.overflows() {
             // Others were counted without the lock since it was looked at. A guard that has left meanwhile may have taken this
             // for one that stays.
-            self.take_back(core, demand, |_| {});
-            core.revisit_later(demand.ticket.group());
+            self.undo_admission(core, demand, |_| {});
+            core.defer_group(demand.request.group());
             let what = if word.drives_too_many() {
                 GroupLimit::DrivingGuards
             } else {
                 GroupLimit::Bytes
             };
-            return Err(full(what, demand.ticket));
+            return Err(group_full_error(what, demand.request));
         }
         let state = core.group_mut(index);
         if let Some(Foreseen { baseline, limit }) = foreseen {
@@ -300,66 +301,70 @@ impl Inner {
         Ok(word)
     }
 
-    /// [`start`](Self::start) for a demand that the state word can hold.
-    fn count(
+    /// [`count_admitted`](Self::count_admitted) for a demand that the state word can hold.
+    fn count_and_emit(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Word {
         let Demand {
-            ticket,
+            request,
             from,
             waiter,
-            hold,
+            pin,
             ..
         } = demand;
-        if let Some(key) = hold {
-            core.hold(key, ticket, waiter.map_or(place, |waiter| waiter.place));
+        if let Some(key) = pin {
+            core.pin(
+                key,
+                request,
+                waiter.map_or(location, |waiter| waiter.location),
+            );
         }
-        let who = |event: &mut Event| match waiter {
-            Some(waiter) => waiter.sign(event),
-            None => event.place = Some(place),
+        let attribute = |event: &mut Event| match waiter {
+            Some(waiter) => waiter.attribute(event),
+            None => event.place = Some(location),
         };
         if let Some(from) = from {
-            let word = core.replace(from, ticket);
+            let word = core.replace(from, request);
             let kind = resized(from);
-            self.emit(core, kind, Some(ticket), who);
-            self.note_resident(core, ticket, Some(from));
+            self.emit(core, kind, Some(request), attribute);
+            self.note_resident(core, request, Some(from));
             return word;
         }
-        if ticket.kind().is_driving() && self.is_watched() {
+        if request.kind().is_driving() && self.is_watched() {
             self.open_epoch(core);
         }
-        self.emit(core, EventKind::AdmissionGranted, Some(ticket), who);
-        let word = core.add(ticket);
-        self.emit(core, EventKind::TicketStarted, Some(ticket), who);
-        self.note_resident(core, ticket, None);
+        self.emit(core, EventKind::AdmissionGranted, Some(request), attribute);
+        let word = core.add(request);
+        self.emit(core, EventKind::TicketStarted, Some(request), attribute);
+        self.note_resident(core, request, None);
         word
     }
 
     /// Undoes an admission: of a new guard, or of a grown one, which goes back to `from`.
-    pub(crate) fn take_back(
+    pub(crate) fn undo_admission(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        who: impl FnOnce(&mut Event),
+        attribute: impl FnOnce(&mut Event),
     ) {
-        let Demand { ticket, from, .. } = demand;
-        if let Some(key) = demand.hold {
-            core.unhold(key, ticket, from);
+        let Demand { request, from, .. } = demand;
+        if let Some(key) = demand.pin {
+            core.unpin(key, request, from);
         }
         let (kind, told) = match from {
             None => {
-                core.subtract(ticket);
-                (EventKind::TicketEnded, ticket)
+                core.subtract(request);
+                (EventKind::TicketEnded, request)
             }
             Some(from) => {
-                core.replace(ticket, from);
-                (resized(ticket), from)
+                core.replace(request, from);
+                (resized(request), from)
             }
         };
-        self.emit(core, kind, Some(told), who);
+        self.emit(core, kind, Some(told), attribute);
     }
 }
 

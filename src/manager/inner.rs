@@ -2,15 +2,15 @@
 
 pub(crate) mod built;
 pub(crate) mod claims;
+pub(crate) mod gates;
 pub(crate) mod locked;
 pub(crate) mod owner;
-pub(crate) mod routes;
 
 use crate::Error;
 use crate::arbiter::{Arbiter, Formula};
 use crate::arbiter::{Basis, Cap};
 use crate::backend::{Backend, Device};
-use crate::event::{Bus, Event, EventKind, Keeper};
+use crate::event::{Bus, Event, EventKind, JournalOwner};
 use crate::fork;
 
 use crate::manager::inner::built::Built;
@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) epoch: AtomicU64,
     /// See [`finishing`](crate::manager::limit::finishing). Written under the lock.
     pub(crate) finishes_each: unmodelled::AtomicBool,
-    /// Whether this manager owns its backend's resource, or there is none. Until then, the routes are closed.
+    /// Whether this manager owns its backend's resource, or there is none. Until then the gates are closed.
     pub(crate) claimed: AtomicBool,
     /// How many [owners](crate::manager::inner::owner::Owner) the manager has.
     pub(crate) owners: unmodelled::AtomicU64,
@@ -68,14 +68,14 @@ impl Drop for Inner {
             let mut core = self.core.lock();
             debug_assert!(
                 core.sleepers == 0 && core.uncovered.is_empty(),
-                "whoever came has gone"
+                "every thread that came has gone"
             );
             if let Some(waker) = core.housekeeper.take() {
                 waker.wake();
             }
             std::mem::take(&mut core.groups)
         };
-        self.hand_over();
+        self.deliver_journal();
         self.disclaim();
         // The last reference may be a reader's, which a panic of a policy's destructor does not concern.
         for group in groups.into_states() {
@@ -85,8 +85,8 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    /// Looks at the state under the lock; in a forked child, at that of a closed manager without guards.
-    pub(crate) fn look<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
+    /// Inspects the state under the lock; in a forked child, that of a closed manager without guards.
+    pub(crate) fn inspect<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
         if !fork::is_child() {
             return f(&self.lock());
         }
@@ -156,16 +156,16 @@ impl Inner {
                 mixed: false,
                 wants_sizes: false,
                 queue: Default::default(),
-                aside: Default::default(),
+                set_aside: Default::default(),
                 delayed: Default::default(),
                 delayed_since: Default::default(),
                 asker: None,
-                changed: Default::default(),
-                in_line: Spans::NONE,
-                set_aside: Spans::NONE,
-                holds: Default::default(),
+                mark: Default::default(),
+                queued_spans: Spans::NONE,
+                set_aside_spans: Spans::NONE,
+                pinned: Default::default(),
                 standstill: None,
-                entering: Default::default(),
+                enqueuing: Default::default(),
                 reservations: 0,
                 asked_for: false,
                 sizes: Default::default(),
@@ -181,7 +181,7 @@ impl Inner {
         let state = core.group_mut(index);
         if state.formula != formula && !state.mixed {
             state.mixed = true;
-            state.shared.reads.close();
+            state.shared.gates.close();
         }
         let counts = custom || resolved.basis() == Basis::Largest;
         let size_count = counts.then(|| state.size_count(bytes));
@@ -208,7 +208,7 @@ impl Inner {
         &self,
         core: &mut Core,
         kind: EventKind,
-        ticket: Option<&Request>,
+        request: Option<&Request>,
         fill: impl FnOnce(&mut Event),
     ) {
         let (watched, traced) = (self.events.is_watched(), trace::wants(&kind));
@@ -219,10 +219,10 @@ impl Inner {
             sequence: 0,
             time: self.clock.now(),
             kind,
-            ticket: ticket.map(Request::id),
-            size: ticket.map(Request::bytes),
-            policy: ticket.map(|ticket| ticket.policy_label().clone()),
-            label: ticket.and_then(Request::label_text),
+            ticket: request.map(Request::id),
+            size: request.map(Request::bytes),
+            policy: request.map(|request| request.policy_label().clone()),
+            label: request.and_then(Request::label_text),
             place: None,
             thread: crate::sync::thread_id(),
             thread_name: crate::holders::thread_name(),
@@ -243,15 +243,15 @@ impl Inner {
 
     /// What a guard's group called for when its sum was `sum`. A group that goes by the largest size keeps no
     /// record of it without the lock: then what it calls for now, at least for this guard.
-    pub(crate) fn wanted(&self, ticket: &Request, sum: u64) -> u64 {
+    pub(crate) fn wanted(&self, request: &Request, sum: u64) -> u64 {
         if fork::is_child() {
             return 0;
         }
         let core = self.lock();
-        let state = core.group(ticket.group().index);
+        let state = core.group(request.group().index);
         let basis = match state.resolved.basis() {
             Basis::Sum => sum,
-            Basis::Largest => state.largest().max(ticket.bytes()),
+            Basis::Largest => state.largest().max(request.bytes()),
         };
         let limit = state.resolved.limit(core.baseline(), basis);
         match state.formula {
@@ -265,18 +265,18 @@ impl Inner {
     }
 
     pub(crate) fn clamp(&self, limit: u64) -> u64 {
-        limit.min(self.look(Core::bound))
+        limit.min(self.inspect(Core::bound))
     }
 
-    /// Whether the limit is MLX's, set for an epoch, and covers a guard of `ticket` whose group called for `wanted` at
-    /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of 0
-    /// nothing is wired.
-    pub(crate) fn has_wired(&self, ticket: &Request, wanted: u64) -> bool {
+    /// Whether the limit is MLX's, set for an epoch, and covers a guard of `request` whose group called for `wanted` at
+    /// its admission: that much, or what the group calls for now if others have gone, or the bound. Under a ceiling of
+    /// 0 nothing is wired.
+    pub(crate) fn has_wired(&self, request: &Request, wanted: u64) -> bool {
         if fork::is_child() {
             return false;
         }
         let core = self.lock();
-        let state = core.group(ticket.group().index);
+        let state = core.group(request.group().index);
         let baseline = core.epoch.baseline;
         let now = if state.must_ask(baseline) {
             wanted
@@ -288,7 +288,7 @@ impl Inner {
     }
 
     pub(crate) fn applied(&self) -> u64 {
-        self.look(Core::in_force)
+        self.inspect(Core::in_force)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -301,22 +301,22 @@ impl Inner {
         }
         let mut core = self.lock();
         core.closed = true;
-        core.close_routes();
+        core.close_gates();
         let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
         for index in groups {
-            let waiters = core.take_waiters(index);
-            core.keep(&waiters);
+            let waiters = core.remove_waiters(index);
+            core.keep_until_unlocked(&waiters);
             for waiter in waiters {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }
             self.clear_flag(&mut core, index);
         }
-        self.settle(&mut core);
+        self.reconcile(&mut core);
     }
 }
 
-impl Keeper for Inner {
-    fn hand_over(&self) {
-        self.events.hand_over(&mut self.lock().journal);
+impl JournalOwner for Inner {
+    fn deliver_journal(&self) {
+        self.events.deliver_journal(&mut self.lock().journal);
     }
 }

@@ -108,7 +108,7 @@ impl Monitor {
     /// [snapshot](Manager::snapshot).
     pub fn read(&self) -> Result<Reading, Error> {
         self.shared.source.check()?;
-        Ok(self.shared.look().reading?)
+        Ok(self.shared.read_and_note().reading?)
     }
 
     /// What was seen and done since the start.
@@ -133,7 +133,7 @@ impl Monitor {
     /// As [`read`](Self::read).
     pub fn problems(&self) -> Result<Vec<Problem>, Error> {
         self.shared.source.check()?;
-        let look = self.shared.look();
+        let look = self.shared.read_and_note();
         Ok(self.shared.problems(&look))
     }
 

@@ -227,7 +227,7 @@ impl BufferPool {
         };
         let capacity = classes::capacity(need.len);
         let requested = capacity.and_then(|capacity| capacity.checked_mul(count as u64));
-        let limit = self.inner().locked(|state, _| state.keep());
+        let limit = self.inner().locked(|state, _| state.idle_limit_now());
         if requested.is_none_or(|requested| requested > limit) {
             return Err(PoolError::TooLarge {
                 name: self.name.clone(),

@@ -173,7 +173,7 @@ impl Pressure {
         if !self.is_own() {
             return Vec::new();
         }
-        self.inner.seen().sources.clone()
+        self.inner.lock_observed().sources.clone()
     }
 
     /// What was done so far.
@@ -182,7 +182,7 @@ impl Pressure {
         if !self.is_own() {
             return PressureStats::default();
         }
-        self.inner.seen().stats
+        self.inner.lock_observed().stats
     }
 
     /// Reads what was done so far, also when this is gone.
@@ -191,7 +191,7 @@ impl Pressure {
         let (inner, process) = (self.inner.clone(), self.process);
         move || {
             if process == std::process::id() {
-                inner.seen().stats
+                inner.lock_observed().stats
             } else {
                 PressureStats::default()
             }

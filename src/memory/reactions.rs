@@ -8,7 +8,7 @@
 //! | anything by level | [`Pressure::on_level`](super::Pressure::on_level) | at each change, next |
 //! | giving back | [`Pressure::on_give`](super::Pressure::on_give) | while memory is short, one after another, until it is not |
 //! | MLX's cache | [`Pressure::mlx_cache`](super::Pressure::mlx_cache) | emptied before a level is believed; then smaller until recovery |
-//! | a demand that waits for holds | [`Manager::on_shortage`](crate::Manager::on_shortage), [`clear_cache_on_shortage`] | by the manager, whatever the pressure |
+//! | a demand that waits for pinned demands | [`Manager::on_shortage`](crate::Manager::on_shortage), [`clear_cache_on_shortage`] | by the manager, whatever the pressure |
 //!
 //! They run on the monitor's thread, one at a time, with nothing held that another thread waits for but the removal of the one
 //! that runs. A panic is caught and [counted](super::PressureStats::panics). Nothing that runs is revoked: guards stay, and

@@ -6,10 +6,10 @@ use crate::arbiter::{Context, Formula, PolicyId, Sealed, Sizes};
 /// A built-in policy that admits an active demand only while few active guards of its group live: what
 /// [`SumPolicy::at_most`](super::SumPolicy::at_most) and its like make.
 ///
-/// A cap on bytes alone lets more small jobs onto a card than it runs at full speed. This caps their number besides:
-/// an active demand is admitted beside at most `n` - 1 active guards of its group, of whatever ticket. One more waits in
-/// line. Residents and reservations do not count, and are not counted against it; nor is the growth of a guard. A leaked
-/// active guard counts for ever: with `n` of them an active demand is [`Error::NoRoom`](crate::Error::NoRoom).
+/// A cap on bytes alone lets more small jobs onto a card than it runs at full speed. This caps their number besides: an
+/// active demand is admitted beside at most `n` - 1 active guards of its group, of whatever ticket. One more waits in
+/// the queue. Residents and reservations do not count, and are not counted against it; nor is the growth of a guard. A
+/// leaked active guard counts for ever: with `n` of them an active demand is [`Error::NoRoom`](crate::Error::NoRoom).
 ///
 /// It is no part of the policy's [id](Policy::id): guards of the policy with and without it, or with another `n`, are one
 /// group, and each demand goes by its own.

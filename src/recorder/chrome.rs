@@ -144,7 +144,7 @@ impl Recording {
             }
             EventKind::LimitClamped { .. } => ("limit clamped", json!({})),
             EventKind::ForeignLimit { expected, found } => (
-                "limit changed by somebody else",
+                "limit changed by other code",
                 json!({ "expected": expected, "found": found }),
             ),
             EventKind::PolicyPanicked(panic) => {

@@ -111,7 +111,7 @@ impl Recording {
     pub fn intervals(&self) -> Vec<Interval> {
         let mut builder = Builder::new(self);
         for event in &self.events {
-            builder.take(event);
+            builder.apply_event(event);
         }
         builder.finish()
     }
@@ -159,7 +159,7 @@ impl<'a> Builder<'a> {
         self.recording.after_begin(time)
     }
 
-    fn take(&mut self, event: &Event) {
+    fn apply_event(&mut self, event: &Event) {
         let now = self.at(event.time);
         match &event.kind {
             EventKind::AdmissionWait => {
@@ -207,7 +207,7 @@ impl<'a> Builder<'a> {
 
     fn release(&mut self, event: &Event, now: Duration) {
         let Some(ticket) = event.ticket else { return };
-        let guard = self.take_open(ticket, event.thread);
+        let guard = self.remove_open(ticket, event.thread);
         // What began before the first event that was kept.
         let guard = guard
             .or_else(|| of_event(What::Guard, event, Duration::ZERO).map(Interval::begun_before));
@@ -221,7 +221,7 @@ impl<'a> Builder<'a> {
         let Some(mut resized) = of_event(What::Guard, event, now) else {
             return;
         };
-        match self.take_open(from_ticket, event.thread) {
+        match self.remove_open(from_ticket, event.thread) {
             Some(old) => {
                 // It stays on the thread that acquired it.
                 (resized.thread, resized.thread_name) = (old.thread, old.thread_name.clone());
@@ -234,7 +234,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Takes the newest of a ticket's open guards on `thread`; if it has none, on any other.
-    fn take_open(&mut self, ticket: u64, thread: ThreadId) -> Option<Interval> {
+    fn remove_open(&mut self, ticket: u64, thread: ThreadId) -> Option<Interval> {
         let open = self.guards.get_mut(&ticket)?;
         let own = open.iter().rposition(|guard| guard.thread == thread);
         let index = own.or(open.len().checked_sub(1))?;
@@ -267,7 +267,7 @@ impl<'a> Builder<'a> {
         }
         let mut unmatched = Vec::new();
         for holder in at_end.map_or(&[][..], |state| &state.guards) {
-            match self.take_open(holder.ticket, holder.thread) {
+            match self.remove_open(holder.ticket, holder.thread) {
                 Some(guard) => self.close(guard, end, End::Open),
                 None => unmatched.push(holder),
             }
@@ -280,7 +280,7 @@ impl<'a> Builder<'a> {
                 **from == holder.ticket && open.is_some_and(|open| !open.is_empty())
             });
             let ticket = resized.map(|(to, _)| *to);
-            let guard = ticket.and_then(|ticket| self.take_open(ticket, holder.thread));
+            let guard = ticket.and_then(|ticket| self.remove_open(ticket, holder.thread));
             // Listed a little later than the last event was told, on its way to its guard when the recording began, or
             // its beginning is among those that are missing.
             let from = match holder.age {

@@ -84,7 +84,10 @@ impl fmt::Display for LeakReport {
             return f.write_str("nothing is held");
         }
         let sections = [
-            (HolderState::Forgotten, "forgotten, nobody can release it"),
+            (
+                HolderState::Forgotten,
+                "forgotten, no thread can release it",
+            ),
             (HolderState::Leaked, "leaked on purpose"),
             (HolderState::Held, "still held"),
         ];

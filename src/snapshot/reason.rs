@@ -9,7 +9,7 @@ use std::fmt;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum WaitReason {
-    /// Others are before it in its line.
+    /// Others are before it in its queue.
     Line,
     /// The live guards of its group hold what it waits for.
     Work {
@@ -25,7 +25,7 @@ pub enum WaitReason {
         /// How many it allows at once.
         most: u32,
     },
-    /// Guards that stay, or may be evicted, hold what it waits for: work that ends is of no use to it.
+    /// Pinned demands hold what it waits for: guards that stay, or may be evicted. Work that ends is of no use to it.
     Holds {
         /// What they hold: those of its group, or of all groups under a [budget](crate::Config::budget) over them.
         held: u64,

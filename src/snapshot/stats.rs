@@ -26,7 +26,8 @@ pub struct Stats {
     pub timeouts: u64,
     /// Waits that were cancelled.
     pub cancellations: u64,
-    /// How often a line was found that had admitted no waiter for [`Config::stall_after`](crate::Config::stall_after), twice that time, and so on.
+    /// How often a queue was found that had admitted no waiter for [`Config::stall_after`](crate::Config::stall_after),
+    /// twice that time, and so on.
     pub stalls: u64,
     /// Releases before which a synchronisation or hook failed.
     pub release_failures: u64,

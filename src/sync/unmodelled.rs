@@ -24,7 +24,7 @@ impl<T> Mutex<T> {
     #[cfg(not(tsan))]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         #[cfg(jitter)]
-        super::jitter::hold_up();
+        super::jitter::delay_at_random();
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

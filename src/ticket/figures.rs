@@ -22,7 +22,7 @@ impl Ticket {
     /// What its policy leaves of its group, in bytes; under a [budget](crate::Config::budget) over all groups at most what
     /// that leaves. `None` if nothing bounds it that is known beforehand, as with a policy of your own.
     ///
-    /// It is no promise: others acquire meanwhile, and a demand that would fit waits behind those in line. A few
+    /// It is no promise: others acquire meanwhile, and a demand that would fit waits behind those in the queue. A few
     /// atomic loads; under a budget one for each group, and a lock that only the making of groups takes.
     #[must_use]
     pub fn available(&self) -> Option<u64> {

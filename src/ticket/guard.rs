@@ -83,9 +83,9 @@ macro_rules! guard_methods {
         /// As [`Ticket::acquire_with`].
         #[track_caller]
         pub fn resize_with(&mut self, bytes: u64, wait: Wait) -> Result<(), Error> {
-            let place = Location::caller();
+            let location = Location::caller();
             let (raw, ticket) = self.parts();
-            raw.resize(ticket, bytes, wait, place)
+            raw.resize(ticket, bytes, wait, location)
         }
 
         /// The limit that its group called for at its admission, in bytes.
@@ -181,8 +181,8 @@ macro_rules! guard_methods {
             self.consume(|raw, ticket| raw.release(ticket, work))
         }
 
-        /// Keeps the demand for the rest of the process's life. It counts among the holds from now on: a demand that does not
-        /// fit beside it is [`Error::NoRoom`].
+        /// Keeps the demand for the rest of the process's life. It counts among the pinned demands from now on: a
+        /// demand that does not fit beside it is [`Error::NoRoom`].
         pub fn leak(self) {
             self.raw.note_leak(self.ticket_ref());
             std::mem::forget(self);
@@ -353,7 +353,7 @@ static_assertions::assert_not_impl_any!(OwnedGuard: Clone);
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.raw.end(self.ticket);
+        self.raw.release_borrowed(self.ticket);
     }
 }
 
@@ -361,7 +361,7 @@ impl Drop for OwnedGuard {
     fn drop(&mut self) {
         let work = self.work();
         if let Some(ticket) = &self.ticket {
-            self.raw.end_owned(ticket, work);
+            self.raw.release_owned(ticket, work);
         }
     }
 }

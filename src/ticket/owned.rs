@@ -9,7 +9,7 @@ use super::route::Route;
 use super::{OwnedGuard, Ticket};
 use crate::Error;
 use crate::holders::{self, Record};
-use crate::manager::state::group::Reads;
+use crate::manager::state::group::Gates;
 use crate::manager::state::word::Word;
 use crate::sync::Ordering;
 use crate::wait::Wait;
@@ -19,26 +19,30 @@ use std::time::Instant;
 impl Ticket {
     /// An owned guard that the fast path gave.
     #[inline]
-    pub(super) fn owned_guard(&self, word: Word, place: &'static Location<'static>) -> OwnedGuard {
-        self.stay();
-        let record = self.record_owned(place);
+    pub(super) fn owned_guard(
+        &self,
+        word: Word,
+        location: &'static Location<'static>,
+    ) -> OwnedGuard {
+        self.add_staying();
+        let record = self.record_owned(location);
         OwnedGuard::new(self.clone(), Raw::fast(word, record))
     }
 
     /// The slow path of an owned guard.
     #[cold]
     #[inline(never)]
-    pub(super) fn enter_owned_slow(
+    pub(super) fn acquire_owned_slow(
         &self,
-        entered: Fast,
+        fast: Fast,
         wait: Wait,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<OwnedGuard, Error> {
-        let admission = self.enter_locked(entered, wait, place)?;
-        self.stay();
+        let admission = self.acquire_locked(fast, wait, location)?;
+        self.add_staying();
         let record = match admission.since {
-            None => self.record_owned(place),
-            since => self.list_owned(place, since),
+            None => self.record_owned(location),
+            since => self.list_owned(location, since),
         };
         let raw = Raw::owned(admission, record);
         Ok(OwnedGuard::new(self.clone(), raw))
@@ -46,28 +50,28 @@ impl Ticket {
 
     /// Records an owned guard.
     #[inline]
-    fn record_owned(&self, place: &'static Location<'static>) -> Record {
-        let in_slot = holders::record_owned_in_slot(self.id, &self.group.listed, place);
-        in_slot.unwrap_or_else(|| self.list_owned(place, None))
+    fn record_owned(&self, location: &'static Location<'static>) -> Record {
+        let in_slot = holders::record_owned_in_slot(self.id, &self.group.listed, location);
+        in_slot.unwrap_or_else(|| self.list_owned(location, None))
     }
 
     /// Records an owned guard in its group's list, with when it was acquired if that is known.
     #[cold]
     #[inline(never)]
-    fn list_owned(&self, place: &'static Location<'static>, since: Option<Instant>) -> Record {
-        holders::list_owned(self.id, &self.group.listed, place, since)
+    fn list_owned(&self, location: &'static Location<'static>, since: Option<Instant>) -> Record {
+        holders::list_owned(self.id, &self.group.listed, location, since)
     }
 
     /// Releases an owned guard, if that needs no lock and may lower nothing. Returns false, with nothing done, if it does
     /// not.
     #[inline]
-    pub(super) fn leave_as_owned(&self) -> bool {
-        let flags = self.group.reads.flags.load(Ordering::Relaxed);
-        if self.route == Route::Locked || flags & Reads::FINISHES != 0 || self.may_lower(flags) {
+    pub(super) fn release_owned_unlocked(&self) -> bool {
+        let flags = self.group.gates.flags.load(Ordering::Relaxed);
+        if self.route == Route::Locked || flags & Gates::FINISHES != 0 || self.may_lower(flags) {
             return false;
         }
-        self.stay_no_more();
-        self.leave_unlocked();
+        self.subtract_staying();
+        self.release_unlocked();
         true
     }
 }

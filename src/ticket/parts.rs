@@ -131,18 +131,18 @@ impl Ticket {
         self.info.request.group()
     }
 
-    /// Whether its guards are holds.
-    pub(super) fn is_hold(&self) -> bool {
+    /// Whether its demands are pinned.
+    pub(super) fn is_pinned(&self) -> bool {
         self.kind != Kind::Active
     }
 
     /// Records a borrowed guard, in a slot or wherever there is room.
-    pub(super) fn record(&self, place: &'static Location<'static>) -> Record {
+    pub(super) fn record(&self, location: &'static Location<'static>) -> Record {
         holders::record(
             self.id,
             self.info.request.about(),
             &self.group.listed,
-            place,
+            location,
         )
     }
 }

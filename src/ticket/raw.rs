@@ -8,7 +8,7 @@ use crate::fork;
 use crate::holders::{self, Record};
 use crate::manager::Patience;
 use crate::manager::state::grant::Admission;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::word::Word;
 use crate::sync::Ordering;
 #[cfg(feature = "tracing")]
@@ -18,7 +18,7 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-/// What a guard remembers of its admission. Released by [`Raw::end`] or [`Raw::release`], once.
+/// What a guard remembers of its admission. Released by [`Raw::release_borrowed`] or [`Raw::release`], once.
 pub(super) struct Raw {
     /// The group's word at admission; or, if it [stays](Record::stays), what the group called for then.
     at: u64,
@@ -33,8 +33,8 @@ struct Extra {
     wanted: Option<u64>,
     epoch: u64,
     hook: Option<Hook>,
-    /// As what it is among the holds, if it is one.
-    hold: Option<HoldKey>,
+    /// Its key among the pinned demands, if it is one.
+    pin: Option<PinKey>,
     /// What the guard holds since it was resized, in place of its ticket.
     resized: Option<Ticket>,
     /// Closed once the guard is released.
@@ -48,7 +48,7 @@ impl From<Admission> for Extra {
             waited: admission.waited,
             wanted: Some(admission.wanted),
             epoch: admission.epoch,
-            hold: admission.hold,
+            pin: admission.pin,
             hook: None,
             resized: None,
             #[cfg(feature = "tracing")]
@@ -58,8 +58,12 @@ impl From<Admission> for Extra {
 }
 
 /// Records a borrowed guard, with when it was acquired if that is known.
-fn dated(ticket: &Ticket, place: &'static Location<'static>, since: Option<Instant>) -> Record {
-    let record = ticket.record(place);
+fn record_dated(
+    ticket: &Ticket,
+    location: &'static Location<'static>,
+    since: Option<Instant>,
+) -> Record {
+    let record = ticket.record(location);
     match since {
         Some(at) => holders::note_since(record, &ticket.group().listed, at),
         None => record,
@@ -89,11 +93,11 @@ impl Raw {
         word: Word,
         since: Instant,
         ticket: &Ticket,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Self {
         Self {
             at: word.0,
-            record: dated(ticket, place, Some(since)),
+            record: record_dated(ticket, location, Some(since)),
             extra: ManuallyDrop::new(None),
         }
     }
@@ -102,13 +106,13 @@ impl Raw {
     pub(super) fn slow(
         admission: Admission,
         ticket: &Ticket,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Self {
-        ticket.stay();
-        let record = dated(ticket, place, admission.since);
+        ticket.add_staying();
+        let record = record_dated(ticket, location, admission.since);
         let wanted = admission.wanted;
         // A driving guard's epoch lives as long as the guard.
-        let is_plain = admission.waited.is_zero() && !ticket.is_hold();
+        let is_plain = admission.waited.is_zero() && !ticket.is_pinned();
         Self {
             at: wanted,
             record: record.staying(),
@@ -164,11 +168,11 @@ impl Raw {
         let list = &ticket.group().listed;
         let record = holders::out_of_owned_slot(self.record, list);
         holders::note_leak(record, list);
-        let hold = self.extra.as_ref().and_then(|extra| extra.hold);
-        if let Some(place) = holders::place_of(record, list) {
+        let pin = self.extra.as_ref().and_then(|extra| extra.pin);
+        if let Some(location) = holders::location_of(record, list) {
             ticket
                 .manager()
-                .leak(self.held(ticket).request(), hold, place);
+                .leak(self.held(ticket).request(), pin, location);
         }
     }
 
@@ -194,38 +198,38 @@ impl Raw {
 
     /// Releases.
     #[inline(always)]
-    pub(super) fn end(&mut self, ticket: &Ticket) {
+    pub(super) fn release_borrowed(&mut self, ticket: &Ticket) {
         let Self { at, record, .. } = *self;
-        let reads = ticket.reads();
+        let gates = ticket.gates();
         let left = if record.is_plain_slot() {
-            ticket.leave_beside(Word(at), reads)
+            ticket.subtract_if_floor_kept(Word(at), gates)
         } else {
             None
         };
         match left {
-            Some(left) if left.is_quiet(reads.floor.load(Ordering::Acquire)) => {
+            Some(left) if left.is_quiet(gates.floor.load(Ordering::Acquire)) => {
                 holders::forget_slot(record);
             }
             // In registers: what is in memory is stored between the two read-modify-writes of every guard.
-            _ => Self::end_otherwise(ticket, left, record, self.extra.take()),
+            _ => Self::finish_release(ticket, left, record, self.extra.take()),
         }
     }
 
     /// Releases an owned guard.
     #[inline]
-    pub(super) fn end_owned(&mut self, ticket: &Ticket, work: Work) {
+    pub(super) fn release_owned(&mut self, ticket: &Ticket, work: Work) {
         if fork::is_child() {
             return;
         }
-        if self.extra.is_none() && ticket.leave_as_owned() {
+        if self.extra.is_none() && ticket.release_owned_unlocked() {
             return holders::forget(self.record, &ticket.group().listed);
         }
-        std::mem::replace(self, Self::EMPTY).end_slow(ticket, work);
+        std::mem::replace(self, Self::EMPTY).release_slow(ticket, work);
     }
 
     /// Ends a guard of whose demand so much is left behind, or which has not left yet.
     #[inline(never)]
-    fn end_otherwise(
+    fn finish_release(
         ticket: &Ticket,
         left: Option<Word>,
         record: Record,
@@ -233,10 +237,10 @@ impl Raw {
     ) {
         let has_left = match left {
             Some(left) => {
-                ticket.look_after(left, false);
+                ticket.finish_under_lock_if_needed(left, false);
                 true
             }
-            None => record.is_plain_slot() && ticket.leave_fast(),
+            None => record.is_plain_slot() && ticket.try_release_unlocked(),
         };
         if has_left {
             return holders::forget_slot(record);
@@ -246,12 +250,12 @@ impl Raw {
             extra: ManuallyDrop::new(extra),
             ..Self::EMPTY
         };
-        raw.end_slow(ticket, Work::Here);
+        raw.release_slow(ticket, Work::Here);
     }
 
     #[cold]
     #[inline(never)]
-    fn end_slow(mut self, ticket: &Ticket, work: Work) {
+    fn release_slow(mut self, ticket: &Ticket, work: Work) {
         if fork::is_child() {
             // What it has besides is the parent's, too: it is not dropped.
             return;
@@ -259,7 +263,7 @@ impl Raw {
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
-            ticket.stay_no_more();
+            ticket.subtract_staying();
         }
         let manager = ticket.manager();
         let hook = self.take_hook();
@@ -274,7 +278,7 @@ impl Raw {
         }
         // One that was grown changes what the limit is rounded to.
         let may_be_quiet = !ticket.is_grown() && (ticket.group().custom || manager.is_watched());
-        if may_be_quiet && manager.leave_quietly(ticket.request()) {
+        if may_be_quiet && manager.release_without_session(ticket.request()) {
             drop(self.extra.take());
             holders::forget(self.record, &ticket.group().listed);
             return;
@@ -282,7 +286,7 @@ impl Raw {
         if !finishes {
             drop(finish(ticket, None, work));
         }
-        self.leave(ticket);
+        self.release_demand(ticket);
     }
 
     /// Releases and tells.
@@ -293,7 +297,7 @@ impl Raw {
         let resized = self.take_resized();
         let ticket = resized.as_ref().unwrap_or(ticket);
         if self.stays() {
-            ticket.stay_no_more();
+            ticket.subtract_staying();
         }
         let manager = ticket.manager();
         let before = manager.applied();
@@ -302,7 +306,7 @@ impl Raw {
             // The hook has forked.
             return forked(ticket);
         }
-        let failed = self.leave(ticket);
+        let failed = self.release_demand(ticket);
         let limit = manager.applied();
         let error = error.or_else(|| failed.map(|failed| *failed));
         Released {
@@ -337,7 +341,7 @@ impl Raw {
         ticket: &Ticket,
         bytes: u64,
         wait: Wait,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Result<(), Error> {
         fork::check()?;
         if bytes == self.held(ticket).bytes() {
@@ -350,8 +354,8 @@ impl Raw {
         let to = from.resized(bytes);
         let patience = Patience::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
-        let hold = self.extra.as_ref().and_then(|extra| extra.hold);
-        let resized = manager.resize(from.request(), to.request(), hold, &patience, place);
+        let pin = self.extra.as_ref().and_then(|extra| extra.pin);
+        let resized = manager.resize(from.request(), to.request(), pin, &patience, location);
         if resized.is_ok() {
             resizing.held = &to;
         }
@@ -364,10 +368,10 @@ impl Raw {
         Ok(())
     }
 
-    fn leave(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
+    fn release_demand(&mut self, ticket: &Ticket) -> Option<Box<Error>> {
         let extra = self.extra.take();
-        let hold = extra.as_ref().and_then(|extra| extra.hold);
-        let failed = ticket.leave(hold);
+        let pin = extra.as_ref().and_then(|extra| extra.pin);
+        let failed = ticket.release_demand(pin);
         holders::forget(self.record, &ticket.group().listed);
         drop(extra);
         failed
@@ -400,7 +404,7 @@ struct Resizing<'a> {
 impl<'a> Resizing<'a> {
     fn begin(from: &'a Ticket, to: &Ticket, record: Record) -> Self {
         if stays(record) {
-            from.stay_no_more();
+            from.subtract_staying();
         }
         let grows = !record.is_bound() && to.bytes() > from.bytes();
         if grows {
@@ -420,7 +424,7 @@ impl Drop for Resizing<'_> {
             holders::note_growing(self.record, &self.held.group().listed, false);
         }
         if stays(self.record) {
-            self.held.stay();
+            self.held.add_staying();
         }
     }
 }

@@ -8,7 +8,7 @@ pub(crate) fn wants(_: &EventKind) -> bool {
     false
 }
 
-pub(crate) fn takes_warnings() -> bool {
+pub(crate) fn wants_warnings() -> bool {
     false
 }
 
@@ -25,7 +25,7 @@ impl Kept {
 pub(crate) struct WaitSpan(());
 
 impl WaitSpan {
-    pub(crate) fn enter(_: u64, _: &About, _: &'static Location<'static>) -> Self {
+    pub(crate) fn open(_: u64, _: &About, _: &'static Location<'static>) -> Self {
         Self(())
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn wants(kind: &EventKind) -> bool {
 }
 
 /// Whether the calling thread's subscriber takes warnings. It is asked: the caller holds no lock.
-pub(crate) fn takes_warnings() -> bool {
+pub(crate) fn wants_warnings() -> bool {
     let asks = || tracing::enabled!(target: "mlx_wired", Level::WARN);
     LevelFilter::current() >= LevelFilter::WARN && user_code::catch(asks).unwrap_or(false)
 }
@@ -124,7 +124,7 @@ fn report(event: &Event) {
                 event,
                 expected,
                 found,
-                "somebody else changed the limit"
+                "other code changed the limit"
             );
         }
         EventKind::PolicyPanicked(panic) => {
@@ -268,9 +268,9 @@ impl Drop for GuardSpan {
 pub(crate) struct WaitSpan(Option<EnteredSpan>);
 
 impl WaitSpan {
-    pub(crate) fn enter(ticket: u64, about: &About, place: &'static Location<'static>) -> Self {
+    pub(crate) fn open(ticket: u64, about: &About, location: &'static Location<'static>) -> Self {
         let entered = user_code::catch(|| {
-            let span = ticket_span!("wait", ticket, about, place = %Place(place));
+            let span = ticket_span!("wait", ticket, about, place = %Place(location));
             span.entered()
         });
         Self(entered.ok())

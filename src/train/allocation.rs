@@ -20,8 +20,8 @@ const TEXTS: [&str; 7] = [
 /// Whether an error, or one that caused it, says that memory was refused: that of MLX's allocator, of CUDA, or of Metal's
 /// command buffers.
 ///
-/// MLX has no type for it, so the texts are looked at. "Resource limit (499000) exceeded" is not one: it counts buffers, not
-/// bytes ([`explain`](super::explain)), and a smaller batch has as many.
+/// MLX has no type for it, so the texts are looked at. "Resource limit (499000) exceeded" is not one: it counts
+/// buffers, not bytes ([`explain`](fn@super::explain)), and a smaller batch has as many.
 ///
 /// On the CPU MLX does not report refused memory: the process ends.
 ///

@@ -115,8 +115,8 @@ impl Run {
         let Some(limit) = watch.cache_limit else {
             return;
         };
-        let seen = watch.seen(report);
-        let decision = watch.governor.decide(&seen, limit);
+        let observed = watch.observation(report);
+        let decision = watch.governor.decide(&observed, limit);
         let to = match decision {
             Decision::Keep => return,
             Decision::Limit(to) | Decision::Clear(to) => to,

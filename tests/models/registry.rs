@@ -4,9 +4,9 @@
 //! what it captured must be gone then. A lost wake-up is a deadlock.
 
 use super::check::{Size, explore, spawn};
+use library::Registry;
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
-use registry::Registry;
 #[cfg(not(loom))]
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ mod primitives {
 
 #[allow(dead_code, reason = "the models use a part")]
 #[path = "../../src/memory/reactions/registry.rs"]
-mod registry;
+mod library;
 
 type Call = dyn Fn() + Send + Sync;
 

@@ -21,9 +21,9 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 ///
 /// No other thread may be inside MLX: the handler's statics are not atomic.
 pub(super) unsafe fn install() {
-    // SAFETY: the caller keeps other threads out of MLX. `keep_message` has the type's signature, does
-    // not unwind, uses no data, and lives as long as the process.
-    unsafe { mlx_sys::mlx_set_error_handler(Some(keep_message), std::ptr::null_mut(), None) };
+    // SAFETY: the caller keeps other threads out of MLX. `store_message` has the type's signature, does not unwind,
+    // uses no data, and lives as long as the process.
+    unsafe { mlx_sys::mlx_set_error_handler(Some(store_message), std::ptr::null_mut(), None) };
     // A flag of its own: nothing else is published by it.
     INSTALLED.store(true, Ordering::Relaxed);
 }
@@ -42,7 +42,7 @@ fn set_message(message: Option<String>) {
     MESSAGE.try_with(|cell| cell.set(message)).ok();
 }
 
-unsafe extern "C" fn keep_message(message: *const c_char, _data: *mut c_void) {
+unsafe extern "C" fn store_message(message: *const c_char, _data: *mut c_void) {
     if message.is_null() {
         return;
     }
@@ -77,7 +77,7 @@ mod tests {
 
     fn fails_with(text: &CStr, code: c_int) -> c_int {
         // SAFETY: a C string literal.
-        unsafe { keep_message(text.as_ptr(), std::ptr::null_mut()) };
+        unsafe { store_message(text.as_ptr(), std::ptr::null_mut()) };
         code
     }
 
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(fails_with(c"bad \xff byte", 1), 1);
         assert_eq!(take_message().as_deref(), Some("bad \u{fffd} byte"));
         // SAFETY: a null pointer is allowed for.
-        unsafe { keep_message(std::ptr::null(), std::ptr::null_mut()) };
+        unsafe { store_message(std::ptr::null(), std::ptr::null_mut()) };
         assert_eq!(take_message(), None);
     }
 }

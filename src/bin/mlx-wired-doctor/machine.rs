@@ -45,7 +45,7 @@ pub(crate) enum Trial {
 }
 
 impl Machine {
-    pub(crate) fn look() -> Self {
+    pub(crate) fn inspect() -> Self {
         Self::of(Manager::shared())
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     match options::parse(std::env::args_os()) {
         Ok(Asked::Text(text)) => output::write(&text, 0),
-        Ok(Asked::Report(options)) => tell(&options),
+        Ok(Asked::Report(options)) => write_report(&options),
         Err(wrong) => {
             output::complain(&format!("{}; {}", wrong.finding.text, wrong.finding.cure));
             let object = wrong.is_json.then(|| json::failure(wrong.finding));
@@ -61,9 +61,9 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn tell(options: &Options) -> ExitCode {
+fn write_report(options: &Options) -> ExitCode {
     let told = check("doctor-failed", "the doctor", || {
-        let report = Report::of(options, Machine::look);
+        let report = Report::of(options, Machine::inspect);
         let said = match options.json {
             true => json::report(&report),
             false => text::report(&report, options.verbose, output::marks()),

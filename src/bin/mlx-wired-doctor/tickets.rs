@@ -9,13 +9,13 @@ use mlx_wired::train::estimate::Plan;
 pub(crate) fn known(plan: &Plan, options: &Options, wires: bool) -> Vec<String> {
     let is_trained = options.train.is_some();
     // A model that serves stays wired between requests; one that is trained, only while a step runs.
-    let holds = match wires && !is_trained {
-        true => Holds {
+    let weights = match wires && !is_trained {
+        true => Weights {
             bytes: plan.estimate.held(),
             kind: "resident",
             why: "stays wired between requests",
         },
-        false => Holds {
+        false => Weights {
             bytes: plan.estimate.held(),
             kind: "reservation",
             why: "counted",
@@ -23,7 +23,7 @@ pub(crate) fn known(plan: &Plan, options: &Options, wires: bool) -> Vec<String> 
     };
     match (plan.estimate.step(), plan.estimate.batch) {
         (0, _) => with_work_to_measure(
-            &holds,
+            &weights,
             &[
                 "// Load the model. Then, with the largest request:",
                 "let measured = Measuring::new(\"request\").beside_holds().run(|| answer(longest))?;",
@@ -31,21 +31,21 @@ pub(crate) fn known(plan: &Plan, options: &Options, wires: bool) -> Vec<String> 
                 "let _guard = request.acquire()?; // in each worker, around the work",
             ],
         ),
-        (step, _) if is_trained => with_work(&holds, "step", step, "as measured"),
-        (step, 1) => with_work(&holds, "request", step, "a sequence"),
-        (step, n) => with_work(&holds, "request", step, &format!("{n} sequences at once")),
+        (step, _) if is_trained => with_work(&weights, "step", step, "as measured"),
+        (step, 1) => with_work(&weights, "request", step, "a sequence"),
+        (step, n) => with_work(&weights, "request", step, &format!("{n} sequences at once")),
     }
 }
 
 /// For a training whose step is not known yet.
 pub(crate) fn to_measure(plan: &Plan) -> Vec<String> {
-    let holds = Holds {
+    let weights = Weights {
         bytes: plan.estimate.held(),
         kind: "reservation",
         why: "weights and state",
     };
     with_work_to_measure(
-        &holds,
+        &weights,
         &[
             "// Load the model. Then, with the largest batch:",
             "let measured = Measuring::new(\"step\").beside_holds().run(|| step(&batch))?;",
@@ -55,13 +55,13 @@ pub(crate) fn to_measure(plan: &Plan) -> Vec<String> {
 }
 
 /// What stays.
-struct Holds {
+struct Weights {
     bytes: u64,
     kind: &'static str,
     why: &'static str,
 }
 
-impl Holds {
+impl Weights {
     /// From the policy on, with room for so much work.
     fn lines(&self, room: &str) -> Vec<String> {
         let Self { bytes, kind, why } = self;
@@ -80,13 +80,13 @@ impl Holds {
     }
 }
 
-fn with_work(holds: &Holds, label: &str, bytes: u64, what: &str) -> Vec<String> {
+fn with_work(weights: &Weights, label: &str, bytes: u64, what: &str) -> Vec<String> {
     let size = Bytes(bytes);
     let mut lines = vec![
         "use mlx_wired::{Policy, SumPolicy};".to_owned(),
         String::new(),
     ];
-    lines.extend(holds.lines(&format!(".room_for({bytes})")));
+    lines.extend(weights.lines(&format!(".room_for({bytes})")));
     lines.extend([
         format!("let {label} = policy.ticket({bytes}).label({label:?}); // {size}: {what}"),
         format!("let _guard = {label}.acquire()?; // in each worker, around the work"),
@@ -94,14 +94,14 @@ fn with_work(holds: &Holds, label: &str, bytes: u64, what: &str) -> Vec<String> 
     lines
 }
 
-fn with_work_to_measure(holds: &Holds, rest: &[&str]) -> Vec<String> {
+fn with_work_to_measure(weights: &Weights, rest: &[&str]) -> Vec<String> {
     let uses = [
         "use mlx_wired::train::Measuring;",
         "use mlx_wired::{Policy, SumPolicy};",
         "",
     ];
     let mut lines: Vec<String> = uses.map(str::to_owned).into();
-    lines.extend(holds.lines(""));
+    lines.extend(weights.lines(""));
     lines.extend(rest.iter().map(|line| (*line).to_owned()));
     lines
 }

@@ -44,13 +44,13 @@ impl Inner {
         core: &Locked<'_>,
         demand: Demand<'_>,
     ) -> Result<(), Error> {
-        let ticket = demand.ticket;
-        let word = core.group(ticket.group().index).shared.load();
-        if ticket.bytes() > MAX_SUM {
-            return Err(full(GroupLimit::Bytes, ticket));
+        let request = demand.request;
+        let word = core.group(request.group().index).shared.load();
+        if request.bytes() > MAX_SUM {
+            return Err(group_full_error(GroupLimit::Bytes, request));
         }
-        if demand.from.is_none() && ticket.kind().is_driving() && word.driving() >= MAX_DRIVING {
-            return Err(full(GroupLimit::DrivingGuards, ticket));
+        if demand.from.is_none() && request.kind().is_driving() && word.driving() >= MAX_DRIVING {
+            return Err(group_full_error(GroupLimit::DrivingGuards, request));
         }
         Ok(())
     }
@@ -70,8 +70,8 @@ impl Inner {
     }
 
     fn judge_in_full(&self, core: &mut Locked<'_>, demand: Demand<'_>) -> Result<Verdict, Error> {
-        let ticket = demand.ticket;
-        let index = ticket.group().index;
+        let request = demand.request;
+        let index = request.group().index;
         core.group_mut(index).foreseen = None;
         if core.mode == WireMode::Uncoordinated {
             return Ok(Verdict::Admit);
@@ -83,9 +83,9 @@ impl Inner {
         let word = state.shared.load();
         let others = word.sum().saturating_sub(demand.held());
         if !state.custom() {
-            let admits = self.holds(core, ticket, others.saturating_add(ticket.bytes()))
+            let admits = self.fits_policy(core, request, others.saturating_add(request.bytes()))
                 && is_below_most(core, demand)
-                && (!ticket.is_hold() || self.leaves_rooms(core, demand)?);
+                && (!request.is_pinned() || self.leaves_rooms(core, demand)?);
             return Ok(if admits {
                 Verdict::Admit
             } else {
@@ -99,7 +99,7 @@ impl Inner {
         };
         let mut max = state.largest();
         let version = state.version;
-        if ticket.wants_sizes() || demand.from.is_some() {
+        if request.wants_sizes() || demand.from.is_some() {
             live.each = core.group_mut(index).each_size();
         }
         if let Some(from) = demand.from {
@@ -114,21 +114,21 @@ impl Inner {
         let mut context = self.context(core, core.admission_baseline());
         context.total_live = context.total_live.saturating_sub(demand.held());
         let question = Question {
-            new: ticket.bytes(),
+            new: request.bytes(),
             context,
             max,
             foresees,
         };
-        let answer = self.ask(core, ticket, question, &mut live);
+        let answer = self.ask_admission(core, request, question, &mut live);
         let state = core.group_mut(index);
-        state.give_back(live.each);
+        state.keep_scratch(live.each);
         let (verdict, foreseen) =
-            answer.map_err(|message| self.policy_panicked(core, ticket, message))?;
+            answer.map_err(|message| self.policy_panicked(core, request, message))?;
         if core.settings != settings && is_in_question(core, demand) {
             // The answer goes by settings that are not in force.
             return self.judge_in_full(core, demand);
         }
-        if verdict == Verdict::Admit && ticket.is_hold() && !self.leaves_rooms(core, demand)? {
+        if verdict == Verdict::Admit && request.is_pinned() && !self.leaves_rooms(core, demand)? {
             return Ok(Verdict::Wait);
         }
         let state = core.group_mut(index);
@@ -146,7 +146,7 @@ impl Inner {
     pub(crate) fn fits_budget(&self, core: &Core, demand: Demand<'_>) -> bool {
         core.config.budget.is_none_or(|budget| {
             let others = core.total_live().saturating_sub(demand.held());
-            others.saturating_add(demand.ticket.bytes()) <= budget
+            others.saturating_add(demand.request.bytes()) <= budget
         })
     }
 
@@ -155,17 +155,17 @@ impl Inner {
     pub(crate) fn are_in_the_way(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Request,
+        request: &Request,
         live: &mut Live,
         total_live: u64,
     ) -> Result<bool, Error> {
         if core.mode == WireMode::Uncoordinated {
             return Ok(false);
         }
-        if !ticket.group().custom {
-            return Ok(!self.holds(core, ticket, live.sum.saturating_add(ticket.bytes())));
+        if !request.group().custom {
+            return Ok(!self.fits_policy(core, request, live.sum.saturating_add(request.bytes())));
         }
-        self.would_keep_out(core, ticket, live, total_live, ticket.bytes())
+        self.would_keep_out(core, request, live, total_live, request.bytes())
     }
 
     /// Whether a custom policy would let `bytes` wait for these guards of its group. One that would refuse them even alone
@@ -173,7 +173,7 @@ impl Inner {
     pub(crate) fn would_keep_out(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Request,
+        request: &Request,
         live: &mut Live,
         total_live: u64,
         bytes: u64,
@@ -199,17 +199,17 @@ impl Inner {
                 max,
                 foresees: false,
             };
-            let answer = self.ask(core, ticket, question, live);
+            let answer = self.ask_admission(core, request, question, live);
             answer
                 .map(|(verdict, _)| verdict == Verdict::Wait)
-                .map_err(|message| self.policy_panicked(core, ticket, message))
+                .map_err(|message| self.policy_panicked(core, request, message))
         };
         Ok(waits(context, live, max)? && !waits(alone, &mut Live::of(Vec::new()), 0)?)
     }
 
     /// Whether a built-in policy lets its group hold `sum`.
-    pub(crate) fn holds(&self, core: &Locked<'_>, ticket: &Request, sum: u64) -> bool {
-        let formula = ticket.formula().resolve(core.budget);
+    pub(crate) fn fits_policy(&self, core: &Locked<'_>, request: &Request, sum: u64) -> bool {
+        let formula = request.formula().resolve(core.budget);
         core.mode == WireMode::Uncoordinated
             || !formula.can_refuse()
             || sum < formula.admitted(core.admission_baseline())
@@ -217,14 +217,14 @@ impl Inner {
 
     /// Asks a custom policy, without the manager's lock; and if the question `foresees`, also what the limit will be with the
     /// demand that it admits, for which `live` is changed. A panic gives its message.
-    fn ask(
+    fn ask_admission(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Request,
+        request: &Request,
         question: Question,
         live: &mut Live,
     ) -> Result<(Verdict, Option<Foreseen>), String> {
-        if !ticket.can_refuse() {
+        if !request.can_refuse() {
             return Ok((Verdict::Admit, None));
         }
         let Question {
@@ -233,8 +233,8 @@ impl Inner {
             max,
             foresees,
         } = question;
-        let policy = ticket.policy();
-        let wants_sizes = ticket.wants_sizes();
+        let policy = request.policy();
+        let wants_sizes = request.wants_sizes();
         let baseline = core.epoch.baseline;
         let (answer, limit) = core.unlocked(|| {
             let sizes = live.sizes(max, wants_sizes);
@@ -261,11 +261,11 @@ impl Inner {
         })
     }
 
-    fn policy_panicked(&self, core: &mut Locked<'_>, ticket: &Request, message: String) -> Error {
+    fn policy_panicked(&self, core: &mut Locked<'_>, request: &Request, message: String) -> Error {
         let kind = EventKind::PolicyPanicked(message.clone());
-        self.emit(core, kind, Some(ticket), |_| {});
+        self.emit(core, kind, Some(request), |_| {});
         Error::PolicyPanicked {
-            policy: ticket.policy_label().to_string(),
+            policy: request.policy_label().to_string(),
             message,
         }
     }
@@ -276,54 +276,54 @@ impl Inner {
         core: &mut Locked<'_>,
         demand: Demand<'_>,
     ) -> Result<(), Error> {
-        let ticket = demand.ticket;
+        let request = demand.request;
         if core.mode == WireMode::Uncoordinated {
             return Ok(());
         }
-        if ticket.most() == Some(0) {
+        if request.most() == Some(0) {
             return Err(Error::InvalidConfig {
                 field: "at_most",
                 reason: "0 would admit nothing; at least 1 must be allowed".to_owned(),
             });
         }
         let baseline = core.admission_baseline();
-        let of_policy = self.capacity(core, ticket);
+        let of_policy = self.capacity(core, request);
         let capacity = of_policy.into_iter().chain(core.config.budget).min();
         let over_budget = core
             .config
             .budget
-            .is_some_and(|budget| ticket.bytes() > budget);
+            .is_some_and(|budget| request.bytes() > budget);
         let never = if over_budget {
             true
-        } else if ticket.group().custom {
-            let policy = ticket.policy();
+        } else if request.group().custom {
+            let policy = request.policy();
             let context = self.context(core, baseline);
             let answer = core.unlocked(|| {
                 user_code::call(self.address(), || {
-                    policy.can_ever_admit(&context, ticket.bytes())
+                    policy.can_ever_admit(&context, request.bytes())
                 })
             });
-            !answer.map_err(|message| self.policy_panicked(core, ticket, message))?
+            !answer.map_err(|message| self.policy_panicked(core, request, message))?
         } else {
-            let formula = ticket.formula().resolve(core.budget);
-            formula.can_refuse() && ticket.bytes() >= formula.admitted(baseline)
+            let formula = request.formula().resolve(core.budget);
+            formula.can_refuse() && request.bytes() >= formula.admitted(baseline)
         };
-        if never || (ticket.is_hold() && !self.leaves_own_room_alone(core, demand)?) {
+        if never || (request.is_pinned() && !self.leaves_own_room_alone(core, demand)?) {
             let budget_is_less = of_policy.is_none_or(|bytes| Some(bytes) >= core.config.budget);
-            let wanted = ticket.bytes().saturating_add(ticket.room().bytes);
+            let wanted = request.bytes().saturating_add(request.room().bytes);
             let over_budget = core.config.budget.is_some_and(|budget| wanted > budget);
             let obstacle = if over_budget && budget_is_less {
                 Obstacle::Budget
-            } else if ticket.group().custom {
+            } else if request.group().custom {
                 // Whatever the pressure is.
                 Obstacle::Policy
             } else {
-                self.by_policy(core, ticket, wanted)
+                self.by_policy(core, request, wanted)
             };
-            let mut contention = self.contention(core, ticket.group().index, None);
-            contention.policy = ticket.policy_label().clone();
+            let mut contention = self.contention(core, request.group().index, None);
+            contention.policy = request.policy_label().clone();
             return Err(Error::NeverAdmissible {
-                size: ticket.bytes(),
+                size: request.bytes(),
                 capacity,
                 obstacle,
                 contention,
@@ -332,9 +332,9 @@ impl Inner {
         Ok(())
     }
 
-    /// The most that the ticket's group may hold, where its policy tells.
-    pub(crate) fn capacity(&self, core: &Core, ticket: &Request) -> Option<u64> {
-        self.capacity_of(core, ticket.formula().resolve(core.budget))
+    /// The most that the request's group may hold, where its policy tells.
+    pub(crate) fn capacity(&self, core: &Core, request: &Request) -> Option<u64> {
+        self.capacity_of(core, request.formula().resolve(core.budget))
     }
 
     /// The same of a formula.
@@ -343,12 +343,12 @@ impl Inner {
         formula.can_refuse().then(|| admitted.saturating_sub(1))
     }
 
-    /// What is in use in the ticket's group, or in all groups if the budget over them leaves less.
-    pub(crate) fn usage(&self, core: &Locked<'_>, ticket: &Request) -> Usage {
-        let state = core.group(ticket.group().index);
+    /// What is in use in the request's group, or in all groups if the budget over them leaves less.
+    pub(crate) fn usage(&self, core: &Locked<'_>, request: &Request) -> Usage {
+        let state = core.group(request.group().index);
         let of_group = Usage {
             in_use: state.shared.load().sum(),
-            capacity: self.capacity(core, ticket),
+            capacity: self.capacity(core, request),
             waiting: state.queue.len(),
             of_all: false,
         };
@@ -358,11 +358,11 @@ impl Inner {
         let of_all = Usage {
             in_use: core.total_live(),
             capacity: Some(budget),
-            waiting: core.in_line() as usize,
+            waiting: core.queued() as usize,
             of_all: true,
         };
         if of_group.room() < of_all.room() {
-            // The line is that of all groups either way.
+            // The queue is that of all groups either way.
             return Usage {
                 waiting: of_all.waiting,
                 ..of_group
@@ -374,9 +374,9 @@ impl Inner {
 
 /// Whether few enough active guards of its group live for a new active demand.
 pub(crate) fn is_below_most(core: &Core, demand: Demand<'_>) -> bool {
-    let group = demand.ticket.group();
+    let group = demand.request.group();
     let counts = demand.from.is_none() && core.mode != WireMode::Uncoordinated;
-    let most = demand.ticket.most().filter(|_| counts);
+    let most = demand.request.most().filter(|_| counts);
     most.is_none_or(|most| group.active(group.load()) < u64::from(most))
 }
 
@@ -384,7 +384,7 @@ pub(crate) fn is_below_most(core: &Core, demand: Demand<'_>) -> bool {
 fn is_in_question(core: &Core, demand: Demand<'_>) -> bool {
     demand
         .waiter
-        .is_none_or(|waiter| core.group(demand.ticket.group().index).has_waiter(waiter))
+        .is_none_or(|waiter| core.group(demand.request.group().index).has_waiter(waiter))
 }
 
 /// What a demand meets, as errors tell it.
@@ -404,10 +404,10 @@ impl Usage {
 }
 
 /// The error of a demand that the state word cannot count.
-pub(crate) fn full(what: GroupLimit, ticket: &Request) -> Error {
+pub(crate) fn group_full_error(what: GroupLimit, request: &Request) -> Error {
     Error::GroupFull {
         what,
-        requested: ticket.bytes(),
+        requested: request.bytes(),
         maximum: match what {
             GroupLimit::Bytes => MAX_SUM,
             GroupLimit::DrivingGuards => MAX_DRIVING,

@@ -22,17 +22,17 @@ impl Inner {
         usage: &Usage,
         own: Option<u64>,
     ) -> Obstacle {
-        let ticket = demand.ticket;
-        let more = ticket.bytes().saturating_sub(demand.held());
+        let request = demand.request;
+        let more = request.bytes().saturating_sub(demand.held());
         let sum = usage.in_use.saturating_add(more);
         if usage.capacity.is_some_and(|capacity| sum > capacity) {
             return if usage.of_all {
                 Obstacle::Budget
             } else {
-                self.by_policy(core, ticket, sum)
+                self.by_policy(core, request, sum)
             };
         }
-        let index = ticket.group().index;
+        let index = request.group().index;
         let elastic = Obstacle::Elastic {
             level: core.level(),
             percent: (core.share() * 100.0).round() as u8,
@@ -43,7 +43,7 @@ impl Inner {
         {
             return elastic;
         }
-        let first = self.next_in_line(core, index, None).map(|(key, _)| key);
+        let first = self.next_queued(core, index, None).map(|(key, _)| key);
         let is_behind = |first| match own {
             Some(own) => first < own,
             // A growing guard comes before every new one.
@@ -52,22 +52,22 @@ impl Inner {
         if first.is_some_and(is_behind) {
             return Obstacle::Line;
         }
-        if let Some(most) = ticket.most().filter(|_| !is_below_most(core, demand)) {
+        if let Some(most) = request.most().filter(|_| !is_below_most(core, demand)) {
             return Obstacle::AtMost { most };
         }
         if self.is_delayed(core, demand) {
             return elastic;
         }
-        if ticket.is_hold() && !ticket.group().custom {
+        if request.is_pinned() && !request.group().custom {
             return Obstacle::Promised;
         }
         // A policy of the program's own, or guards were released since it was asked.
-        self.by_policy(core, ticket, sum)
+        self.by_policy(core, request, sum)
     }
 
-    /// What lets the ticket's policy refuse, where its group would hold `sum`.
-    pub(crate) fn by_policy(&self, core: &Core, ticket: &Request, sum: u64) -> Obstacle {
-        match ticket.formula() {
+    /// What lets the request's policy refuse, where its group would hold `sum`.
+    pub(crate) fn by_policy(&self, core: &Core, request: &Request, sum: u64) -> Obstacle {
+        match request.formula() {
             Formula::Custom if core.pressure > 0.0 => Obstacle::Pressure {
                 percent: (core.pressure * 100.0).round() as u8,
             },

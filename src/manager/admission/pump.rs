@@ -17,8 +17,8 @@ use crate::sync::{Arc, Ordering};
 pub(crate) const MOST_PASSED: usize = 64;
 
 impl Inner {
-    /// The next in line after `after`: in the group's queue, or with a budget in all queues together.
-    pub(crate) fn next_in_line(
+    /// The next in the queue after `after`: in the group's queue, or with a budget in all queues together.
+    pub(crate) fn next_queued(
         &self,
         core: &Core,
         index: usize,
@@ -39,70 +39,73 @@ impl Inner {
             .min_by_key(|(key, _)| *key)
     }
 
-    /// The key of the first in line.
-    pub(crate) fn first_in_line(&self, core: &Core, index: usize) -> Option<u64> {
-        self.next_in_line(core, index, None).map(|(key, _)| key)
+    /// The key of the first in the queue.
+    pub(crate) fn head_key(&self, core: &Core, index: usize) -> Option<u64> {
+        self.next_queued(core, index, None).map(|(key, _)| key)
     }
 
-    /// Whether no waiter is in line before a new demand of this group.
-    pub(crate) fn is_line_empty(&self, core: &Core, index: usize) -> bool {
+    /// Whether no waiter is in the queue before a new demand of this group.
+    pub(crate) fn is_queue_empty(&self, core: &Core, index: usize) -> bool {
         let together = core.config.budget.is_some();
-        core.group(index).is_awaited_by_none()
-            && (!together || core.live_groups().all(GroupState::is_awaited_by_none))
+        core.group(index).is_queue_empty()
+            && (!together || core.live_groups().all(GroupState::is_queue_empty))
     }
 
-    /// The first of the keys that are about to enter the group's line.
-    fn first_to_enter(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
-        let first = |state: &GroupState| state.entering.first().copied();
+    /// The first of the keys that are about to enter the group's queue.
+    fn first_enqueuing(&self, core: &Locked<'_>, index: usize) -> Option<u64> {
+        let first = |state: &GroupState| state.enqueuing.first().copied();
         if core.config.budget.is_none() {
             return first(core.group(index));
         }
         core.live_groups().filter_map(first).min()
     }
 
-    /// Whether a growing guard waits in line already, or is about to.
-    pub(crate) fn somebody_grows(&self, core: &Locked<'_>, index: usize) -> bool {
-        let first = self.first_in_line(core, index);
-        let entering = self.first_to_enter(core, index);
-        first.into_iter().chain(entering).any(|key| !is_of_new(key))
+    /// Whether a growing guard waits in the queue already, or is about to.
+    pub(crate) fn is_growing_guard_queued(&self, core: &Locked<'_>, index: usize) -> bool {
+        let first = self.head_key(core, index);
+        let enqueuing = self.first_enqueuing(core, index);
+        first
+            .into_iter()
+            .chain(enqueuing)
+            .any(|key| !is_of_new(key))
     }
 
-    /// Admits from the head of the line while it may be admitted, and tells whether it admitted any. The caller
-    /// holds no judge.
+    /// Admits from the head of the queue while it may be admitted, and tells whether it admitted any. The caller holds
+    /// no judge.
     ///
     /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless a waiter
     /// that they would pass has been passed often enough, or very many would be passed.
     pub(crate) fn pump(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let mut admitted = false;
         loop {
-            self.judge_again(core, index);
-            self.take_back_delayed(core, index);
-            admitted |= self.pump_line(core, index);
-            if !self.is_to_judge_again(core, index) && !self.is_to_take_back(core, index) {
+            self.judge_marked(core, index);
+            self.requeue_delayed(core, index);
+            admitted |= self.pump_queue(core, index);
+            if !self.is_marked(core, index) && !self.has_undelayed(core, index) {
                 break;
             }
         }
         self.note_undelayed(core, index);
-        self.look_for_circles(core);
+        self.break_new_deadlocks(core);
         admitted
     }
 
     /// [`pump`](Self::pump) for what is held and what may be held as they are.
-    fn pump_line(&self, core: &mut Locked<'_>, index: usize) -> bool {
+    fn pump_queue(&self, core: &mut Locked<'_>, index: usize) -> bool {
         let allowed = core.config.overtaking;
         // Under the manager's lock.
         let exhausted = |waiter: &Arc<Waiter>| waiter.overtaken.load(Ordering::Relaxed) >= allowed;
         let mut passed: Vec<Arc<Waiter>> = Vec::new();
         let mut admitted = false;
         let mut after = None;
-        while let Some((key, waiter)) = self.next_in_line(core, index, after) {
-            let first = self.first_to_enter(core, index);
+        while let Some((key, waiter)) = self.next_queued(core, index, after) {
+            let first = self.first_enqueuing(core, index);
             if first.is_some_and(|first| first < key) {
                 // The earlier waiter examines the queue when it has entered.
                 break;
             }
-            core.keep([&waiter]);
-            let group = waiter.ticket.group();
+            core.keep_until_unlocked([&waiter]);
+            let group = waiter.request.group();
             // Taken without the manager's lock, which comes after it.
             let _judge = group.custom.then(|| core.unlocked(|| group.judge.lock()));
             // Meanwhile the waiter may have left, and the guard that it grows with it.
@@ -112,15 +115,15 @@ impl Inner {
             let demand = waiter.demand();
             let settings = core.settings;
             let verdict = match self.check_countable(core, demand) {
-                // A demand for a hold overtakes none.
-                Ok(()) if waiter.ticket.is_hold() && !passed.is_empty() => Ok(Verdict::Wait),
+                // A demand to be pinned overtakes none.
+                Ok(()) if waiter.request.is_pinned() && !passed.is_empty() => Ok(Verdict::Wait),
                 Ok(()) => self.judge(core, demand),
                 // It may fit once others have left.
                 Err(_) => Ok(Verdict::Wait),
             };
             if core.settings != settings {
-                // While a policy was asked without the lock, one line may have become many, or many one: the first in line may be
-                // another.
+                // While a policy was asked without the lock, one queue may have become many, or many one: the first in
+                // the queue may be another.
                 passed.clear();
                 after = None;
                 continue;
@@ -134,16 +137,16 @@ impl Inner {
                 break;
             }
             if verdict == Ok(Verdict::Delayed) {
-                if waiter.is_new_hold() {
+                if waiter.is_new_pinned() {
                     // Aside it does not delay the work that it waits for.
-                    core.take_waiter(&waiter);
+                    core.remove_waiter(&waiter);
                     self.set_aside_delayed(core, &waiter);
                     continue;
                 }
                 self.delay(core, &waiter);
             }
             if verdict == Ok(Verdict::Wait) && passed.is_empty() {
-                core.note_first_waits(index);
+                core.note_head_undelayed(index);
             }
             if let Ok(Verdict::Wait | Verdict::Delayed) = verdict {
                 if exhausted(&waiter) || passed.len() >= MOST_PASSED {
@@ -153,8 +156,8 @@ impl Inner {
                 after = Some(key);
                 continue;
             }
-            core.take_waiter(&waiter);
-            let outcome = verdict.and_then(|_| self.start(core, demand, waiter.place));
+            core.remove_waiter(&waiter);
+            let outcome = verdict.and_then(|_| self.count_admitted(core, demand, waiter.location));
             // Not before the demand is counted: a fast acquire would take what it was promised.
             self.clear_flag(core, group.index);
             let outcome = outcome.map(|word| self.grant(core, &waiter, word));
@@ -167,10 +170,10 @@ impl Inner {
                 self.resolve(core, &waiter, outcome);
                 if passed.iter().any(exhausted) {
                     // A waiter that might have overtaken is behind a head now, which may be waiting for it.
-                    core.look_for_circles = true;
+                    core.may_deadlock = true;
                     break;
                 }
-                if waiter.ticket.is_hold() {
+                if waiter.request.is_pinned() {
                     // Those behind may not fit beside it: they are judged before they count as overtaken.
                     break;
                 }
@@ -184,10 +187,10 @@ impl Inner {
 
     /// What a waiter gets whose demand was counted just now.
     fn grant(&self, core: &mut Locked<'_>, waiter: &Waiter, word: Word) -> Granted {
-        let ticket = &waiter.ticket;
+        let request = &waiter.request;
         let waited = self.waited(waiter);
-        core.note_progress(ticket.group().index, waited.until);
-        if !self.is_covered(core, ticket) {
+        core.note_progress(request.group().index, waited.until);
+        if !self.is_covered(core, request) {
             // From now on a call that fails before the waiter wakes fails it, too.
             core.await_cover(waiter.number, waiter.demand());
             return Granted::Added(word);
@@ -201,7 +204,7 @@ impl Inner {
     /// Clears the group's `WAITERS` flag if no release is to look for any of its waiters.
     pub(crate) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
         let state = core.group(index);
-        if state.is_left_alone() {
+        if state.needs_no_release() {
             state.shared.clear_flag();
         }
     }
@@ -215,7 +218,9 @@ impl Inner {
     ) {
         if let Err(error) = &outcome {
             let kind = EventKind::AdmissionFailed(error.to_string());
-            self.emit(core, kind, Some(&waiter.ticket), |event| waiter.sign(event));
+            self.emit(core, kind, Some(&waiter.request), |event| {
+                waiter.attribute(event)
+            });
         }
         *waiter.outcome.lock() = Some(outcome);
         core.wake(waiter.waker.clone());

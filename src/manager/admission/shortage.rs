@@ -1,12 +1,13 @@
-//! Giving back before waiting for holds (R27).
+//! Giving back before waiting for pinned demands (R27).
 //!
-//! A program registers *reclaimers*: functions that give back holds which it can do without, such as the model that was not
-//! used for the longest time. The first waiter that is set aside in its line asks them, if it would fit beside what stays. It
-//! asks on its own thread, with nothing held, in the order of registration, until it is in line. It asks again each second
-//! while it waits.
+//! A program registers *reclaimers*: functions that give back pinned demands which it can do without, such as the model
+//! that was not used for the longest time. The first waiter that is set aside in its queue asks them, if it would fit
+//! beside what is not evictable. It asks on its own thread, with nothing held, in the order of registration, until it
+//! is in the queue. It asks again each second while it waits.
 //!
-//! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for that: the
-//! asking thread wakes the first of each line when it has ended. Without reclaimers a waiter that is set aside pays one load.
+//! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for
+//! that: the asking thread wakes the first of each queue when it has ended. Without reclaimers a waiter that is set
+//! aside pays one load.
 
 use crate::event::EventKind;
 use crate::fork;
@@ -41,8 +42,8 @@ impl Drop for Reclaimer {
         };
         let reclaimers = &inner.reclaimers;
         let mut all = reclaimers.all.lock();
-        let place = all.iter().position(|(number, _)| *number == self.number);
-        let removed = place.map(|place| all.remove(place));
+        let index = all.iter().position(|(number, _)| *number == self.number);
+        let removed = index.map(|index| all.remove(index));
         // Relaxed: a waiter that misses it finds the list without it.
         reclaimers.count.store(all.len() as u64, Ordering::Relaxed);
         drop(all);
@@ -81,12 +82,12 @@ impl Inner {
         let mut core = self.lock();
         // `asker` is not kept up while no reclaimer is registered.
         core.groups.all_mut().for_each(|state| state.asker = None);
-        let aside: Vec<Arc<Waiter>> = core
+        let set_aside: Vec<Arc<Waiter>> = core
             .live_groups()
-            .flat_map(|state| state.aside.values().cloned())
+            .flat_map(|state| state.set_aside.values().cloned())
             .collect();
-        core.keep(&aside);
-        for waiter in aside {
+        core.keep_until_unlocked(&set_aside);
+        for waiter in set_aside {
             core.wake(waiter.waker.clone());
         }
         Reclaimer { manager, number }
@@ -98,9 +99,9 @@ impl Inner {
         self.reclaimers.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its line and would
-    /// fit beside what stays. Stops once it is in line, has its outcome or is over. False if another thread asks, which
-    /// wakes this one when it has ended.
+    /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its queue and
+    /// would fit beside what is not evictable. Stops once it is in the queue, has its outcome or is over. False if
+    /// another thread asks, which wakes this one when it has ended.
     pub(crate) fn ask_for_memory(&self, waiter: &Arc<Waiter>, is_over: impl Fn() -> bool) -> bool {
         let asking = &self.reclaimers.asking;
         // Acquire: what the last thread to ask has done. A failure orders nothing: see below.
@@ -118,10 +119,10 @@ impl Inner {
                 break;
             };
             asked = number + 1;
-            let _reclaiming = user_code::Reclaiming::enter(self.address());
+            let _reclaiming = user_code::Reclaiming::begin(self.address());
             if let Err(message) = user_code::catch(|| reclaim(&shortage)) {
                 let kind = EventKind::ReclaimerPanicked(message);
-                self.emit(&mut self.lock(), kind, Some(&waiter.ticket), |_| {});
+                self.emit(&mut self.lock(), kind, Some(&waiter.request), |_| {});
             }
             // The last to have it, if it was taken out meanwhile: then the user's destructor runs here.
             let _caught = user_code::catch(|| drop(reclaim));
@@ -129,12 +130,12 @@ impl Inner {
         asking.store(false, Ordering::Release);
         // Under the lock, after the store: a waiter that was turned away is set aside there already.
         let mut core = self.lock();
-        let lines: Vec<usize> = core
+        let queues: Vec<usize> = core
             .live_groups()
-            .filter(|state| !state.aside.is_empty())
+            .filter(|state| !state.set_aside.is_empty())
             .map(|state| state.shared.index)
             .collect();
-        for index in lines {
+        for index in queues {
             if let Some(first) = core.first_set_aside(index)
                 && first.number != waiter.number
             {
@@ -145,7 +146,7 @@ impl Inner {
         true
     }
 
-    /// Wakes the first that is set aside in a group's line, unless it was woken for that already.
+    /// Wakes the first that is set aside in a group's queue, unless it was woken for that already.
     pub(crate) fn wake_first_to_ask(&self, core: &mut Locked<'_>, index: usize) {
         if !self.has_reclaimers() {
             return;
@@ -153,9 +154,9 @@ impl Inner {
         let first = core.first_set_aside(index);
         // The pressure alone is no reason to ask.
         let first = first.filter(|first| !core.is_delayed_aside(first));
-        let first = first.map(|it| (it.ticket.group().index, it.number, it.waker.clone()));
-        let line = core.line_of(index).map(|state| state.shared.index);
-        for index in line.collect::<Vec<_>>() {
+        let first = first.map(|it| (it.request.group().index, it.number, it.waker.clone()));
+        let groups = core.queue_groups(index).map(|state| state.shared.index);
+        for index in groups.collect::<Vec<_>>() {
             let here = first.as_ref().filter(|(group, ..)| *group == index);
             let asker = here.map(|(_, number, _)| *number);
             let before = std::mem::replace(&mut core.group_mut(index).asker, asker);
@@ -169,20 +170,20 @@ impl Inner {
 
     /// What a waiter lacks, if it may ask for it.
     fn shortage(&self, core: &mut Locked<'_>, waiter: &Arc<Waiter>) -> Option<Shortage> {
-        let index = waiter.ticket.group().index;
-        if !core.group(index).aside.contains_key(&waiter.number) {
+        let index = waiter.request.group().index;
+        if !core.group(index).set_aside.contains_key(&waiter.number) {
             return None;
         }
         let first = core.first_set_aside(index).map(|first| first.number);
-        let fits = self.fits_beside_what_stays(core, waiter.demand());
-        // It may have come back into line while a policy was asked without the lock.
-        let is_aside = core.is_aside(waiter) && !core.is_delayed_aside(waiter);
-        if first != Some(waiter.number) || fits != Ok(true) || !is_aside {
+        let fits = self.fits_beside_unevictable(core, waiter.demand());
+        // It may have come back into the queue while a policy was asked without the lock.
+        let is_set_aside = core.is_set_aside(waiter) && !core.is_delayed_aside(waiter);
+        if first != Some(waiter.number) || fits != Ok(true) || !is_set_aside {
             return None;
         }
         let evictable = core
-            .line_of(index)
-            .flat_map(|state| state.holds.evictable());
+            .queue_groups(index)
+            .flat_map(|state| state.pinned.evictable());
         let mut evictable: Vec<_> = evictable.collect();
         evictable.sort_by_key(|(key, _)| *key);
         Some(Shortage {

@@ -1,14 +1,15 @@
-//! Lines that admit no waiter, and how they are told of (rule R30).
+//! Queues that admit no waiter, and how they are told of (rule R30).
 //!
-//! A *line* is a group's queue; under a budget over all groups it is the one queue of them all. A [`Standstill`] says since
-//! when the line has admitted no waiter, and how often that was told. The first notice is due after
+//! A group has a queue; under a budget over all groups there is one for them all. A [`Standstill`] says since when the
+//! queue has admitted no waiter, and how often that was told. The first notice is due after
 //! [`Config::stall_after`](crate::Config::stall_after), the next after twice that time, and so on; an admission from
-//! the line begins it anew.
+//! the queue begins it anew.
 //!
 //! No thread keeps the time, and no waiter is woken to keep it (R17). Each waiter wakes by itself when the next notice
 //! is due, and at the latest after the time of a first notice, since an admission may bring the next notice forward. It
-//! looks under the lock, at a cost of O(log n): the first in line tells, all others sleep on. So the first in line is
-//! always awake in time, whichever way it became the first. A waiter that is set aside is in no line: it tells of itself.
+//! looks under the lock, at a cost of O(log n): the first in the queue tells, all others sleep on. So the first in the
+//! queue is always awake in time, whichever way it became the first. A waiter that is set aside is in no queue: it
+//! tells of itself.
 //!
 //! A notice walks over no queue and makes no snapshot. The largest guard in the way is looked for without the lock, and
 //! only if the notice is given to a subscriber or printed. Nothing is held while the line on stderr is written.
@@ -20,7 +21,7 @@ use crate::manager::state::core::Core;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::standstill::Standstill;
 use crate::manager::state::standstill::earlier;
-use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::print::Bytes;
 use crate::print::Name;
@@ -36,21 +37,21 @@ use std::time::{Duration, Instant};
 const SHORTEST: Duration = Duration::from_micros(100);
 
 impl Core {
-    /// Does something with the standstill of a waiter: that of its line, or its own while it is set aside. Whether all
-    /// groups have one line may change while waiters wait, so both kinds are kept at all times.
+    /// Does something with the standstill of a waiter: that of its queue, or its own while it is set aside. Whether all
+    /// groups have one queue may change while waiters wait, so both kinds are kept at all times.
     fn with_standstill<R>(
         &mut self,
         waiter: &Waiter,
         f: impl FnOnce(&mut Standstill) -> R,
     ) -> Option<R> {
-        if self.is_aside(waiter) {
-            return waiter.aside_since.lock().as_mut().map(f);
+        if self.is_set_aside(waiter) {
+            return waiter.set_aside_since.lock().as_mut().map(f);
         }
-        let line = match self.config.budget {
+        let standstill = match self.config.budget {
             Some(_) => &mut self.standstill,
-            None => &mut self.group_mut(waiter.ticket.group().index).standstill,
+            None => &mut self.group_mut(waiter.request.group().index).standstill,
         };
-        line.as_mut().map(f)
+        standstill.as_mut().map(f)
     }
 
     /// Notes that a waiter of a group was admitted.
@@ -61,14 +62,14 @@ impl Core {
     }
 }
 
-/// When a waiter that has looked at its line now looks again; never if it began without a time to stall after.
-pub(crate) fn next_look(core: &mut Core, waiter: &Waiter, now: Instant) -> Option<Instant> {
+/// When a waiter that has looked at its queue now looks again; never if it began without a time to stall after.
+pub(crate) fn next_stall_check(core: &mut Core, waiter: &Waiter, now: Instant) -> Option<Instant> {
     let after = waiter.stall_after?.max(SHORTEST);
     let due = core.with_standstill(waiter, |it| it.due(after));
     earlier(due.flatten(), now.checked_add(after))
 }
 
-/// What is told of a line.
+/// What is told of a queue.
 struct Notice {
     waited: Duration,
     stood: Duration,
@@ -77,35 +78,35 @@ struct Notice {
 }
 
 impl Inner {
-    /// Tells of a waiter's line if it stands still and the waiter is its first. Returns when it is to look again.
-    pub(crate) fn look_at_line(&self, place: &Place) -> Option<Instant> {
-        let waiter = &*place.waiter;
+    /// Tells of a waiter's queue if it stands still and the waiter is its first. Returns when it is to look again.
+    pub(crate) fn report_standstill(&self, enqueued: &Enqueued) -> Option<Instant> {
+        let waiter = &*enqueued.waiter;
         let after = waiter.stall_after?.max(SHORTEST);
-        let index = waiter.ticket.group().index;
+        let index = waiter.request.group().index;
         let mut core = self.lock();
         // An outcome that came meanwhile has left its wake-up: the thread does not sleep on.
         if waiter.outcome.lock().is_some() {
             return None;
         }
         let now = self.clock.now();
-        let is_aside = core.is_aside(waiter);
-        let tells = is_aside || self.first_in_line(&core, index) == Some(waiter.key());
+        let is_set_aside = core.is_set_aside(waiter);
+        let reports = is_set_aside || self.head_key(&core, index) == Some(waiter.key());
         if !core.with_standstill(waiter, |it| it.is_due(after, now))? {
-            return next_look(&mut core, waiter, now);
+            return next_stall_check(&mut core, waiter, now);
         }
-        if !tells {
+        if !reports {
             // The first is about to tell. If it gives up before, this one may be the first.
             return now.checked_add(after / 8);
         }
         let since = core.with_standstill(waiter, |it| {
-            it.tell(after, now);
+            it.note_report(after, now);
             it.since
         })?;
         let stood = now.saturating_duration_since(since);
-        let behind = if is_aside {
+        let behind = if is_set_aside {
             0
         } else {
-            self.line_length(&core, index) - 1
+            self.queue_length(&core, index) - 1
         };
         core.stats.stalls += 1;
         let notice = Notice {
@@ -115,32 +116,36 @@ impl Inner {
             why: self.wait_reason(&core, waiter.demand()),
         };
         let quiet = self.quiet || core.config.quiet;
-        let next = next_look(&mut core, waiter, now);
+        let next = next_stall_check(&mut core, waiter, now);
         drop(core);
-        self.tell_stall(waiter, notice, quiet);
+        self.report_stall(waiter, notice, quiet);
         next
     }
 
-    fn line_length(&self, core: &Core, index: usize) -> u64 {
+    fn queue_length(&self, core: &Core, index: usize) -> u64 {
         match core.config.budget {
-            Some(_) => core.in_line(),
+            Some(_) => core.queued(),
             None => core.group(index).queue.len() as u64,
         }
     }
 
-    /// Why the first waiter of a line, or one that is set aside, waits, as far as that can be told without asking its policy.
+    /// Why the first waiter of a queue, or one that is set aside, waits, as far as that can be told without asking its
+    /// policy.
     pub(crate) fn wait_reason(&self, core: &Core, demand: Demand<'_>) -> WaitReason {
-        let ticket = demand.ticket;
-        if demand.waiter.is_some_and(|waiter| core.is_aside(waiter)) {
+        let request = demand.request;
+        if demand
+            .waiter
+            .is_some_and(|waiter| core.is_set_aside(waiter))
+        {
             if let Some(why) = self.delayed_by(core, demand) {
                 return why;
             }
 
-            let line = core.line_of(ticket.group().index);
-            let held = line.map(|state| state.holds.bytes());
+            let groups = core.queue_groups(request.group().index);
+            let held = groups.map(|state| state.pinned.bytes());
             return WaitReason::Holds {
                 held: held.fold(0, u64::saturating_add),
-                capacity: core.config.budget.or_else(|| self.capacity(core, ticket)),
+                capacity: core.config.budget.or_else(|| self.capacity(core, request)),
             };
         }
         if let Some(budget) = core.config.budget
@@ -149,18 +154,18 @@ impl Inner {
             let in_use = core.total_live();
             return WaitReason::Budget { in_use, budget };
         }
-        if let Some(most) = ticket.most().filter(|_| !is_below_most(core, demand)) {
-            let group = ticket.group();
+        if let Some(most) = request.most().filter(|_| !is_below_most(core, demand)) {
+            let group = request.group();
             let active = group.active(group.load());
             return WaitReason::AtMost { active, most };
         }
         if let Some(why) = self.delayed_by(core, demand) {
             return why;
         }
-        if !ticket.group().custom {
+        if !request.group().custom {
             return WaitReason::Work {
-                in_use: ticket.group().load().sum(),
-                capacity: self.capacity(core, ticket),
+                in_use: request.group().load().sum(),
+                capacity: self.capacity(core, request),
             };
         }
         if core.pressure > 0.0 {
@@ -171,20 +176,20 @@ impl Inner {
     }
 
     /// Hands a notice to the subscribers, or to stderr if the program would not learn of it otherwise.
-    fn tell_stall(&self, waiter: &Waiter, notice: Notice, quiet: bool) {
-        let is_told = self.is_watched() || trace::takes_warnings();
-        if !is_told && quiet {
+    fn report_stall(&self, waiter: &Waiter, notice: Notice, quiet: bool) {
+        let is_reported = self.is_watched() || trace::wants_warnings();
+        if !is_reported && quiet {
             return;
         }
         let largest = self.largest_in_the_way(waiter).map(Arc::new);
-        if !is_told {
-            let line = Line {
+        if !is_reported {
+            let text = StallText {
                 waiter,
                 notice: &notice,
                 largest: largest.as_deref(),
             };
             // In one write, since other code writes there too. Nothing can be done about an error.
-            let _unheard = io::stderr().write_all(format!("{line}\n").as_bytes());
+            let _unheard = io::stderr().write_all(format!("{text}\n").as_bytes());
             return;
         }
         let Notice {
@@ -200,27 +205,27 @@ impl Inner {
             why,
             largest,
         };
-        self.emit(&mut self.lock(), kind, Some(&waiter.ticket), |event| {
-            event.place = Some(waiter.place);
+        self.emit(&mut self.lock(), kind, Some(&waiter.request), |event| {
+            event.place = Some(waiter.location);
         });
     }
 
     /// The largest of the live guards in a waiter's way that were looked at; not the one that it grows.
     fn largest_in_the_way(&self, waiter: &Waiter) -> Option<Holder> {
         let grown = waiter.from.as_ref().map(|from| (from.id(), waiter.thread));
-        let mut holders = self.in_the_way(&waiter.ticket).into_iter();
+        let mut holders = self.in_the_way(&waiter.request).into_iter();
         holders.find(|holder| Some((holder.ticket, holder.thread)) != grown)
     }
 }
 
 /// A notice as it is printed.
-struct Line<'a> {
+struct StallText<'a> {
     waiter: &'a Waiter,
     notice: &'a Notice,
     largest: Option<&'a Holder>,
 }
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for StallText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Notice {
             waited,
@@ -228,14 +233,14 @@ impl fmt::Display for Line<'_> {
             behind,
             why,
         } = self.notice;
-        let ticket = &self.waiter.ticket;
+        let request = &self.waiter.request;
         write!(
             f,
-            "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its line has admitted no waiter \
+            "mlx-wired: {} has waited {waited:.1?} for {} at {}, {behind} more wait behind it, its queue has admitted no waiter \
              for {stood:.1?}: {why}",
-            Name::new(ticket.name()),
-            Bytes(ticket.bytes()),
-            self.waiter.place,
+            Name::new(request.name()),
+            Bytes(request.bytes()),
+            self.waiter.location,
         )?;
         let Some(holder) = self.largest else {
             return Ok(());

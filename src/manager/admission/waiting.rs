@@ -1,18 +1,18 @@
 //! The queue: how a wait begins and ends. [`pump`](crate::manager::admission::pump) says which waiter is next.
 //!
-//! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the
-//! manager's lock, after the group's `WAITERS` flag was set, so that no fast acquire passes it and every
-//! release looks. A thread that frees something *pumps*: it asks for the first in line, adds the demand on its
-//! behalf, takes it out and wakes it. So no thread races for what was freed. With a budget over all groups the queues are
-//! one line, in the order of arrival.
+//! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the manager's lock,
+//! after the group's `WAITERS` flag was set, so that no fast acquire passes it and every release looks. A thread that
+//! frees something *pumps*: it asks for the first in the queue, adds the demand on its behalf, takes it out and wakes
+//! it. So no thread races for what was freed. With a budget over all groups the queues are one, in the order of
+//! arrival.
 //!
 //! A growing guard comes before all others, since they may be waiting for what it holds.
 //!
-//! A demand that waits for holds is not in line but [set aside](crate::manager::admission::aside).
+//! A demand that waits for pinned demands is not in the queue but [set aside](crate::manager::admission::set_aside).
 //!
 //! A waiter sleeps until it has an outcome, its deadline has come or its token is cancelled. It also wakes by itself:
 //!
-//! * to look whether its line stands still ([`stalls`](crate::manager::admission::stalls)),
+//! * to look whether its queue stands still ([`stalls`](crate::manager::admission::stalls)),
 //! * to ask for memory ([`shortage`]),
 //! * when its patience with the pressure is over ([`elastic`](crate::manager::admission::elastic)).
 
@@ -22,16 +22,16 @@ use crate::event::EventKind;
 use crate::manager::admission::beside::Beside;
 use crate::manager::admission::patience::Patience;
 use crate::manager::admission::shortage;
-use crate::manager::admission::stalls::next_look;
+use crate::manager::admission::stalls::next_stall_check;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
-use crate::manager::limit::cover::holder_falls;
+use crate::manager::limit::cover::leader_falls;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::grant::Granted;
 use crate::manager::state::key::NEW;
 use crate::manager::state::key::next_key;
 use crate::manager::state::standstill::earlier;
-use crate::manager::state::waiter::Place;
+use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::sync::{Arc, AtomicU64, Mutex, current_thread, unmodelled};
 use crate::time::Sleeper;
@@ -46,19 +46,19 @@ impl Inner {
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         patience: &Patience,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
         delayed: bool,
-    ) -> Result<Place, Error> {
-        let ticket = demand.ticket;
+    ) -> Result<Enqueued, Error> {
+        let request = demand.request;
         let mut settings = core.settings;
         self.check_ever(core, demand)?;
         let beside = self.waits_for(core, demand)?;
-        let index = ticket.group().index;
+        let index = request.group().index;
         let since = self.clock.now();
         if !patience.waits {
-            return Err(self.would_block(core, demand, None));
+            return Err(self.would_block_error(core, demand, None));
         }
-        if let Some(error) = self.given_up(core, demand, patience, since, None) {
+        if let Some(error) = self.give_up_error(core, demand, patience, since, None) {
             return Err(error);
         }
         let sleeper = Sleeper::new();
@@ -71,40 +71,42 @@ impl Inner {
         let waiter = Arc::new(Waiter {
             number,
             key: AtomicU64::new(key),
-            hold: demand.hold,
-            for_holds: demand.for_holds,
-            ticket: ticket.clone(),
+            pin: demand.pin,
+            waits_for_pinned: demand.waits_for_pinned,
+            request: request.clone(),
             from: demand.from.cloned(),
             waker: sleeper.waker(),
             since,
-            place,
+            location,
             thread: current_thread().id(),
             thread_name: crate::holders::thread_name(),
-            holds: demand.from.is_some() || crate::holders::thread_holds(),
+            has_guard: demand.from.is_some() || crate::holders::thread_has_guard(),
             may_give_up: patience.wait.may_give_up(),
-            aside_since: Mutex::new(None),
+            set_aside_since: Mutex::new(None),
             stall_after: core.config.stall_after,
             delayed: unmodelled::Mutex::new(None),
             overtaken: AtomicU64::new(0),
             outcome: Mutex::new(None),
         });
         core.groups.list(index);
-        core.group_mut(index).entering.insert(key);
-        let aside = beside == Beside::Holds
-            || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
-        let refused = self.check_circle(core, &waiter, aside).and_then(|()| {
-            // The settings may have changed while a policy was asked: then the demand might wait for ever.
-            while core.settings != settings {
-                settings = core.settings;
-                self.check_ever(core, demand)?;
-            }
-            Ok(())
-        });
-        core.group_mut(index).entering.remove(&key);
+        core.group_mut(index).enqueuing.insert(key);
+        let set_aside =
+            beside == Beside::Pinned || (waiter.is_new_pinned() && self.has_set_aside(core, index));
+        let refused = self
+            .refuse_deadlock(core, &waiter, set_aside)
+            .and_then(|()| {
+                // The settings may have changed while a policy was asked: then the demand might wait for ever.
+                while core.settings != settings {
+                    settings = core.settings;
+                    self.check_ever(core, demand)?;
+                }
+                Ok(())
+            });
+        core.group_mut(index).enqueuing.remove(&key);
         if let Err(error) = refused {
             if core.was_disturbed() {
                 // While this one was about to enter, no pump admitted a later demand.
-                core.revisit_later(ticket.group());
+                core.defer_group(request.group());
             }
             return Err(error);
         }
@@ -119,23 +121,23 @@ impl Inner {
             if waiting >= most {
                 if core.was_disturbed() {
                     // As above.
-                    core.revisit_later(ticket.group());
+                    core.defer_group(request.group());
                 }
                 return Err(Error::QueueFull { waiting });
             }
         }
         core.stats.waits += 1;
-        self.emit(core, EventKind::AdmissionWait, Some(ticket), |event| {
-            event.place = Some(place);
+        self.emit(core, EventKind::AdmissionWait, Some(request), |event| {
+            event.place = Some(location);
         });
         // Waiters may have been set aside meanwhile.
-        let aside = aside || (waiter.is_new_hold() && self.is_set_aside_before(core, index));
+        let set_aside = set_aside || (waiter.is_new_pinned() && self.has_set_aside(core, index));
         // Holds may have come or gone while a policy was asked without the lock.
         let disturbed = core.was_disturbed();
-        core.group_mut(index).changed.all |= disturbed;
-        if delayed && !aside && waiter.is_new_hold() {
+        core.group_mut(index).mark.all |= disturbed;
+        if delayed && !set_aside && waiter.is_new_pinned() {
             self.set_aside_delayed(core, &waiter);
-        } else if aside {
+        } else if set_aside {
             core.set_aside(waiter.clone(), since);
         } else {
             core.enqueue(waiter.clone(), since);
@@ -143,23 +145,23 @@ impl Inner {
                 self.delay(core, &waiter);
             }
         }
-        Ok(Place {
-            look_at: next_look(core, &waiter, since),
+        Ok(Enqueued {
+            stall_check_at: next_stall_check(core, &waiter, since),
             waiter,
             sleeper,
         })
     }
 
     /// The error of a demand that would have to wait and may not: for admission, unless `obstacle` is something else.
-    pub(crate) fn would_block(
+    pub(crate) fn would_block_error(
         &self,
         core: &Locked<'_>,
         demand: Demand<'_>,
         obstacle: Option<Obstacle>,
     ) -> Error {
-        let usage = self.usage(core, demand.ticket);
+        let usage = self.usage(core, demand.request);
         Error::WouldBlock {
-            requested: demand.ticket.bytes(),
+            requested: demand.request.bytes(),
             in_use: usage.in_use,
             capacity: usage.capacity,
             waiting: usage.waiting,
@@ -168,7 +170,7 @@ impl Inner {
     }
 
     /// The error of a wait that is over without admission, if it is over. `own` is its key in the queue.
-    fn given_up(
+    fn give_up_error(
         &self,
         core: &Locked<'_>,
         demand: Demand<'_>,
@@ -176,12 +178,12 @@ impl Inner {
         since: Instant,
         own: Option<u64>,
     ) -> Option<Error> {
-        let ticket = demand.ticket;
+        let request = demand.request;
         let now = self.clock.now();
         let waited = now.saturating_duration_since(since);
         if patience.wait.is_cancelled() {
             return Some(Error::Cancelled {
-                requested: ticket.bytes(),
+                requested: request.bytes(),
                 waited,
             });
         }
@@ -190,14 +192,14 @@ impl Inner {
             .get_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
-            let usage = self.usage(core, ticket);
-            // One that is set aside is not in the line.
-            let queue = &core.group(ticket.group().index).queue;
+            let usage = self.usage(core, request);
+            // One that is set aside is not in the queue.
+            let queue = &core.group(request.group().index).queue;
             let own = own.filter(|key| queue.contains_key(key));
-            let mut contention = self.contention(core, ticket.group().index, own);
-            contention.policy = ticket.policy_label().clone();
+            let mut contention = self.contention(core, request.group().index, own);
+            contention.policy = request.policy_label().clone();
             return Some(Error::Timeout {
-                requested: ticket.bytes(),
+                requested: request.bytes(),
                 in_use: usage.in_use,
                 capacity: usage.capacity,
                 waited,
@@ -210,14 +212,14 @@ impl Inner {
     }
 
     /// Sleeps until admitted.
-    pub(crate) fn wait(&self, place: &Place, patience: &Patience) -> Result<Granted, Error> {
-        let waiter = &place.waiter;
+    pub(crate) fn wait(&self, enqueued: &Enqueued, patience: &Patience) -> Result<Granted, Error> {
+        let waiter = &enqueued.waiter;
         let token = patience.wait.get_cancel();
         if let Some(token) = token {
             token.register(waiter.number, waiter.waker.clone());
         }
-        let _span = WaitSpan::enter(waiter.ticket.id(), waiter.ticket.about(), waiter.place);
-        let mut look_at = place.look_at;
+        let _span = WaitSpan::open(waiter.request.id(), waiter.request.about(), waiter.location);
+        let mut stall_check_at = enqueued.stall_check_at;
         let mut asks_at = None;
         let mut patience_ended = None;
         let outcome = loop {
@@ -226,21 +228,21 @@ impl Inner {
             }
             let deadline = patience.wait.get_deadline();
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
-            let next = earlier(deadline, look_at);
-            if next == look_at && has_come(next) {
-                look_at = self.look_at_line(place);
+            let next = earlier(deadline, stall_check_at);
+            if next == stall_check_at && has_come(next) {
+                stall_check_at = self.report_standstill(enqueued);
                 continue;
             }
             let is_over = || patience.wait.is_cancelled() || has_come(deadline);
             if is_over()
-                && let Some(outcome) = self.leave_queue(place, patience)
+                && let Some(outcome) = self.withdraw_waiter(enqueued, patience)
             {
                 break outcome;
             }
             let patience_ends = waiter.patience_ends();
             let patience_ends = patience_ends.filter(|at| Some(*at) != patience_ended);
             if has_come(patience_ends) {
-                self.end_patience(waiter);
+                self.pump_after_patience(waiter);
                 patience_ended = patience_ends;
                 continue;
             }
@@ -255,7 +257,7 @@ impl Inner {
                 continue;
             }
             let next = earlier(next, patience_ends);
-            self.clock.park(&place.sleeper, earlier(next, asks_at));
+            self.clock.park(&enqueued.sleeper, earlier(next, asks_at));
         };
         if let Some(token) = token {
             token.unregister(waiter.number);
@@ -264,20 +266,24 @@ impl Inner {
     }
 
     /// Takes a waiter that gives up out of the queue, unless it was admitted first.
-    fn leave_queue(&self, place: &Place, patience: &Patience) -> Option<Result<Granted, Error>> {
-        let waiter = &place.waiter;
-        let ticket = &waiter.ticket;
+    fn withdraw_waiter(
+        &self,
+        enqueued: &Enqueued,
+        patience: &Patience,
+    ) -> Option<Result<Granted, Error>> {
+        let waiter = &enqueued.waiter;
+        let request = &waiter.request;
         // Before another is admitted in its place, and without the lock, since there may be many.
         let cancelled = patience.wait.is_cancelled();
-        let holders = (!cancelled).then(|| self.in_the_way(ticket));
+        let holders = (!cancelled).then(|| self.in_the_way(request));
         let mut core = self.lock();
         if let Some(outcome) = waiter.outcome.lock().take() {
             return Some(outcome);
         }
         let demand = waiter.demand();
         let own = Some(waiter.key());
-        let mut error = self.given_up(&core, demand, patience, waiter.since, own)?;
-        core.take_waiter(waiter);
+        let mut error = self.give_up_error(&core, demand, patience, waiter.since, own)?;
+        core.remove_waiter(waiter);
         if let (Error::Timeout { contention, .. }, Some(holders)) = (&mut error, holders) {
             contention.name(holders);
         }
@@ -288,24 +294,24 @@ impl Inner {
             core.stats.cancellations += 1;
             EventKind::AdmissionCancelled
         };
-        self.emit(&mut core, kind, Some(ticket), |event| {
-            event.place = Some(waiter.place);
+        self.emit(&mut core, kind, Some(request), |event| {
+            event.place = Some(waiter.location);
         });
         // A later waiter may fit where this one did not.
-        self.examine_line(&mut core, ticket.group().index);
+        self.pump_and_reconcile(&mut core, request.group().index);
         Some(Err(error))
     }
 
-    /// Admits from a line, though nothing was released. Those that are admitted settle their own limit when they wake, unless
-    /// they are covered.
-    pub(crate) fn examine_line(&self, core: &mut Locked<'_>, index: usize) {
+    /// Admits from a queue, though nothing was released. Those that are admitted reconcile the limit themselves when
+    /// they wake, unless they are covered.
+    pub(crate) fn pump_and_reconcile(&self, core: &mut Locked<'_>, index: usize) {
         let admitted = self.pump(core, index);
         if admitted
             && !core.uncovered.values().any(|it| it.cover.is_awaited())
-            && (core.routes_closed(self) || holder_falls(core))
+            && (core.gates_closed(self) || leader_falls(core))
         {
-            self.settle(core);
+            self.reconcile(core);
         }
-        self.revisit(core);
+        self.reconcile_deferred(core);
     }
 }

@@ -1,7 +1,7 @@
 //! New settings, and new measurements of the device, while guards live (rules R23, R33 and R41).
 //!
-//! Nothing is revoked. What is admitted from here on goes by the new caps; what waits is judged again: refused if it can
-//! never be admitted now, admitted if it fits, and looked at for circles. The limit follows in a session.
+//! Nothing is revoked. What is admitted from here on goes by the new caps; what waits is judged again: refused if it
+//! can never be admitted now, admitted if it fits, and looked at for deadlocks. The limit follows in a session.
 
 use crate::Error;
 use crate::config::Config;
@@ -23,16 +23,16 @@ impl Inner {
         }
         let measured = self.measure();
         let mut core = self.lock();
-        self.follow(&mut core, measured);
+        self.apply_measurement(&mut core, measured);
         for state in core.groups.all_mut() {
             state.version += 1;
         }
-        core.judge_all_again();
-        self.examine(&mut core);
+        core.mark_all();
+        self.pump_all_and_reconcile(&mut core);
         Ok(())
     }
 
-    /// Goes by the device's budget as it is now, and does what is owed and due.
+    /// Goes by the device's budget as it is now, and does the pending work that is due.
     pub(crate) fn maintain(&self) {
         // Inside a policy or the backend, the call around it does the work.
         let measured = if user_code::is_inside(self.address()) {
@@ -41,10 +41,10 @@ impl Inner {
             self.measure()
         };
         let mut core = self.lock();
-        if self.follow(&mut core, measured) {
-            self.examine(&mut core);
+        if self.apply_measurement(&mut core, measured) {
+            self.pump_all_and_reconcile(&mut core);
         } else {
-            self.settle(&mut core);
+            self.reconcile(&mut core);
         }
     }
 
@@ -56,7 +56,7 @@ impl Inner {
         let measured = self.measure();
         let mut core = self.lock();
         if let Some(field) = settings::idle_only_change(&core.config, &config) {
-            self.await_idleness(&mut core, field)?;
+            self.require_idle(&mut core, field)?;
             if settings::mode(&config, self.environment.as_deref()) != core.mode {
                 // What was set under the old mode says nothing under the new one.
                 core.known = false;
@@ -65,30 +65,30 @@ impl Inner {
         }
         let measured = measured.filter(|measured| measured.number > core.measured.number);
         let measured = measured.unwrap_or(core.measured);
-        self.renew(&mut core, config, measured);
-        self.examine(&mut core);
+        self.apply_settings(&mut core, config, measured);
+        self.pump_all_and_reconcile(&mut core);
         Ok(())
     }
 
-    /// Ends a lingering epoch, and closes the routes; or says that guards live.
-    fn await_idleness(&self, core: &mut Locked<'_>, field: &'static str) -> Result<(), Error> {
+    /// Ends a lingering epoch, and closes the gates; or says that guards live.
+    fn require_idle(&self, core: &mut Locked<'_>, field: &'static str) -> Result<(), Error> {
         let lingers = core.epoch.open && core.live() == 0 && core.waiters() == 0 && !core.busy;
         if lingers {
             // A lingering epoch ends under the settings it began with.
-            core.owed.lingered = true;
-            self.settle(core);
+            core.pending_work.lingered = true;
+            self.reconcile(core);
         }
         // From here on no demand is added without the lock; those added before are in the words.
-        core.close_routes();
+        core.close_gates();
         let idle = core
             .live_groups()
             .all(|state| state.waiters().next().is_none() && !state.is_live(state.shared.read()));
         if idle && !core.busy && !core.epoch.open {
             return Ok(());
         }
-        // An end that failed just now is not tried again: until it is, all routes stay closed.
-        if !lingers || core.owed.retry_at.is_none() {
-            self.settle(core);
+        // An end that failed just now is not tried again: until it is, all gates stay closed.
+        if !lingers || core.pending_work.retry_at.is_none() {
+            self.reconcile(core);
         }
         Err(Error::Busy { field })
     }
@@ -109,7 +109,7 @@ impl Inner {
     }
 
     /// Goes by a measurement from here on, unless one that began later came first. Returns whether the budget has changed.
-    fn follow(&self, core: &mut Locked<'_>, measured: Option<Measurement>) -> bool {
+    fn apply_measurement(&self, core: &mut Locked<'_>, measured: Option<Measurement>) -> bool {
         let Some(measured) = measured.filter(|it| it.number > core.measured.number) else {
             return false;
         };
@@ -119,7 +119,7 @@ impl Inner {
             return false;
         }
         let config = core.config.clone();
-        self.renew(core, config, measured);
+        self.apply_settings(core, config, measured);
         true
     }
 
@@ -128,13 +128,13 @@ impl Inner {
         Settings::of(config, &self.device, measured.budget, environment)
     }
 
-    /// Goes by these settings and this measurement from here on. The caller examines the queues and the limit, which refuses
-    /// those that wait and can never be admitted any more, and opens the routes again.
-    fn renew(&self, core: &mut Locked<'_>, config: Config, measured: Measurement) {
+    /// Goes by these settings and this measurement from here on. The caller examines the queues and the limit, which
+    /// refuses those that wait and can never be admitted any more, and opens the gates again.
+    fn apply_settings(&self, core: &mut Locked<'_>, config: Config, measured: Measurement) {
         let settings = self.settings(&config, measured);
         // From here on no demand is added without the lock. Every word is read by a read-modify-write after that: what was
         // added before is counted when the queues are judged, and what is added later finds a closed cover.
-        core.close_routes();
+        core.close_gates();
         for state in core.live_groups() {
             state.shared.read();
         }
@@ -150,7 +150,7 @@ impl Inner {
         core.settings += 1;
         self.finishes_each
             .store(settings.finishes_each, Ordering::Relaxed);
-        core.resolve_again();
+        core.resolve_formulas();
         if core.budget != from {
             let kind = EventKind::BudgetChanged {
                 from,
@@ -159,25 +159,25 @@ impl Inner {
             self.emit(core, kind, None, |_| {});
         }
         // The caller pumps: then those that wait and can never be admitted any more are refused.
-        core.judge_all_again();
+        core.mark_all();
     }
 
-    /// Examines every queue, the circles and the limit.
-    fn examine(&self, core: &mut Locked<'_>) {
+    /// Examines every queue, the deadlocks and the limit.
+    fn pump_all_and_reconcile(&self, core: &mut Locked<'_>) {
         let groups: Vec<_> = core
             .live_groups()
             .map(|state| state.shared.clone())
             .collect();
-        for (place, group) in groups.iter().enumerate() {
-            if place == 0 || core.config.budget.is_none() {
+        for (index, group) in groups.iter().enumerate() {
+            if index == 0 || core.config.budget.is_none() {
                 self.pump(core, group.index);
             } else {
-                // All groups have one line, which was examined.
+                // All groups have one queue, which was examined.
                 self.clear_flag(core, group.index);
             }
         }
-        self.break_circles(core);
-        self.settle(core);
-        self.revisit(core);
+        self.break_deadlocks(core);
+        self.reconcile(core);
+        self.reconcile_deferred(core);
     }
 }

@@ -26,15 +26,15 @@ impl Inner {
         }
         let calls = core.stats.setter_calls;
         core.busy = true;
-        let nudged = self.nudge(&mut core);
+        let moved = self.move_by_a_byte(&mut core);
         // What was published for the old limit is decided anew, and what else is called for is done.
-        self.session(&mut core);
-        nudged?;
+        self.run_session(&mut core);
+        moved?;
         Ok(core.stats.setter_calls > calls)
     }
 
     /// The change itself, with `busy` set and nothing else to be done about the limit.
-    fn nudge(&self, core: &mut Locked<'_>) -> Result<(), Error> {
+    fn move_by_a_byte(&self, core: &mut Locked<'_>) -> Result<(), Error> {
         self.ask_policies(core);
         let view = self.close_and_read(core);
         let driven = view.iter().any(|(_, word)| word.driving() > 0);
@@ -62,7 +62,7 @@ impl Inner {
             // A raise leaves what is covered covered; of a lower limit the covers stay closed until it is decided anew.
             let covered = core.epoch_limit().filter(|_| raises && steps.len() == 1);
             self.publish(core, &view, covered);
-            if !self.set(core, *limit, None, raises)
+            if !self.set_limit(core, *limit, None, raises)
                 && let Some(error) = core.take_failure()
             {
                 return Err(*error);

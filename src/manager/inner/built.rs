@@ -6,7 +6,7 @@ use crate::event::Journal;
 use crate::manager::state::core::Core;
 use crate::manager::state::figures::Figures;
 use crate::manager::state::groups::Groups;
-use crate::manager::state::owed::Owed;
+use crate::manager::state::pending_work::PendingWork;
 use crate::manager::state::settings::{Measurement, Settings};
 use crate::manager::state::wait_times::WaitRecord;
 use crate::snapshot::Stats;
@@ -48,12 +48,12 @@ impl Built {
             guaranteed: None,
             standing: None,
             epoch: Default::default(),
-            owed: Owed::default(),
+            pending_work: PendingWork::default(),
             last_change: None,
             uncovered: Default::default(),
             waiting: 0,
-            aside: 0,
-            waiting_holders: 0,
+            set_aside_count: 0,
+            waiting_with_guards: 0,
             standstill: None,
             delayed_since: Default::default(),
             above_ceiling: false,
@@ -62,20 +62,20 @@ impl Built {
             abandoned: false,
             pressure: 0.0,
             housekeeper: None,
-            houseless: false,
+            housekeeping_failed: false,
             kept: None,
-            revisit: Vec::new(),
+            deferred: Vec::new(),
             replaced: Vec::new(),
             returned: Vec::new(),
-            look_for_circles: false,
-            told_circles: Default::default(),
+            may_deadlock: false,
+            reported_deadlocks: Default::default(),
             stats: Stats::default(),
             wait_times: WaitRecord::default(),
             traced: Kept::default(),
             journal: Journal::default(),
-            told_of_skipping: false,
-            tell_computed: false,
-            holds: 0,
+            reported_skipping: false,
+            limit_event_due: false,
+            times_locked: 0,
         };
         core.publish_figures();
         core

@@ -34,7 +34,7 @@ impl<'a> Locked<'a> {
     pub(crate) fn new(inner: &'a Inner) -> Self {
         debug_assert!(!fork::is_child(), "a dead thread may hold it");
         let mut core = inner.core.lock();
-        core.holds += 1;
+        core.times_locked += 1;
         Self {
             inner,
             core: Some(core),
@@ -67,7 +67,10 @@ impl<'a> Locked<'a> {
     }
 
     /// Keeps waiters until the lock is free, so that none is destroyed before.
-    pub(crate) fn keep<'w>(&mut self, waiters: impl IntoIterator<Item = &'w Arc<Waiter>>) {
+    pub(crate) fn keep_until_unlocked<'w>(
+        &mut self,
+        waiters: impl IntoIterator<Item = &'w Arc<Waiter>>,
+    ) {
         self.known.extend(waiters.into_iter().cloned());
     }
 
@@ -80,12 +83,12 @@ impl<'a> Locked<'a> {
 
     /// Calls `f` without the lock, after the wake-ups that are due.
     pub(crate) fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        let holds = self.holds;
+        let times_locked = self.times_locked;
         self.release();
         let result = f();
         let mut core = self.inner.core.lock();
-        self.disturbed |= core.holds != holds;
-        core.holds += 1;
+        self.disturbed |= core.times_locked != times_locked;
+        core.times_locked += 1;
         self.core = Some(core);
         result
     }

@@ -26,13 +26,13 @@ impl Inner {
         }
     }
 
-    /// Asks a custom policy for its group's limit if the group has changed, without the lock. `ticket`: the
+    /// Asks a custom policy for its group's limit if the group has changed, without the lock. `request`: the
     /// transition's.
     pub(crate) fn ask_policy(
         &self,
         core: &mut Locked<'_>,
         group: &Group,
-        ticket: Option<&Request>,
+        request: Option<&Request>,
     ) {
         let baseline = core.epoch.baseline;
         let state = core.group(group.index);
@@ -41,7 +41,7 @@ impl Inner {
         }
         let version = state.version;
         let mut kept = None;
-        let policy = state.speaker(ticket, &mut kept);
+        let policy = state.speaker(request, &mut kept);
         let wants_sizes = state.wants_sizes;
         let word = state.shared.load();
         let count = word.driving() + state.reservations;
@@ -68,7 +68,7 @@ impl Inner {
             baseline.saturating_add(word.sum())
         });
         let state = core.group_mut(group.index);
-        state.give_back(each);
+        state.keep_scratch(each);
         state.answered = Some((version, baseline, limit));
     }
 

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::error::Obstacle;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
-use crate::manager::limit::standing::is_left_shut;
+use crate::manager::limit::standing::are_gates_left_closed;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::grant::{Admission, Waited};
 use crate::manager::state::group_state::GroupState;
@@ -29,30 +29,31 @@ impl Inner {
         waits: bool,
         mut key: Option<u64>,
     ) -> Result<Admission, Error> {
-        let ticket = demand.ticket;
-        // While something is owed or a subscriber listens, every transition is a session of its own; so is the first of a
-        // group after that, which opens its routes. A running session decides again anyway.
-        let is_shut = ticket.kind().is_driving() && is_left_shut(core, ticket.group().index);
-        let mut looked = core.busy || !(is_shut || core.routes_closed(self));
+        let request = demand.request;
+        // While work is pending or a subscriber listens, every transition is a session of its own; so is the first of a
+        // group after that, which opens its gates. A running session decides again anyway.
+        let left_closed =
+            request.kind().is_driving() && are_gates_left_closed(core, request.group().index);
+        let mut looked = core.busy || !(left_closed || core.gates_closed(self));
         if looked {
-            self.ask_again(core, ticket);
+            self.ask_again(core, request);
         }
-        if core.is_to_revisit() {
+        if core.has_deferred() {
             // A call that any thread makes from here on is to cover the demand, too.
             key = key.or_else(|| Some(await_cover(core, demand)));
-            self.pump_revisited(core);
-            self.settle(core);
+            self.pump_deferred(core);
+            self.reconcile(core);
         }
         let (mut slept, mut called) = (false, false);
         let failure = loop {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
             match uncovered.map(|uncovered| &uncovered.cover) {
                 Some(Cover::Failed(failure)) => break Some(failure.clone()),
-                Some(Cover::Done) if !falls(core, ticket) => break None,
+                Some(Cover::Done) if !falls(core, request) => break None,
                 _ => {}
             }
-            let covered = self.is_covered(core, ticket) || raises_nothing(core, ticket);
-            if looked && covered && !falls(core, ticket) {
+            let covered = self.is_covered(core, request) || raises_nothing(core, request);
+            if looked && covered && !falls(core, request) {
                 break None;
             }
             if core.busy && !waits {
@@ -67,7 +68,7 @@ impl Inner {
                 slept = true;
             } else {
                 core.busy = true;
-                self.session(core);
+                self.run_session(core);
                 called = true;
             }
             looked = true;
@@ -101,8 +102,8 @@ impl Inner {
         at_admission: Word,
         waited: Option<Waited>,
     ) -> Admission {
-        let ticket = demand.ticket;
-        let state = core.group(ticket.group().index);
+        let request = demand.request;
+        let state = core.group(request.group().index);
         Admission {
             word: at_admission,
             waited: waited.map_or(Duration::ZERO, |waited| waited.time),
@@ -116,18 +117,18 @@ impl Inner {
             } else {
                 0
             },
-            hold: demand.hold,
+            pin: demand.pin,
         }
     }
 
-    /// Marks the demands that the limit covers by now: a session has decided with all of them counted. They need no call,
-    /// and no session of their own even while something is owed.
+    /// Marks the demands that the limit covers by now: a session has decided with all of them counted. They need no
+    /// call, and no session of their own even while work is pending.
     pub(crate) fn cover_waiters(&self, core: &mut Locked<'_>) {
         let limit = in_force_meanwhile(core);
         let mut uncovered = std::mem::take(&mut core.uncovered);
-        for Uncovered { ticket, cover, .. } in uncovered.values_mut() {
+        for Uncovered { request, cover, .. } in uncovered.values_mut() {
             if cover.is_awaited()
-                && (is_covered_by(core, limit, ticket) || raises_nothing(core, ticket))
+                && (is_covered_by(core, limit, request) || raises_nothing(core, request))
             {
                 *cover = Cover::Done;
             }
@@ -136,19 +137,19 @@ impl Inner {
     }
 
     /// Whether the limit covers an admitted demand.
-    pub(crate) fn is_covered(&self, core: &Locked<'_>, ticket: &Request) -> bool {
-        is_covered_by(core, core.guaranteed, ticket)
+    pub(crate) fn is_covered(&self, core: &Locked<'_>, request: &Request) -> bool {
+        is_covered_by(core, core.guaranteed, request)
     }
 
     /// Takes the demand of a `try_acquire` back: another thread's setter call is in flight.
     fn withdraw(&self, core: &mut Locked<'_>, demand: Demand<'_>, key: Option<u64>) -> Error {
-        let ticket = demand.ticket;
+        let request = demand.request;
         if let Some(key) = key {
             core.uncovered.remove(&key);
         }
-        self.take_back(core, demand, |_| {});
-        let error = self.would_block(core, demand, Some(Obstacle::Setter));
-        self.after_release(core, ticket);
+        self.undo_admission(core, demand, |_| {});
+        let error = self.would_block_error(core, demand, Some(Obstacle::Setter));
+        self.after_release(core, request);
         error
     }
 }
@@ -168,12 +169,12 @@ impl Cover {
 }
 
 /// Whether a limit covers an admitted demand.
-fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, ticket: &Request) -> bool {
-    if !ticket.kind().is_driving() && !core.epoch.open {
+fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, request: &Request) -> bool {
+    if !request.kind().is_driving() && !core.epoch.open {
         return true;
     }
-    let state = core.group(ticket.group().index);
-    core.covers(limit, state, state.shared.load(), ticket.bytes())
+    let state = core.group(request.group().index);
+    core.covers(limit, state, state.shared.load(), request.bytes())
 }
 
 /// What the limit does not fall below while the session's next call raises it. That is what is guaranteed. While the epoch
@@ -193,27 +194,27 @@ fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
 
 /// Whether the demand is a reservation in an epoch without driving guards, one that lingers or whose end failed, and a
 /// session has closed the covers on its account.
-fn raises_nothing(core: &Locked<'_>, ticket: &Request) -> bool {
+fn raises_nothing(core: &Locked<'_>, request: &Request) -> bool {
     let driven = || {
         core.live_groups()
             .any(|state| state.shared.load().driving() > 0)
     };
     let has_ended = !core.busy && !core.left_over;
-    !ticket.kind().is_driving() && has_ended && !core.epoch.ready && !driven()
+    !request.kind().is_driving() && has_ended && !core.epoch.ready && !driven()
 }
 
-/// Whether a shrink may be due since another policy speaks for the ticket's group.
-fn falls(core: &Locked<'_>, ticket: &Request) -> bool {
-    let index = ticket.group().index;
-    core.standing.is_some_and(|it| it.holder == Some(index)) && holder_falls(core)
+/// Whether a shrink may be due since another policy speaks for the request's group.
+fn falls(core: &Locked<'_>, request: &Request) -> bool {
+    let index = request.group().index;
+    core.standing.is_some_and(|it| it.leader == Some(index)) && leader_falls(core)
 }
 
 /// Whether a shrink may be due since another policy speaks for the group that calls for the most. Then a session must
 /// decide; a running one does so anyway.
-pub(crate) fn holder_falls(core: &Locked<'_>) -> bool {
+pub(crate) fn leader_falls(core: &Locked<'_>) -> bool {
     let published = core.standing.filter(|_| !core.busy);
     published.is_some_and(|published| {
-        published.holder.is_some_and(|index| {
+        published.leader.is_some_and(|index| {
             let state = core.group(index);
             let limit = state.limit(state.shared.load(), core.epoch.baseline);
             Some(limit) <= published.shrink_to

@@ -36,8 +36,8 @@ pub(crate) enum Step {
     },
 }
 
-/// Which kinds of call this session may still make: a kind that failed is not tried again, unless the other has succeeded
-/// since, after which nothing is owed for the failure.
+/// Which kinds of call this session may still make: a kind that failed is not tried again, unless the other has
+/// succeeded since, after which no retry is pending.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct May {
     pub(crate) raise: bool,
@@ -66,9 +66,9 @@ impl Inner {
             return self.decide_end(core, view, may, now);
         }
         self.open_epoch(core);
-        core.owed.begin_linger_anew();
+        core.pending_work.restart_linger();
         let wanted = Self::called_for(core, view);
-        if std::mem::take(&mut core.tell_computed) {
+        if std::mem::take(&mut core.limit_event_due) {
             self.emit(core, EventKind::LimitComputed, None, |event| {
                 event.desired = Some(wanted)
             });
@@ -77,9 +77,9 @@ impl Inner {
         // Nothing is known before the first set; an override may differ from what MLX has.
         let unknown = !core.known && core.config.baseline_override.is_some_and(|bytes| bytes > 0);
         if limit > core.applied || unknown {
-            // A shrink that was held back is not called for now. Were it still owed, housekeeping would try a failing raise
-            // again and again, without back-off.
-            core.owed.shrink_at = None;
+            // A shrink that was held back is not called for now. Were it still pending work, housekeeping would try a
+            // failing raise again and again, without back-off.
+            core.pending_work.shrink_at = None;
             return if may.raise {
                 Step::Raise { limit, wanted }
             } else {
@@ -88,7 +88,7 @@ impl Inner {
         }
         core.epoch.ready = true;
         let step = if core.applied - limit < core.shrink_step() || !may.lower {
-            core.owed.shrink_at = None;
+            core.pending_work.shrink_at = None;
             self.forget_stale_shrink(core, now);
             Step::Keep
         } else {
@@ -98,8 +98,8 @@ impl Inner {
         if step == Step::Keep && may.lower && core.applied > bound {
             // The ceiling was lowered: neither thresholds nor the cooldown hold that back (R33). A shrink below it begins
             // anew.
-            core.owed.shrink_at = None;
-            core.owed.shrink_since = None;
+            core.pending_work.shrink_at = None;
+            core.pending_work.shrink_since = None;
             return Step::Lower {
                 limit: bound,
                 wanted,
@@ -125,11 +125,11 @@ impl Inner {
         let cool_at = core
             .last_change
             .map_or(now, |change| after(change, cooldown));
-        let since = *core.owed.shrink_since.get_or_insert(now);
+        let since = *core.pending_work.shrink_since.get_or_insert(now);
         let forced_at = after(since, cooldown.saturating_mul(COOLDOWNS_UNTIL_FORCED));
         let at = cool_at.min(forced_at);
         if now < at {
-            core.owed.shrink_at = Some(at);
+            core.pending_work.shrink_at = Some(at);
             return Step::Keep;
         }
         Step::Lower { limit, wanted }
@@ -141,13 +141,13 @@ impl Inner {
             .config
             .shrink_cooldown
             .saturating_mul(COOLDOWNS_UNTIL_FORCED);
-        let since = core.owed.shrink_since;
-        core.owed.shrink_since = since.filter(|since| now < after(*since, patience));
+        let since = core.pending_work.shrink_since;
+        core.pending_work.shrink_since = since.filter(|since| now < after(*since, patience));
     }
 
     /// What happens while no driving guard lives.
     fn decide_end(&self, core: &mut Locked<'_>, view: &View, may: May, now: Instant) -> Step {
-        core.owed.shrink_at = None;
+        core.pending_work.shrink_at = None;
         if !core.epoch.open {
             return Step::Keep;
         }
@@ -162,19 +162,19 @@ impl Inner {
         }
         // An epoch does not linger above a ceiling that was lowered.
         let may_linger = !core.closed && !core.abandoned && core.applied <= core.bound();
-        let lingers = may_linger && !core.owed.lingered;
+        let lingers = may_linger && !core.pending_work.lingered;
         if lingers && core.config.linger > Duration::ZERO {
-            let since = *core.owed.lingers_since.get_or_insert(now);
+            let since = *core.pending_work.lingers_since.get_or_insert(now);
             // Computed each time: the setting may change meanwhile.
             let at = after(since, core.config.linger);
             if now < at {
-                core.owed.end_at = Some(at);
+                core.pending_work.end_at = Some(at);
                 return Step::Keep;
             }
         }
-        core.owed.end_at = None;
+        core.pending_work.end_at = None;
         // A restore that fails is tried again without lingering again.
-        core.owed.lingered = true;
+        core.pending_work.lingered = true;
         if may.lower {
             Step::End { limit }
         } else {

@@ -27,7 +27,7 @@ impl Inner {
         }
         let may = user_code::catch(|| self.backend.synchronizes()).unwrap_or(false);
         if each && !may {
-            self.tell_of_skipping();
+            self.emit_skipped_synchronization();
         }
         may
     }
@@ -37,11 +37,11 @@ impl Inner {
     }
 
     /// Tells that a release does not synchronise, once a subscriber listens.
-    fn tell_of_skipping(&self) {
+    fn emit_skipped_synchronization(&self) {
         let kind = EventKind::SynchronizationSkipped;
         let mut core = self.lock();
-        if !core.told_of_skipping && (self.is_watched() || trace::wants(&kind)) {
-            core.told_of_skipping = true;
+        if !core.reported_skipping && (self.is_watched() || trace::wants(&kind)) {
+            core.reported_skipping = true;
             self.emit(&mut core, kind, None, |_| {});
         }
     }

@@ -1,4 +1,4 @@
-//! The thread that does what is owed when it is due. It lives only while something is owed.
+//! The thread that does pending work when it is due. It lives only while there is any.
 
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
@@ -7,10 +7,10 @@ use crate::time::{Clock, Sleeper};
 use std::time::Instant;
 
 impl Inner {
-    /// Sees to it that what is owed is done when it is due.
-    pub(crate) fn schedule(&self, core: &mut Locked<'_>) {
+    /// Sees to it that pending work is done when it is due.
+    pub(crate) fn schedule_pending_work(&self, core: &mut Locked<'_>) {
         self.start_housekeeping(core);
-        if core.abandoned && core.owed.retry_at.is_some() && core.housekeeper.is_some() {
+        if core.abandoned && core.pending_work.retry_at.is_some() && core.housekeeper.is_some() {
             core.kept = self.this.upgrade().map(|this| this as _);
         }
     }
@@ -20,30 +20,30 @@ impl Inner {
             core.wake(waker);
             return;
         }
-        if core.owed.due().is_none() || !core.config.housekeeping {
+        if core.pending_work.due().is_none() || !core.config.housekeeping {
             return;
         }
         let sleeper = Sleeper::new();
         let waker = sleeper.waker();
         let (this, clock) = (self.this.clone(), self.clock.clone());
         let spawned = crate::sync::spawn("mlx-wired housekeeping", move || {
-            keep_house(&this, &*clock, &sleeper);
+            run_housekeeping(&this, &*clock, &sleeper);
         });
-        core.houseless = spawned.is_err();
-        if core.houseless {
+        core.housekeeping_failed = spawned.is_err();
+        if core.housekeeping_failed {
             // The thread did not start: every transition looks instead, and tries again to start it.
-            core.close_routes();
+            core.close_gates();
         } else {
             core.housekeeper = Some(waker);
         }
     }
 }
 
-fn keep_house(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
+fn run_housekeeping(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
     loop {
         let sleep = {
             let Some(inner) = this.upgrade() else { return };
-            look(&inner)
+            do_due_work(&inner)
         };
         match sleep {
             Sleep::Until(due) => clock.park(sleeper, Some(due)),
@@ -58,12 +58,12 @@ enum Sleep {
     Until(Instant),
     /// A session runs, and wakes this thread at its end.
     UntilWoken,
-    /// Nothing is owed any more.
+    /// No work is pending any more.
     Never,
 }
 
 /// Does what is due.
-fn look(inner: &Inner) -> Sleep {
+fn do_due_work(inner: &Inner) -> Sleep {
     let mut core = inner.lock();
     if !core.config.housekeeping {
         // Housekeeping was switched off: every transition looks instead.
@@ -75,14 +75,14 @@ fn look(inner: &Inner) -> Sleep {
         return Sleep::UntilWoken;
     }
     let now = inner.clock.now();
-    if core.owed.due().is_some_and(|due| due <= now) {
-        inner.settle(&mut core);
+    if core.pending_work.due().is_some_and(|due| due <= now) {
+        inner.reconcile(&mut core);
     }
-    if core.owed.retry_at.is_none() {
+    if core.pending_work.retry_at.is_none() {
         // Not the last reference: the caller has another.
         core.kept = None;
     }
-    match core.owed.due() {
+    match core.pending_work.due() {
         Some(due) => Sleep::Until(due),
         None => {
             core.housekeeper = None;

@@ -6,7 +6,7 @@ use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::limit::decide::{May, Step, View};
 use crate::manager::state::core::Published;
-use crate::manager::state::group::Reads;
+use crate::manager::state::group::Gates;
 use crate::manager::state::word::{MAX_SUM, Word};
 use crate::mode::WireMode;
 use crate::sync::Ordering;
@@ -27,27 +27,27 @@ impl Inner {
                 .iter()
                 .find(|(_, word)| word.driving() > 0)
                 .map(|(index, _)| *index),
-            holder: self.shrink_holder(core, view, shrink_to),
+            leader: self.shrink_leader(core, view, shrink_to),
             shrink_to,
         };
-        if core.routes_closed(self) {
-            core.close_routes();
+        if core.gates_closed(self) {
+            core.close_gates();
             return published;
         }
         let baseline = core.epoch.baseline;
         let admission_baseline = core.admission_baseline();
         let covers_all = limit.is_some_and(|limit| limit >= core.bound());
-        let asks = if core.is_wired() { Reads::ASKS } else { 0 };
+        let asks = if core.is_wired() { Gates::ASKS } else { 0 };
         // Without synchronising there are only hooks, and the fast path releases no guard that has one.
         let never = core.config.sync_on_release == SyncOnRelease::Never;
         let finishes = self.finishes_each() && !never;
         for state in core.live_groups() {
-            let reads = &state.shared.reads;
+            let gates = &state.shared.gates;
             let index = Some(state.shared.index);
             if state.custom() || state.mixed {
-                reads.admit.store(0, Ordering::Release);
-                reads.cover.store(0, Ordering::Release);
-                reads.send_to_lock(asks);
+                gates.admit.store(0, Ordering::Release);
+                gates.cover.store(0, Ordering::Release);
+                gates.send_to_lock(asks);
                 continue;
             }
             let formula = state.resolved;
@@ -58,7 +58,7 @@ impl Inner {
                 Some(limit) => formula.covered(baseline, limit).min(MAX_SUM + 1),
             };
             let shrink_below = shrink_to
-                .filter(|_| published.holder == index)
+                .filter(|_| published.leader == index)
                 .map(|to| formula.covered(baseline, to));
             let admit = match (core.mode, core.config.budget) {
                 (WireMode::Uncoordinated, _) => u64::MAX,
@@ -68,49 +68,49 @@ impl Inner {
             };
             // A thread that read an `admit` before it was lowered, and is let in by it, must not pass here.
             let cover = cover.min(admit);
-            // The holder's last release looks too: with it goes all that the group calls for.
-            let watches = published.anchor == index || published.holder == index;
+            // The leader's last release looks too: with it goes all that the group calls for.
+            let watches = published.anchor == index || published.leader == index;
             let elsewhere = if watches {
                 0
             } else {
-                Reads::ANCHORED_ELSEWHERE
+                Gates::ANCHORED_ELSEWHERE
             };
-            reads.admit.store(admit, Ordering::Release);
+            gates.admit.store(admit, Ordering::Release);
             if core.config.budget.is_some() || published.anchor.is_none() {
                 // A waiter may be in any group; and what is called for without driving guards says nothing of what a
                 // release leaves.
-                reads.send_to_lock(asks);
+                gates.send_to_lock(asks);
             } else {
                 let (shrink_floor, size_floor) = match formula.basis() {
                     Basis::Sum => (Word::least(shrink_below.unwrap_or(0)), u64::MAX),
                     Basis::Largest => (u64::MAX, shrink_below.unwrap_or(u64::MAX)),
                 };
-                reads.shrink_floor.store(shrink_floor, Ordering::Release);
+                gates.shrink_floor.store(shrink_floor, Ordering::Release);
                 let (floor, finishes) = if finishes {
-                    (u64::MAX, Reads::FINISHES)
+                    (u64::MAX, Gates::FINISHES)
                 } else {
                     (shrink_floor | Word::DRIVES, 0)
                 };
-                reads.floor.store(floor, Ordering::Release);
-                reads.size_floor.store(size_floor, Ordering::Release);
+                gates.floor.store(floor, Ordering::Release);
+                gates.size_floor.store(size_floor, Ordering::Release);
                 let flags = elsewhere | asks | finishes;
-                reads.flags.store(flags, Ordering::Release);
+                gates.flags.store(flags, Ordering::Release);
             }
-            reads.cover.store(cover, Ordering::Release);
+            gates.cover.store(cover, Ordering::Release);
         }
         published
     }
 
     /// The one group whose releases look for a shrink: the one that calls for the most. While it calls for
     /// more than `shrink_to`, no release elsewhere can make a shrink due.
-    fn shrink_holder(
+    fn shrink_leader(
         &self,
         core: &Locked<'_>,
         view: &View,
         shrink_to: Option<u64>,
     ) -> Option<usize> {
         let to = shrink_to?;
-        if !core.epoch.open || core.owed.shrink_at.is_some() {
+        if !core.epoch.open || core.pending_work.shrink_at.is_some() {
             return None;
         }
         view.iter()
@@ -123,7 +123,7 @@ impl Inner {
     }
 
     /// Whether what was published still stands, now that every release that came before seeing it is read.
-    pub(crate) fn settled(
+    pub(crate) fn published_stands(
         &self,
         core: &mut Locked<'_>,
         published: Published,
@@ -134,7 +134,7 @@ impl Inner {
             .live_groups()
             .map(|state| (state.shared.index, state.shared.read()))
             .collect();
-        if self.begins_unasked(core) {
+        if self.opens_epoch_unasked(core) {
             return false;
         }
         let word = |index: usize| {
@@ -146,15 +146,15 @@ impl Inner {
             .anchor
             .is_none_or(|index| word(index).driving() > 0);
         let to = core.shrink_to();
-        let held = published.holder.is_none_or(|index| {
+        let held = published.leader.is_none_or(|index| {
             let (state, word) = (core.group(index), word(index));
             state.is_live(word) && to.is_some_and(|to| state.limit(word, core.epoch.baseline) > to)
         });
-        let owed = core.owed.shrink_at.is_some();
+        let shrink_was_pending = core.pending_work.shrink_at.is_some();
         // A raise is the concern of the acquire that needs it, which finds the cover too small and comes here.
         let step = self.decide(core, &view, may, now);
-        // While a shrink is owed, no release is told to look for one.
-        let looked_for = !owed || core.owed.shrink_at.is_some();
+        // While a shrink is pending work, no release is told to look for one.
+        let looked_for = !shrink_was_pending || core.pending_work.shrink_at.is_some();
         anchored && held && looked_for && matches!(step, Step::Keep | Step::Raise { .. })
     }
 }

@@ -9,19 +9,19 @@ use crate::user_code;
 
 impl Inner {
     /// Decides and sets until nothing is to be done. The caller has found `busy` clear and set it.
-    pub(crate) fn session(&self, core: &mut Locked<'_>) {
+    pub(crate) fn run_session(&self, core: &mut Locked<'_>) {
         debug_assert!(core.busy);
         let mut may = May::ANYTHING;
         let calls = core.stats.setter_calls;
-        core.tell_computed = true;
+        core.limit_event_due = true;
         core.left_over = false;
         loop {
             self.ask_policies(core);
             let view = self.close_and_read(core);
-            if self.begins_unasked(core) {
+            if self.opens_epoch_unasked(core) {
                 continue;
             }
-            if self.tells_of_scarcity() {
+            if self.wants_scarcity_events() {
                 let bytes = view.iter().map(|(_, word)| word.sum());
                 self.note_live_bytes(core, bytes.fold(0, u64::saturating_add));
             }
@@ -30,12 +30,12 @@ impl Inner {
                 Step::Keep => {
                     let limit = core.epoch_limit();
                     let published = self.publish(core, &view, limit);
-                    if !self.settled(core, published, may, now) {
+                    if !self.published_stands(core, published, may, now) {
                         continue;
                     }
-                    if core.owed.retry_at.is_some() && !self.is_wanting(core) {
-                        // The failed call is not needed any more: the routes that were closed for it are opened.
-                        core.owed.succeeded();
+                    if core.pending_work.retry_at.is_some() && !self.is_failed_call_needed(core) {
+                        // The failed call is not needed any more: the gates that were closed for it are opened.
+                        core.pending_work.cancel_retry();
                         may = May::ANYTHING;
                         continue;
                     }
@@ -46,7 +46,7 @@ impl Inner {
                 // A thread that has made a call need not make another's (R15): the other decides again when it wakes, and finds
                 // the covers closed until then.
                 Step::Raise { .. }
-                    if core.stats.setter_calls > calls && self.is_others_call(core) =>
+                    if core.stats.setter_calls > calls && self.is_call_for_others(core) =>
                 {
                     core.left_over = true;
                     break;
@@ -54,24 +54,24 @@ impl Inner {
                 Step::Raise { limit, wanted } => {
                     let covered = core.epoch_limit();
                     self.publish(core, &view, covered);
-                    if self.set(core, limit, Some(wanted), true) {
+                    if self.set_limit(core, limit, Some(wanted), true) {
                         may = May::ANYTHING;
                     } else {
                         may.raise = false;
                     }
                 }
                 Step::Lower { limit, wanted } => {
-                    core.owed.shrink_at = None;
-                    core.owed.shrink_since = None;
+                    core.pending_work.shrink_at = None;
+                    core.pending_work.shrink_since = None;
                     self.publish(core, &view, Some(limit));
-                    if self.set(core, limit, Some(wanted), false) {
+                    if self.set_limit(core, limit, Some(wanted), false) {
                         may = May::ANYTHING;
                     } else {
                         may.lower = false;
                     }
                 }
                 Step::End { limit } => {
-                    if self.set(core, limit, None, false) {
+                    if self.set_limit(core, limit, None, false) {
                         self.emit(core, EventKind::BaselineRestored, None, |event| {
                             event.applied = Some(limit)
                         });
@@ -88,13 +88,13 @@ impl Inner {
             self.cover_waiters(core);
         }
         core.wake_sleepers();
-        self.schedule(core);
-        self.revisit(core);
+        self.schedule_pending_work(core);
+        self.reconcile_deferred(core);
     }
 
     /// Whether an epoch begins now, with a driving guard that was counted without the lock, and custom policies have yet to
     /// be asked what they call for in it.
-    pub(crate) fn begins_unasked(&self, core: &mut Locked<'_>) -> bool {
+    pub(crate) fn opens_epoch_unasked(&self, core: &mut Locked<'_>) -> bool {
         if core.epoch.open {
             // Custom groups change under the lock alone.
             return false;
@@ -105,7 +105,7 @@ impl Inner {
     }
 
     /// Whether a call that failed is still needed.
-    fn is_wanting(&self, core: &mut Locked<'_>) -> bool {
+    fn is_failed_call_needed(&self, core: &mut Locked<'_>) -> bool {
         let view: View = core
             .live_groups()
             .map(|state| (state.shared.index, state.shared.load()))
@@ -115,7 +115,7 @@ impl Inner {
     }
 
     /// Whether others wait for a call that this thread does not need, and cannot go on without a session.
-    fn is_others_call(&self, core: &mut Locked<'_>) -> bool {
+    fn is_call_for_others(&self, core: &mut Locked<'_>) -> bool {
         // A demand that the limit covers already needs no session. The raise is for others: a policy may call for more.
         self.cover_waiters(core);
         let uncovered = core.uncovered.values();
@@ -124,7 +124,7 @@ impl Inner {
     }
 
     /// Runs a session unless one runs: that one decides again after its call.
-    pub(crate) fn settle(&self, core: &mut Locked<'_>) {
+    pub(crate) fn reconcile(&self, core: &mut Locked<'_>) {
         if core.busy {
             return;
         }
@@ -133,12 +133,12 @@ impl Inner {
             // one: the policy may be asked about the first demand.
             let group = core.groups.any().cloned();
             if let Some(group) = group {
-                core.revisit_later(&group);
+                core.defer_group(&group);
             }
             return;
         }
         core.busy = true;
-        self.session(core);
+        self.run_session(core);
     }
 
     /// Closes the covers, then reads each word by a read-modify-write. A thread that adds a demand after
@@ -183,9 +183,9 @@ impl Inner {
         core.epoch.open = false;
         core.epoch.ready = false;
         core.guaranteed = None;
-        core.owed.shrink_at = None;
-        core.owed.shrink_since = None;
-        core.owed.begin_linger_anew();
-        core.owed.succeeded();
+        core.pending_work.shrink_at = None;
+        core.pending_work.shrink_since = None;
+        core.pending_work.restart_linger();
+        core.pending_work.cancel_retry();
     }
 }

@@ -13,7 +13,7 @@ use crate::user_code;
 
 impl Inner {
     /// Calls the setter without the lock. Returns whether it succeeded.
-    pub(crate) fn set(
+    pub(crate) fn set_limit(
         &self,
         core: &mut Locked<'_>,
         limit: u64,
@@ -58,7 +58,7 @@ impl Inner {
                 // Unless it was computed from another baseline, the demands that the call was to cover need not wait for what
                 // this session does next.
                 if core.epoch.baseline == baseline {
-                    core.called_are(Cover::Done);
+                    core.resolve_called(Cover::Done);
                 }
                 core.wake_sleepers();
                 true
@@ -75,9 +75,9 @@ impl Inner {
                 if raise {
                     self.fail_uncovered(core, limit, &error);
                 } else {
-                    core.called_are(Cover::Needed);
+                    core.resolve_called(Cover::Needed);
                 }
-                core.owed.failed(now);
+                core.pending_work.schedule_retry(now);
                 core.note_failure(Error::SetLimit {
                     limit,
                     source: error,
@@ -108,13 +108,13 @@ impl Inner {
         core.applied = limit;
         core.known = true;
         core.last_change = Some(self.clock.now());
-        core.owed.succeeded();
+        core.pending_work.cancel_retry();
     }
 
     /// A raise failed: all demands that it was to cover fail together, or proceed unwired.
     fn fail_uncovered(&self, core: &mut Locked<'_>, limit: u64, error: &BackendError) {
         let proceed = core.config.on_apply_failure == OnApplyFailure::Proceed;
-        let failed = core.called_are(Cover::Failed(Failure {
+        let failed = core.resolve_called(Cover::Failed(Failure {
             limit,
             error: error.clone(),
             proceed,
@@ -122,17 +122,17 @@ impl Inner {
         let mut groups = Vec::new();
         if !proceed {
             for uncovered in failed {
-                let ticket = &uncovered.ticket;
+                let request = &uncovered.request;
                 let demand = Demand {
                     from: uncovered.from.as_ref(),
-                    hold: uncovered.hold,
-                    ..ticket.into()
+                    pin: uncovered.pin,
+                    ..request.into()
                 };
-                self.take_back(core, demand, |event| {
+                self.undo_admission(core, demand, |event| {
                     event.thread = uncovered.thread;
                     event.thread_name.clone_from(&uncovered.thread_name);
                 });
-                groups.push(ticket.group().clone());
+                groups.push(request.group().clone());
             }
         }
         groups.dedup_by(|a, b| Arc::ptr_eq(a, b));

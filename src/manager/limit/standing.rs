@@ -6,32 +6,36 @@
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::state::core::Core;
-use crate::manager::state::group::Reads;
+use crate::manager::state::group::Gates;
 use crate::manager::state::live::Live;
 use crate::manager::state::request::Request;
 use crate::sync::Ordering;
 use crate::user_code;
 
 impl Inner {
-    /// Asks the ticket's custom policy for its group's limit, if the group has changed and no session would do so.
-    pub(crate) fn ask_again(&self, core: &mut Locked<'_>, ticket: &Request) {
-        if ticket.group().custom && !core.busy && core.standing.is_some() {
-            self.ask_policy(core, ticket.group(), Some(ticket));
+    /// Asks the request's custom policy for its group's limit, if the group has changed and no session would do so.
+    pub(crate) fn ask_again(&self, core: &mut Locked<'_>, request: &Request) {
+        if request.group().custom && !core.busy && core.standing.is_some() {
+            self.ask_policy(core, request.group(), Some(request));
         }
     }
 
-    /// Whether a release from the ticket's group changes nothing for others: no end and no shrink is due, and
-    /// nothing is owed. Then what tells releases when to look (invariant I6) needs no renewal.
-    pub(crate) fn still_stands(&self, core: &mut Locked<'_>, ticket: &Request) -> bool {
-        let index = ticket.group().index;
-        if core.standing.is_some_and(|it| it.holder == Some(index)) {
-            self.ask_again(core, ticket);
-            self.revisit(core);
+    /// Whether a release from the request's group changes nothing for others: no end and no shrink is due, and no work
+    /// is pending. Then what tells releases when to look (invariant I6) needs no renewal.
+    pub(crate) fn release_needs_no_session(
+        &self,
+        core: &mut Locked<'_>,
+        request: &Request,
+    ) -> bool {
+        let index = request.group().index;
+        if core.standing.is_some_and(|it| it.leader == Some(index)) {
+            self.ask_again(core, request);
+            self.reconcile_deferred(core);
         }
         let Some(published) = core.standing.filter(|_| !self.is_watched()) else {
             return false;
         };
-        if is_left_shut(core, index) {
+        if are_gates_left_closed(core, index) {
             return false;
         }
         let state = core.group(index);
@@ -41,46 +45,46 @@ impl Inner {
             Some(anchor) => anchor != index || word.driving() > 0,
             None => false,
         };
-        let is_held = published.holder != Some(index)
+        let is_held = published.leader != Some(index)
             || (state.is_live(word)
                 && !state.must_ask(baseline)
                 && published
                     .shrink_to
                     .is_some_and(|to| state.limit(word, baseline) > to));
-        is_anchored && is_held && core.owed.due().is_none()
+        is_anchored && is_held && core.pending_work.due().is_none()
     }
 
     /// Releases a demand if that changes nothing for others. That is known before the release, so no work need be
     /// finished first (R12). Returns false, with nothing done, if it may change something.
-    pub(crate) fn leave_quietly(&self, ticket: &Request) -> bool {
-        if ticket.is_hold() || user_code::is_inside(self.address()) {
+    pub(crate) fn release_without_session(&self, request: &Request) -> bool {
+        if request.is_pinned() || user_code::is_inside(self.address()) {
             return false;
         }
         let mut core = self.lock();
-        if !ticket.group().custom && !self.is_watched() {
-            // The routes may be open: two guards released at once would each count on the other to stay.
+        if !request.group().custom && !self.is_watched() {
+            // The gates may be open: two guards released at once would each count on the other to stay.
             return false;
         }
-        let index = ticket.group().index;
-        let owes = core.owed.due().is_some() || !core.revisit.is_empty();
-        let Some(published) = core.standing.filter(|_| !core.busy && !owes) else {
+        let index = request.group().index;
+        let has_pending_work = core.pending_work.due().is_some() || !core.deferred.is_empty();
+        let Some(published) = core.standing.filter(|_| !core.busy && !has_pending_work) else {
             return false;
         };
         let driving = core.group(index).shared.load().driving();
-        let left = driving - u64::from(ticket.kind().is_driving());
+        let left = driving - u64::from(request.kind().is_driving());
         let is_anchored = published
             .anchor
             .is_some_and(|anchor| anchor != index || left > 0);
-        if !is_anchored || !self.is_line_empty(&core, index) || core.delays_holds(index) {
+        if !is_anchored || !self.is_queue_empty(&core, index) || core.delays_pinned(index) {
             return false;
         }
         let mut answered = None;
-        if published.holder == Some(index) {
+        if published.leader == Some(index) {
             let baseline = core.epoch.baseline;
-            let limit = if ticket.group().custom {
-                self.ask_without(&mut core, ticket)
+            let limit = if request.group().custom {
+                self.ask_limit_without(&mut core, request)
             } else {
-                Some(core.group(index).limit_without(ticket, baseline))
+                Some(core.group(index).limit_without(request, baseline))
             };
             let is_held = limit > published.shrink_to && left > 0;
             if !is_held || core.was_disturbed() {
@@ -88,31 +92,31 @@ impl Inner {
             }
             answered = limit.map(|limit| (baseline, limit));
         }
-        core.subtract(ticket);
+        core.subtract(request);
         if let Some((baseline, limit)) = answered {
             let state = core.group_mut(index);
             state.answered = Some((state.version, baseline, limit));
         }
-        self.tell_quiet_release(&mut core, ticket);
+        self.emit_release(&mut core, request);
         true
     }
 
     /// What a custom group would call for without one of its guards; `None` if its policy panicked.
-    fn ask_without(&self, core: &mut Locked<'_>, ticket: &Request) -> Option<u64> {
-        let index = ticket.group().index;
+    fn ask_limit_without(&self, core: &mut Locked<'_>, request: &Request) -> Option<u64> {
+        let index = request.group().index;
         let mut each = core.group_mut(index).each_size();
-        if let Some(own) = each.iter().position(|size| *size == ticket.bytes()) {
+        if let Some(own) = each.iter().position(|size| *size == request.bytes()) {
             each.remove(own);
         }
         let state = core.group(index);
         let live = Live {
             count: each.len() as u64,
-            sum: state.shared.load().sum().saturating_sub(ticket.bytes()),
+            sum: state.shared.load().sum().saturating_sub(request.bytes()),
             each,
         };
         let wants_sizes = state.wants_sizes;
         let mut kept = None;
-        let policy = state.speaker(Some(ticket), &mut kept);
+        let policy = state.speaker(Some(request), &mut kept);
         let context = self.context(core, core.epoch.baseline);
         let limit = core.unlocked(|| {
             user_code::call(self.address(), || {
@@ -121,17 +125,17 @@ impl Inner {
         });
         // As in `ask_policy`.
         core.replaced.extend(kept);
-        core.group_mut(index).give_back(live.each);
+        core.group_mut(index).keep_scratch(live.each);
         limit.ok()
     }
 }
 
-/// Whether a group's fast path is shut though it need not be: it joined after the session that published, or something
-/// kept all routes closed then. Only the next session opens it.
-pub(crate) fn is_left_shut(core: &Core, index: usize) -> bool {
+/// Whether a group's gates are closed though they need not be: it joined after the session that published, or something
+/// kept all gates closed then. Only the next session opens them.
+pub(crate) fn are_gates_left_closed(core: &Core, index: usize) -> bool {
     let state = core.group(index);
     // Relaxed: written under the lock.
-    let flags = state.shared.reads.flags.load(Ordering::Relaxed);
+    let flags = state.shared.gates.flags.load(Ordering::Relaxed);
     let looks_always = state.custom() || state.mixed || core.config.budget.is_some();
-    flags & Reads::ALWAYS != 0 && !looks_always
+    flags & Gates::ALWAYS != 0 && !looks_always
 }

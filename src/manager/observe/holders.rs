@@ -1,7 +1,7 @@
 //! Live guards, as people are told of them.
 
 use crate::fork;
-use crate::holders::{self, About, Seen};
+use crate::holders::{self, About, Recorded};
 use crate::manager::inner::Inner;
 use crate::manager::state::core::Core;
 use crate::manager::state::group::Group;
@@ -26,7 +26,7 @@ impl Inner {
         let mut holders = Vec::new();
         {
             let registry = self.tickets.lock();
-            let mut see = |seen: Seen<'_>| {
+            let mut see = |seen: Recorded<'_>| {
                 let about = registry.about(&seen);
                 holders.extend(about.map(|about| Holder::new(&seen, about, &registry, now)));
             };
@@ -49,7 +49,12 @@ impl Core {
 }
 
 impl Holder {
-    pub(crate) fn new(seen: &Seen<'_>, about: &About, registry: &Registry, now: Instant) -> Self {
+    pub(crate) fn new(
+        seen: &Recorded<'_>,
+        about: &About,
+        registry: &Registry,
+        now: Instant,
+    ) -> Self {
         // A borrowed guard keeps its ticket borrowed, on a thread that lives.
         let ownerless = seen.bound && (seen.ended || registry.has_lost(seen, about));
         Self {
@@ -58,7 +63,7 @@ impl Holder {
             kind: about.kind,
             policy: about.policy.clone(),
             label: about.label.clone(),
-            place: seen.place,
+            place: seen.location,
             thread: seen.thread.id(),
             thread_name: seen.thread.name().map(str::to_owned),
             bound: seen.bound,

@@ -5,7 +5,7 @@
 //! of short work have, and half in the groups' lists, which the many have: unless there are fewer of the one or the other.
 
 use crate::Error;
-use crate::holders::{self, Seen};
+use crate::holders::{self, Recorded};
 use crate::manager::inner::Inner;
 use crate::manager::state::core::Core;
 use crate::manager::state::group::Group;
@@ -21,30 +21,31 @@ const LOOKED_AT: usize = 64;
 
 impl Inner {
     /// The same error with the largest holders.
-    pub(crate) fn explained(&self, mut error: Error, ticket: &Request) -> Error {
+    pub(crate) fn name_holders(&self, mut error: Error, request: &Request) -> Error {
         if let Error::Timeout { contention, .. } | Error::NeverAdmissible { contention, .. } =
             &mut error
         {
-            contention.name(self.in_the_way(ticket));
+            contention.name(self.in_the_way(request));
         }
         error
     }
 
-    /// [`explained`](Self::explained), of a wait that another thread has ended; one that gave up has named them itself.
-    pub(crate) fn explained_late(&self, error: Error, ticket: &Request) -> Error {
+    /// [`name_holders`](Self::name_holders), of a wait that another thread has ended; one that gave up has named them
+    /// itself.
+    pub(crate) fn name_holders_late(&self, error: Error, request: &Request) -> Error {
         match error {
-            Error::NeverAdmissible { .. } => self.explained(error, ticket),
+            Error::NeverAdmissible { .. } => self.name_holders(error, request),
             other => other,
         }
     }
 
-    /// The largest of the live guards in `ticket`'s way that are looked at, the largest first: of its group, or with a
+    /// The largest of the live guards in `request`'s way that are looked at, the largest first: of its group, or with a
     /// budget of all groups. As many as an error names.
-    pub(crate) fn in_the_way(&self, ticket: &Request) -> Vec<Holder> {
+    pub(crate) fn in_the_way(&self, request: &Request) -> Vec<Holder> {
         let (group, groups) = {
             let core = self.lock();
             match core.config.budget {
-                None => (Some(ticket.group().index), vec![ticket.group().clone()]),
+                None => (Some(request.group().index), vec![request.group().clone()]),
                 Some(_) => (None, core.some_listing_groups()),
             }
         };
@@ -58,15 +59,17 @@ impl Inner {
             skip: 0,
             largest: Vec::with_capacity(Contention::LISTED),
         };
-        holders::some(|seen| look.at(seen));
+        holders::some(|seen| look.consider(seen));
         let in_slots = LOOKED_AT / 2 - look.left;
         look.left = LOOKED_AT - in_slots;
         for group in groups {
-            group.listed.each(look.left, &mut |seen| look.at(seen));
+            group
+                .listed
+                .each(look.left, &mut |seen| look.consider(seen));
         }
         if in_slots == LOOKED_AT / 2 && look.left > 0 {
             look.skip = in_slots;
-            holders::some(|seen| look.at(seen));
+            holders::some(|seen| look.consider(seen));
         }
         look.largest
     }
@@ -99,7 +102,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn at(&mut self, seen: Seen<'_>) {
+    fn consider(&mut self, seen: Recorded<'_>) {
         if self.left == 0 {
             return;
         }
@@ -114,13 +117,13 @@ impl Look<'_> {
             return;
         }
         self.left -= 1;
-        let place = self
+        let index = self
             .largest
             .partition_point(|other| other.bytes >= about.bytes);
-        if place < Contention::LISTED {
+        if index < Contention::LISTED {
             self.largest.truncate(Contention::LISTED - 1);
             let holder = Holder::new(&seen, about, self.registry, self.now);
-            self.largest.insert(place, holder);
+            self.largest.insert(index, holder);
         }
     }
 }

@@ -12,13 +12,13 @@ impl Inner {
     #[inline]
     pub(crate) fn note_live_bytes(&self, core: &mut Core, bytes: u64) {
         if (bytes > core.ceiling) != core.above_ceiling {
-            self.pass_ceiling(core, bytes);
+            self.toggle_above_ceiling(core, bytes);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn pass_ceiling(&self, core: &mut Core, bytes: u64) {
+    fn toggle_above_ceiling(&self, core: &mut Core, bytes: u64) {
         core.above_ceiling = !core.above_ceiling;
         if core.above_ceiling {
             let ceiling = core.ceiling;
@@ -39,7 +39,7 @@ impl Inner {
     }
 
     /// Whether an event of scarce memory reaches a subscriber.
-    pub(crate) fn tells_of_scarcity(&self) -> bool {
+    pub(crate) fn wants_scarcity_events(&self) -> bool {
         self.is_watched()
             || trace::wants(&EventKind::LiveAboveCeiling {
                 bytes: 0,
@@ -49,23 +49,23 @@ impl Inner {
 
     /// Tells of a resident guard that comes near the ceiling by its admission, or by growing from what it had.
     #[inline]
-    pub(crate) fn note_resident(&self, core: &mut Core, ticket: &Request, from: Option<&Request>) {
-        if ticket.kind() == Kind::Resident
-            && is_near(ticket.bytes(), core.ceiling)
+    pub(crate) fn note_resident(&self, core: &mut Core, request: &Request, from: Option<&Request>) {
+        if request.kind() == Kind::Resident
+            && is_near(request.bytes(), core.ceiling)
             && !from.is_some_and(|from| is_near(from.bytes(), core.ceiling))
         {
-            self.tell_near(core, ticket);
+            self.emit_near_ceiling(core, request);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_near(&self, core: &mut Core, ticket: &Request) {
+    fn emit_near_ceiling(&self, core: &mut Core, request: &Request) {
         let kind = EventKind::ModelNearCeiling {
-            model: ticket.bytes(),
+            model: request.bytes(),
             ceiling: core.ceiling,
         };
-        self.emit(core, kind, Some(ticket), |_| {});
+        self.emit(core, kind, Some(request), |_| {});
     }
 }
 

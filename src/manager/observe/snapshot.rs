@@ -19,7 +19,7 @@ const TRIES: usize = 8;
 type Tally = BTreeMap<usize, (u64, u64)>;
 
 impl Manager {
-    /// The whole state: limits, what is owed, every group, guard and waiter, and what was done so far.
+    /// The whole state: limits, pending work, every group, guard and waiter, and what was done so far.
     ///
     /// It takes the manager's lock for as long as copying groups and queues takes.
     /// [`Snapshot`] says which parts of it are of one moment.
@@ -51,14 +51,14 @@ impl Inner {
         let mut tries = 0;
         loop {
             let (mut snapshot, waits, uncovered) = {
-                self.look(|core| {
+                self.inspect(|core| {
                     let (state, uncovered) = self.describe(core);
                     (state, core.wait_times.clone(), uncovered)
                 })
             };
             snapshot.wait_times = waits.summary();
             snapshot.guards = self.holders();
-            snapshot.guards_add_up = add_up(&snapshot, uncovered);
+            snapshot.guards_add_up = totals_agree(&snapshot, uncovered);
             tries += 1;
             if snapshot.guards_add_up || tries == TRIES {
                 return snapshot;
@@ -83,12 +83,12 @@ impl Inner {
         let demands = || core.uncovered.values().filter(|it| !withdrawn(it));
         for demand in demands() {
             let (guards, bytes) = uncovered
-                .entry(demand.ticket.group().index)
+                .entry(demand.request.group().index)
                 .or_insert((0, 0));
             // A guard that has grown is listed with what it had.
             let listed = demand.from.as_ref();
             *guards += u64::from(listed.is_none());
-            *bytes += demand.ticket.bytes() - listed.map_or(0, |listed| listed.bytes());
+            *bytes += demand.request.bytes() - listed.map_or(0, |listed| listed.bytes());
         }
         let snapshot = Snapshot {
             time: now,
@@ -114,9 +114,9 @@ impl Inner {
             applied: core.in_force(),
             setting: core.busy,
             owed: Owed {
-                shrink_in: core.owed.shrink_at.map(in_how_long),
-                restore_in: core.owed.end_at.map(in_how_long),
-                retry_in: core.owed.retry_at.map(in_how_long),
+                shrink_in: core.pending_work.shrink_at.map(in_how_long),
+                restore_in: core.pending_work.end_at.map(in_how_long),
+                retry_in: core.pending_work.retry_at.map(in_how_long),
             },
             pressure: core.pressure,
             level: core.level(),
@@ -172,20 +172,24 @@ impl Inner {
         let mut rows: Vec<_> = core
             .live_groups()
             .flat_map(|state| {
-                let in_line = state.queue.values().map(|waiter| (false, waiter));
-                in_line.chain(state.aside.values().map(|waiter| (true, waiter)))
+                let queued = state.queue.values().map(|waiter| (false, waiter));
+                queued.chain(state.set_aside.values().map(|waiter| (true, waiter)))
             })
             .collect();
-        rows.sort_by_key(|(aside, waiter)| {
-            let place = if *aside { waiter.number } else { waiter.key() };
-            (*aside, place)
+        rows.sort_by_key(|(set_aside, waiter)| {
+            let key = if *set_aside {
+                waiter.number
+            } else {
+                waiter.key()
+            };
+            (*set_aside, key)
         });
         let mut lengths = BTreeMap::<_, usize>::new();
         let mut waiters: Vec<_> = rows
             .into_iter()
-            .map(|(aside, waiter)| {
-                let line = (!together).then_some(waiter.ticket.group().index);
-                let length = lengths.entry((aside, line)).or_default();
+            .map(|(set_aside, waiter)| {
+                let queue = (!together).then_some(waiter.request.group().index);
+                let length = lengths.entry((set_aside, queue)).or_default();
                 let position = std::mem::replace(length, *length + 1);
                 (
                     order(waiter),
@@ -197,8 +201,8 @@ impl Inner {
         waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
-    /// The waiters in line with a demand of the group, the one of key `own` apart, and how many guards are in its way.
-    /// The holders are [named](Self::in_the_way) without the lock.
+    /// The waiters in the queue with a demand of the group, the one of key `own` apart, and how many guards are in its
+    /// way. The holders are [named](Self::in_the_way) without the lock.
     pub(crate) fn contention(
         &self,
         core: &Core,
@@ -208,7 +212,7 @@ impl Inner {
         let now = self.clock.now();
         let mut contention = Contention::default();
         let mut first = Vec::new();
-        for state in core.line_of(group) {
+        for state in core.queue_groups(group) {
             let is_own = own.is_some_and(|own| state.queue.contains_key(&own));
             contention.guards += state.guards(state.shared.load()) as usize;
             contention.waiting += state.queue.len() - usize::from(is_own);
@@ -226,7 +230,7 @@ impl Inner {
         Box::new(contention)
     }
 
-    /// What is told of a waiter that has so many before it in its line.
+    /// What is told of a waiter that has so many before it in its queue.
     fn describe_waiter(
         &self,
         core: &Core,
@@ -234,17 +238,17 @@ impl Inner {
         position: usize,
         now: Instant,
     ) -> snapshot::Waiter {
-        let ticket = &waiter.ticket;
-        let set_aside = core.is_aside(waiter);
+        let request = &waiter.request;
+        let set_aside = core.is_set_aside(waiter);
         snapshot::Waiter {
-            ticket: ticket.id(),
-            bytes: ticket.bytes(),
+            ticket: request.id(),
+            bytes: request.bytes(),
             held: waiter.from.as_ref().map(|from| from.bytes()),
-            kind: ticket.kind(),
-            policy: ticket.policy_label().clone(),
-            label: ticket.label_text(),
-            group: ticket.group().index,
-            place: waiter.place,
+            kind: request.kind(),
+            policy: request.policy_label().clone(),
+            label: request.label_text(),
+            group: request.group().index,
+            place: waiter.location,
             thread: waiter.thread,
             thread_name: waiter.thread_name.clone(),
             since: waiter.since,
@@ -271,7 +275,7 @@ fn desired(core: &Core, groups: &[snapshot::Group]) -> u64 {
 }
 
 /// Whether the listed guards and the uncovered demands are what the groups count.
-fn add_up(snapshot: &Snapshot, uncovered: Tally) -> bool {
+fn totals_agree(snapshot: &Snapshot, uncovered: Tally) -> bool {
     let mut tally = uncovered;
     for guard in &snapshot.guards {
         let (guards, bytes) = tally.entry(guard.group).or_insert((0, 0));

@@ -23,57 +23,57 @@ impl Inner {
 
     /// Admits a demand of a built-in policy if a subscriber listens, no thread waits, and the limit covers it already. Returns
     /// the word with it, and when; none, with nothing done, if any of that is not so.
-    pub(crate) fn enter_watched(
+    pub(crate) fn acquire_watched(
         &self,
-        ticket: &Request,
-        place: &'static Location<'static>,
+        request: &Request,
+        location: &'static Location<'static>,
     ) -> Option<(Word, Instant)> {
-        if !self.keeps_journal() || !ticket.is_fast() || user_code::is_inside(self.address()) {
+        if !self.keeps_journal() || !request.is_fast() || user_code::is_inside(self.address()) {
             return None;
         }
         let mut core = self.lock();
-        let index = ticket.group().index;
+        let index = request.group().index;
         let admits_here =
             core.mode != WireMode::Uncoordinated && core.config.budget.is_none() && !core.closed;
-        let owes = core.owed.due().is_some() || !core.revisit.is_empty();
-        if core.standing.is_none() || core.busy || owes || !admits_here {
+        let has_pending_work = core.pending_work.due().is_some() || !core.deferred.is_empty();
+        if core.standing.is_none() || core.busy || has_pending_work || !admits_here {
             return None;
         }
         let state = core.group(index);
-        if state.formula != ticket.formula() || !state.is_left_alone() {
+        if state.formula != request.formula() || !state.needs_no_release() {
             return None;
         }
         let formula = core.pressed(state.resolved);
         let seen = state.shared.load();
-        let word = seen.checked_add(ticket.demand())?;
+        let word = seen.checked_add(request.demand())?;
         let fits =
             !formula.can_refuse() || word.sum() < formula.admitted(core.admission_baseline());
         let too_many = |most| state.shared.active(word) > u64::from(most);
         if !fits
-            || ticket.most().is_some_and(too_many)
-            || !core.covers(core.guaranteed, state, word, ticket.bytes())
+            || request.most().is_some_and(too_many)
+            || !core.covers(core.guaranteed, state, word, request.bytes())
         {
             return None;
         }
         core.groups.list(index);
-        core.group_mut(index).list_size(ticket);
-        if !ticket.swap_from(seen) {
+        core.group_mut(index).list_size(request);
+        if !request.swap_from(seen) {
             return None;
         }
         core.stats.admissions += 1;
-        let time = self.note_in_journal(&mut core, ticket, Some(place));
-        self.note_resident(&mut core, ticket, None);
+        let time = self.note_in_journal(&mut core, request, Some(location));
+        self.note_resident(&mut core, request, None);
         // The subscriber may have gone since; the demand is counted all the same.
         Some((word, time.unwrap_or_else(|| self.clock.now())))
     }
 
     /// Tells of a release that changes nothing for others.
-    pub(crate) fn tell_quiet_release(&self, core: &mut Locked<'_>, ticket: &Request) {
+    pub(crate) fn emit_release(&self, core: &mut Locked<'_>, request: &Request) {
         if !trace::wants(&EventKind::LimitComputed) {
-            self.note_in_journal(core, ticket, None);
+            self.note_in_journal(core, request, None);
             return;
         }
-        self.emit(core, EventKind::TicketEnded, Some(ticket), |_| {});
+        self.emit(core, EventKind::TicketEnded, Some(request), |_| {});
         let totals = Totals::of(core);
         self.emit(core, EventKind::LimitComputed, None, |event| {
             event.desired = Some(totals.desired)
@@ -85,7 +85,7 @@ impl Inner {
     fn note_in_journal(
         &self,
         core: &mut Locked<'_>,
-        ticket: &Request,
+        request: &Request,
         acquired: Option<&'static Location<'static>>,
     ) -> Option<Instant> {
         if !self.is_watched() {
@@ -103,10 +103,10 @@ impl Inner {
             waiters: core.waiters(),
         };
         core.journal
-            .add(ticket.id(), ticket.about(), acquired, moment);
+            .add(request.id(), request.about(), acquired, moment);
         self.note_live_bytes(core, totals.bytes);
         if self.events.is_due(&core.journal) {
-            self.events.hand_over(&mut core.journal);
+            self.events.deliver_journal(&mut core.journal);
         }
         Some(time)
     }

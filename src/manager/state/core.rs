@@ -10,7 +10,7 @@ use crate::manager::state::figures::{Bounds, Figures};
 use crate::manager::state::group::Group;
 use crate::manager::state::group_state::GroupState;
 use crate::manager::state::groups::Groups;
-use crate::manager::state::owed::Owed;
+use crate::manager::state::pending_work::PendingWork;
 use crate::manager::state::settings::Measurement;
 use crate::manager::state::standstill::Standstill;
 use crate::manager::state::uncovered::Cover;
@@ -66,19 +66,19 @@ pub(crate) struct Core {
     /// What the last session published, while nothing has closed it: which releases look.
     pub(crate) standing: Option<Published>,
     pub(crate) epoch: Epoch,
-    pub(crate) owed: Owed,
+    pub(crate) pending_work: PendingWork,
     pub(crate) last_change: Option<Instant>,
     /// Admitted demands that the limit does not cover yet.
     pub(crate) uncovered: BTreeMap<u64, Uncovered>,
     /// How many waiters all queues have.
     pub(crate) waiting: u64,
     /// How many waiters are set aside in all groups.
-    pub(crate) aside: u64,
-    /// How many waiters, in line or set aside, hold something or grow it.
-    pub(crate) waiting_holders: u64,
+    pub(crate) set_aside_count: u64,
+    /// How many waiters, in the queue or set aside, hold something or grow it.
+    pub(crate) waiting_with_guards: u64,
     /// Since when no waiter of any group was admitted.
     pub(crate) standstill: Option<Standstill>,
-    /// Since when the pressure delays waiters of the line of all groups, where they have one.
+    /// Since when the pressure delays waiters of the queue of all groups, where they have one.
     pub(crate) delayed_since: Since,
     /// The live bytes of all groups were above the ceiling when they were last looked at.
     pub(crate) above_ceiling: bool,
@@ -92,18 +92,18 @@ pub(crate) struct Core {
     pub(crate) pressure: f64,
     pub(crate) housekeeper: Option<Waker>,
     /// The last attempt to start the housekeeping thread failed.
-    pub(crate) houseless: bool,
+    pub(crate) housekeeping_failed: bool,
     /// Keeps a manager without owners until its restore has succeeded: the next manager would take the limit in force for
     /// its own baseline.
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
     /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by which thread.
-    pub(crate) revisit: Vec<(ThreadId, Arc<Group>)>,
-    /// Waiters that have come back into line, to be looked at for circles.
+    pub(crate) deferred: Vec<(ThreadId, Arc<Group>)>,
+    /// Waiters that have come back into the queue, to be looked at for deadlocks.
     pub(crate) returned: Vec<Arc<Waiter>>,
-    /// Circles may have been closed among the waiters.
-    pub(crate) look_for_circles: bool,
-    /// The waits in circles with a deadline in them that were told of.
-    pub(crate) told_circles: BTreeSet<u64>,
+    /// Deadlocks may have been closed among the waiters.
+    pub(crate) may_deadlock: bool,
+    /// The waits in deadlocks with a deadline in them that were told of.
+    pub(crate) reported_deadlocks: BTreeSet<u64>,
     pub(crate) stats: Stats,
     pub(crate) wait_times: WaitRecord,
     /// Told to `tracing` when the lock is free.
@@ -111,11 +111,12 @@ pub(crate) struct Core {
     /// What subscribers have yet to be handed.
     pub(crate) journal: Journal,
     /// See [`EventKind::SynchronizationSkipped`](crate::EventKind::SynchronizationSkipped).
-    pub(crate) told_of_skipping: bool,
+    pub(crate) reported_skipping: bool,
     /// The limit was computed by this transition; an event is due.
-    pub(crate) tell_computed: bool,
-    /// Counts the holds of the lock, for [`Locked::was_disturbed`](crate::manager::inner::locked::Locked::was_disturbed).
-    pub(crate) holds: u64,
+    pub(crate) limit_event_due: bool,
+    /// Counts how often the lock was taken, for
+    /// [`Locked::was_disturbed`](crate::manager::inner::locked::Locked::was_disturbed).
+    pub(crate) times_locked: u64,
 }
 
 /// From the first driving guard until the baseline is back.
@@ -136,8 +137,8 @@ pub(crate) struct Published {
     /// Its last driving guard may end the epoch.
     pub(crate) anchor: Option<usize>,
     /// Its releases may make a shrink due.
-    pub(crate) holder: Option<usize>,
-    /// What the holder must call for more than; else a shrink is due.
+    pub(crate) leader: Option<usize>,
+    /// What the leader must call for more than; else a shrink is due.
     pub(crate) shrink_to: Option<u64>,
 }
 
@@ -159,7 +160,7 @@ impl Core {
         // Other groups may soon have their indices.
         self.standing = self
             .standing
-            .filter(|it| !is_gone(it.holder) && !is_gone(it.anchor));
+            .filter(|it| !is_gone(it.leader) && !is_gone(it.anchor));
         let policies = forgotten.into_iter().map(|unused| unused.policy);
         self.replaced.extend(policies);
     }
@@ -167,7 +168,7 @@ impl Core {
     pub(crate) fn make_group(&mut self, state: GroupState) -> usize {
         let index = self.groups.add(state);
         let state = self.groups.get(index);
-        self.figures.know(&state.key, &state.shared);
+        self.figures.add(&state.key, &state.shared);
         index
     }
 
@@ -183,7 +184,7 @@ impl Core {
     }
 
     /// Looks up the device's cap again, after the settings have changed.
-    pub(crate) fn resolve_again(&mut self) {
+    pub(crate) fn resolve_formulas(&mut self) {
         let budget = self.budget;
         self.publish_figures();
         for state in self.groups.all_mut() {
@@ -272,9 +273,9 @@ impl Core {
         (self.epoch.open && self.epoch.ready).then_some(self.applied)
     }
 
-    /// Whether a thread does what is owed when it is due.
-    pub(crate) fn keeps_house(&self) -> bool {
-        self.config.housekeeping && !self.houseless
+    /// Whether a thread does pending work when it is due.
+    pub(crate) fn has_housekeeping(&self) -> bool {
+        self.config.housekeeping && !self.housekeeping_failed
     }
 
     /// Enters an admitted demand that the limit does not cover yet in the list of those that a call is to cover.
@@ -284,9 +285,9 @@ impl Core {
             None => (thread_id(), thread_name()),
         };
         let uncovered = Uncovered {
-            ticket: demand.ticket.clone(),
+            request: demand.request.clone(),
             from: demand.from.cloned(),
-            hold: demand.hold,
+            pin: demand.pin,
             thread,
             thread_name,
             cover: Cover::Needed,
@@ -295,7 +296,7 @@ impl Core {
     }
 
     /// Tells the demands that the present call was to cover what became of it. Returns them.
-    pub(crate) fn called_are(&mut self, cover: Cover) -> Vec<Uncovered> {
+    pub(crate) fn resolve_called(&mut self, cover: Cover) -> Vec<Uncovered> {
         let called = self.uncovered.values_mut();
         called
             .filter(|uncovered| matches!(uncovered.cover, Cover::Called))
@@ -383,15 +384,15 @@ impl Core {
     pub(crate) fn close_covers(&self) {
         for group in self.live_groups() {
             // Relaxed: the read-modify-write of the word that follows publishes it to every later acquirer.
-            group.shared.reads.cover.store(0, Ordering::Relaxed);
+            group.shared.gates.cover.store(0, Ordering::Relaxed);
         }
     }
 
     /// Makes every acquire and release look under the lock.
-    pub(crate) fn close_routes(&mut self) {
+    pub(crate) fn close_gates(&mut self) {
         self.standing = None;
         for group in self.live_groups() {
-            group.shared.reads.close();
+            group.shared.gates.close();
         }
     }
 }
@@ -405,7 +406,7 @@ impl std::fmt::Debug for Core {
             .field("busy", &self.busy)
             .field("applied", &self.applied)
             .field("epoch", &self.epoch)
-            .field("owed", &self.owed)
+            .field("pending_work", &self.pending_work)
             .field("groups", &self.groups)
             .finish_non_exhaustive()
     }

@@ -1,110 +1,111 @@
-//! Counting: demands in their groups' words, holds among the holds, and the policy that speaks for a group.
+//! Counting: demands in their groups' words, pinned ones in their groups' sums, and the policy that speaks for a group.
 
 use crate::kind::Kind;
 use crate::manager::state::core::Core;
 use crate::manager::state::group::Residents;
 use crate::manager::state::group_state::GroupState;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
-use crate::manager::state::spans::Changed;
+use crate::manager::state::spans::Mark;
 use crate::manager::state::word::Word;
 use crate::sync::{Arc, Ordering};
 use std::panic::Location;
 
 impl Core {
-    /// Whether `ticket`'s group can count its demand, in place of `from`'s if there is one.
-    pub(crate) fn can_count(&self, ticket: &Request, from: Option<&Arc<Request>>) -> bool {
-        let word = self.group(ticket.group().index).shared.load();
+    /// Whether `request`'s group can count its demand, in place of `from`'s if there is one.
+    pub(crate) fn can_count(&self, request: &Request, from: Option<&Arc<Request>>) -> bool {
+        let word = self.group(request.group().index).shared.load();
         let held = from.map_or(0, |from| from.demand());
         Word(word.0.wrapping_sub(held))
-            .checked_add(ticket.demand())
+            .checked_add(request.demand())
             .is_some()
     }
 
-    /// Counts `ticket`'s demand in its group. Returns the group's word.
-    pub(crate) fn add(&mut self, ticket: &Request) -> Word {
+    /// Counts `request`'s demand in its group. Returns the group's word.
+    pub(crate) fn add(&mut self, request: &Request) -> Word {
         // Not before: the group may have been struck off while a policy was asked without the lock.
-        self.groups.list(ticket.group().index);
-        let state = self.speak_for(ticket);
-        if !ticket.kind().is_driving() {
+        self.groups.list(request.group().index);
+        let state = self.set_speaker(request);
+        if !request.kind().is_driving() {
             state.reservations += 1;
         }
         state.version += 1;
-        state.list_size(ticket);
-        let word = ticket.add();
-        if ticket.kind() == Kind::Resident {
+        state.list_size(request);
+        let word = request.add();
+        if request.kind() == Kind::Resident {
             // After the word: an acquire that goes by fewer residents than there are comes for the lock at worst.
-            let residents = &ticket.group().reads.residents;
+            let residents = &request.group().gates.residents;
             residents.fetch_add(Residents::COMES, Ordering::Release);
         }
         word
     }
 
-    /// Enters a counted demand among the holds of its group.
-    pub(crate) fn hold(
+    /// Enters a counted demand among the pinned demands of its group.
+    pub(crate) fn pin(
         &mut self,
-        key: HoldKey,
-        ticket: &Request,
-        place: &'static Location<'static>,
+        key: PinKey,
+        request: &Request,
+        location: &'static Location<'static>,
     ) {
-        let state = self.group_mut(ticket.group().index);
-        // Of a hold that changes its size, the location where it was acquired stays.
-        let was = state.holds.remove(key);
-        let place = was.map_or(place, |(_, place)| place);
-        state.holds.add(key, ticket, place, false);
-        let (before, now) = (was.map(|(bytes, _)| bytes), Some(ticket.bytes()));
-        state.note_changed(before, now);
-        // A hold that shrinks closes no circle.
-        self.look_for_circles |= now > before;
+        let state = self.group_mut(request.group().index);
+        // Of a pinned demand that changes its size, the location where it was acquired stays.
+        let was = state.pinned.remove(key);
+        let location = was.map_or(location, |(_, location)| location);
+        state.pinned.add(key, request, location, false);
+        let (before, now) = (was.map(|(bytes, _)| bytes), Some(request.bytes()));
+        state.mark(before, now);
+        // A pinned demand that shrinks closes no deadlock.
+        self.may_deadlock |= now > before;
     }
 
-    /// Enters a guard that is leaked among the holds that stay; if it is a hold already, in place of that.
+    /// Enters a guard that is leaked among the pinned demands that are not evictable; if it is one already, in place of
+    /// that.
     pub(crate) fn leak(
         &mut self,
-        key: HoldKey,
-        ticket: &Request,
-        place: &'static Location<'static>,
+        key: PinKey,
+        request: &Request,
+        location: &'static Location<'static>,
     ) {
-        let state = self.group_mut(ticket.group().index);
-        state.holds.remove(key);
-        state.holds.add(key, ticket, place, true);
+        let state = self.group_mut(request.group().index);
+        state.pinned.remove(key);
+        state.pinned.add(key, request, location, true);
         // It stays for ever, and other demands must fit beside it.
-        state.changed = Changed::ALL;
-        self.look_for_circles = true;
+        state.mark = Mark::ALL;
+        self.may_deadlock = true;
     }
 
-    /// Takes a demand out of the holds of its group, or goes back to what it was before.
-    pub(crate) fn unhold(&mut self, key: HoldKey, ticket: &Request, from: Option<&Arc<Request>>) {
-        let state = self.group_mut(ticket.group().index);
-        let was = state.holds.remove(key);
-        if let (Some(from), Some((_, place))) = (from, was) {
-            state.holds.add(key, from, place, false);
+    /// Takes a demand out of the pinned demands of its group, or goes back to what it was before.
+    pub(crate) fn unpin(&mut self, key: PinKey, request: &Request, from: Option<&Arc<Request>>) {
+        let state = self.group_mut(request.group().index);
+        let was = state.pinned.remove(key);
+        if let (Some(from), Some((_, location))) = (from, was) {
+            state.pinned.add(key, from, location, false);
         }
-        state.note_changed(Some(ticket.bytes()), from.map(|from| from.bytes()));
+        state.mark(Some(request.bytes()), from.map(|from| from.bytes()));
     }
 
-    /// Takes `ticket`'s demand out of its group. Returns the group's word.
-    pub(crate) fn subtract(&mut self, ticket: &Request) -> Word {
-        let state = self.group_mut(ticket.group().index);
-        if !ticket.kind().is_driving() {
+    /// Takes `request`'s demand out of its group. Returns the group's word.
+    pub(crate) fn subtract(&mut self, request: &Request) -> Word {
+        let state = self.group_mut(request.group().index);
+        if !request.kind().is_driving() {
             state.reservations -= 1;
         }
         state.version += 1;
-        if ticket.is_grown() {
+        if request.is_grown() {
             self.note_grown(false);
         }
-        if ticket.kind() == Kind::Resident {
+        if request.kind() == Kind::Resident {
             // Before the word: an acquire that finds room in the word sees it gone here, too.
-            let residents = &ticket.group().reads.residents;
+            let residents = &request.group().gates.residents;
             residents.fetch_add(Residents::GOES, Ordering::Release);
         }
-        ticket.subtract()
+        request.subtract()
     }
 
     /// Counts `to`'s demand in place of `from`'s, in the same group. Returns the group's word.
     pub(crate) fn replace(&mut self, from: &Request, to: &Request) -> Word {
         let state = if to.bytes() > from.bytes() {
-            self.speak_for(to)
+            self.set_speaker(to)
         } else {
             // Less is not admitted: the policy that speaks for the group stays.
             self.group_mut(to.group().index)
@@ -131,26 +132,26 @@ impl Core {
     }
 
     /// Lets the newest admitted policy of a group speak for it.
-    fn speak_for(&mut self, ticket: &Request) -> &mut GroupState {
+    fn set_speaker(&mut self, request: &Request) -> &mut GroupState {
         let budget = self.budget;
-        let index = ticket.group().index;
+        let index = request.group().index;
         let state = self.groups.get_mut(index);
-        state.wants_sizes = ticket.wants_sizes();
+        state.wants_sizes = request.wants_sizes();
         let speaks = if state.custom() {
-            Arc::ptr_eq(&state.policy, ticket.policy())
+            Arc::ptr_eq(&state.policy, request.policy())
         } else {
-            state.formula == ticket.formula()
+            state.formula == request.formula()
         };
         if !speaks {
-            state.formula = ticket.formula();
+            state.formula = request.formula();
             self.replaced.push(std::mem::replace(
                 &mut state.policy,
-                ticket.policy().clone(),
+                request.policy().clone(),
             ));
-            state.resolved = ticket.formula().resolve(budget);
-            state.label = ticket.policy_label().clone();
+            state.resolved = request.formula().resolve(budget);
+            state.label = request.policy_label().clone();
             // The old formula's cover says nothing about the new one's.
-            state.shared.reads.cover.store(0, Ordering::Release);
+            state.shared.gates.cover.store(0, Ordering::Release);
         }
         state
     }

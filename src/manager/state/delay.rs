@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-/// Since when the pressure delays waiters of a line, without a break.
+/// Since when the pressure delays waiters of a queue, without a break.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Since {
-    /// The first in line.
-    pub(crate) in_line: Option<Instant>,
-    /// Those for holds.
-    pub(crate) aside: Option<Instant>,
+    /// The first in the queue.
+    pub(crate) queued: Option<Instant>,
+    /// Those to be pinned.
+    pub(crate) set_aside: Option<Instant>,
 }
 
 /// That a waiter was delayed.

@@ -1,6 +1,6 @@
 //! Demands: what is asked for now.
 
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::manager::state::waiter::Waiter;
 use crate::sync::Arc;
@@ -8,25 +8,25 @@ use crate::sync::Arc;
 /// What is asked for: a new guard's demand, or a live one's in place of what it has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Demand<'a> {
-    pub(crate) ticket: &'a Arc<Request>,
+    pub(crate) request: &'a Arc<Request>,
     /// What a resized guard holds until then.
     pub(crate) from: Option<&'a Arc<Request>>,
     /// The waiter, if it was in the queue.
     pub(crate) waiter: Option<&'a Waiter>,
-    /// As what it is, or will be, among the holds.
-    pub(crate) hold: Option<HoldKey>,
-    /// It waits for holds rather than being refused beside them.
-    pub(crate) for_holds: bool,
+    /// Its key among the pinned demands, now or later.
+    pub(crate) pin: Option<PinKey>,
+    /// It waits for pinned demands rather than being refused beside them.
+    pub(crate) waits_for_pinned: bool,
 }
 
 impl<'a> From<&'a Arc<Request>> for Demand<'a> {
-    fn from(ticket: &'a Arc<Request>) -> Self {
+    fn from(request: &'a Arc<Request>) -> Self {
         Self {
-            ticket,
+            request,
             from: None,
             waiter: None,
-            hold: None,
-            for_holds: false,
+            pin: None,
+            waits_for_pinned: false,
         }
     }
 }
@@ -41,11 +41,11 @@ impl Waiter {
     /// What it waits for.
     pub(crate) fn demand(&self) -> Demand<'_> {
         Demand {
-            ticket: &self.ticket,
+            request: &self.request,
             from: self.from.as_ref(),
             waiter: Some(self),
-            hold: self.hold,
-            for_holds: self.for_holds,
+            pin: self.pin,
+            waits_for_pinned: self.waits_for_pinned,
         }
     }
 }

@@ -66,7 +66,7 @@ impl Figures {
         self.admits_all.store(bounds.admits_all, Ordering::Relaxed);
     }
 
-    pub(crate) fn know(&self, key: &GroupKey, group: &Arc<Group>) {
+    pub(crate) fn add(&self, key: &GroupKey, group: &Arc<Group>) {
         self.groups
             .lock()
             .insert(key.clone(), Arc::downgrade(group));

@@ -1,6 +1,6 @@
 //! Admissions, on their way to guards.
 
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::word::Word;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ pub(crate) struct Admission {
     pub(crate) wanted: u64,
     /// The epoch at admission; 0 if none was open.
     pub(crate) epoch: u64,
-    /// As what the guard is among the holds, if it is one.
-    pub(crate) hold: Option<HoldKey>,
+    /// The guard's key among the pinned demands, if it is one.
+    pub(crate) pin: Option<PinKey>,
 }
 
 /// A wait for admission that ended with it.

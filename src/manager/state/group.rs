@@ -11,7 +11,7 @@ pub(crate) struct Group {
     /// See [`Word`]. Every acquire and release writes it, so it has a cache line to itself.
     pub(crate) word: CachePadded<AtomicU64>,
     /// Seldom written (opened by sessions only), so acquires and releases find it in their own cache.
-    pub(crate) reads: CachePadded<Reads>,
+    pub(crate) gates: CachePadded<Gates>,
     /// What driving guards demand whose release is never the fast one: owned guards, and those that were admitted under
     /// the lock. Added after it is in the word and subtracted before, so the word has at least this; and seldom
     /// written, so releases find it in their own cache. Always 0 in a custom group.
@@ -32,7 +32,7 @@ pub(crate) struct Group {
 
 /// What sessions publish for the fast path.
 #[derive(Debug)]
-pub(crate) struct Reads {
+pub(crate) struct Gates {
     /// One more than the largest sum that may be admitted without the lock; 0 is closed.
     pub(crate) admit: AtomicU64,
     /// One more than the largest basis that the limit covers and the word can hold; 0 is closed. The basis is the
@@ -48,12 +48,12 @@ pub(crate) struct Reads {
     /// See [`Residents`]. It never counts more than the word: raised after the word, and lowered before it. Under the
     /// lock alone.
     pub(crate) residents: AtomicU64,
-    /// [`Reads::ALWAYS`] and the others.
+    /// [`Gates::ALWAYS`] and the others.
     pub(crate) flags: AtomicU32,
 }
 
-/// A decoded copy of [`Reads::residents`]: how many live, in the lower half, and how often that has changed, in the upper.
-/// By the number alone another resident that has come would look like one that has gone.
+/// A decoded copy of [`Gates::residents`]: how many live, in the lower half, and how often that has changed, in the
+/// upper. By the number alone another resident that has come would look like one that has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Residents(u64);
 
@@ -68,7 +68,7 @@ impl Residents {
     }
 }
 
-impl Reads {
+impl Gates {
     /// Every release looks under the lock.
     pub(crate) const ALWAYS: u32 = 1;
     /// Another group's driving guards keep the epoch open.
@@ -79,7 +79,7 @@ impl Reads {
     pub(crate) const FINISHES: u32 = 8;
 }
 
-impl Reads {
+impl Gates {
     /// Sends every acquire and release to the lock.
     pub(crate) fn close(&self) {
         self.admit.store(0, Ordering::Release);
@@ -99,14 +99,14 @@ impl Group {
     pub(crate) fn new(index: usize, custom: bool) -> Self {
         Self {
             word: CachePadded::new(AtomicU64::new(0)),
-            reads: CachePadded::new(Reads {
+            gates: CachePadded::new(Gates {
                 admit: AtomicU64::new(0),
                 cover: AtomicU64::new(0),
                 floor: AtomicU64::new(u64::MAX),
                 shrink_floor: AtomicU64::new(u64::MAX),
                 size_floor: AtomicU64::new(0),
                 residents: AtomicU64::new(0),
-                flags: AtomicU32::new(Reads::ALWAYS),
+                flags: AtomicU32::new(Gates::ALWAYS),
             }),
             staying: CachePadded::new(AtomicU64::new(0)),
             index,
@@ -140,7 +140,7 @@ impl Group {
     /// How many residents live, and how often that has changed.
     pub(crate) fn residents(&self) -> Residents {
         // Acquire: those that are counted are in the word that the caller swaps after this.
-        Residents(self.reads.residents.load(Ordering::Acquire))
+        Residents(self.gates.residents.load(Ordering::Acquire))
     }
 
     /// The word as it is; decisions that must not miss an addition use [`Group::read`].

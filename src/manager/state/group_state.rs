@@ -3,9 +3,9 @@
 use crate::arbiter::{Arbiter, Basis, Formula, PolicyId, Resolved};
 use crate::manager::state::delay::Since;
 use crate::manager::state::group::{Group, SizeCount};
-use crate::manager::state::holds::Holds;
+use crate::manager::state::pinned::PinnedDemands;
 use crate::manager::state::request::Request;
-use crate::manager::state::spans::{Changed, Spans};
+use crate::manager::state::spans::{Mark, Spans};
 use crate::manager::state::standstill::Standstill;
 use crate::manager::state::waiter::Waiter;
 use crate::manager::state::word::Word;
@@ -40,27 +40,27 @@ pub(crate) struct GroupState {
     pub(crate) mixed: bool,
     /// The policy reads the single sizes.
     pub(crate) wants_sizes: bool,
-    /// Those in line, by their keys: growing guards first, then the order of coming into line. Changed by
+    /// The queue, by key: growing guards first, then the order of coming into it. Changed by
     /// [`Core::enqueue`](crate::manager::state::core::Core::enqueue) and its like alone.
     pub(crate) queue: BTreeMap<u64, Arc<Waiter>>,
     /// Those set aside, by their numbers: the order of arrival. Changed likewise.
-    pub(crate) aside: BTreeMap<u64, Arc<Waiter>>,
+    pub(crate) set_aside: BTreeMap<u64, Arc<Waiter>>,
     /// The numbers of those of them that are aside because of the pressure alone.
     pub(crate) delayed: BTreeSet<u64>,
-    /// Since when the pressure delays waiters of its line, where it has one of its own.
+    /// Since when the pressure delays waiters of its queue, where it has one of its own.
     pub(crate) delayed_since: Since,
-    /// Since when no waiter of its line was admitted.
+    /// Since when no waiter of its queue was admitted.
     pub(crate) standstill: Option<Standstill>,
-    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its line.
+    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its queue.
     pub(crate) asker: Option<u64>,
-    /// What is held has changed, or what may be held: those in line and aside are to be judged again.
-    pub(crate) changed: Changed,
-    /// How small and large the demands in line and aside are.
-    pub(crate) in_line: Spans,
-    pub(crate) set_aside: Spans,
-    pub(crate) holds: Holds,
-    /// The keys of waiters about to enter it, which look for a circle before, without the lock.
-    pub(crate) entering: BTreeSet<u64>,
+    /// What is held has changed, or what may be held: those in the queue and aside are to be judged again.
+    pub(crate) mark: Mark,
+    /// How small and large the demands in the queue and aside are.
+    pub(crate) queued_spans: Spans,
+    pub(crate) set_aside_spans: Spans,
+    pub(crate) pinned: PinnedDemands,
+    /// The keys of waiters about to enter it, which look for a deadlock before, without the lock.
+    pub(crate) enqueuing: BTreeSet<u64>,
     pub(crate) reservations: u64,
     /// An acquire under the lock was for it in the present round: see [`groups`](crate::manager::state::groups).
     pub(crate) asked_for: bool,
@@ -87,36 +87,36 @@ impl GroupState {
         self.shared.custom
     }
 
-    /// Whether no waiter is in the group's line, nor about to be.
-    pub(crate) fn is_awaited_by_none(&self) -> bool {
-        self.queue.is_empty() && self.entering.is_empty()
+    /// Whether no waiter is in the group's queue, nor about to be.
+    pub(crate) fn is_queue_empty(&self) -> bool {
+        self.queue.is_empty() && self.enqueuing.is_empty()
     }
 
     pub(crate) fn is_live(&self, word: Word) -> bool {
         word.sum() > 0 || word.driving() > 0 || self.reservations > 0
     }
 
-    /// Shuts the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
-    pub(crate) fn falls_idle(&self) -> bool {
-        let awaited = !self.is_awaited_by_none() || !self.aside.is_empty();
-        // The mark of a hold that has left is for the whole line, and is seen on listed groups alone.
-        if awaited || self.changed.is_any() || self.is_live(self.shared.load()) {
+    /// Closes the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
+    pub(crate) fn close_if_idle(&self) -> bool {
+        let awaited = !self.is_queue_empty() || !self.set_aside.is_empty();
+        // The mark of a pinned demand that has left is for the whole queue, and is seen on listed groups alone.
+        if awaited || self.mark.is_any() || self.is_live(self.shared.load()) {
             return false;
         }
-        self.shared.reads.close();
+        self.shared.gates.close();
         // A read-modify-write: an acquire that adds its demand after this finds the cover closed.
         let word = self.shared.read();
         !self.is_live(word) && !word.has_waiters()
     }
 
-    /// Every waiter: those in line, then those set aside.
+    /// Every waiter: those in the queue, then those set aside.
     pub(crate) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
-        self.queue.values().chain(self.aside.values())
+        self.queue.values().chain(self.set_aside.values())
     }
 
-    /// Whether a waiter waits, in line or set aside.
+    /// Whether a waiter waits, in the queue or set aside.
     pub(crate) fn has_waiter(&self, waiter: &Waiter) -> bool {
-        self.queue.contains_key(&waiter.key()) || self.aside.contains_key(&waiter.number)
+        self.queue.contains_key(&waiter.key()) || self.set_aside.contains_key(&waiter.number)
     }
 
     /// How many guards of every kind live in it, by its word.
@@ -126,7 +126,10 @@ impl GroupState {
 
     /// Whether a sweep may forget it: no ticket refers to it, nothing lives or waits in it.
     pub(crate) fn is_unused(&self) -> bool {
-        if Arc::strong_count(&self.shared) > 1 || !self.queue.is_empty() || !self.aside.is_empty() {
+        if Arc::strong_count(&self.shared) > 1
+            || !self.queue.is_empty()
+            || !self.set_aside.is_empty()
+        {
             return false;
         }
         // The count is loaded relaxed: what the last ticket left behind, a leaked guard's demand, must be seen too.
@@ -160,8 +163,8 @@ impl GroupState {
     }
 
     /// Sees to it that guards of a ticket's size are looked at, before one is counted under the lock.
-    pub(crate) fn list_size(&mut self, ticket: &Request) {
-        let Some(count) = ticket.size_count() else {
+    pub(crate) fn list_size(&mut self, request: &Request) {
+        let Some(count) = request.size_count() else {
             return;
         };
         // Relaxed: changed under the lock only.
@@ -172,12 +175,12 @@ impl GroupState {
             self.listed_sizes.retain(|_, count| !count.strike_off());
             self.strike_sizes_at = (self.listed_sizes.len() * 2).max(FEW_SIZES);
         }
-        self.listed_sizes.insert(ticket.bytes(), count.clone());
+        self.listed_sizes.insert(request.bytes(), count.clone());
         // AcqRel: an acquire without the lock that counts itself later need not come for it.
         count.0.fetch_and(!SizeCount::UNLISTED, Ordering::AcqRel);
     }
 
-    /// The sizes of all live guards, in descending order. [Given back](Self::give_back), it is used again.
+    /// The sizes of all live guards, in descending order. [Kept](Self::keep_scratch), it is used again.
     pub(crate) fn each_size(&mut self) -> Vec<u64> {
         let mut each = std::mem::take(&mut self.scratch);
         for (size, count) in self.listed_sizes.iter().rev() {
@@ -188,21 +191,21 @@ impl GroupState {
     }
 
     /// Keeps the memory of what [`each_size`](Self::each_size) gave.
-    pub(crate) fn give_back(&mut self, mut each: Vec<u64>) {
+    pub(crate) fn keep_scratch(&mut self, mut each: Vec<u64>) {
         if each.capacity() > self.scratch.capacity() {
             each.clear();
             self.scratch = each;
         }
     }
 
-    /// The policy that speaks for the group, kept alive for a call without the lock: by `ticket` if it is its own,
+    /// The policy that speaks for the group, kept alive for a call without the lock: by `request` if it is its own,
     /// else in `kept`.
     pub(crate) fn speaker<'a>(
         &self,
-        ticket: Option<&'a Request>,
+        request: Option<&'a Request>,
         kept: &'a mut Option<Arc<dyn Arbiter>>,
     ) -> &'a dyn Arbiter {
-        match ticket.map(Request::policy) {
+        match request.map(Request::policy) {
             Some(own) if Arc::ptr_eq(own, &self.policy) => &**own,
             _ => &**kept.insert(self.policy.clone()),
         }
@@ -226,8 +229,8 @@ impl GroupState {
     }
 
     /// The limit that a built-in policy's group calls for without one of its guards.
-    pub(crate) fn limit_without(&self, ticket: &Request, baseline: u64) -> u64 {
-        let bytes = ticket.bytes();
+    pub(crate) fn limit_without(&self, request: &Request, baseline: u64) -> u64 {
+        let bytes = request.bytes();
         let basis = match self.resolved.basis() {
             Basis::Sum => self.shared.load().sum().saturating_sub(bytes),
             Basis::Largest => {

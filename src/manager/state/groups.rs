@@ -3,9 +3,9 @@
 //! A server may keep a policy for each of ten thousand sessions, and most of their groups are idle: no guard lives in them
 //! and no demand waits. A transition must not pay for those. So it walks the *listed* groups only.
 //!
-//! A group that is not listed is idle and its gates are shut, so the next acquire comes for the lock and lists it. A group is
-//! struck off only under the lock: its gates are shut first, then its word is read by a read-modify-write. An acquire that
-//! adds its demand later finds the cover closed, as it would in a session, and comes for the lock.
+//! A group that is not listed is idle and its gates are closed, so the next acquire comes for the lock and lists it. A
+//! group is struck off only under the lock: its gates are closed first, then its word is read by a read-modify-write.
+//! An acquire that adds its demand later finds the cover closed, as it would in a session, and comes for the lock.
 //!
 //! To list a group again costs a session. So idle groups stay listed until the list has doubled, or until no acquire of a
 //! whole round of acquires under the lock was for them. So a program that uses a few policies in turn never pays for this,
@@ -102,8 +102,8 @@ impl Groups {
         self.get_mut(index).asked_for = true;
         self.acquires += 1;
         let is_new = self.listed.binary_search(&index);
-        if let Err(place) = is_new {
-            self.listed.insert(place, index);
+        if let Err(position) = is_new {
+            self.listed.insert(position, index);
         }
         let are_many = is_new.is_err() && self.listed.len() >= self.strike_at;
         if are_many || self.acquires >= ROUND {
@@ -117,7 +117,7 @@ impl Groups {
         listed.retain(|index| {
             let state = slots[*index].as_mut().expect("a listed group is there");
             let spared = std::mem::take(&mut state.asked_for) && !all;
-            *index == used || spared || !state.falls_idle()
+            *index == used || spared || !state.close_if_idle()
         });
         self.acquires = 0;
         self.strike_at = (self.listed.len() * 2).max(FEW);
@@ -161,12 +161,12 @@ impl Groups {
         // The lowest is used first.
         let free = (0..end).rev().filter(|index| self.slots[*index].is_none());
         self.free = free.collect();
-        self.give_back();
+        self.shrink_memory();
         forgotten
     }
 
     /// Gives back the memory that is far more than what there is needs.
-    fn give_back(&mut self) {
+    fn shrink_memory(&mut self) {
         let many = (2 * self.by_id.len()).max(FEW);
         if self.slots.capacity() > 2 * many {
             self.slots.shrink_to(many);

@@ -1,4 +1,4 @@
-//! Numbers of waits, and keys in lines.
+//! Numbers of waits, and keys in queues.
 
 use crate::sync::{Ordering, unmodelled};
 

@@ -28,8 +28,8 @@ impl Live {
     }
 
     pub(crate) fn add(&mut self, size: u64) {
-        let place = self.each.partition_point(|other| *other > size);
-        self.each.insert(place, size);
+        let index = self.each.partition_point(|other| *other > size);
+        self.each.insert(index, size);
         self.count += 1;
         self.sum = self.sum.saturating_add(size);
     }

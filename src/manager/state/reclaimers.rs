@@ -7,12 +7,12 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shortage {
-    /// How many bytes of holds must go so that the waiter fits beside the rest, where its policy or the budget over all
-    /// groups tells; else what it asks for.
+    /// How many bytes of pinned demands must go so that the waiter fits beside the rest, where its policy or the budget
+    /// over all groups tells; else what it asks for.
     pub missing: u64,
     /// The number of its group, as in [`Snapshot::groups`](crate::Snapshot::groups).
     pub group: usize,
-    /// The evictable holds in its line, the oldest first.
+    /// The evictable pinned demands in its queue, the oldest first.
     pub evictable: Vec<Arc<StayingGuard>>,
 }
 

@@ -12,7 +12,7 @@
 //! record goes before its ticket does, and the ticket's going takes the lock: so a ticket that is gone, of which a borrowed
 //! guard is seen, has forgotten it.
 
-use crate::holders::{self, About, ByNumber, Seen};
+use crate::holders::{self, About, ByNumber, Recorded};
 use crate::sync::Arc;
 use std::collections::HashSet;
 
@@ -68,13 +68,13 @@ impl Registry {
     }
 
     /// What the ticket of a guard is; `None` if it is another manager's.
-    pub(crate) fn about<'a>(&'a self, seen: &Seen<'a>) -> Option<&'a Arc<About>> {
+    pub(crate) fn about<'a>(&'a self, seen: &Recorded<'a>) -> Option<&'a Arc<About>> {
         let known = || self.tickets.get(&seen.ticket).map(|known| &known.about);
         seen.kept.or_else(known)
     }
 
     /// Whether the ticket that a guard was acquired with is gone.
-    pub(crate) fn has_lost(&self, seen: &Seen<'_>, about: &About) -> bool {
+    pub(crate) fn has_lost(&self, seen: &Recorded<'_>, about: &About) -> bool {
         let ticket = about.origin.unwrap_or(seen.ticket);
         self.tickets.get(&ticket).is_none_or(|known| known.gone)
     }

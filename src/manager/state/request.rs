@@ -121,8 +121,8 @@ impl Request {
         !self.group.custom && self.kind() == Kind::Active && is_small && !has_two_counts
     }
 
-    /// Whether its guards are holds.
-    pub(crate) fn is_hold(&self) -> bool {
+    /// Whether its demands are pinned.
+    pub(crate) fn is_pinned(&self) -> bool {
         self.kind() != Kind::Active
     }
 
@@ -130,12 +130,12 @@ impl Request {
     pub(crate) fn room(&self) -> Room {
         Room {
             formula: self.formula,
-            bytes: if self.is_hold() { self.about.room } else { 0 },
+            bytes: if self.is_pinned() { self.about.room } else { 0 },
         }
     }
 
     pub(crate) fn is_evictable(&self) -> bool {
-        self.is_hold() && self.about.evictable
+        self.is_pinned() && self.about.evictable
     }
 
     /// Whether it is what a guard was grown to, or has had since.
@@ -160,7 +160,7 @@ impl Request {
     }
 }
 
-/// Room that a hold wants to be left for active demands of its own policy.
+/// Room that a pinned demand wants to be left for active demands of its own policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Room {
     pub(crate) formula: Formula,

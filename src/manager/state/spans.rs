@@ -1,21 +1,21 @@
 //! What has changed beside the waiters of a group, and how small and large their demands are: see
-//! [`changed`](crate::manager::admission::changed).
+//! [`marks`](crate::manager::admission::marks).
 
 use crate::manager::state::waiter::Waiter;
 use crate::sync::Arc;
 
-/// What has changed since the waiters of a group were judged.
+/// What has changed since the waiters of a group were judged: its mark.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Changed {
-    /// A hold has gone or shrunk, or a waiter that was set aside has left.
+pub(crate) struct Mark {
+    /// A pinned demand has gone or shrunk, or a waiter that was set aside has left.
     pub(crate) freed: bool,
-    /// A hold has come or grown.
+    /// A pinned demand has come or grown.
     pub(crate) taken: bool,
     /// Anything may have.
     pub(crate) all: bool,
 }
 
-impl Changed {
+impl Mark {
     pub(crate) const ALL: Self = Self {
         freed: true,
         taken: true,
@@ -68,11 +68,11 @@ impl Span {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spans {
     pub(crate) active: Span,
-    /// Those of them that are refused where they do not fit beside what stays.
+    /// Those of them that are refused where they do not fit beside what is not evictable.
     pub(crate) refusable: Span,
-    /// Those for holds, with the room that they want.
-    pub(crate) holds: Span,
-    /// What holds grow by.
+    /// Those to be pinned, with the room that they want.
+    pub(crate) pinned: Span,
+    /// What pinned demands grow by.
     pub(crate) growths: Span,
 }
 
@@ -80,23 +80,23 @@ impl Spans {
     pub(crate) const NONE: Self = Self {
         active: Span::NONE,
         refusable: Span::NONE,
-        holds: Span::NONE,
+        pinned: Span::NONE,
         growths: Span::NONE,
     };
 
     pub(crate) fn include(&mut self, waiter: &Waiter) {
-        let ticket = &waiter.ticket;
-        let bytes = ticket.bytes();
-        if ticket.is_hold() {
-            self.holds
-                .include(bytes.saturating_add(ticket.room().bytes));
+        let request = &waiter.request;
+        let bytes = request.bytes();
+        if request.is_pinned() {
+            self.pinned
+                .include(bytes.saturating_add(request.room().bytes));
             if let Some(from) = &waiter.from {
-                // It is counted among the holds with what it has.
+                // It is counted among the pinned demands with what it has.
                 self.growths.include(bytes - from.bytes());
             }
         } else {
             self.active.include(bytes);
-            if !waiter.for_holds {
+            if !waiter.waits_for_pinned {
                 self.refusable.include(bytes);
             }
         }

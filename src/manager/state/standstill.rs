@@ -1,27 +1,27 @@
-//! Lines that admit no waiter, and since when.
+//! Queues that admit no waiter, and since when.
 
 use std::time::{Duration, Instant};
 
-/// Since when a line has admitted no waiter.
+/// Since when a queue has admitted no waiter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standstill {
     /// When it last admitted one, or got its first.
     pub(crate) since: Instant,
     /// How often it was told of since.
-    told: u32,
+    reported: u32,
 }
 
 impl Standstill {
     pub(crate) fn begin(now: Instant) -> Self {
         Self {
             since: now,
-            told: 0,
+            reported: 0,
         }
     }
 
     /// When it is told of next; none if that is beyond the clock's range.
     pub(crate) fn due(&self, after: Duration) -> Option<Instant> {
-        let times = 1_u32.checked_shl(self.told)?;
+        let times = 1_u32.checked_shl(self.reported)?;
         self.since.checked_add(after.checked_mul(times)?)
     }
 
@@ -30,9 +30,9 @@ impl Standstill {
     }
 
     /// Notes that it is told of now.
-    pub(crate) fn tell(&mut self, after: Duration, now: Instant) {
+    pub(crate) fn note_report(&mut self, after: Duration, now: Instant) {
         while self.is_due(after, now) {
-            self.told += 1;
+            self.reported += 1;
         }
     }
 }

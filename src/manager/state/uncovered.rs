@@ -1,18 +1,18 @@
 //! Admitted demands that the limit does not cover yet.
 
 use crate::backend::BackendError;
-use crate::manager::state::holds::HoldKey;
+use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
 use crate::sync::{Arc, ThreadId};
 
 /// An admitted demand whose acquirer waits until the limit covers it.
 #[derive(Clone)]
 pub(crate) struct Uncovered {
-    pub(crate) ticket: Arc<Request>,
+    pub(crate) request: Arc<Request>,
     /// What a resized guard had before.
     pub(crate) from: Option<Arc<Request>>,
-    /// As what it is among the holds.
-    pub(crate) hold: Option<HoldKey>,
+    /// Its key among the pinned demands.
+    pub(crate) pin: Option<PinKey>,
     /// The acquirer's.
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,

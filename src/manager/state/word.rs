@@ -71,7 +71,7 @@ impl Word {
     /// Whether what was added without a look must be looked at under the lock: the count is over its maximum, or it passed
     /// a waiter. One test for both.
     #[inline(always)]
-    pub(crate) const fn is_to_be_looked_at(self) -> bool {
+    pub(crate) const fn needs_lock(self) -> bool {
         self.0 & ((1 << (SUM_SHIFT - 1)) | WAITERS_BIT) != 0
     }
 

@@ -154,7 +154,7 @@ impl MonitorBuilder {
             #[cfg(any(feature = "metrics", feature = "watch"))]
             watched: super::watched::Watched::new(),
         };
-        let first = Look::take(&source);
+        let first = Look::read(&source);
         let reading = first.reading.clone()?;
         let shared = Shared::new(
             source,

@@ -190,7 +190,7 @@ struct Growing {
 
 impl Shared {
     pub(super) fn line(&self) -> String {
-        let look = self.look();
+        let look = self.read_and_note();
         let problems = self.problems(&look);
         let line = Line::new(self, &look, problems);
         serde_json::to_string(&line).expect("it has no maps whose keys are not text")

@@ -131,7 +131,7 @@ fn pressure(look: &Look) -> Option<Problem> {
 fn stalled(look: &Look, after: Duration) -> Option<Problem> {
     let waiters = &look.snapshot.waiters;
     let stalled = waiters.iter().filter(|waiter| waiter.waited >= after);
-    // The waiters at the head of a line: the others wait for them.
+    // The waiters at the head of a queue: the others wait for them.
     let waiter = stalled.min_by_key(|waiter| (waiter.position, waiter.since))?;
     let name = name_of(waiter);
     let (bytes, waited) = (Bytes(waiter.bytes), waiter.waited);

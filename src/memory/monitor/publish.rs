@@ -29,7 +29,7 @@ impl Monitor {
     /// As [`read`](Self::read); then what can be told is published all the same.
     pub fn publish(&self) -> Result<(), Error> {
         self.shared.source.check()?;
-        let look = self.shared.look();
+        let look = self.shared.read_and_note();
         self.shared.publisher.publish(&self.shared, &look);
         look.reading?;
         Ok(())

@@ -97,7 +97,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn take(source: &Source) -> Self {
+    pub(super) fn read(source: &Source) -> Self {
         let snapshot = source.manager.snapshot();
         let backend = source.manager.backend();
         let reading =

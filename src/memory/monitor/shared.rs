@@ -35,8 +35,8 @@ impl Shared {
     }
 
     /// A look that counts in the statistics.
-    pub(super) fn look(&self) -> Look {
-        let look = Look::take(&self.source);
+    pub(super) fn read_and_note(&self) -> Look {
+        let look = Look::read(&self.source);
         match &look.reading {
             Ok(reading) => self.record().note(reading),
             Err(_) => self.record().fail(),
@@ -47,17 +47,17 @@ impl Shared {
     /// What the monitor's thread does at the end of each interval. A panic in what the program has given (a backend, a
     /// recorder) is a reading that failed: the thread goes on.
     pub(super) fn tick(&self) {
-        if contained(|| self.take_tick()).is_none() {
+        if contained(|| self.tick_uncontained()).is_none() {
             self.record().fail();
         }
     }
 
-    fn take_tick(&self) {
+    fn tick_uncontained(&self) {
         if self.source.budget.is_none() {
             // Measures the manager's budget: other programs come and go, and a container's limit may change.
             self.source.manager.maintain();
         }
-        let look = Look::take(&self.source);
+        let look = Look::read(&self.source);
         match &look.reading {
             Ok(reading) => self.record().tick(reading),
             Err(_) => self.record().fail(),

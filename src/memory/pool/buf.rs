@@ -56,7 +56,7 @@ impl PoolBuf {
         let capacity = block.capacity();
         if !self.pool.is_inherited() {
             self.pool
-                .locked(|state, after| state.leave(self.account, capacity, after));
+                .locked(|state, after| state.subtract_in_use(self.account, capacity, after));
         }
         let len = self.len;
         HostBuffer { block, len }
@@ -72,7 +72,7 @@ impl Drop for PoolBuf {
             return;
         }
         if let Some(block) = block {
-            self.pool.give(self.account, block);
+            self.pool.return_block(self.account, block);
         }
     }
 }

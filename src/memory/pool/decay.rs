@@ -33,7 +33,7 @@ impl Inner {
         let waker = sleeper.wake_handle();
         let (this, clock) = (self.this.clone(), self.clock.clone());
         let spawned = spawn("mlx-wired pool", move || {
-            keep_house(&this, &*clock, &sleeper);
+            run_housekeeping(&this, &*clock, &sleeper);
         });
         // Where no thread is to be had, the next buffer that comes back asks again.
         if spawned.is_ok() {
@@ -41,7 +41,7 @@ impl Inner {
         }
     }
 
-    fn look(&self) -> Next {
+    fn evict_due(&self) -> Next {
         // Before the look: time that passes meanwhile makes the sleep no longer.
         let now = self.clock.now();
         if let Some(oldest) = self.maintain() {
@@ -49,12 +49,12 @@ impl Inner {
             let due = oldest.checked_add(decay);
             let earliest = now.checked_add(decay / SHORTEST);
             let next = due.zip(earliest);
-            return Next::Look(next.map(|(due, earliest)| due.max(earliest)));
+            return Next::Check(next.map(|(due, earliest)| due.max(earliest)));
         }
         // Looked at again with the lock: a block may have come back since.
         self.locked(|state, _| {
             if state.idle() > 0 {
-                return Next::Look(Some(now));
+                return Next::Check(Some(now));
             }
             state.housekeeper = None;
             Next::End
@@ -65,15 +65,15 @@ impl Inner {
 /// What the thread does next.
 enum Next {
     /// It looks then; later than the clock can tell is when the pool ends.
-    Look(Option<Instant>),
+    Check(Option<Instant>),
     End,
 }
 
-fn keep_house(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
+fn run_housekeeping(this: &Weak<Inner>, clock: &dyn Clock, sleeper: &Sleeper) {
     loop {
         // Not held while it sleeps.
-        let next = this.upgrade().map_or(Next::End, |inner| inner.look());
-        let Next::Look(when) = next else { return };
+        let next = this.upgrade().map_or(Next::End, |inner| inner.evict_due());
+        let Next::Check(when) = next else { return };
         clock.park(sleeper, when);
     }
 }

@@ -123,8 +123,8 @@ impl fmt::Display for Quoted<'_> {
 /// The largest users, for the end of what they hold.
 fn largest(users: &[PoolUser], shown: usize, in_full: bool) -> String {
     let mut text = String::new();
-    for (place, PoolUser { name, bytes }) in users.iter().take(shown).enumerate() {
-        let before = if place == 0 { " (largest: " } else { ", " };
+    for (index, PoolUser { name, bytes }) in users.iter().take(shown).enumerate() {
+        let before = if index == 0 { " (largest: " } else { ", " };
         let (name, bytes) = (Quoted(name, in_full), Bytes(*bytes));
         write!(text, "{before}{name} {bytes}").expect("text takes everything");
     }

@@ -1,18 +1,18 @@
-//! Getting a buffer: at once, or after a wait in line.
+//! Getting a buffer: at once, or after a wait in the queue.
 
 use super::buf::PoolBuf;
 use super::error::PoolError;
 use super::inner::Inner;
-use super::state::{Need, Taken};
+use super::state::{Allotment, Need};
 use crate::Wait;
 use crate::clock::Sleeper;
 use std::time::Duration;
 
 /// How a call that may wait begins.
-enum Entered {
-    Served(Taken),
+enum Begun {
+    Allotted(Allotment),
     /// Its number there.
-    InLine(u64),
+    Queued(u64),
 }
 
 /// Bytes that are in use already, of a block that is still to be mapped. Dropped, in unwinding too, it gives them back.
@@ -23,7 +23,7 @@ struct Promise<'a> {
 }
 
 impl Promise<'_> {
-    fn keep(self) {
+    fn fulfil(self) {
         self.inner
             .locked(|state, _| state.mapped(self.need, self.capacity));
         std::mem::forget(self);
@@ -41,21 +41,21 @@ impl Inner {
     /// A buffer, if there is one now.
     #[track_caller]
     pub(super) fn try_get(&self, need: Need) -> Option<PoolBuf> {
-        let taken = self.locked(|state, _| {
-            let taken = state.enter(need);
-            taken.or_else(|| state.refuse_untold())
+        let allotment = self.locked(|state, _| {
+            let allotment = state.try_allot(need);
+            allotment.or_else(|| state.refuse_without_error())
         })?;
-        self.complete(need, taken, &Wait::none()).ok()
+        self.complete(need, allotment, &Wait::none()).ok()
     }
 
     /// A buffer, or why there is none now.
     #[track_caller]
     pub(super) fn get(&self, need: Need) -> Result<PoolBuf, PoolError> {
-        let taken = self.locked(|state, _| {
-            let taken = state.enter(need);
-            taken.ok_or_else(|| state.refuse(need, Duration::ZERO))
+        let allotment = self.locked(|state, _| {
+            let allotment = state.try_allot(need);
+            allotment.ok_or_else(|| state.refuse(need, Duration::ZERO))
         })?;
-        self.complete(need, taken, &Wait::none())
+        self.complete(need, allotment, &Wait::none())
     }
 
     /// A buffer, after this time at the latest; whenever it comes, if that is later than the clock can tell.
@@ -67,42 +67,47 @@ impl Inner {
             None => Wait::new(),
         };
         let sleeper = Sleeper::new();
-        let entered = self.locked(|state, _| match state.enter(need) {
-            Some(taken) => Ok(Entered::Served(taken)),
+        let begun = self.locked(|state, _| match state.try_allot(need) {
+            Some(allotment) => Ok(Begun::Allotted(allotment)),
             None if state.is_too_large(need) => Err(state.refuse(need, Duration::ZERO)),
-            None => Ok(Entered::InLine(state.wait(need, sleeper.wake_handle()))),
+            None => Ok(Begun::Queued(state.enqueue(need, sleeper.wake_handle()))),
         })?;
-        let number = match entered {
-            Entered::Served(taken) => return self.complete(need, taken, &wait),
-            Entered::InLine(number) => number,
+        let number = match begun {
+            Begun::Allotted(allotment) => return self.complete(need, allotment, &wait),
+            Begun::Queued(number) => number,
         };
         let since = self.clock.now();
         loop {
             self.clock.park(&sleeper, deadline);
             let now = self.clock.now();
             let is_over = deadline.is_some_and(|deadline| now >= deadline);
-            let taken = self.locked(|state, after| {
-                let taken = state.granted(number);
-                if taken.is_none() && is_over {
-                    state.give_up(number, after);
+            let allotment = self.locked(|state, after| {
+                let allotment = state.remove_granted(number);
+                if allotment.is_none() && is_over {
+                    state.remove_waiter(number, after);
                     return Err(state.refuse(need, now.saturating_duration_since(since)));
                 }
-                Ok(taken)
+                Ok(allotment)
             })?;
-            if let Some(taken) = taken {
-                return self.complete(need, taken, &wait);
+            if let Some(allotment) = allotment {
+                return self.complete(need, allotment, &wait);
             }
         }
     }
 
     /// Makes a buffer of what a demand was given.
     #[track_caller]
-    fn complete(&self, need: Need, taken: Taken, wait: &Wait) -> Result<PoolBuf, PoolError> {
-        let Taken {
+    fn complete(
+        &self,
+        need: Need,
+        allotment: Allotment,
+        wait: &Wait,
+    ) -> Result<PoolBuf, PoolError> {
+        let Allotment {
             capacity,
             block,
             evicted,
-        } = taken;
+        } = allotment;
         let mut block = match block {
             Some(block) => block,
             None => {
@@ -113,7 +118,7 @@ impl Inner {
                 };
                 drop(evicted);
                 let block = self.map(need, capacity, wait)?;
-                promise.keep();
+                promise.fulfil();
                 block
             }
         };

@@ -123,18 +123,18 @@ impl Inner {
     }
 
     /// A buffer comes back, on whatever thread.
-    pub(super) fn give(&self, account: usize, block: Block) {
+    pub(super) fn return_block(&self, account: usize, block: Block) {
         let now = self.clock.now();
         let capacity = block.capacity();
         let unkept = self.locked(|state, after| {
-            let unkept = state.give(account, block, now, after);
+            let unkept = state.return_block(account, block, now, after);
             self.start_housekeeping(state);
             unkept
         });
         if unkept.is_some() {
             // First the memory, then the room: what takes its place is neither beside it nor refused for its sake.
             drop(unkept);
-            self.locked(|state, after| state.leave(account, capacity, after));
+            self.locked(|state, after| state.subtract_in_use(account, capacity, after));
         }
     }
 }

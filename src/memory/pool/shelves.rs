@@ -40,14 +40,14 @@ impl Shelves {
     }
 
     /// Takes the block of this capacity that was returned last: its memory is likeliest to be in the caches.
-    pub(super) fn take(&mut self, capacity: u64) -> Option<Block> {
+    pub(super) fn remove_newest(&mut self, capacity: u64) -> Option<Block> {
         let class = classes::index(capacity)?;
         let idle = self.classes[class].pop_back()?;
-        Some(self.left(idle))
+        Some(self.uncount(idle))
     }
 
     /// Puts a block back. One that is of no class is returned instead.
-    pub(super) fn put(&mut self, block: Block, now: Instant) -> Option<Block> {
+    pub(super) fn insert(&mut self, block: Block, now: Instant) -> Option<Block> {
         let Some(class) = classes::index(block.capacity()) else {
             return Some(block);
         };
@@ -71,10 +71,10 @@ impl Shelves {
     }
 
     /// Takes the block that has been idle for the longest time, of whatever class.
-    pub(super) fn take_oldest(&mut self) -> Option<Block> {
+    pub(super) fn remove_oldest(&mut self) -> Option<Block> {
         let class = self.oldest_class()?;
         let idle = self.classes[class].pop_front()?;
-        Some(self.left(idle))
+        Some(self.uncount(idle))
     }
 
     /// There are 120 classes, and a look at each costs less than to unmap one block.
@@ -85,7 +85,7 @@ impl Shelves {
         fronts.min().map(|(_, class)| class)
     }
 
-    fn left(&mut self, idle: Idle) -> Block {
+    fn uncount(&mut self, idle: Idle) -> Block {
         self.bytes -= idle.block.capacity();
         self.blocks -= 1;
         idle.block

@@ -27,7 +27,7 @@ pub(super) struct Need {
 }
 
 /// What a demand was given: bytes in use, and an idle block or the right to map one.
-pub(super) struct Taken {
+pub(super) struct Allotment {
     pub(super) capacity: u64,
     pub(super) block: Option<Block>,
     /// What made room for it: to be unmapped before it is mapped.
@@ -74,7 +74,7 @@ pub(super) struct State {
     /// As it was built.
     idle_limit: u64,
     /// The idle limit now.
-    keep: u64,
+    idle_limit_now: u64,
     level: PressureLevel,
     /// What the pool held when the pressure left normal.
     held_at_onset: u64,
@@ -86,7 +86,7 @@ pub(super) struct State {
     /// In the order of arrival.
     queue: VecDeque<Waiter>,
     /// What waiters were given, and have not taken yet.
-    granted: Vec<(u64, Taken)>,
+    granted: Vec<(u64, Allotment)>,
     next_waiter: u64,
     counts: Counts,
     /// Wakes the thread that unmaps what has been idle for too long, while there is one.
@@ -98,7 +98,7 @@ impl State {
         Self {
             limit,
             idle_limit,
-            keep: idle_limit,
+            idle_limit_now: idle_limit,
             level: PressureLevel::Normal,
             held_at_onset: 0,
             shelves: Shelves::new(),
@@ -124,20 +124,20 @@ impl State {
     }
 
     /// What a demand is given now: nothing while other demands wait, or where it does not fit.
-    pub(super) fn enter(&mut self, need: Need) -> Option<Taken> {
+    pub(super) fn try_allot(&mut self, need: Need) -> Option<Allotment> {
         if !self.queue.is_empty() {
             return None;
         }
-        self.take(need)
+        self.allot(need)
     }
 
-    fn take(&mut self, need: Need) -> Option<Taken> {
+    fn allot(&mut self, need: Need) -> Option<Allotment> {
         let fits = |capacity: &u64| *capacity <= self.limit - self.in_use;
         // The last bytes of the limit can be had, too, in a block of no class; it would not stay idle.
         let exact = Some(classes::exact(need.len)).filter(|_| need.is_counted);
         let capacity = classes::capacity(need.len).filter(fits);
         let capacity = capacity.or_else(|| exact.filter(fits))?;
-        let block = self.shelves.take(capacity);
+        let block = self.shelves.remove_newest(capacity);
         self.count(need, capacity, block.is_some());
         let mut evicted = Vec::new();
         while self.held() > self.limit
@@ -146,7 +146,7 @@ impl State {
             evicted.push(block);
         }
         self.note_peak();
-        Some(Taken {
+        Some(Allotment {
             capacity,
             block,
             evicted,
@@ -182,18 +182,19 @@ impl State {
     pub(super) fn undo(&mut self, need: Need, capacity: u64, after: &mut After) {
         self.promised -= capacity;
         self.counts.refused += 1;
-        self.leave(need.account, capacity, after);
+        self.subtract_in_use(need.account, capacity, after);
     }
 
     /// Bytes that are no longer in use, nor idle.
-    pub(super) fn leave(&mut self, account: usize, capacity: u64, after: &mut After) {
+    pub(super) fn subtract_in_use(&mut self, account: usize, capacity: u64, after: &mut After) {
         self.in_use -= capacity;
         self.users[account].bytes -= capacity;
-        self.serve(after);
+        self.allot_to_waiters(after);
     }
 
-    /// A buffer comes back. A block that does not stay idle is in use until it has been unmapped and [left](Self::leave).
-    pub(super) fn give(
+    /// A buffer comes back. A block that does not stay idle is in use until it has been unmapped and
+    /// [subtracted](Self::subtract_in_use).
+    pub(super) fn return_block(
         &mut self,
         account: usize,
         block: Block,
@@ -202,30 +203,30 @@ impl State {
     ) -> Option<Block> {
         let capacity = block.capacity();
         // A block larger than all that may be idle would evict all others first.
-        if capacity > self.keep {
+        if capacity > self.idle_limit_now {
             return Some(block);
         }
-        let unkept = self.shelves.put(block, now);
+        let unkept = self.shelves.insert(block, now);
         if unkept.is_none() {
-            self.leave(account, capacity, after);
-            self.evict_to(self.keep, after);
+            self.subtract_in_use(account, capacity, after);
+            self.evict_to(self.idle_limit_now, after);
         }
         unkept
     }
 
     /// Gives waiters what there is, in the order in which they came.
-    fn serve(&mut self, after: &mut After) {
+    fn allot_to_waiters(&mut self, after: &mut After) {
         while let Some(head) = self.queue.front()
-            && let Some(taken) = self.take(head.need)
+            && let Some(allotment) = self.allot(head.need)
             && let Some(head) = self.queue.pop_front()
         {
-            self.granted.push((head.number, taken));
+            self.granted.push((head.number, allotment));
             after.wake.push(head.waker);
         }
     }
 
-    /// Puts a demand in line, and returns its number there.
-    pub(super) fn wait(&mut self, need: Need, waker: Waker) -> u64 {
+    /// Puts a demand in the queue, and returns its number there.
+    pub(super) fn enqueue(&mut self, need: Need, waker: Waker) -> u64 {
         let number = self.next_waiter;
         self.next_waiter += 1;
         self.counts.waits += 1;
@@ -238,15 +239,15 @@ impl State {
     }
 
     /// What a waiter was given.
-    pub(super) fn granted(&mut self, number: u64) -> Option<Taken> {
-        let place = self.granted.iter().position(|(of, _)| *of == number)?;
-        Some(self.granted.swap_remove(place).1)
+    pub(super) fn remove_granted(&mut self, number: u64) -> Option<Allotment> {
+        let index = self.granted.iter().position(|(of, _)| *of == number)?;
+        Some(self.granted.swap_remove(index).1)
     }
 
     /// A waiter leaves without a buffer. Later waiters may fit.
-    pub(super) fn give_up(&mut self, number: u64, after: &mut After) {
+    pub(super) fn remove_waiter(&mut self, number: u64, after: &mut After) {
         self.queue.retain(|waiter| waiter.number != number);
-        self.serve(after);
+        self.allot_to_waiters(after);
     }
 
     /// Whether no return of other buffers makes room for it.
@@ -255,7 +256,7 @@ impl State {
     }
 
     /// A demand that was given nothing, and is told nothing.
-    pub(super) fn refuse_untold<T>(&mut self) -> Option<T> {
+    pub(super) fn refuse_without_error<T>(&mut self) -> Option<T> {
         self.counts.refused += 1;
         None
     }
@@ -301,7 +302,7 @@ impl State {
     }
 
     fn evict(&mut self) -> Option<Block> {
-        let block = self.shelves.take_oldest()?;
+        let block = self.shelves.remove_oldest()?;
         self.counts.evicted_blocks += 1;
         self.counts.evicted_bytes += block.capacity();
         Some(block)
@@ -339,8 +340,8 @@ impl State {
     }
 
     /// The most that may be idle.
-    pub(super) fn keep(&self) -> u64 {
-        self.keep
+    pub(super) fn idle_limit_now(&self) -> u64 {
+        self.idle_limit_now
     }
 
     /// Evicts the share of a level, and lowers or raises what may be idle.
@@ -359,18 +360,18 @@ impl State {
             PressureLevel::Urgent => bytes / 4,
             PressureLevel::Critical => 0,
         };
-        self.keep = match level {
+        self.idle_limit_now = match level {
             PressureLevel::Normal => self.idle_limit,
             _ => left(self.held_at_onset),
         };
         let idle = self.shelves.bytes();
         let target = if rises { left(idle) } else { idle };
-        self.evict_to(target.min(self.keep), after)
+        self.evict_to(target.min(self.idle_limit_now), after)
     }
 
     /// Nothing is kept from now on.
     pub(super) fn close(&mut self, after: &mut After) {
-        (self.idle_limit, self.keep) = (0, 0);
+        (self.idle_limit, self.idle_limit_now) = (0, 0);
         self.evict_to(0, after);
         after.wake.extend(self.housekeeper.take());
     }
@@ -391,7 +392,7 @@ impl State {
             peak: counts.peak,
             waiting: self.queue.len(),
             limit: self.limit,
-            idle_limit: self.keep,
+            idle_limit: self.idle_limit_now,
             users: self.users(),
         }
     }

@@ -21,11 +21,11 @@ pub(super) struct Inner {
     pub(super) waker: Waker,
     stop: AtomicBool,
     level: AtomicU8,
-    seen: Mutex<Seen>,
+    observed: Mutex<Observed>,
 }
 
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Observed {
     pub(super) sources: Vec<SourceState>,
     pub(super) stats: PressureStats,
 }
@@ -73,10 +73,10 @@ impl Inner {
             sleeper: Mutex::new(Some(sleeper)),
             stop: AtomicBool::new(false),
             level: AtomicU8::new(0),
-            seen: Mutex::default(),
+            observed: Mutex::default(),
         };
         inner.publish(sources);
-        inner.take_turn(|round| round.watch(&inner));
+        inner.run_turn(|round| round.watch(&inner));
         inner
     }
 
@@ -99,11 +99,11 @@ impl Inner {
     }
 
     pub(super) fn poll(&self) -> bool {
-        self.take_turn(|round| round.poll(self))
+        self.run_turn(|round| round.poll(self))
     }
 
     pub(super) fn end(&self) {
-        self.take_turn(|round| round.end(self));
+        self.run_turn(|round| round.end(self));
     }
 
     /// Makes the thread end, if one runs.
@@ -114,7 +114,7 @@ impl Inner {
     }
 
     /// Runs `f` in a turn. Returns false if another thread has the turn.
-    fn take_turn(&self, f: impl FnOnce(&mut Round)) -> bool {
+    fn run_turn(&self, f: impl FnOnce(&mut Round)) -> bool {
         let mut round = match self.turn.try_lock() {
             Ok(round) => round,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -124,16 +124,16 @@ impl Inner {
         true
     }
 
-    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock_observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn publish(&self, sources: Vec<SourceState>) {
-        self.seen().sources = sources;
+        self.lock_observed().sources = sources;
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut PressureStats)) {
-        change(&mut self.seen().stats);
+        change(&mut self.lock_observed().stats);
     }
 
     pub(super) fn level(&self) -> PressureLevel {

@@ -23,11 +23,11 @@ pub(super) fn attach(registries: &Registries, backend: Arc<dyn Backend>) -> Subs
     subscription.and(&registries.drains, Arc::new(move || drains.drain()) as _);
     subscription.and(
         &registries.givers,
-        Arc::new(move |ask: &Ask| gives.give(ask)) as _,
+        Arc::new(move |ask: &Ask| gives.empty_over_limit(ask)) as _,
     );
     subscription.and(
         &registries.listeners,
-        Arc::new(move |change: &Change| follows.follow(change)) as _,
+        Arc::new(move |change: &Change| follows.apply_change(change)) as _,
     );
     subscription
 }
@@ -71,7 +71,7 @@ impl Cache {
     }
 
     /// Lets what is over the limit go, which MLX itself does only when it allocates.
-    fn give(&self, ask: &Ask) -> u64 {
+    fn empty_over_limit(&self, ask: &Ask) -> u64 {
         let cache = held(&*self.backend);
         if self.note_held(cache) {
             // Registered when the level was there already, or MLX refused.
@@ -86,7 +86,7 @@ impl Cache {
         }
     }
 
-    fn follow(&self, change: &Change) {
+    fn apply_change(&self, change: &Change) {
         if change.to == PressureLevel::Normal {
             self.restore();
         } else {

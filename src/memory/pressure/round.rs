@@ -40,10 +40,10 @@ impl Round {
         if let Some(from) = self.hysteresis.step(judged, now) {
             self.change(inner, from, said, now);
         }
-        self.tell_manager(inner);
+        self.set_manager_pressure(inner);
         let level = self.hysteresis.level();
         if level > PressureLevel::Normal && judged.entered >= level {
-            self.give_back(inner, level, now);
+            self.call_givers(inner, level, now);
         }
         inner.publish(self.states());
     }
@@ -56,7 +56,7 @@ impl Round {
         if let Some(from) = self.hysteresis.end() {
             self.change(inner, from, None, inner.clock.now());
         }
-        self.tell_manager(inner);
+        self.set_manager_pressure(inner);
     }
 
     fn read(&mut self, inner: &Inner, now: Instant) {
@@ -186,13 +186,13 @@ impl Round {
         if to == PressureLevel::Critical && change.is_rise() {
             panics += inner.registries.first.call_each(|f| f(&change));
         }
-        self.tell_manager(inner);
+        self.set_manager_pressure(inner);
         panics += inner.registries.listeners.call_each(|f| f(&change));
         inner.count(|stats| stats.panics += panics);
     }
 
     /// Sets the manager's pressure to the level's; again at the next poll if it refuses.
-    fn tell_manager(&mut self, inner: &Inner) {
+    fn set_manager_pressure(&mut self, inner: &Inner) {
         let level = self.hysteresis.level();
         let Some(manager) = inner.manager.as_ref().filter(|_| self.told != level) else {
             return;
@@ -210,7 +210,7 @@ impl Round {
     }
 
     /// Calls the giving reactions one after another, until memory is below the line at which the level is left.
-    fn give_back(&mut self, inner: &Inner, level: PressureLevel, now: Instant) {
+    fn call_givers(&mut self, inner: &Inner, level: PressureLevel, now: Instant) {
         let registry = &inner.registries.givers;
         let (mut from, end) = (0, registry.end());
         while self.judge().held >= level

@@ -4,8 +4,8 @@ use super::registry::contained;
 use crate::ffi::Backend;
 use crate::{Manager, Reclaimer};
 
-/// A reclaimer (R27) that empties MLX's cache, so that the budget of a device without wired memory, which is measured, has
-/// that room. The cache is not a hold: register it beside those that give holds back.
+/// A reclaimer (R27) that empties MLX's cache, so that the budget of a device without wired memory, which is measured,
+/// has that room. The cache is no pinned demand: register it beside those that give pinned demands back.
 ///
 /// It keeps the manager until it is dropped.
 pub fn clear_cache_on_shortage(manager: &Manager) -> Reclaimer {

@@ -77,8 +77,8 @@ impl<F: ?Sized> Registry<F> {
     /// Removes a function. Waits for calls of it in flight, unless they are on this thread.
     pub(crate) fn remove(&self, number: u64) {
         let mut state = self.lock();
-        let place = state.all.iter().position(|(other, _)| *other == number);
-        let removed = place.map(|place| state.all.remove(place));
+        let index = state.all.iter().position(|(other, _)| *other == number);
+        let removed = index.map(|index| state.all.remove(index));
         let here = this_thread();
         while state
             .running

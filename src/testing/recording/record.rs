@@ -189,10 +189,10 @@ impl Record {
             broken.push("came although calls are forbidden".to_owned());
         }
         let thread = thread::current();
-        let who = thread.name().unwrap_or("unnamed");
+        let name = thread.name().unwrap_or("unnamed");
         self.violations.extend(broken.into_iter().map(|what| {
             format!(
-                "call {number}, set_wired_limit({bytes}) on thread `{who}` {:?}, {what}",
+                "call {number}, set_wired_limit({bytes}) on thread `{name}` {:?}, {what}",
                 thread.id()
             )
         }));

@@ -13,16 +13,16 @@ fn late(change: impl Fn(Config) -> Config, held: u64, bytes: u64, before: bool) 
     let held = manager.ticket(&SumPolicy::new(), held);
     let ticket = manager.ticket(&SumPolicy::new(), bytes);
     drop((ticket.acquire(), held.acquire()));
-    let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
+    let admit = ticket.group.gates.admit.load(Ordering::Relaxed);
     let hold = || (manager.wire_max(0), held.acquire().expect("it fits"));
     let held_before = before.then(hold);
     manager.configure(change).expect("it changes at any time");
     // Whatever is admitted is covered.
     let _held = held_before.unwrap_or_else(hold);
-    let entered = ticket.enter_below(admit);
-    assert!(matches!(entered, Fast::Added(_)), "over what may be held");
-    let place = Location::caller();
-    ticket.enter_locked(entered, Wait::none(), place).err()
+    let fast = ticket.count_below(admit);
+    assert!(matches!(fast, Fast::Added(_)), "over what may be held");
+    let location = Location::caller();
+    ticket.acquire_locked(fast, Wait::none(), location).err()
 }
 
 #[test]
@@ -49,18 +49,18 @@ fn r16_one_that_was_counted_first_keeps_its_place() -> Result<(), Error> {
         .build()?;
     let ticket = manager.ticket(&SumPolicy::capped(10), 6);
     drop(ticket.acquire()?);
-    let admit = ticket.group.reads.admit.load(Ordering::Relaxed);
-    let entered = ticket.enter_below(admit);
-    assert!(matches!(entered, Fast::Added(_)), "nothing is covered");
+    let admit = ticket.group.gates.admit.load(Ordering::Relaxed);
+    let fast = ticket.count_below(admit);
+    assert!(matches!(fast, Fast::Added(_)), "nothing is covered");
     std::thread::scope(|scope| {
         let later = scope.spawn(|| ticket.acquire_owned());
         while manager.waiting().is_empty() {
             std::thread::yield_now();
         }
-        let place = Location::caller();
-        let kept = ticket.enter_locked(entered, Wait::none(), place);
+        let location = Location::caller();
+        let kept = ticket.acquire_locked(fast, Wait::none(), location);
         if kept.is_ok() {
-            ticket.leave(None);
+            ticket.release_demand(None);
         }
         drop(later.join().expect("it fits once the first has left")?);
         kept.map(drop)
@@ -85,9 +85,9 @@ fn a_refusal_looks_for_the_shrink_that_it_hid() -> Result<(), Error> {
     // The release takes the other for one that stays.
     let count = large.size_count.as_ref().expect("Max counts sizes");
     count.0.fetch_sub(1, Ordering::Relaxed);
-    let admit = large.group.reads.admit.load(Ordering::Relaxed);
-    assert!(matches!(large.enter_below(admit), Fast::Closed));
-    large.look_after(large.leave_word(), false);
+    let admit = large.group.gates.admit.load(Ordering::Relaxed);
+    assert!(matches!(large.count_below(admit), Fast::Closed));
+    large.finish_under_lock_if_needed(large.subtract_and_remember(), false);
     std::mem::forget(leaves);
     assert_eq!(manager.applied(), 1);
     Ok(())

@@ -24,7 +24,7 @@ pub fn with_cause<T>(transform: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// Keeps the cause of a failure that MLX is about to report.
-pub(super) fn keep(error: Exception) {
+pub(super) fn store_cause(error: Exception) {
     CAUSE.set(Some(error));
 }
 

@@ -1,6 +1,6 @@
 //! Rust closures as MLX's: a function with gradients of its own.
 
-use super::cause::{caught, keep, with_cause};
+use super::cause::{caught, store_cause, with_cause};
 use super::vector::{Vector, arrays};
 use mlx_rs::Array;
 use mlx_rs::error::{Exception, Result};
@@ -103,6 +103,6 @@ unsafe fn answer(result: Slot, run: impl FnOnce() -> Result<Vec<Array>>) -> c_in
         }
         Err(error) => error,
     };
-    keep(error);
+    store_cause(error);
     1
 }

@@ -195,7 +195,7 @@ impl Model {
             problems,
             inner: Arc::new(inner),
         };
-        model.tell_of_types();
+        model.report_types();
         model
     }
 
@@ -213,7 +213,7 @@ impl Model {
     }
 
     /// Types that MLX's own reader does not take, or takes for something else.
-    fn tell_of_types(&mut self) {
+    fn report_types(&mut self) {
         let known = [
             "F32", "F16", "BF16", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL",
             "C64",

@@ -42,9 +42,9 @@ impl<'a> Needs<'a> {
         match &needs.parameters {
             Some(parameters) => {
                 needs.problems.extend(parameters.problems.iter().cloned());
-                needs.tell_of_unread_config();
+                needs.report_unread_config();
             }
-            None => needs.tell_of_cache(),
+            None => needs.report_cache_problems(),
         }
         needs
             .problems
@@ -53,14 +53,14 @@ impl<'a> Needs<'a> {
     }
 
     /// Training needs no configuration, but one that was not read is a sign of a download that was cut off.
-    fn tell_of_unread_config(&mut self) {
+    fn report_unread_config(&mut self) {
         let problems = self.workload.model.inner.config.problems.iter();
         let unread = problems.filter(|problem| problem.id != "unknown-family");
         self.problems.extend(unread.cloned());
     }
 
     /// Problems that concern generating text alone.
-    fn tell_of_cache(&mut self) {
+    fn report_cache_problems(&mut self) {
         let inner = &self.workload.model.inner;
         self.problems.extend(inner.config.problems.iter().cloned());
         if let (Some(shape), Some(quantised)) = (&inner.config.shape, self.workload.quantised) {
@@ -180,7 +180,7 @@ impl<'a> Needs<'a> {
         if let Some(shape) = &config.shape {
             items.extend(kv::items(shape, &tokens));
             items.push(prefill::item(shape, &tokens, workload.device));
-            self.tell_of_context(&mut items, settings);
+            self.name_context(&mut items, settings);
         } else if !config.keeps_nothing && (workload.model.inner.has_config || self.is_asked()) {
             items.push(Item {
                 id: "kv-cache",
@@ -199,7 +199,7 @@ impl<'a> Needs<'a> {
     }
 
     /// Where the context was not the caller's, the first item that depends on it says which it is.
-    fn tell_of_context(&self, items: &mut [Item], settings: Settings) {
+    fn name_context(&self, items: &mut [Item], settings: Settings) {
         if self.workload.context != Knob::Auto {
             return;
         }

@@ -65,7 +65,7 @@ impl Problem {
     }
 
     /// Names the folder of a part: files of several parts have the same names.
-    pub(super) fn tell_where(&mut self, part: &str) {
+    pub(super) fn append_folder(&mut self, part: &str) {
         if !part.is_empty() {
             self.text += &format!(" (in {})", Name::new(part));
         }

@@ -24,22 +24,22 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    pub(super) fn see_begin(&mut self, before: u64, above: u64, after: u64) {
+    pub(super) fn record_begin(&mut self, before: u64, above: u64, after: u64) {
         self.start = self.start.max(before);
         self.begin = self.begin.max(above);
         self.gradients = self.gradients.max(after.saturating_sub(before));
     }
 
-    pub(super) fn see_add(&mut self, before: u64, above: u64) {
+    pub(super) fn record_add(&mut self, before: u64, above: u64) {
         self.gradients = self.gradients.max(before.saturating_sub(self.start));
         self.add = self.add.max(Some(above));
     }
 
-    pub(super) fn see_update(&mut self, peak: u64) {
+    pub(super) fn record_update(&mut self, peak: u64) {
         self.update = self.update.max(peak);
     }
 
-    pub(super) fn see_times(&mut self, pass: Duration, update: Duration) {
+    pub(super) fn record_times(&mut self, pass: Duration, update: Duration) {
         let least = |known: Option<Duration>, seen| Some(known.map_or(seen, |it| it.min(seen)));
         self.pass_time = least(self.pass_time, pass);
         self.update_time = least(self.update_time, update);

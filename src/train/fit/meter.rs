@@ -86,7 +86,7 @@ impl<T: Fittable> Meter<'_, T> {
                 return Ok(Outcome::Over(expected));
             }
             let begin = self.pass(plan, true)?;
-            cost.see_begin(begin.before, begin.above(), begin.after);
+            cost.record_begin(begin.before, begin.above(), begin.after);
             if begin.peak > self.limit {
                 return Ok(Outcome::Over(begin.peak));
             }
@@ -98,16 +98,16 @@ impl<T: Fittable> Meter<'_, T> {
                 .saturating_add(adding);
             if plan.accumulate > 1 && expected <= self.limit {
                 let add = self.pass(plan, false)?;
-                cost.see_add(add.before, add.above());
+                cost.record_add(add.before, add.above());
                 time = time.min(add.time);
             }
             let apply = self.update()?;
-            cost.see_update(apply.peak);
+            cost.record_update(apply.peak);
             if apply.peak > self.limit {
                 return Ok(Outcome::Over(apply.peak));
             }
             if update >= warm_up {
-                cost.see_times(time, apply.time);
+                cost.record_times(time, apply.time);
             }
         }
         Ok(Outcome::Within(cost))

@@ -32,7 +32,7 @@ impl Search {
     ) -> Result<(), Error> {
         let least = self.space.least();
         let outcome = measure(least, None)?;
-        self.see(least, outcome);
+        self.record(least, outcome);
         loop {
             let most = if self.lacks_sum() { BEFORE_SUM } else { MOST };
             let next = match self.ran() < most {
@@ -43,7 +43,7 @@ impl Search {
                 self.expected.push((next, expected));
                 let adding = self.space.shown(&self.known).adding;
                 let outcome = measure(next, Some(adding))?;
-                self.see(next, outcome);
+                self.record(next, outcome);
             } else if self.lacks_sum() {
                 self.tried_sum = true;
                 match measure(least, Some(0))? {
@@ -77,7 +77,7 @@ impl Search {
         self.known.len() + self.over.len()
     }
 
-    fn see(&mut self, plan: Plan, outcome: Outcome) {
+    fn record(&mut self, plan: Plan, outcome: Outcome) {
         match outcome {
             Outcome::Within(cost) => self.known.push(Known { plan, cost }),
             Outcome::Over(needs) => self.over.push((plan, needs)),

@@ -169,7 +169,7 @@ impl RunBuilder {
             None => None,
         };
         if let Some(guard) = guard {
-            limits.hold(guard);
+            limits.set_guard(guard);
         }
 
         let kind = manager.device().kind;

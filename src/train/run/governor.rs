@@ -28,7 +28,7 @@ pub(super) enum Decision {
 
 /// What a step showed. Sizes in bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct Observation {
     pub(super) step: u64,
     pub(super) peak: u64,
     pub(super) active: u64,
@@ -58,32 +58,32 @@ impl Governor {
     }
 
     /// Takes a step in.
-    pub(super) fn note(&mut self, seen: &Seen) {
+    pub(super) fn note(&mut self, observed: &Observation) {
         if self.counted == STEPS {
             self.needs = (0, self.needs.0);
             self.peaks = (0, self.peaks.0);
             self.counted = 0;
         }
         self.counted += 1;
-        self.needs.0 = self.needs.0.max(seen.peak - seen.active);
-        self.peaks.0 = self.peaks.0.max(seen.peak);
+        self.needs.0 = self.needs.0.max(observed.peak - observed.active);
+        self.peaks.0 = self.peaks.0.max(observed.peak);
     }
 
     /// Decides about a cache whose limit is `limit` now.
-    pub(super) fn decide(&mut self, seen: &Seen, limit: u64) -> Decision {
-        if seen.step < WARM_UP || !self.is_due(seen) {
+    pub(super) fn decide(&mut self, observed: &Observation, limit: u64) -> Decision {
+        if observed.step < WARM_UP || !self.is_due(observed) {
             return Decision::Keep;
         }
         // What is left of the budget at the peak of the last steps.
-        let room = seen
+        let room = observed
             .budget
             .map_or(u64::MAX, |budget| budget.saturating_sub(self.peak()));
         let want = self.need().saturating_mul(2).max(LEAST).min(room);
-        let is_short = seen.budget.is_some_and(|budget| {
-            let used = seen.active.saturating_add(seen.cache);
+        let is_short = observed.budget.is_some_and(|budget| {
+            let used = observed.active.saturating_add(observed.cache);
             used > budget - budget / 16
         });
-        let decision = if is_short && seen.cache > 0 {
+        let decision = if is_short && observed.cache > 0 {
             Decision::Clear(want.min(limit))
         } else if want > limit.saturating_add(limit / 4) || want < limit / 2 {
             Decision::Limit(want)
@@ -91,14 +91,14 @@ impl Governor {
             Decision::Keep
         };
         if decision != Decision::Keep {
-            self.decided = Some((seen.step, seen.now));
+            self.decided = Some((observed.step, observed.now));
         }
         decision
     }
 
-    fn is_due(&self, seen: &Seen) -> bool {
+    fn is_due(&self, observed: &Observation) -> bool {
         self.decided.is_none_or(|(step, time)| {
-            seen.step - step >= STEPS && seen.now.saturating_duration_since(time) >= TIME
+            observed.step - step >= STEPS && observed.now.saturating_duration_since(time) >= TIME
         })
     }
 }
@@ -115,7 +115,7 @@ mod tests {
         let mut limit = limit * MIB;
         let mut decisions = Vec::new();
         for (step, (peak, active, cache)) in (1..).zip(steps) {
-            let seen = Seen {
+            let observed = Observation {
                 step,
                 peak: peak * MIB,
                 active: active * MIB,
@@ -123,8 +123,8 @@ mod tests {
                 budget: Some(budget * MIB),
                 now: begin + Duration::from_secs(step),
             };
-            governor.note(&seen);
-            match governor.decide(&seen, limit) {
+            governor.note(&observed);
+            match governor.decide(&observed, limit) {
                 Decision::Keep => {}
                 decision @ (Decision::Limit(to) | Decision::Clear(to)) => {
                     limit = to;

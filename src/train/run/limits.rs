@@ -39,7 +39,7 @@ impl Limits {
         }
     }
 
-    pub(super) fn hold(&mut self, guard: OwnedGuard) {
+    pub(super) fn set_guard(&mut self, guard: OwnedGuard) {
         self.guard = Some(guard);
     }
 

@@ -1,7 +1,7 @@
 //! What is kept from step to step, and what follows from it.
 
 use super::carried::Carried;
-use super::governor::{Governor, Seen};
+use super::governor::{Governor, Observation};
 use super::growth::{Growth, GrowthCause};
 use super::limits::caught;
 use super::report::StepReport;
@@ -142,7 +142,7 @@ impl Watch {
         self.steps += 1;
         self.peak = self.peak.max(peak);
         self.read_outside(backend, now);
-        let seen = Seen {
+        let observed = Observation {
             step: self.steps,
             peak,
             active: self.counters.active,
@@ -151,14 +151,14 @@ impl Watch {
             now,
         };
         if self.counted {
-            self.look(&seen);
+            self.note_growth(&observed);
         }
         StepReport {
             step: self.steps,
             peak,
-            active: seen.active,
+            active: observed.active,
             above_start: peak.checked_sub(before),
-            cache: seen.cache,
+            cache: observed.cache,
             cache_limit: self.cache_limit,
             cleared: 0,
             outside: self.outside,
@@ -182,8 +182,8 @@ impl Watch {
     }
 
     /// What the governor looks at.
-    pub(super) fn seen(&self, report: &StepReport) -> Seen {
-        Seen {
+    pub(super) fn observation(&self, report: &StepReport) -> Observation {
+        Observation {
             step: report.step,
             peak: report.peak,
             active: report.active,
@@ -254,30 +254,32 @@ impl Watch {
         }
     }
 
-    /// Looks whether anything grows.
-    fn look(&mut self, seen: &Seen) {
-        self.governor.note(seen);
-        let floor = LEAST_LIVE.max(seen.active >> 20);
+    /// Notes what grows.
+    fn note_growth(&mut self, observed: &Observation) {
+        self.governor.note(observed);
+        let floor = LEAST_LIVE.max(observed.active >> 20);
         // Where what a step needs for a while rises, too, batches grow, and what is kept of the last one with them.
-        let workspace = seen.peak - seen.active;
+        let workspace = observed.peak - observed.active;
         let is_kept = |rise: &Rise| workspace.saturating_sub(rise.beside) < rise.bytes / 2;
-        let rise = self.live.push(seen.step, seen.active, workspace, floor);
+        let rise = self
+            .live
+            .push(observed.step, observed.active, workspace, floor);
         self.note_rise(GrowthCause::LiveArrays, rise.filter(is_kept));
-        if let Some(low) = self.live_lows.0.push(seen.active) {
-            let rise = self.live_lows.1.push(seen.step, low, workspace, floor);
+        if let Some(low) = self.live_lows.0.push(observed.active) {
+            let rise = self.live_lows.1.push(observed.step, low, workspace, floor);
             self.note_rise(GrowthCause::LiveArrays, rise.filter(is_kept));
         }
 
         let need = self.governor.need();
         let rise = self
             .cache
-            .push(seen.step, seen.cache, 0, (need / 4).max(LEAST_LIVE));
+            .push(observed.step, observed.cache, 0, (need / 4).max(LEAST_LIVE));
         // A cache that its limit keeps within the budget is of no harm, and one that the next step uses is none.
         let is_bounded = match (self.cache_limit, self.budget) {
             (Some(limit), Some(budget)) => limit.saturating_add(self.governor.peak()) <= budget,
             _ => false,
         };
-        let rise = rise.filter(|_| !is_bounded && seen.cache / 2 > need);
+        let rise = rise.filter(|_| !is_bounded && observed.cache / 2 > need);
         self.note_rise(GrowthCause::Cache, rise);
     }
 

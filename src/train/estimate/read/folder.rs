@@ -101,7 +101,7 @@ impl Found {
     }
 
     fn read_folder(&mut self, path: &Path, listing: Listing) {
-        match hub::look(path, &listing) {
+        match hub::detect(path, &listing) {
             Cache::No => self.read_model(path, listing),
             Cache::Nothing(problem) => self.problems.push(problem),
             Cache::Model(model) => match Listing::of(&model) {
@@ -145,14 +145,14 @@ impl Found {
                     .partition(|folder| named.contains(&folder.name));
                 folders = parts;
                 for folder in rest {
-                    self.leave_out(folder, "model_index.json does not name it");
+                    self.report_left_out(folder, "model_index.json does not name it");
                 }
             }
             Some(Err(problem)) => self.problems.push(problem),
             Some(Ok(_)) => {}
             None => {
                 folders = self.without_checkpoints(folders, &listing);
-                self.tell_of_models(path, &folders);
+                self.report_many_models(path, &folders);
                 if listing.weights.is_empty() && listing.indexes.is_empty() {
                     self.problems.extend(parts::lacking(&listing, &folders));
                 }
@@ -163,7 +163,7 @@ impl Found {
             listing,
         };
         if self.is_pipeline && !folders.is_empty() {
-            self.leave_out(own, "the parts that model_index.json names are counted");
+            self.report_left_out(own, "the parts that model_index.json names are counted");
         } else {
             self.read_part(own);
         }
@@ -171,7 +171,7 @@ impl Found {
             self.read_part(folder);
         }
         self.settle_adapters(false);
-        self.tell_of_guess();
+        self.report_guess();
     }
 
     /// A trainer's checkpoints are whole models: beside a model they do not count, alone one must be chosen.
@@ -182,7 +182,7 @@ impl Found {
         let alone = own.weights.is_empty() && own.indexes.is_empty() && rest.is_empty();
         if !alone {
             for folder in checkpoints {
-                self.leave_out(folder, "it is a checkpoint of a run");
+                self.report_left_out(folder, "it is a checkpoint of a run");
             }
             return rest;
         }
@@ -206,7 +206,7 @@ impl Found {
     }
 
     /// Folders that each hold a model of their own: none of them is part of another.
-    fn tell_of_models(&mut self, path: &Path, folders: &[Folder]) {
+    fn report_many_models(&mut self, path: &Path, folders: &[Folder]) {
         let is_model = |folder: &&Folder| parts::is_model(&path.join(&folder.name));
         let names: Vec<&str> = folders
             .iter()
@@ -226,7 +226,7 @@ impl Found {
         }
     }
 
-    fn leave_out(&mut self, folder: Folder, why: &str) {
+    fn report_left_out(&mut self, folder: Folder, why: &str) {
         let chosen = choose::choose(sets::of(&folder.listing));
         let bytes = chosen
             .sets
@@ -254,7 +254,7 @@ impl Found {
         let has_weights = !found.is_empty();
         for set in &mut found {
             let all = set.missing.iter_mut().chain(&mut set.problems);
-            all.for_each(|problem| problem.tell_where(&name));
+            all.for_each(|problem| problem.append_folder(&name));
         }
         let before = self.problems.len();
         for (entry, why) in &listing.unread {
@@ -280,7 +280,7 @@ impl Found {
             ));
         }
         let own = self.problems.iter_mut().skip(before);
-        own.for_each(|problem| problem.tell_where(&name));
+        own.for_each(|problem| problem.append_folder(&name));
         let formats = parts::formats(&name, &listing, has_weights);
         self.problems.extend(formats);
         if has_weights {
@@ -374,7 +374,7 @@ impl Found {
         }
     }
 
-    fn tell_of_guess(&mut self) {
+    fn report_guess(&mut self) {
         let below = self
             .parts
             .iter()

@@ -19,7 +19,7 @@ pub(super) enum Cache {
     Nothing(Problem),
 }
 
-pub(super) fn look(path: &Path, listing: &Listing) -> Cache {
+pub(super) fn detect(path: &Path, listing: &Listing) -> Cache {
     if !listing.weights.is_empty() || !listing.indexes.is_empty() {
         return Cache::No;
     }

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Where a guard was acquired.
-pub(super) type Place = &'static Location<'static>;
+pub(super) type AcquiredAt = &'static Location<'static>;
 
 /// A recorded guard, as others see it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct Recorded<'a> {
     pub(crate) ticket: u64,
     /// What the ticket is, where the record tells.
     pub(crate) kept: Option<&'a Arc<About>>,
-    pub(crate) place: Place,
+    pub(crate) location: AcquiredAt,
     /// The thread that acquired it, or that grows it now.
     pub(crate) thread: &'a Thread,
     /// It belongs to its thread: only that thread can release it.

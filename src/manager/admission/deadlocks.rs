@@ -1,18 +1,19 @@
-//! Circles: threads that wait for what they hold themselves, alone or together.
+//! Deadlocks: threads that wait for what they hold themselves, alone or together.
 //!
-//! The waits are reduced: a waiter that could be admitted if every guard were released but the holds (R26) and what stuck
-//! threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A thread that is
-//! still stuck when nothing changes any more waits in a circle. For a waiter that is set aside the holds count only where a
-//! stuck thread has them, or where they are leaked: it waits for holds. Owned guards are held by no thread, except by one that
-//! waits to grow them, and a waiter that may still overtake those before it does not count as behind them. None of these
-//! makes any thread stuck, so a circle reported is a circle.
+//! The waits are reduced: a waiter that could be admitted if every guard were released but the pinned demands (R26) and
+//! what stuck threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A
+//! thread that is still stuck when nothing changes any more is in a deadlock. For a waiter that is set aside the pinned
+//! demands count only where a stuck thread has them, or where they are leaked: it waits for pinned demands. Owned
+//! guards are held by no thread, except by one that waits to grow them, and a waiter that may still overtake those
+//! before it does not count as behind them. None of these makes any thread stuck, so a deadlock reported is a deadlock.
 //!
-//! A waiter with a deadline or a token may give up. A circle with one in it fails no wait: an event tells of it, once.
+//! A waiter with a deadline or a token may give up. A deadlock with one in it fails no wait: an event tells of it,
+//! once.
 //!
-//! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into line. A circle may
-//! also close while all its threads wait already: a hold is admitted or grows, a guard is leaked, overtaking is used up, or
-//! settings change. Then it is broken at one of them. And it may close while a newcomer looks for it, since policies are
-//! asked without the lock. So a newcomer that was disturbed looks again once it waits.
+//! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into the queue. A
+//! deadlock may also close while all its threads wait already: a pinned demand is admitted or grows, a guard is leaked,
+//! overtaking is used up, or settings change. Then it is broken at one of them. And it may close while a newcomer looks
+//! for it, since policies are asked without the lock. So a newcomer that was disturbed looks again once it waits.
 //!
 //! A policy that panics when it is asked here ends the wait that it was asked about.
 
@@ -34,18 +35,18 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 #[derive(Clone)]
 struct Row {
     waiter: Arc<Waiter>,
-    aside: bool,
+    set_aside: bool,
 }
 
 impl Row {
-    /// Growing guards first, then those in line, then those set aside; each in their order.
+    /// Growing guards first, then those in the queue, then those set aside; each in their order.
     fn order(&self) -> (bool, u64) {
-        let key = if self.aside {
+        let key = if self.set_aside {
             self.waiter.number
         } else {
             self.waiter.key()
         };
-        (self.aside, key)
+        (self.set_aside, key)
     }
 }
 
@@ -60,7 +61,7 @@ struct Waits {
 
 impl Waits {
     /// Whether a waiter's thread holds something.
-    fn holds(&self, waiter: &Waiter) -> bool {
+    fn has_guard(&self, waiter: &Waiter) -> bool {
         let mut holders = self.holders.iter();
         holders.any(|holder| holder.thread == waiter.thread)
     }
@@ -86,53 +87,55 @@ impl Supposing {
 struct Panicked(Arc<Waiter>, Error);
 
 impl Inner {
-    /// Refuses a demand whose wait would close a circle. `aside`: it will be set aside.
-    pub(crate) fn check_circle(
+    /// Refuses a demand whose wait would close a deadlock. `set_aside`: it will be set aside.
+    pub(crate) fn refuse_deadlock(
         &self,
         core: &mut Locked<'_>,
         newcomer: &Arc<Waiter>,
-        aside: bool,
+        set_aside: bool,
     ) -> Result<(), Error> {
-        // Nearly always: a thread without guards closes no circle.
-        if !newcomer.holds {
+        // Nearly always: a thread without guards closes no deadlock.
+        if !newcomer.has_guard {
             return Ok(());
         }
         let row = Row {
             waiter: Arc::clone(newcomer),
-            aside,
+            set_aside,
         };
         loop {
-            let waits = self.waits(core, Some(row.clone()));
-            match self.closes_circle(core, &waits, newcomer) {
+            let waits = self.list_waits(core, Some(row.clone()));
+            match self.find_deadlock(core, &waits, newcomer) {
                 Ok(None) => return Ok(()),
-                Ok(Some(_)) if !self.stands(core, &waits, Some(&row)) => {}
-                Ok(Some(stuck)) => return Err(self.would_deadlock(core, newcomer, waits, &stuck)),
-                Err(Panicked(whose, error)) if Arc::ptr_eq(&whose, newcomer) => return Err(error),
+                Ok(Some(_)) if !self.is_unchanged(core, &waits, Some(&row)) => {}
+                Ok(Some(stuck)) => return Err(self.deadlock_error(core, newcomer, waits, &stuck)),
+                Err(Panicked(waiter, error)) if Arc::ptr_eq(&waiter, newcomer) => {
+                    return Err(error);
+                }
                 Err(panicked) => {
-                    if let Some(group) = self.refuse(core, panicked) {
+                    if let Some(group) = self.end_panicked_wait(core, panicked) {
                         // The caller holds a judge: those behind are examined after it.
-                        core.revisit_later(&group);
+                        core.defer_group(&group);
                     }
                 }
             }
         }
     }
 
-    /// Ends the wait of a waiter that has come back into line, if it closes a circle there.
-    pub(crate) fn check_returned(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
-        let group = returned.ticket.group().clone();
-        while returned.holds && core.group(group.index).has_waiter(returned) {
-            let waits = self.waits(core, None);
-            let group = match self.closes_circle(core, &waits, returned) {
+    /// Ends the wait of a waiter that has come back into the queue, if it closes a deadlock there.
+    pub(crate) fn refuse_returned_deadlock(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
+        let group = returned.request.group().clone();
+        while returned.has_guard && core.group(group.index).has_waiter(returned) {
+            let waits = self.list_waits(core, None);
+            let group = match self.find_deadlock(core, &waits, returned) {
                 Ok(None) => return,
-                Ok(Some(_)) if !self.stands(core, &waits, None) => None,
+                Ok(Some(_)) if !self.is_unchanged(core, &waits, None) => None,
                 Ok(Some(stuck)) => {
-                    core.take_waiter(returned);
-                    let error = self.would_deadlock(core, returned, waits, &stuck);
+                    core.remove_waiter(returned);
+                    let error = self.deadlock_error(core, returned, waits, &stuck);
                     self.resolve(core, returned, Err(error));
                     Some(group.clone())
                 }
-                Err(panicked) => self.refuse(core, panicked),
+                Err(panicked) => self.end_panicked_wait(core, panicked),
             };
             if let Some(group) = group {
                 self.pump(core, group.index);
@@ -140,26 +143,27 @@ impl Inner {
         }
     }
 
-    /// The threads of a circle that a waiter's thread is in, if none of them may give up. If some may, an event tells of it.
-    fn closes_circle(
+    /// The threads of a deadlock that a waiter's thread is in, if none of them may give up. If some may, an event tells
+    /// of it.
+    fn find_deadlock(
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,
         waiter: &Waiter,
     ) -> Result<Option<HashSet<ThreadId>>, Panicked> {
-        if !waits.holds(waiter) {
+        if !waits.has_guard(waiter) {
             return Ok(None);
         }
         let stuck = self.stuck_threads(core, waits, Supposing::NOTHING)?;
         if stuck.contains(&waiter.thread) {
             return Ok(Some(stuck));
         }
-        self.tell_bounded_circle(core, waits, Some(waiter.thread))?;
+        self.report_bounded_deadlock(core, waits, Some(waiter.thread))?;
         Ok(None)
     }
 
-    /// Tells of a circle with a deadline or token in it, once.
-    fn tell_bounded_circle(
+    /// Tells of a deadlock with a deadline or token in it, once.
+    fn report_bounded_deadlock(
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,
@@ -176,22 +180,23 @@ impl Inner {
         if stuck.is_empty() || of.is_some_and(|thread| !stuck.contains(&thread)) {
             return Ok(());
         }
-        let in_circle = || {
+        let in_deadlock = || {
             let rows = waits.rows.iter().map(|row| &row.waiter);
             rows.filter(|waiter| stuck.contains(&waiter.thread))
         };
-        let numbers: BTreeSet<u64> = in_circle().map(|waiter| waiter.number).collect();
-        // Threads that hold nothing close no circle: they wait for what is leaked.
-        let is_circle = in_circle().any(|waiter| waits.holds(waiter));
-        if !is_circle || numbers.is_subset(&core.told_circles) {
+        let numbers: BTreeSet<u64> = in_deadlock().map(|waiter| waiter.number).collect();
+        // Threads that hold nothing close no deadlock: they wait for what is leaked.
+        let is_deadlock = in_deadlock().any(|waiter| waits.has_guard(waiter));
+        if !is_deadlock || numbers.is_subset(&core.reported_deadlocks) {
             return Ok(());
         }
-        let threads = in_circle()
+        let threads = in_deadlock()
             .map(|waiter| ThreadLabel(waiter.thread_name.as_deref(), waiter.thread).to_string())
             .collect();
-        core.told_circles.extend(numbers);
+        core.reported_deadlocks.extend(numbers);
         let waiting: BTreeSet<u64> = waits.rows.iter().map(|row| row.waiter.number).collect();
-        core.told_circles.retain(|number| waiting.contains(number));
+        core.reported_deadlocks
+            .retain(|number| waiting.contains(number));
         self.emit(
             core,
             EventKind::CircleWithDeadline { threads },
@@ -201,27 +206,27 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends waits until no circle is left. For changes that may close one among those that wait already, and for a
+    /// Ends waits until no deadlock is left. For changes that may close one among those that wait already, and for a
     /// newcomer that was disturbed while it looked for one.
-    pub(crate) fn break_circles(&self, core: &mut Locked<'_>) {
-        while core.waiting_holders > 0 {
-            let waits = self.waits(core, None);
+    pub(crate) fn break_deadlocks(&self, core: &mut Locked<'_>) {
+        while core.waiting_with_guards > 0 {
+            let waits = self.list_waits(core, None);
             let stuck = self.stuck_threads(core, &waits, Supposing::NOTHING);
             let found = stuck.and_then(|stuck| {
-                let first = self.one_in_circle(core, &waits, &stuck)?;
+                let first = self.choose_wait_to_end(core, &waits, &stuck)?;
                 Ok(first.map(|waiter| (Arc::clone(waiter), stuck)))
             });
             let group = match found {
-                Err(panicked) => self.refuse(core, panicked),
-                Ok(_) if !self.stands(core, &waits, None) => None,
-                Ok(None) => match self.tell_bounded_circle(core, &waits, None) {
+                Err(panicked) => self.end_panicked_wait(core, panicked),
+                Ok(_) if !self.is_unchanged(core, &waits, None) => None,
+                Ok(None) => match self.report_bounded_deadlock(core, &waits, None) {
                     Ok(()) => return,
-                    Err(panicked) => self.refuse(core, panicked),
+                    Err(panicked) => self.end_panicked_wait(core, panicked),
                 },
                 Ok(Some((waiter, stuck))) => {
-                    let group = waiter.ticket.group().clone();
-                    core.take_waiter(&waiter);
-                    let error = self.would_deadlock(core, &waiter, waits, &stuck);
+                    let group = waiter.request.group().clone();
+                    core.remove_waiter(&waiter);
+                    let error = self.deadlock_error(core, &waiter, waits, &stuck);
                     self.resolve(core, &waiter, Err(error));
                     Some(group)
                 }
@@ -234,17 +239,17 @@ impl Inner {
     }
 
     /// Ends a wait whose policy panicked, unless it is over already. Returns the group that it waited in.
-    fn refuse(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
+    fn end_panicked_wait(&self, core: &mut Locked<'_>, panicked: Panicked) -> Option<Arc<Group>> {
         let Panicked(waiter, error) = panicked;
-        let group = waiter.ticket.group();
-        core.take_waiter(&waiter)?;
+        let group = waiter.request.group();
+        core.remove_waiter(&waiter)?;
         self.resolve(core, &waiter, Err(error));
         Some(group.clone())
     }
 
     /// The first waiter such that a release of its own guards would free the rest. If there is none, the one with the largest
     /// guards.
-    fn one_in_circle<'a>(
+    fn choose_wait_to_end<'a>(
         &self,
         core: &mut Locked<'_>,
         waits: &'a Waits,
@@ -260,7 +265,7 @@ impl Inner {
             .map(|row| &row.waiter)
             .filter(|waiter| stuck.contains(&waiter.thread) && held(waiter.thread).is_some())
             .collect();
-        // By arrival, whether they are in line or set aside.
+        // By arrival, whether they are in the queue or set aside.
         holding.sort_by_key(|waiter| waiter.order());
         for waiter in &holding {
             let supposing = Supposing {
@@ -277,15 +282,15 @@ impl Inner {
     }
 
     /// The present waits, and those that would be with the newcomer.
-    fn waits(&self, core: &mut Locked<'_>, newcomer: Option<Row>) -> Waits {
-        let mut rows = rows(core);
+    fn list_waits(&self, core: &mut Locked<'_>, newcomer: Option<Row>) -> Waits {
+        let mut rows = list_rows(core);
         rows.extend(newcomer);
         rows.sort_by_key(Row::order);
-        core.keep(rows.iter().map(|row| &row.waiter));
+        core.keep_until_unlocked(rows.iter().map(|row| &row.waiter));
         let mut holders = self.holders_of(&core.listing_groups());
         holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
         Waits {
-            overtaken: overtaken(&rows),
+            overtaken: overtaken_counts(&rows),
             rows,
             holders,
         }
@@ -293,14 +298,15 @@ impl Inner {
 
     /// Whether the same waiters wait still, and may be overtaken as often: policies are asked without the lock. A thread
     /// that waits releases nothing, so what they hold is the same too.
-    fn stands(&self, core: &Locked<'_>, waits: &Waits, newcomer: Option<&Row>) -> bool {
-        let mut now = rows(core);
+    fn is_unchanged(&self, core: &Locked<'_>, waits: &Waits, newcomer: Option<&Row>) -> bool {
+        let mut now = list_rows(core);
         now.extend(newcomer.cloned());
         now.sort_by_key(Row::order);
-        let same = |(a, b): (&Row, &Row)| Arc::ptr_eq(&a.waiter, &b.waiter) && a.aside == b.aside;
+        let same =
+            |(a, b): (&Row, &Row)| Arc::ptr_eq(&a.waiter, &b.waiter) && a.set_aside == b.set_aside;
         now.len() == waits.rows.len()
             && now.iter().zip(&waits.rows).all(same)
-            && waits.overtaken == overtaken(&waits.rows)
+            && waits.overtaken == overtaken_counts(&waits.rows)
     }
 
     /// The threads that no release by others can free.
@@ -313,29 +319,32 @@ impl Inner {
         waits: &Waits,
         supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
-        let mut stuck = self.reduce(core, waits, supposing)?;
-        let asks = |row: &Row| row.waiter.ticket.group().custom;
+        let mut stuck = self.reduce_waits(core, waits, supposing)?;
+        let asks = |row: &Row| row.waiter.request.group().custom;
         if !stuck.is_empty() && waits.rows.iter().any(asks) {
-            let again = self.reduce(core, waits, supposing)?;
+            let again = self.reduce_waits(core, waits, supposing)?;
             stuck.retain(|thread| again.contains(thread));
         }
         Ok(stuck)
     }
 
     /// [`stuck_threads`](Self::stuck_threads), with each policy asked once about each wait.
-    fn reduce(
+    fn reduce_waits(
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,
         supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
-        // By line, those in line and those set aside; with a budget over all groups there is one line.
-        let mut lines: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
+        // By queue, those in the queue and those set aside; with a budget over all groups there is one queue.
+        let mut queues: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
         let mut stuck = HashSet::new();
         for row in &waits.rows {
-            let index = row.waiter.ticket.group().index;
-            let line = core.config.budget.is_none().then_some(index);
-            lines.entry((line, row.aside)).or_default().push_back(row);
+            let group = row.waiter.request.group().index;
+            let queue = core.config.budget.is_none().then_some(group);
+            queues
+                .entry((queue, row.set_aside))
+                .or_default()
+                .push_back(row);
             if supposing.all || !row.waiter.may_give_up {
                 stuck.insert(row.waiter.thread);
             }
@@ -347,30 +356,30 @@ impl Inner {
             }));
             // What is freed in this pass admits others in the next.
             let mut freed = false;
-            for line in lines.values_mut() {
-                let mut place = 0;
-                while let Some(row) = line.get(place) {
+            for queue in queues.values_mut() {
+                let mut index = 0;
+                while let Some(row) = queue.get(index) {
                     let waiter = &row.waiter;
-                    // A demand for a hold overtakes none in line, and none set aside passes an earlier one.
-                    let behind = place > 0
-                        && waiter.ticket.is_hold()
-                        && (!row.aside || waiter.is_new_hold());
+                    // A demand to be pinned overtakes none in the queue, and none set aside passes an earlier one.
+                    let behind = index > 0
+                        && waiter.request.is_pinned()
+                        && (!row.set_aside || waiter.is_new_pinned());
                     let frees = !stuck.contains(&waiter.thread)
                         || (!behind
                             && self
-                                .could_join(core, waiter, row.aside, &mut supposed)
+                                .could_join(core, waiter, row.set_aside, &mut supposed)
                                 .map_err(|error| Panicked(waiter.clone(), error))?);
                     if frees {
-                        freed |= stuck.remove(&waiter.thread) && waiter.holds;
-                        line.remove(place);
+                        freed |= stuck.remove(&waiter.thread) && waiter.has_guard;
+                        queue.remove(index);
                         continue;
                     }
                     // Under the manager's lock.
                     let overtaken = waiter.overtaken.load(Ordering::Relaxed);
-                    if !row.aside && (overtaken >= allowed || place >= MOST_PASSED) {
+                    if !row.set_aside && (overtaken >= allowed || index >= MOST_PASSED) {
                         break;
                     }
-                    place += 1;
+                    index += 1;
                 }
             }
             if !freed {
@@ -379,14 +388,14 @@ impl Inner {
         }
     }
 
-    fn would_deadlock(
+    fn deadlock_error(
         &self,
         core: &Locked<'_>,
         waiter: &Waiter,
         waits: Waits,
         stuck: &HashSet<ThreadId>,
     ) -> Error {
-        let group = waiter.ticket.group().index;
+        let group = waiter.request.group().index;
         let mut holders = waits.holders;
         holders.retain(|holder| stuck.contains(&holder.thread));
         // The waiter's own guard first, then one in the group it waits for; the largest of those.
@@ -397,13 +406,13 @@ impl Inner {
                 holder.bytes,
             )
         });
-        let (held, held_at) = culprit.map_or((0, waiter.place), |it| (it.bytes, it.place));
+        let (held, held_at) = culprit.map_or((0, waiter.location), |it| (it.bytes, it.place));
         let mut contention = self.contention(core, group, None);
-        contention.policy = waiter.ticket.policy_label().clone();
+        contention.policy = waiter.request.policy_label().clone();
         contention.guards = holders.len();
         contention.name(holders);
         Error::WouldDeadlock {
-            requested: waiter.ticket.bytes(),
+            requested: waiter.request.bytes(),
             held,
             held_at,
             threads: stuck.len(),
@@ -413,20 +422,20 @@ impl Inner {
 }
 
 /// Every waiter.
-fn rows(core: &Locked<'_>) -> Vec<Row> {
+fn list_rows(core: &Locked<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     for state in core.live_groups() {
-        for (waiters, aside) in [(&state.queue, false), (&state.aside, true)] {
+        for (waiters, set_aside) in [(&state.queue, false), (&state.set_aside, true)] {
             rows.extend(waiters.values().map(|waiter| Row {
                 waiter: Arc::clone(waiter),
-                aside,
+                set_aside,
             }));
         }
     }
     rows
 }
 
-fn overtaken(rows: &[Row]) -> Vec<u64> {
+fn overtaken_counts(rows: &[Row]) -> Vec<u64> {
     // Relaxed: under the manager's lock.
     rows.iter()
         .map(|row| row.waiter.overtaken.load(Ordering::Relaxed))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// What must still be done.
 #[derive(Debug, Default)]
-pub(crate) struct Owed {
+pub(crate) struct PendingWork {
     /// When the cooldown allows the shrink that it holds back.
     pub(crate) shrink_at: Option<Instant>,
     /// Since when a shrink has been held back.
@@ -20,7 +20,7 @@ pub(crate) struct Owed {
     pub(crate) failures: u32,
 }
 
-impl Owed {
+impl PendingWork {
     pub(crate) fn due(&self) -> Option<Instant> {
         [self.shrink_at, self.end_at, self.retry_at]
             .into_iter()
@@ -29,20 +29,20 @@ impl Owed {
     }
 
     /// The back-off after another failure: 1 s, doubling to a minute.
-    pub(crate) fn failed(&mut self, now: Instant) {
+    pub(crate) fn schedule_retry(&mut self, now: Instant) {
         let seconds = 1 << self.failures.min(6);
         self.failures += 1;
         self.retry_at = Some(now + Duration::from_secs(seconds).min(Duration::from_secs(60)));
     }
 
     /// The next time that the last driving guard ends, the epoch lingers anew.
-    pub(crate) fn begin_linger_anew(&mut self) {
+    pub(crate) fn restart_linger(&mut self) {
         self.lingers_since = None;
         self.end_at = None;
         self.lingered = false;
     }
 
-    pub(crate) fn succeeded(&mut self) {
+    pub(crate) fn cancel_retry(&mut self) {
         self.retry_at = None;
         self.failures = 0;
     }
