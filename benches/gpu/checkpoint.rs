@@ -20,8 +20,8 @@ type Took = (u64, f64);
 
 impl Way {
     fn take(self, quick: bool) -> Result<Took, Failure> {
-        match child::ask(&Task::Checkpoint { way: self, quick })?.pop() {
-            Some(Said::Stepped { peak, seconds }) => Ok((peak, seconds)),
+        match child::answer(&Task::Checkpoint { way: self, quick })? {
+            Said::Stepped { peak, seconds } => Ok((peak, seconds)),
             other => Err(format!("{self:?}: {other:?}").into()),
         }
     }

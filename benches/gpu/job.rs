@@ -1,13 +1,13 @@
 //! One trainer: a perceptron of so many layers whose batches the host makes, beside what it keeps on the card. Ordinary
 //! mlx-rs; no word of tickets.
 
-use crate::Failure;
+use crate::failure::Failure;
+use crate::task::Shape;
 use mlx_rs::error::Exception;
 use mlx_rs::ops::maximum;
 use mlx_rs::random::{key, normal};
 use mlx_rs::transforms::{eval, value_and_grad_with_argnums};
 use mlx_rs::{Array, array};
-use serde::{Deserialize, Serialize};
 
 const FEATURES: i32 = 1024;
 const WIDTH: i32 = 2048;
@@ -16,15 +16,6 @@ const LEARNING_RATE: f32 = 1e-4;
 
 /// What it keeps is in arrays of so many numbers.
 const KEPT: i32 = 1 << 24;
-
-/// How much a trainer computes, and holds.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Shape {
-    pub(crate) rows: i32,
-    pub(crate) steps: u32,
-    /// What it keeps from its first step to its last, in bytes: as moments, other models, data.
-    pub(crate) kept: u64,
-}
 
 impl Shape {
     /// Trains. All work is evaluated and all arrays are gone when it returns.

@@ -11,6 +11,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `sets.rs` | the sets of jobs, run in every way |
+//! | `outcome.rs` | what came of them, and what is judged |
 //! | `job.rs` | one trainer; no word of tickets |
 //! | `checkpoint.rs` | a transformer's step, plain and with ordered checkpoints |
 //! | `network.rs` | its blocks |
@@ -36,6 +37,8 @@ mod machine;
 mod method;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod network;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod outcome;
 mod picture;
 #[allow(dead_code, reason = "bars uses the rest")]
 #[path = "../bars/report.rs"]
@@ -101,17 +104,21 @@ fn run() -> Result<ExitCode, Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
+    let card = card()?;
     // Now, not after the measurements.
     let json = json.map(File::create).transpose()?;
-    let Some(card) = card()? else {
+    let Some(card) = card else {
         let mut report = Report::new(Vec::new(), false);
         report.skip(format!("gpu ({WHY_NONE})"), None);
         return report.finish(json);
     };
     let mut report = Report::new(filters, false);
     report.info("card/gib", card as f64 / f64::from(1 << 30), None);
-    measure(&mut report, card, quick)?;
-    report.finish(json)
+    let measured = measure(&mut report, card, quick);
+    // What was measured before something failed is written too.
+    let finished = report.finish(json);
+    measured?;
+    finished
 }
 
 #[cfg(any(target_vendor = "apple", with_mlx))]

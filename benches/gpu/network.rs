@@ -1,6 +1,7 @@
 //! A transformer's blocks in MLX's plain operations, in the form that checkpointing takes.
 //!
-//! Not those of `examples/transformer`: MLX 0.32.2's fused RoPE writes out of bounds on CUDA (docs/TRAINING.md).
+//! Not those of `examples/transformer`: MLX 0.32.2's fused RoPE wrote out of bounds on one H200, once MLX's memory limit made an
+//! evaluation wait (docs/TRAINING.md).
 
 use mlx_rs::error::Exception;
 use mlx_rs::ops::{arange, maximum, select, softmax_axis};

@@ -89,7 +89,9 @@ impl<'a> Set<'a> {
     }
 
     fn of_tickets(&self) -> String {
-        let is_whole = self.value("tickets/not-ended") == Some(0.0);
+        let is_whole = self.value("tickets/not-ended") == Some(0.0)
+            // Older runs have no such row.
+            && self.value("tickets/failed-turns").unwrap_or(0.0) == 0.0;
         format!(
             "with tickets: {} end",
             if is_whole { "all" } else { "not all" }

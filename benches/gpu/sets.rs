@@ -2,9 +2,9 @@
 
 use crate::child;
 use crate::failure::Failure;
-use crate::job::Shape;
+use crate::outcome::{self, Outcome};
 use crate::report::Report;
-use crate::task::{Said, Sized, Task, Turn, Wanted};
+use crate::task::{Said, Shape, Sized, Task, Turn, Turned, Wanted};
 use mlx_wired::ffi::{self, DeviceKind};
 use mlx_wired::train::{Measured, Measuring, Run, Workers};
 use mlx_wired::{Manager, SumPolicy};
@@ -17,7 +17,7 @@ const BY_HAND: usize = 12;
 const WITH_TICKETS: usize = 7;
 /// How much of its memory a job keeps from its first step to its last.
 const KEPT: f64 = 0.85;
-/// With tickets a set is run so often, and the best counts: the best number by hand is the best of twelve runs.
+/// How often a set is run with tickets, and by the best number by hand. Medians are compared: single runs differ by a tenth.
 const RUNS: usize = 3;
 /// What shows how much a row takes. The second step is like those after it.
 const TRIAL: Shape = Shape {
@@ -32,8 +32,8 @@ struct Set {
     parts: Vec<f64>,
 }
 
-/// Together 2.1 and 2.34 times the card. The largest first, as one would. Five of the largest fit together, by hand and by their
-/// tickets.
+/// Together 2.1 and 2.34 times the card. The largest first, so that the small ones fill what is left. Five of the largest fit together,
+/// by hand and by their tickets.
 fn sets() -> [Set; 2] {
     let mixed = [0.18, 0.06, 0.02].map(|part| [part; 9]).concat();
     [
@@ -71,8 +71,7 @@ impl Set {
         let mut kinds = wanted.clone();
         kinds.sort_by_key(|kind| kind.bytes);
         kinds.dedup();
-        let said = child::ask(&Task::Measure(kinds.clone()))?;
-        let Some(Said::Measured(sized)) = said.into_iter().next() else {
+        let Said::Measured(sized) = child::answer(&Task::Measure(kinds.clone()))? else {
             return Err("the jobs could not be measured alone".into());
         };
         let size = |wanted: &Wanted| kinds.iter().zip(&sized).find(|(kind, _)| *kind == wanted);
@@ -97,88 +96,46 @@ impl Set {
         } else {
             (1..=BY_HAND).collect()
         };
-        let mut best: Option<f64> = None;
-        for workers in by_hand {
-            let outcome = Outcome::of(Turn {
-                jobs: jobs.to_vec(),
+        let turn = |workers, tickets| -> Result<Outcome, Failure> {
+            let jobs = jobs.to_vec();
+            let turn = Turn {
+                jobs,
                 workers,
-                tickets: false,
-            })?;
+                tickets,
+            };
+            Ok(Outcome::of(child::ask(&Task::Turn(turn))?))
+        };
+        let mut best: Option<(usize, Outcome)> = None;
+        for workers in by_hand {
+            let outcome = turn(workers, false)?;
             outcome.tell(report, &row(&format!("without-tickets/{workers}")), card);
-            if outcome.ended == jobs.len() {
-                best = best.into_iter().chain(outcome.a_minute()).reduce(f64::max);
+            let is_better = best
+                .as_ref()
+                .is_none_or(|(_, best)| outcome.a_minute() > best.a_minute());
+            if outcome.is_whole(jobs.len()) && is_better {
+                best = Some((workers, outcome));
             }
         }
-        let (mut not_ended, mut rates) = (0, Vec::new());
-        for number in 1..=RUNS {
-            let outcome = Outcome::of(Turn {
-                jobs: jobs.to_vec(),
-                workers: WITH_TICKETS,
-                tickets: true,
-            })?;
+        let runs = if quick { 1 } else { RUNS };
+        let mut best_by_hand = Vec::new();
+        if let Some((workers, first)) = best {
+            report.info(row("best-by-hand/workers"), workers as f64, None);
+            best_by_hand.push(first);
+            for _ in 1..runs {
+                best_by_hand.push(turn(workers, false)?);
+            }
+        }
+        for (number, outcome) in (1..).zip(&best_by_hand) {
+            outcome.tell(report, &row(&format!("best-by-hand/{number}")), card);
+        }
+        let mut with_tickets = Vec::new();
+        for number in 1..=runs {
+            let outcome = turn(WITH_TICKETS, true)?;
             outcome.tell(report, &row(&format!("tickets/{number}")), card);
-            not_ended += jobs.len() - outcome.ended;
-            rates.extend(outcome.a_minute());
+            with_tickets.push(outcome);
         }
-        report.at_most(row("tickets/not-ended"), not_ended as f64, 0.0, None);
-        let ours = rates.into_iter().reduce(f64::max);
-        if let (Some(best), Some(ours)) = (best, ours) {
-            report.info(row("tickets/jobs-a-minute"), ours, None);
-            report.at_most(row("best-by-hand-to-tickets"), best / ours, 1.0, None);
-        }
+        outcome::judge(report, row, jobs.len(), &best_by_hand, &with_tickets);
         Ok(())
-    }
-}
-
-/// What became of a turn.
-struct Outcome {
-    ended: usize,
-    /// Seconds, MLX's peak in bytes, retired workers; none if the process did not end well.
-    over: Option<(f64, u64, usize)>,
-}
-
-impl Outcome {
-    fn of(turn: Turn) -> Result<Self, Failure> {
-        let mut outcome = Self {
-            ended: 0,
-            over: None,
-        };
-        for said in child::ask(&Task::Turn(turn))? {
-            match said {
-                Said::Ended => outcome.ended += 1,
-                Said::Turned {
-                    seconds,
-                    peak,
-                    retired,
-                } => outcome.over = Some((seconds, peak, retired)),
-                _ => {}
-            }
-        }
-        Ok(outcome)
-    }
-
-    fn a_minute(&self) -> Option<f64> {
-        self.over
-            .map(|(seconds, ..)| 60.0 * self.ended as f64 / seconds)
-    }
-
-    fn tell(&self, report: &mut Report, row: &str, card: u64) {
-        report.info(format!("{row}/ended"), self.ended as f64, None);
-        let Some((_, peak, retired)) = self.over else {
-            report.skip(format!("{row}/jobs-a-minute (it aborted)"), None);
-            return;
-        };
-        report.info(
-            format!("{row}/jobs-a-minute"),
-            self.a_minute().unwrap_or(0.0),
-            None,
-        );
-        report.info(
-            format!("{row}/peak-of-card"),
-            peak as f64 / card as f64,
-            None,
-        );
-        report.info(format!("{row}/workers-retired"), retired as f64, None);
     }
 }
 
@@ -249,10 +206,10 @@ impl Turn {
         })??;
         let peak = ffi::memory_counters()?.peak();
         run.map(Run::finish).transpose()?;
-        child::say(&Said::Turned {
+        child::say(&Said::Turned(Turned {
             seconds,
             peak,
             retired,
-        })
+        }))
     }
 }

@@ -1,7 +1,7 @@
 //! What children are to do, and what they say.
 
-use crate::job::Shape;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a child is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -16,6 +16,17 @@ pub(crate) enum Task {
     Checkpoint { way: Way, quick: bool },
 }
 
+impl Task {
+    /// How long a child may say nothing. A turn tells of each job that ends, and some turns without tickets hang; the others
+    /// speak once, at their end.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Turn(_) => 60,
+            Self::Card | Self::Measure(_) | Self::Checkpoint { .. } => 300,
+        })
+    }
+}
+
 /// What a child says, a line each.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Said {
@@ -24,15 +35,30 @@ pub(crate) enum Said {
     /// A job of a turn has ended well.
     Ended,
     /// All jobs of a turn are over.
-    Turned {
-        seconds: f64,
-        peak: u64,
-        retired: usize,
-    },
+    Turned(Turned),
     Stepped {
         peak: u64,
         seconds: f64,
     },
+}
+
+/// What a turn tells at its end.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Turned {
+    pub(crate) seconds: f64,
+    /// MLX's, in bytes.
+    pub(crate) peak: u64,
+    /// How many workers were retired.
+    pub(crate) retired: usize,
+}
+
+/// How much a trainer computes, and holds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    pub(crate) rows: i32,
+    pub(crate) steps: u32,
+    /// What it keeps from its first step to its last, in bytes: as moments, other models, data.
+    pub(crate) kept: u64,
 }
 
 /// A job whose need is known.

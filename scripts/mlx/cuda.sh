@@ -5,6 +5,8 @@ has_card() {
   compgen -G '/dev/nvidia[0-9]*' >/dev/null || [[ -e /dev/dxg ]]
 }
 
+source "$parts/driver.sh"
+
 cuda_key() { key make_cuda "$parts"/{cuda.txt,with-cuda} <<<"$arch"; }
 nvidia_key() { key make_nvidia "$parts/nvidia.txt" <<<"$arch"; }
 
@@ -64,31 +66,54 @@ use_runner() { # PROGRAM
 # A pack: what the command would have run, and MLX, in parts that a mail or an upload takes.
 part_bytes=50000000
 
-begin_pack() {
+# Nothing is removed but an earlier pack, which its start script tells, and what an interrupted run left of one.
+judge_pack() {
   mkdir -p -- "$pack" 2>/dev/null && [[ -w $pack ]] || die "$pack cannot be written."
   pack=$(cd -- "$pack" && pwd -P)
   [[ $pack != *[[:cntrl:]]* ]] || die 'the path of a pack has no control characters.'
-  # Nothing is removed but an earlier pack, which its start script tells.
+  making=$pack/.with-mlx-making
+  rm -rf -- "$making"
   if grep -qs '^# Written by scripts/with-mlx ' -- "$pack/start"; then
-    rm -rf -- "$pack"/part.[0-9][0-9] "$pack/start" "$pack/unpacked"
+    rm -rf -- "$pack"/part.[0-9][0-9] "$pack/unpacked"
+    rm -f -- "$pack/start"
   fi
   [[ -z $(ls -A -- "$pack") ]] || die "$pack has files that no pack wrote: name an empty folder."
+}
+
+begin_pack() {
   export WITH_MLX_PACK=$mlx/packing.$$
+  trap 'rm -rf -- "$WITH_MLX_PACK" "$making"; stop_ticker' EXIT
   rm -rf -- "$WITH_MLX_PACK"
   mkdir -p -- "$WITH_MLX_PACK/programs"
 }
 
+# What a pack's script says is to be installed, as nvidia.txt pins it.
+nvidia_pins() {
+  sed -n 's/^\(nvidia-[a-z0-9-]*==[0-9.]*\) .*/\1/p' "$parts/nvidia.txt" | tr '\n' ' '
+}
+
 end_pack() {
-  local sum bytes
+  local sum bytes packages
+  if [[ -e $WITH_MLX_PACK/doctests ]]; then
+    say 'documentation tests are not packed: cargo test --tests has none.'
+  fi
   [[ -s $WITH_MLX_PACK/commands ]] ||
     die 'the command ran no program to pack: it is cargo run, cargo test or cargo bench.'
   step_index=0 step_count=1
   step 'packing'
-  tar -c -C "$mlx/cuda" mlx/lib/libmlx.so mlx/include mlx_cuda_13.libs -C "$WITH_MLX_PACK" commands programs |
-    gzip -6 | split -b "$part_bytes" -d - "$pack/part."
-  sum=$(cat -- "$pack"/part.* | sha256sum | cut -d' ' -f1)
-  sed "s/^sum=.*/sum=$sum/" "$parts/pack-start" >"$pack/start"
-  chmod +x -- "$pack/start"
+  mkdir -- "$making"
+  tar -c -C "$mlx/cuda" mlx/lib/libmlx.so mlx/include mlx_cuda_13.libs \
+    -C "$WITH_MLX_PACK" commands programs -C "$parts" driver.sh |
+    gzip -6 | split -b "$part_bytes" -d - "$making/part." ||
+    die "the pack could not be written: is the disk of $pack full?"
+  sum=$(cat -- "$making"/part.* | sha256sum | cut -d' ' -f1)
+  packages=$(nvidia_pins)
+  sed -e "s/^sum=.*/sum=$sum/" -e "s/^packages=.*/packages='${packages% }'/" "$parts/pack-start" >"$making/start"
+  chmod +x -- "$making/start"
+  # The script first: by it the next run knows a pack.
+  mv -- "$making/start" "$pack/"
+  mv -- "$making"/part.* "$pack/"
+  rmdir -- "$making"
   step_done
   bytes=$(cat -- "$pack"/part.* | wc -c)
   say "$(ls -- "$pack" | wc -l) files, $((bytes / 1000000)) MB, in $pack: copy them, and start ./start there"

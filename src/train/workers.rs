@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -22,7 +23,8 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 /// fails with an [allocation failure](is_allocation_failure) is retired: it takes no further job, and another thread takes its
 /// place. [`retired`](Self::retired) tells of it, and the job's own error is what its [`Job::join`] returns. That is no cure:
 /// memory of the refused work may stay taken, and CUDA may have lost the card for the whole process (`an illegal memory access
-/// was encountered`). Tickets are what prevents it.
+/// was encountered`). Tickets are what prevents it. The retired thread waits until the scope ends, and what MLX keeps for it
+/// stays until then.
 ///
 /// Jobs begin in the order in which they were given, each on the next worker that is free. A job that waits for another one
 /// may wait for ever, if no worker is left for that.
@@ -149,11 +151,11 @@ impl<'scope> Workers<'scope, '_> {
         let task = move |retire: &mut dyn FnMut(String)| {
             // What a job leaves behind half-done is its own, as with `std::thread`.
             let result = panic::catch_unwind(AssertUnwindSafe(|| job().map_err(Into::into)));
-            if let Some(error) = refusal(&result) {
+            if let Some(error) = contained(|| refusal(&result)).flatten() {
                 retire(error);
             }
-            // It fails if nothing joins the job.
-            let _not_joined = done.send(result);
+            // If nothing joins the job, what came of it is dropped here.
+            contained(move || drop(done.send(result)));
         };
         // It cannot fail: workers take jobs until this sender is gone.
         let _sent = self.jobs.send(Box::new(task));
@@ -189,6 +191,8 @@ impl<'scope> Workers<'scope, '_> {
     }
 
     /// The workers that were retired so far, in the order in which they were.
+    ///
+    /// A worker whose successor the system did not start is not among them: it goes on.
     #[must_use]
     pub fn retired(&self) -> Vec<Retired> {
         locked(&self.crew.retired).clone()
@@ -280,6 +284,14 @@ impl<'scope> Worker<'scope, '_> {
             all: self.all.clone(),
         }
     }
+}
+
+/// Calls a job's own code: how its error is written, how its result is dropped. Its panic does not end the worker, after which
+/// jobs might never be done.
+fn contained<R>(call: impl FnOnce() -> R) -> Option<R> {
+    let result = panic::catch_unwind(AssertUnwindSafe(call));
+    // To drop the payload may panic again.
+    result.map_err(mem::forget).ok()
 }
 
 /// What a job failed with, if memory was refused to it.

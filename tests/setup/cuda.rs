@@ -1,10 +1,8 @@
-//! `--cuda` on a machine without a card, what `--pack` refuses, and the script of a pack.
+//! `--cuda`: without a card, with an old driver, and where its downloads fail.
 
 use crate::machine::Machine;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 /// Whether this machine has a card itself: then the script looks at that.
 fn has_card() -> bool {
@@ -33,6 +31,8 @@ fn options_that_go_with_nothing_are_refused() {
     for (arguments, why) in [
         (&["--pack", "p", "cargo"][..], "--pack is for --cuda"),
         (&["--cuda", "--pack"], "--pack takes a folder"),
+        (&["--cuda", "--pack", "", "cargo"], "--pack takes a folder"),
+        (&["--pack", "--cuda", "cargo"], "--pack takes a folder"),
         (&["--cuda", "--openblas", "cargo"], "exclude each other"),
         (&["--cud", "cargo"], "unknown option --cud"),
     ] {
@@ -44,131 +44,64 @@ fn options_that_go_with_nothing_are_refused() {
     }
 }
 
-/// A pack as `--pack` writes it, of one program that prints its arguments, on a machine whose Python has NVIDIA's packages.
-struct Pack {
-    machine: Machine,
-    folder: PathBuf,
-}
-
-impl Pack {
-    fn new() -> Option<Self> {
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/mlx/pack-start");
-        let template = fs::read_to_string(template).ok()?;
-        let machine = Machine::new("");
-        let (made, folder) = (machine.root.join("made"), machine.root.join("pack"));
-        for it in ["made/programs", "made/mlx/lib", "nvidia/cu13/lib", "pack"] {
-            fs::create_dir_all(machine.root.join(it)).expect("a new folder");
-        }
-        let program = "#!/usr/bin/env bash\nprintf 'arguments: %s|' \"$@\"\n";
-        fs::write(made.join("programs/train"), program).expect("a new file");
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(made.join("programs/train"), mode).expect("its mode");
-        let all = "program train --quick 'two words'\n";
-        fs::write(made.join("commands"), all).expect("a new file");
-        let archive = folder.join("part.00");
-        let tar = Command::new("tar")
-            .arg("-czf")
-            .args([&archive, Path::new("-C"), &made])
-            .args(["mlx", "commands", "programs"])
-            .status();
-        assert!(tar.expect("tar").success());
-        // In two parts, as a large one.
-        let bytes = fs::read(&archive).expect("the archive");
-        let (one, other) = bytes.split_at(bytes.len() / 2);
-        fs::write(&archive, one).expect("the first part");
-        fs::write(folder.join("part.01"), other).expect("the second part");
-        let sum = Command::new("sha256sum")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn();
-        let mut sum = sum.expect("sha256sum");
-        std::io::Write::write_all(&mut sum.stdin.take().expect("its input"), &bytes)
-            .expect("it reads");
-        let sum = sum.wait_with_output().expect("it ends").stdout;
-        let sum = String::from_utf8_lossy(&sum)
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        let start = template.replacen("\nsum=\n", &format!("\nsum={sum}\n"), 1);
-        machine.program_at(&folder.join("start"), &start);
-        let pack = Self { machine, folder };
-        let nvidia = pack.machine.root.join("nvidia");
-        pack.python(&format!(
-            "if [[ $1 == - ]]; then echo {}; fi",
-            nvidia.display()
-        ));
-        Some(pack)
-    }
-
-    fn python(&self, script: &str) {
-        self.machine.program("python3", script);
-    }
-
-    fn start(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        self.machine.run(&self.folder.join("start"), arguments)
-    }
-
-    #[track_caller]
-    fn fails(&self, words: &[&str]) {
-        let (code, said) = self.start(&[]);
-        assert_eq!(code, Some(1), "{said}");
-        for word in words {
-            assert!(said.contains(word), "not said: {word:?}\n{said}");
-        }
-    }
-}
-
 #[test]
-fn a_pack_runs_what_was_packed_or_one_program_with_other_arguments() {
-    let Some(pack) = Pack::new() else { return };
-    let packed = (
-        Some(0),
-        "arguments: --quick|arguments: two words|".to_owned(),
-    );
-    assert_eq!(pack.start(&[]), packed);
-    let other = (Some(0), "arguments: --threads|arguments: 8|".to_owned());
-    assert_eq!(pack.start(&["train", "--threads", "8"]), other);
-    let link = fs::read_link(pack.folder.join("unpacked/nvidia")).expect("a link beside MLX");
-    assert_eq!(link, pack.machine.root.join("nvidia"));
-    let (code, said) = pack.start(&["trian"]);
-    assert_eq!(code, Some(1));
-    assert!(said.contains("there is no program trian"), "{said}");
-    assert_eq!(
-        pack.start(&["--list"]).1,
-        "program train --quick 'two words'\n"
-    );
-}
-
-#[test]
-fn a_pack_that_is_not_whole_is_not_used() {
-    let Some(pack) = Pack::new() else { return };
-    let part = pack.folder.join("part.01");
-    let mut bytes = fs::read(&part).expect("a part");
-    bytes[0] ^= 1;
-    fs::write(&part, &bytes).expect("the damaged part");
-    pack.fails(&["a part is missing or damaged", "copy them all again"]);
-    fs::remove_file(&part).expect("it is there");
-    pack.fails(&["a part is missing or damaged"]);
-    fs::remove_file(pack.folder.join("part.00")).expect("it is there");
-    pack.fails(&["the parts are missing"]);
-    assert!(!pack.folder.join("unpacked").exists());
-}
-
-#[test]
-fn what_the_other_machine_lacks_is_named() {
-    let Some(pack) = Pack::new() else { return };
-    pack.python("exit 0");
-    pack.fails(&["has no packages of CUDA 13", "-m pip install nvidia-cublas"]);
-    let nvidia = pack.machine.root.join("nvidia");
-    let misses = |library: &str| {
-        pack.python(&format!(
-            "if [[ $1 == - ]]; then echo {}; else echo '{library}: cannot open shared object file'; fi",
-            nvidia.display()
-        ));
+fn a_driver_that_is_too_old_is_named() {
+    let machine = Machine::new("");
+    let check = |version: &str| {
+        let file = machine.root.join("version");
+        fs::write(&file, version).expect("a new file");
+        machine.functions(&format!(
+            "driver_file='{}'; check_driver hint",
+            file.display()
+        ))
     };
-    misses("libcuda.so.1");
-    pack.fails(&["NVIDIA's driver is missing"]);
-    misses("libcufft.so.12");
-    pack.fails(&["MLX cannot be loaded: libcufft.so.12", "nvidia-cufft"]);
+    let gcc = "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n";
+    let old =
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n";
+    let Some((code, said)) = check(&format!("{old}{gcc}")) else {
+        return;
+    };
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("NVIDIA's driver is 550.54.15"), "{said}");
+    assert!(said.contains("needs 580 or newer"), "{said}");
+    assert!(said.contains("hint"), "{said}");
+    let new =
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.03  Release Build\n";
+    // What is not understood, as what is not there, is left to MLX.
+    for fits in [&format!("{new}{gcc}"), "", "Kernel Module of another kind"] {
+        assert_eq!(check(fits), Some((Some(0), String::new())));
+    }
+    let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SETUP.md");
+    let setup = fs::read_to_string(setup).expect("docs/SETUP.md");
+    assert!(setup.contains("`NVIDIA's driver is 550"), "{setup}");
+}
+
+#[test]
+fn a_download_of_gigabytes_needs_more_than_one_of_megabytes() {
+    let machine = Machine::new("OSError: [Errno 28] No space left on device");
+    for make in ["make_nvidia", "make_cuda"] {
+        let Some((code, said)) = machine.functions(&format!("{make} key")) else {
+            return;
+        };
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("the disk is full"), "{said}");
+        assert!(said.contains("5 GB"), "{said}");
+    }
+}
+
+#[test]
+fn a_rerun_is_told_of_its_own_failure() {
+    let machine = Machine::new("ERROR: No matching distribution found for X");
+    for make in ["make_nvidia", "make_cuda", "make_openblas"] {
+        let log = make.replace("make_", "");
+        let earlier = format!("echo 'No space left on device' >\"$mlx/log/{log}.log\"; {make} key");
+        let Some((_, said)) = machine.functions(&format!("wheels=none; {earlier}")) else {
+            return;
+        };
+        assert!(
+            said.contains("pip found none of the pinned wheels"),
+            "{said}"
+        );
+        assert!(!said.contains("the disk is full"), "{said}");
+    }
 }

@@ -8,10 +8,13 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// What the script itself is made of.
-const TOOLS: [&str; 24] = [
+const TOOLS: [&str; 30] = [
+    "basename",
     "bash",
     "cat",
     "chmod",
+    "cmp",
+    "cp",
     "cut",
     "dirname",
     "env",
@@ -25,14 +28,17 @@ const TOOLS: [&str; 24] = [
     "mkdir",
     "mv",
     "rm",
+    "rmdir",
     "sed",
     "sha256sum",
     "sleep",
     "sort",
+    "split",
     "tail",
     "tar",
     "tr",
     "uname",
+    "wc",
 ];
 
 /// A machine: a `PATH` of one folder, and a place for what is built. Gone with it.
@@ -57,9 +63,7 @@ impl Machine {
         };
         fs::create_dir_all(machine.bin()).expect("a folder of the test's own");
         for tool in TOOLS {
-            if let Some(found) = find(tool) {
-                symlink(found, machine.bin().join(tool)).expect("a new link");
-            }
+            machine.tool(tool);
         }
         for compiler in ["cc", "c++"] {
             machine.program(compiler, "exit 0");
@@ -76,6 +80,15 @@ impl Machine {
 
     pub(crate) fn bin(&self) -> PathBuf {
         self.root.join("bin")
+    }
+
+    /// Puts a tool of this machine in its place.
+    pub(crate) fn tool(&self, name: &str) {
+        let place = self.bin().join(name);
+        let _absent = fs::remove_file(&place);
+        if let Some(found) = find(name) {
+            symlink(found, place).expect("a new link");
+        }
     }
 
     pub(crate) fn program(&self, name: &str, script: &str) {
@@ -117,6 +130,31 @@ impl Machine {
     pub(crate) fn with_mlx(&self, arguments: &[&str]) -> Option<(Option<i32>, String)> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/with-mlx");
         script.exists().then(|| self.run(&script, arguments))
+    }
+
+    /// How commands end, and what they say, that have the functions of `with-mlx` and of `--cuda`.
+    pub(crate) fn functions(&self, commands: &str) -> Option<(Option<i32>, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let script = format!(
+            r#"#!/usr/bin/env bash
+set -euo pipefail
+root='{root}' mlx='{target}/mlx' arch={arch}
+parts=$root/scripts/mlx
+source <(sed -n '/^[a-z_]*() {{/,/^}}/p' "$root/scripts/with-mlx")
+source "$parts/cuda.sh"
+mkdir -p "$mlx/log"
+exec {{lock}}>"$mlx/lock"
+step_count=1
+{commands}
+"#,
+            root = root.display(),
+            target = self.target.display(),
+            arch = env::consts::ARCH,
+        );
+        let path = self.root.join("functions");
+        self.program_at(&path, &script);
+        let is_there = root.join("scripts/with-mlx").exists();
+        is_there.then(|| self.run(&path, &[]))
     }
 
     /// The same of any script.

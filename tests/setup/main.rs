@@ -3,7 +3,8 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `machine.rs` | the machine that a script finds |
-//! | `cuda.rs` | `--cuda`, `--pack`, and the script of a pack |
+//! | `cuda.rs` | `--cuda` |
+//! | `pack.rs` | `--pack`, and the script of a pack |
 //!
 //! The scripts find links to the machine's own tools, and programs of the test's in place of Python and cargo. Nothing is
 //! downloaded. A published package has no scripts, and nothing is tested there.
@@ -11,6 +12,7 @@
 
 mod cuda;
 mod machine;
+mod pack;
 
 use machine::Machine;
 use std::fs;

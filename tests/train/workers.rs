@@ -1,15 +1,17 @@
 //! Workers last until all of their work is done, and one to which memory was refused takes no further job.
 
 use crate::kit::assert_matches;
-use crossbeam::channel;
+use crossbeam::channel::{self, RecvTimeoutError, Sender};
 use mlx_wired::train::{Error, WorkError, Workers};
 use parking_lot::Mutex;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 /// What MLX says on CUDA.
 const REFUSED: &str = "cudaMallocAsync(&data, size, stream) failed: out of memory";
@@ -95,45 +97,56 @@ fn all_work_is_done_by_the_same_threads() {
     assert!(ids(later).iter().all(|id| first.contains(id)));
 }
 
-/// Counts the threads that have ended, when the last of what they keep is dropped.
-struct AtEnd<'a> {
-    ended: &'a AtomicU32,
+thread_local! {
+    static KEPT: RefCell<Option<AtEnd>> = const { RefCell::new(None) };
 }
 
-impl Drop for AtEnd<'_> {
+/// Tells that its thread ends, when the last of what that keeps is dropped.
+struct AtEnd(Sender<()>);
+
+impl Drop for AtEnd {
     fn drop(&mut self) {
-        self.ended.fetch_add(1, SeqCst);
+        // Nothing may listen any more.
+        let _told = self.0.send(());
     }
 }
 
 #[test]
 fn no_thread_ends_before_the_last_job_is_done() {
-    static ENDED: AtomicU32 = AtomicU32::new(0);
-    thread_local! {
-        static KEPT: AtEnd<'static> = const { AtEnd { ended: &ENDED } };
-    }
+    /// What a thread needs to end is far less, and nothing tells that one waits instead.
+    const LONG: Duration = Duration::from_millis(500);
+    let (ends, ended) = channel::unbounded();
+    let keep = || KEPT.set(Some(AtEnd(ends.clone())));
     let both = Barrier::new(2);
     let (go, waits) = channel::bounded::<()>(0);
-    let (ended_before, ended) = Workers::scope(2, |workers| {
+    let ended_before = Mutex::new(None);
+    Workers::scope(2, |workers| {
         let failing = workers.spawn(|| {
-            KEPT.with(|_| both.wait());
+            keep();
+            both.wait();
             Err::<(), _>(Failed(REFUSED))
         });
-        let long = workers.spawn(|| {
-            KEPT.with(|_| both.wait());
+        let last = workers.spawn(|| {
+            keep();
+            both.wait();
             waits.recv().expect("the test says go");
-            succeed(ENDED.load(SeqCst))
+            *ended_before.lock() = Some(ended.recv_timeout(LONG));
+            succeed(())
         });
         failing.join().expect_err("memory is refused");
-        // Its successor does what comes now, while the other one is at work.
-        let next = workers.spawn(|| succeed(ENDED.load(SeqCst)));
-        let ended_before = next.join().expect("it succeeds");
+        // Its successor, which then has nothing more to do.
+        let next = workers.spawn(|| {
+            keep();
+            succeed(())
+        });
+        next.join().expect("it keeps");
         go.send(()).expect("the job waits");
-        (ended_before, long.join().expect("it succeeds"))
+        drop(last);
     })
     .expect("threads");
-    assert_eq!((ended_before, ended), (0, 0));
-    assert_eq!(ENDED.load(SeqCst), 2, "all have ended with the scope");
+    let before = ended_before.lock().take();
+    assert_eq!(before, Some(Err(RecvTimeoutError::Timeout)));
+    assert_eq!(ended.len(), 3, "all have ended with the scope");
 }
 
 #[test]
@@ -186,6 +199,60 @@ fn other_errors_and_panics_retire_nobody() {
             workers.spawn(this_thread).join().expect("it succeeds"),
             before
         );
+        workers.retired()
+    });
+    assert_eq!(retired.expect("threads"), []);
+}
+
+/// Panics when it is dropped.
+struct Hostile;
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn what_nothing_joins_may_panic_when_it_is_dropped() {
+    let done = AtomicU32::new(0);
+    let (go, waits) = channel::bounded::<()>(0);
+    let retired = Workers::scope(1, |workers| {
+        drop(workers.spawn(|| {
+            waits.recv().expect("the test says go");
+            succeed(Hostile)
+        }));
+        drop(workers.spawn(|| -> Result<(), Failed> { panic::panic_any(Hostile) }));
+        drop(workers.spawn(|| succeed(done.fetch_add(1, SeqCst))));
+        // Now nothing joins any of them.
+        go.send(()).expect("the job waits");
+        workers.retired()
+    });
+    assert_eq!(retired.expect("threads"), []);
+    assert_eq!(done.load(SeqCst), 1, "the last job is done");
+}
+
+/// An error that panics when it is written.
+#[derive(Debug)]
+struct Unwritable;
+
+impl fmt::Display for Unwritable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("written")
+    }
+}
+
+impl std::error::Error for Unwritable {}
+
+#[test]
+fn an_error_that_cannot_be_written_is_joined_as_any_other() {
+    let retired = Workers::scope(1, |workers| {
+        let error = workers.spawn(|| Err::<(), _>(Unwritable)).join();
+        assert!(error.is_err_and(|error| error.is::<Unwritable>()));
+        workers
+            .spawn(this_thread)
+            .join()
+            .expect("the worker goes on");
         workers.retired()
     });
     assert_eq!(retired.expect("threads"), []);
