@@ -85,7 +85,7 @@ impl Slab {
                     kept: None,
                     location,
                     thread,
-                    bound: true,
+                    of_thread: true,
                     since: decode(since),
                     leaked: self.leaked.load(Ordering::Relaxed) & (1 << index) != 0,
                     ended: self.has_ended(),

@@ -21,7 +21,7 @@ pub(crate) mod request;
 pub(crate) mod settings;
 pub(crate) mod share;
 pub(crate) mod spans;
-pub(crate) mod standstill;
+pub(crate) mod stall;
 pub(crate) mod uncovered;
 pub(crate) mod wait_times;
 pub(crate) mod waiter;

@@ -130,7 +130,7 @@ impl Ticket {
         let Some(word) = word else {
             if count.0.fetch_sub(1, Ordering::Relaxed) == 1 {
                 // The last guard of this size may have left meanwhile, and taken us for another.
-                self.finish_under_lock();
+                self.look_under_lock();
             }
             return Fast::Closed;
         };
@@ -210,7 +210,7 @@ impl Ticket {
         if flags & (Gates::ALWAYS | Gates::FINISHES) != 0 {
             return false;
         }
-        if flags & Gates::ASKS != 0 {
+        if flags & Gates::FINISHES_IF_LOWERING != 0 {
             let word = self.word_now();
             let lowers = if self.route == Route::Counted {
                 let staying = Word(self.group.staying.load(Ordering::Acquire));
@@ -236,7 +236,7 @@ impl Ticket {
         }
         let (word, last) = self.subtract_with_size();
         if self.concerns_others(word, last) {
-            self.finish_under_lock()
+            self.look_under_lock()
         } else {
             None
         }
@@ -244,7 +244,7 @@ impl Ticket {
 
     pub(super) fn release_unlocked(&self) {
         let (word, last) = self.subtract_with_size();
-        self.finish_under_lock_if_needed(word, last);
+        self.look_under_lock_if_needed(word, last);
     }
 
     /// Takes the demand out of the word, and before out of those of its size where they are counted. Returns what is left,
@@ -293,9 +293,9 @@ impl Ticket {
 
     /// Looks under the lock after a release that concerns others. `last`: of its size.
     #[inline]
-    pub(super) fn finish_under_lock_if_needed(&self, word: Word, last: bool) {
+    pub(super) fn look_under_lock_if_needed(&self, word: Word, last: bool) {
         if self.concerns_others(word, last) {
-            self.finish_under_lock();
+            self.look_under_lock();
         }
     }
 
@@ -313,7 +313,7 @@ impl Ticket {
 
     #[cold]
     #[inline(never)]
-    fn finish_under_lock(&self) -> Option<Box<Error>> {
+    fn look_under_lock(&self) -> Option<Box<Error>> {
         if fork::is_child() {
             return None;
         }

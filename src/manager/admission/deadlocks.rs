@@ -158,12 +158,12 @@ impl Inner {
         if stuck.contains(&waiter.thread) {
             return Ok(Some(stuck));
         }
-        self.report_bounded_deadlock(core, waits, Some(waiter.thread))?;
+        self.report_deadlock_with_deadline(core, waits, Some(waiter.thread))?;
         Ok(None)
     }
 
     /// Tells of a deadlock with a deadline or token in it, once.
-    fn report_bounded_deadlock(
+    fn report_deadlock_with_deadline(
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,
@@ -219,7 +219,7 @@ impl Inner {
             let group = match found {
                 Err(panicked) => self.end_panicked_wait(core, panicked),
                 Ok(_) if !self.is_unchanged(core, &waits, None) => None,
-                Ok(None) => match self.report_bounded_deadlock(core, &waits, None) {
+                Ok(None) => match self.report_deadlock_with_deadline(core, &waits, None) {
                     Ok(()) => return,
                     Err(panicked) => self.end_panicked_wait(core, panicked),
                 },
@@ -287,7 +287,7 @@ impl Inner {
         rows.extend(newcomer);
         rows.sort_by_key(Row::order);
         core.keep_until_unlocked(rows.iter().map(|row| &row.waiter));
-        let mut holders = self.holders_of(&core.listing_groups());
+        let mut holders = self.holders_of(&core.groups_with_lists());
         holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
         Waits {
             overtaken: overtaken_counts(&rows),
@@ -424,7 +424,7 @@ impl Inner {
 /// Every waiter.
 fn list_rows(core: &Locked<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    for state in core.live_groups() {
+    for state in core.listed_groups() {
         for (waiters, set_aside) in [(&state.queue, false), (&state.set_aside, true)] {
             rows.extend(waiters.values().map(|waiter| Row {
                 waiter: Arc::clone(waiter),

@@ -28,16 +28,16 @@ use std::panic::Location;
 
 impl Core {
     /// The groups that share a queue with a group: itself, or all under a budget over all groups.
-    pub(crate) fn queue_groups(&self, index: usize) -> impl Iterator<Item = &GroupState> {
+    pub(crate) fn scope_groups(&self, index: usize) -> impl Iterator<Item = &GroupState> {
         let together = self.config.budget.is_some();
         let one = (!together).then(|| self.group(index));
-        let all = together.then(|| self.live_groups());
+        let all = together.then(|| self.listed_groups());
         one.into_iter().chain(all.into_iter().flatten())
     }
 
     /// The first that is set aside in a group's queue.
     pub(crate) fn first_set_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
-        let groups = self.queue_groups(index);
+        let groups = self.scope_groups(index);
         groups
             .filter_map(|state| state.set_aside.values().next())
             .min_by_key(|waiter| waiter.number)
@@ -104,7 +104,7 @@ impl Inner {
         match beside {
             Err(error) => {
                 core.remove_waiter(waiter);
-                self.clear_flag(core, index);
+                self.clear_waiters_if_unneeded(core, index);
                 self.resolve(core, waiter, Err(error));
                 false
             }
@@ -124,7 +124,7 @@ impl Inner {
                 // Meanwhile a demand to be pinned may have been set aside behind it, which this round does not see.
                 core.group_mut(index).mark = before;
                 core.group_mut(index).mark.all |= disturbed;
-                group.set_flag();
+                group.set_waiters();
                 core.returned.push(Arc::clone(waiter));
                 false
             }
@@ -135,7 +135,7 @@ impl Inner {
                     core.remove_waiter(waiter);
                     core.set_aside(Arc::clone(waiter), self.clock.now());
                 }
-                self.clear_flag(core, index);
+                self.clear_waiters_if_unneeded(core, index);
                 true
             }
         }

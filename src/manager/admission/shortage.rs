@@ -83,7 +83,7 @@ impl Inner {
         // `asker` is not kept up while no reclaimer is registered.
         core.groups.all_mut().for_each(|state| state.asker = None);
         let set_aside: Vec<Arc<Waiter>> = core
-            .live_groups()
+            .listed_groups()
             .flat_map(|state| state.set_aside.values().cloned())
             .collect();
         core.keep_until_unlocked(&set_aside);
@@ -131,7 +131,7 @@ impl Inner {
         // Under the lock, after the store: a waiter that was turned away is set aside there already.
         let mut core = self.lock();
         let queues: Vec<usize> = core
-            .live_groups()
+            .listed_groups()
             .filter(|state| !state.set_aside.is_empty())
             .map(|state| state.shared.index)
             .collect();
@@ -155,7 +155,7 @@ impl Inner {
         // The pressure alone is no reason to ask.
         let first = first.filter(|first| !core.is_delayed_aside(first));
         let first = first.map(|it| (it.request.group().index, it.number, it.waker.clone()));
-        let groups = core.queue_groups(index).map(|state| state.shared.index);
+        let groups = core.scope_groups(index).map(|state| state.shared.index);
         for index in groups.collect::<Vec<_>>() {
             let here = first.as_ref().filter(|(group, ..)| *group == index);
             let asker = here.map(|(_, number, _)| *number);
@@ -182,7 +182,7 @@ impl Inner {
             return None;
         }
         let evictable = core
-            .queue_groups(index)
+            .scope_groups(index)
             .flat_map(|state| state.pinned.evictable());
         let mut evictable: Vec<_> = evictable.collect();
         evictable.sort_by_key(|(key, _)| *key);

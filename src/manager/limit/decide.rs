@@ -137,12 +137,12 @@ impl Inner {
 
     /// Forgets a shrink that was held back and is not wanted when it would be forced.
     fn forget_stale_shrink(&self, core: &mut Locked<'_>, now: Instant) {
-        let patience = core
+        let forced_after = core
             .config
             .shrink_cooldown
             .saturating_mul(COOLDOWNS_UNTIL_FORCED);
         let since = core.pending_work.shrink_since;
-        core.pending_work.shrink_since = since.filter(|since| now < after(*since, patience));
+        core.pending_work.shrink_since = since.filter(|since| now < after(*since, forced_after));
     }
 
     /// What happens while no driving guard lives.

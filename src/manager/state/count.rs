@@ -133,7 +133,7 @@ impl Core {
 
     /// Lets the newest admitted policy of a group speak for it.
     fn set_speaker(&mut self, request: &Request) -> &mut GroupState {
-        let budget = self.budget;
+        let budget = self.device_budget;
         let index = request.group().index;
         let state = self.groups.get_mut(index);
         state.wants_sizes = request.wants_sizes();

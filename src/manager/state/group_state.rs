@@ -1,12 +1,12 @@
 //! The part of a group under the manager's lock.
 
 use crate::arbiter::{Arbiter, Basis, Formula, PolicyId, Resolved};
-use crate::manager::state::delay::Since;
+use crate::manager::state::delay::DelayedSince;
 use crate::manager::state::group::{Group, SizeCount};
 use crate::manager::state::pinned::PinnedDemands;
 use crate::manager::state::request::Request;
 use crate::manager::state::spans::{Mark, Spans};
-use crate::manager::state::standstill::Standstill;
+use crate::manager::state::stall::Stall;
 use crate::manager::state::waiter::Waiter;
 use crate::manager::state::word::Word;
 use crate::sync::{Arc, Ordering};
@@ -48,9 +48,9 @@ pub(crate) struct GroupState {
     /// The numbers of those of them that are aside because of the pressure alone.
     pub(crate) delayed: BTreeSet<u64>,
     /// Since when the pressure delays waiters of its queue, where it has one of its own.
-    pub(crate) delayed_since: Since,
+    pub(crate) delayed_since: DelayedSince,
     /// Since when no waiter of its queue was admitted.
-    pub(crate) standstill: Option<Standstill>,
+    pub(crate) stall: Option<Stall>,
     /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its queue.
     pub(crate) asker: Option<u64>,
     /// What is held has changed, or what may be held: those in the queue and aside are to be judged again.

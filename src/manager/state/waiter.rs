@@ -6,7 +6,7 @@ use crate::manager::state::delay::Delayed;
 use crate::manager::state::grant::Granted;
 use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
-use crate::manager::state::standstill::Standstill;
+use crate::manager::state::stall::Stall;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, ThreadId, unmodelled};
 use crate::time::Sleeper;
 use crate::time::Waker;
@@ -29,7 +29,7 @@ pub(crate) struct Waiter {
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
     /// Since when it is set aside, if it is, and how often that was told. Written under the manager's lock.
-    pub(crate) set_aside_since: Mutex<Option<Standstill>>,
+    pub(crate) set_aside_since: Mutex<Option<Stall>>,
     /// Its key among the pinned demands, now or later.
     pub(crate) pin: Option<PinKey>,
     /// It waits for pinned demands rather than being refused beside them.
