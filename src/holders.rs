@@ -31,8 +31,8 @@
 //! one acquired while the reader looked. When a guard was acquired is stored after that, and only for guards that came
 //! by the lock; it is 0, unknown, whenever the slot changes hands.
 //!
-//! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
-//! by the lock is counted first.
+//! A guard of the fast path is recorded before it is counted, if a slot is free. If it is not counted then, its record
+//! is forgotten. A guard that came by the lock is counted first.
 
 mod about;
 mod block;

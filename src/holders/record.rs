@@ -6,7 +6,7 @@ use super::slot::SLOTS;
 const OWNED: u64 = 1 << 63;
 /// Set in the records of guards in a slot whose release is not the fast one.
 const SLOW: u64 = 1 << 62;
-/// Set in the records of borrowed guards that were admitted under the lock.
+/// Set in the records of borrowed guards that the slow path gave.
 const STAYS: u64 = 1 << 61;
 /// Set in the records of guards that their group lists.
 const LISTED: u64 = 1 << 60;
@@ -102,19 +102,19 @@ impl Record {
         (self.0 % SLOTS as u64) as usize
     }
 
-    /// The same record, no longer plain.
+    /// The same record, of a guard whose release is not the fast one: no longer plain.
     #[must_use]
     pub(crate) fn slow(self) -> Self {
         Self(self.0 | SLOW)
     }
 
-    /// The same record, of a borrowed guard that was admitted under the lock.
+    /// The same record, of a borrowed guard that the slow path gave.
     #[must_use]
     pub(crate) fn staying(self) -> Self {
         Self(self.0 | SLOW | STAYS)
     }
 
-    /// Whether it is of a borrowed guard that was admitted under the lock.
+    /// Whether it is of a borrowed guard that the slow path gave.
     pub(crate) fn stays(self) -> bool {
         self.is_borrowed() && self.0 & STAYS != 0
     }

@@ -70,7 +70,7 @@ impl Slab {
     }
 
     pub(super) fn note_leak(&self, index: usize) {
-        // The slot is never free again, so the mark never has to go.
+        // The slot is never free again, so the bit never has to go.
         self.leaked.fetch_or(1 << index, Ordering::Relaxed);
     }
 

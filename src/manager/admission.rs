@@ -167,7 +167,7 @@ impl Inner {
                 && word.driving() > most
                 && request.group().active(request.group().load()) > most
         };
-        // A waiter has come later, unless its flag was seen.
+        // A waiter has come later, unless its `WAITERS` was seen.
         let passes = word.has_waiters() && !self.is_queue_empty(&core, request.group().index);
         let redo = word.overflows()
             || inside
@@ -189,7 +189,7 @@ impl Inner {
         self.acquire_slow(request, how, location)
     }
 
-    /// Decides about a new demand: admits it, queues it, or refuses it. The caller holds a custom group's judge.
+    /// Decides about a new demand: admits it, queues it, or refuses it. The caller holds a custom group's judge lock.
     fn decide_demand(
         &self,
         core: &mut Locked<'_>,
@@ -207,7 +207,7 @@ impl Inner {
             return Err(uncountable);
         }
         let group = request.group();
-        // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
+        // From here on no fast acquire passes: they go by `WAITERS`, and that is set before the word is judged.
         group.set_waiters();
         let settings_version = core.settings_version;
         let first = self.is_first(core, demand);
@@ -242,7 +242,7 @@ impl Inner {
         };
         if matches!(decided, Ok(Decided::Queued(_))) && core.was_disturbed() {
             // While a policy was asked, without the lock, another thread may have freed something, seen no waiter, and
-            // cleared the flag.
+            // cleared `WAITERS`.
             group.set_waiters();
             core.defer_group(group);
         }

@@ -33,7 +33,8 @@ use std::panic::Location;
 pub(crate) struct Inner {
     pub(crate) this: Weak<Inner>,
     pub(crate) core: Mutex<Core>,
-    /// Changes whenever a session has called the setter; sleepers wait on it.
+    /// Sleepers wait on it. While there are any it changes after a call of the setter, unless that was a lowering that
+    /// failed, and as a session ends.
     pub(crate) calls_word: Futex,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backend: Arc<dyn Backend>,

@@ -1,5 +1,5 @@
 //! The state of a manager: what the fast path touches, what the lock protects, and what waits. It knows nothing of the
-//! rooms that change it.
+//! parts that change it.
 
 pub(crate) mod core;
 pub(crate) mod count;

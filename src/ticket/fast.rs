@@ -35,7 +35,8 @@ impl Ticket {
         &self,
         location: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
-        // Relaxed: a stale value only sends us to the lock, or past it to a cover that is closed or below `admit`.
+        // Relaxed: a stale value only sends the thread to the lock, or past it to a cover that is closed or below
+        // `admit`.
         let admit = self.group.gates.admit.load(Ordering::Relaxed);
         if admit == 0 {
             return Err(Fast::Closed);
@@ -129,7 +130,7 @@ impl Ticket {
         };
         let Some(word) = word else {
             if count.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-                // The last guard of this size may have left meanwhile, and taken us for another.
+                // The last guard of this size may have left meanwhile, and taken this count for another guard.
                 self.look_under_lock();
             }
             return Fast::Closed;
@@ -141,8 +142,8 @@ impl Ticket {
     /// Adds the demand.
     #[inline(always)]
     fn add_demand(&self) -> Word {
-        // AcqRel: after a session's read of this word we see the covers that it closed before; and it sees our size
-        // count.
+        // AcqRel: after a session's read of this word the thread sees the covers that it closed before; and the session
+        // sees the size count.
         let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
         Word(old.wrapping_add(self.demand))
     }
@@ -267,8 +268,8 @@ impl Ticket {
 
     #[inline(always)]
     fn subtract_demand(&self) -> Word {
-        // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
-        // and it sees our subtraction otherwise.
+        // AcqRel: after a session's second read of this word the thread sees the floor and flags that it published
+        // before. Else the session sees the subtraction.
         let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
         Word(old.wrapping_sub(self.demand))
     }

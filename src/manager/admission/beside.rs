@@ -1,4 +1,4 @@
-//! What a demand fits beside: the pinned demands of its queue alone (R26), and the rooms that pinned demands were
+//! What a demand fits beside: the pinned demands of its scope alone (R26), and the rooms that pinned demands were
 //! promised (R26b).
 //!
 //! A demand that does not fit beside the pinned demands gains nothing by waiting for work. Beside those that are not
@@ -26,7 +26,7 @@ pub(crate) enum Beside {
     Pinned,
 }
 
-/// Which of the bounds a demand breaks.
+/// Which cap a demand breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BrokenCap {
     Policy,
@@ -121,7 +121,7 @@ impl Inner {
         missing.filter(|bytes| *bytes > 0).unwrap_or(wanted)
     }
 
-    /// Which bound a demand breaks beside such pinned demands and nothing else.
+    /// Which cap a demand breaks beside such pinned demands and nothing else.
     fn breaks(
         &self,
         core: &mut Locked<'_>,

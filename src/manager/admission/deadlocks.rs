@@ -1,19 +1,21 @@
 //! Deadlocks: threads that wait for what they hold themselves, alone or together.
 //!
-//! The waits are reduced: a waiter that could be admitted if every guard were released but the pinned demands (R26) and
-//! what stuck threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A
-//! thread that is still stuck when nothing changes any more is in a deadlock. For a waiter that is set aside the pinned
-//! demands count only where a stuck thread has them, or where they are leaked: it waits for pinned demands. Owned
-//! guards are held by no thread, except by one that waits to grow them, and a waiter that may still overtake those
-//! before it does not count as behind them. None of these makes any thread stuck, so a deadlock reported is a deadlock.
+//! The waits are reduced: a waiter that could be admitted if every guard but those of pinned demands (R26), and those
+//! that stuck threads hold, were released is not stuck. What it holds and what it asked for will be released, so the
+//! next is tried. A thread that is still stuck when nothing changes any more is in a deadlock. For a waiter that is set
+//! aside the pinned demands count only where a stuck thread has them, or where they are leaked: it waits for pinned
+//! demands. Owned guards are held by no thread, except by one that waits to grow them, and a waiter that may still
+//! overtake those before it does not count as behind them. None of these makes any thread stuck, so a deadlock reported
+//! is a deadlock.
 //!
 //! A waiter with a deadline or a token may give up. A deadlock with one in it fails no wait: an event tells of it,
 //! once.
 //!
 //! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into the queue. A
-//! deadlock may also close while all its threads wait already: a pinned demand is admitted or grows, a guard is leaked,
-//! overtaking is used up, or settings change. Then it is broken at one of them. And it may close while a newcomer looks
-//! for it, since policies are asked without the lock. So a newcomer that was disturbed looks again once it waits.
+//! deadlock may also be completed while all its threads wait already: a pinned demand is admitted or grows, a guard is
+//! leaked, overtaking is used up, or settings change. Then it is broken at one of them. And it may be completed while a
+//! newcomer looks for it, since policies are asked without the lock. So a newcomer that was disturbed looks again once
+//! it waits.
 //!
 //! A policy that panics when it is asked here ends the wait that it was asked about.
 
@@ -87,14 +89,14 @@ impl Supposing {
 struct Panicked(Arc<Waiter>, Error);
 
 impl Inner {
-    /// Refuses a demand whose wait would close a deadlock. `set_aside`: it will be set aside.
+    /// Refuses a demand whose wait would complete a deadlock. `set_aside`: it will be set aside.
     pub(crate) fn refuse_deadlock(
         &self,
         core: &mut Locked<'_>,
         newcomer: &Arc<Waiter>,
         set_aside: bool,
     ) -> Result<(), Error> {
-        // Nearly always: a thread without guards closes no deadlock.
+        // Nearly always: a thread without guards completes no deadlock.
         if !newcomer.has_guard {
             return Ok(());
         }
@@ -113,7 +115,7 @@ impl Inner {
                 }
                 Err(panicked) => {
                     if let Some(group) = self.end_panicked_wait(core, panicked) {
-                        // The caller holds a judge: those behind are examined after it.
+                        // The caller holds a judge lock: those behind are examined after it.
                         core.defer_group(&group);
                     }
                 }
@@ -121,7 +123,7 @@ impl Inner {
         }
     }
 
-    /// Ends the wait of a waiter that has come back into the queue, if it closes a deadlock there.
+    /// Ends the wait of a waiter that has come back into the queue, if it completes a deadlock there.
     pub(crate) fn refuse_returned_deadlock(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
         let group = returned.request.group().clone();
         while returned.has_guard && core.group(group.index).has_waiter(returned) {
@@ -185,7 +187,7 @@ impl Inner {
             rows.filter(|waiter| stuck.contains(&waiter.thread))
         };
         let numbers: BTreeSet<u64> = in_deadlock().map(|waiter| waiter.number).collect();
-        // Threads that hold nothing close no deadlock: they wait for what is leaked.
+        // Threads that hold nothing complete no deadlock: they wait for what is leaked.
         let is_deadlock = in_deadlock().any(|waiter| waits.has_guard(waiter));
         if !is_deadlock || numbers.is_subset(&core.reported_deadlocks) {
             return Ok(());
@@ -206,7 +208,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends waits until no deadlock is left. For changes that may close one among those that wait already, and for a
+    /// Ends waits until no deadlock is left. For changes that may complete one among those that wait already, and for a
     /// newcomer that was disturbed while it looked for one.
     pub(crate) fn break_deadlocks(&self, core: &mut Locked<'_>) {
         while core.waiting_with_guards > 0 {

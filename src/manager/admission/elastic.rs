@@ -6,13 +6,13 @@
 //! full.
 //!
 //! Nothing is delayed for ever. A demand is admitted when the level falls, when it fits by the share, or when it is the
-//! first in the queue and no active guard of its queue lives (a pinned demand: no guard at all); at the latest when its
+//! first in the queue and no active guard of its scope lives (a pinned demand: no guard at all); at the latest when its
 //! *patience* is over. The patience begins when the demand is first delayed, or is behind delayed ones in the queue.
 //! Its waiter wakes when it ends.
 //!
 //! A delayed active demand stays the first in the queue. A delayed demand to be pinned is set aside instead, so that
-//! work goes on. But it waits for the end of work, so its group keeps the flag that sends releases here
-//! ([`needs_no_release`](GroupState::needs_no_release)). Each pump of its queue looks at the first such demand, and
+//! work goes on. But it waits for the end of work, so its group keeps `WAITERS`, which sends releases here
+//! ([`needs_no_release`](GroupState::needs_no_release)). Each pump of its scope looks at the first such demand, and
 //! judges it beside the pinned demands once more before it takes it back into the queue.
 
 use crate::arbiter::Resolved;
@@ -83,7 +83,7 @@ impl Core {
         state.delayed.contains(&waiter.number)
     }
 
-    /// Since when waiters of a group's queue are delayed.
+    /// Since when waiters of a group's scope are delayed.
     fn delayed_since(&self, index: usize) -> DelayedSince {
         match self.config.budget {
             Some(_) => self.delayed_since,
@@ -119,7 +119,7 @@ impl Core {
         self.delayed_since_mut(index).queued = None;
     }
 
-    /// The first in a group's queue that is set aside by the pressure alone.
+    /// The first in a group's scope that is set aside by the pressure alone.
     pub(crate) fn first_delayed_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
         let firsts = self.scope_groups(index).filter_map(|state| {
             let first = state.delayed.first()?;
@@ -128,7 +128,7 @@ impl Core {
         firsts.min_by_key(|waiter| waiter.number)
     }
 
-    /// Whether the pressure alone has set a waiter of a group's queue aside.
+    /// Whether the pressure alone has set a waiter of a group's scope aside.
     pub(crate) fn delays_pinned(&self, index: usize) -> bool {
         self.scope_groups(index)
             .any(|state| !state.delayed.is_empty())
@@ -193,8 +193,8 @@ impl Inner {
         over.then(|| (in_use, self.capacity_of(core, formula).unwrap_or(0)))
     }
 
-    /// Whether no work is left whose end a demand could wait for: it is the first in its queue, and no active guard of
-    /// the queue lives; of a pinned demand no guard at all. Leaked guards are no work.
+    /// Whether no work is left whose end a demand could wait for: it is the first of its scope, and no active guard of
+    /// the scope lives; of a pinned demand no guard at all. Leaked guards are no work.
     fn waits_for_nothing(&self, core: &Core, demand: Demand<'_>) -> bool {
         let request = demand.request;
         let index = request.group().index;
@@ -249,7 +249,7 @@ impl Inner {
         self.delay(core, waiter);
     }
 
-    /// Whether the first waiter that the pressure has set aside in a queue is delayed no more.
+    /// Whether the first waiter that the pressure has set aside in a scope is delayed no more.
     pub(crate) fn has_undelayed(&self, core: &Core, index: usize) -> bool {
         let first = core.first_delayed_aside(index);
         first.is_some_and(|first| !self.is_delayed(core, first.demand()))
@@ -278,7 +278,7 @@ impl Inner {
         self.wake_first_to_ask(core, index);
     }
 
-    /// Forgets since when waiters of a queue are delayed, if none is delayed any more.
+    /// Forgets since when waiters of a scope are delayed, if none is delayed any more.
     pub(crate) fn note_undelayed(&self, core: &mut Locked<'_>, index: usize) {
         let DelayedSince { queued, set_aside } = core.delayed_since(index);
         if queued.is_some() && self.head_key(core, index).is_none() {

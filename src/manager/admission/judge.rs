@@ -55,8 +55,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Asks the demand's own policy, and the budget over all groups, by their caps in full and then by the share of them that
-    /// counts. A custom policy runs without the manager's lock; the caller holds its group's judge.
+    /// Asks the demand's own policy, and the budget over all groups, by their caps in full and then by the share of
+    /// them that counts. A custom policy runs without the manager's lock; the caller holds its group's judge lock.
     pub(crate) fn judge(
         &self,
         core: &mut Locked<'_>,
@@ -142,7 +142,7 @@ impl Inner {
         }
     }
 
-    /// Whether the budget over all groups has room for a demand.
+    /// Whether a demand fits into what the budget over all groups leaves.
     pub(crate) fn fits_budget(&self, core: &Core, demand: Demand<'_>) -> bool {
         core.config.budget.is_none_or(|budget| {
             let others = core.total_live().saturating_sub(demand.held());

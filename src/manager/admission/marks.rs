@@ -32,7 +32,7 @@ impl GroupState {
 }
 
 impl Core {
-    /// What has changed for the waiters of a group's queue.
+    /// What has changed for the waiters of a group's scope.
     pub(crate) fn marks(&self, index: usize) -> Mark {
         let groups = self.scope_groups(index);
         groups.fold(Mark::default(), |all, state| all.or(state.mark))
@@ -50,7 +50,7 @@ impl Core {
 }
 
 impl Inner {
-    /// Takes what has changed for the waiters of a group's queue. Returns those that are to be judged again, in the
+    /// Takes what has changed for the waiters of a group's scope. Returns those that are to be judged again, in the
     /// order of arrival.
     pub(crate) fn clear_marks(&self, core: &mut Core, index: usize) -> Vec<Arc<Waiter>> {
         let mark = core.marks(index);
@@ -72,7 +72,7 @@ impl Inner {
         waiters
     }
 
-    /// Whether a change may let in, refuse or set aside any waiter of a group's queue.
+    /// Whether a change may let in, refuse or set aside any waiter of a group's scope.
     fn may_concern(&self, core: &Core, index: usize, mark: Mark) -> bool {
         // A policy of the program's own says what it likes, and groups of several caps have a bound for each.
         let any_policy = core

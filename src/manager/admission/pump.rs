@@ -71,7 +71,7 @@ impl Inner {
     }
 
     /// Admits from the head of the queue while it may be admitted, and tells whether it admitted any. The caller holds
-    /// no judge.
+    /// no judge lock.
     ///
     /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless a waiter
     /// that they would pass has been passed often enough, or very many would be passed.
@@ -201,7 +201,7 @@ impl Inner {
         Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))
     }
 
-    /// Clears the group's `WAITERS` flag if no release is to look for any of its waiters.
+    /// Clears the group's `WAITERS` if no release is to look for any of its waiters.
     pub(crate) fn clear_waiters_if_unneeded(&self, core: &mut Locked<'_>, index: usize) {
         let state = core.group(index);
         if state.needs_no_release() {

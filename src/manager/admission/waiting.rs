@@ -1,10 +1,10 @@
 //! The queue: how a wait begins and ends. [`pump`](crate::manager::admission::pump) says which waiter is next.
 //!
-//! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the manager's lock,
-//! after the group's `WAITERS` flag was set, so that no fast acquire passes it and every release looks. A thread that
-//! frees something *pumps*: it asks for the first in the queue, adds the demand on its behalf, takes it out and wakes
-//! it. So no thread races for what was freed. With a budget over all groups the queues are one, in the order of
-//! arrival.
+//! Each group has a queue, in the order in which waiters came into it. A demand that cannot be admitted enters it under
+//! the manager's lock, after the group's `WAITERS` flag was set, so that no fast acquire passes it and every release
+//! looks. A thread that frees something *pumps*: it asks for the first in the queue, adds the demand on its behalf,
+//! takes it out and wakes it. So no thread races for what was freed. With a budget over all groups the queues are one,
+//! in the same order.
 //!
 //! A growing guard comes before all others, since they may be waiting for what it holds.
 //!
@@ -132,7 +132,7 @@ impl Inner {
         });
         // Waiters may have been set aside meanwhile.
         let set_aside = set_aside || (waiter.is_new_pinned() && self.has_set_aside(core, index));
-        // Holds may have come or gone while a policy was asked without the lock.
+        // Pinned demands may have come or gone while a policy was asked without the lock.
         let disturbed = core.was_disturbed();
         core.group_mut(index).mark.all |= disturbed;
         if delayed && !set_aside && waiter.is_new_pinned() {

@@ -95,7 +95,7 @@ impl<'a> Locked<'a> {
 
     fn unlock(&mut self) {
         if self.wake_sleepers {
-            // Under the lock, so that no sleeper reads the old turn after this and then sleeps on it.
+            // Under the lock, so that no sleeper reads the old value after this and then sleeps on it.
             self.inner.calls_word.fetch_add(1, Ordering::Release);
         }
         drop(self.core.take());
@@ -121,7 +121,7 @@ impl Drop for Locked<'_> {
             }
         }
         self.unlock();
-        // Only here: in `unlocked` the thread may be in a session, or hold a judge.
+        // Only here: in `unlocked` the thread may be in a session, or hold a judge lock.
         if !self.known.is_empty() {
             destroy(&mut self.known);
         }

@@ -177,9 +177,9 @@ fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, request: &Request) -> bo
     core.covers(limit, state, state.shared.load(), request.bytes())
 }
 
-/// What the limit does not fall below while the session's next call raises it. That is what is guaranteed. While the epoch
-/// is not ready it is what is in force, if that is enough for the reservations. Driving guards were given for what was
-/// covered. The others are among the uncovered.
+/// What the limit does not fall below while the session's next call raises it: `guaranteed`, if that is open. Else, in
+/// an open epoch, the limit in force, if that covers the groups with reservations. Driving guards were given for what
+/// was covered; the others are among the uncovered.
 fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
     if core.guaranteed.is_some() || !core.epoch.open || !core.epoch.captured || !core.known {
         return core.guaranteed;

@@ -51,7 +51,8 @@ impl May {
     };
 }
 
-/// The words, read by read-modify-writes after the covers were closed.
+/// The words of the listed groups, by index. A session decides by those that [`close_and_read`](Inner::close_and_read)
+/// gives.
 pub(crate) type View = Vec<(usize, Word)>;
 
 impl Inner {

@@ -104,7 +104,8 @@ impl Inner {
         core.epoch.open && core.listed_groups().any(|state| state.must_ask(baseline))
     }
 
-    /// Whether a call that failed is still needed.
+    /// Whether a call that failed is still needed. It decides by words that were merely loaded, and so changes what
+    /// work is pending as any decision does.
     fn is_failed_call_needed(&self, core: &mut Locked<'_>) -> bool {
         let view: View = core
             .listed_groups()

@@ -60,8 +60,8 @@ pub(crate) struct Core {
     pub(crate) grown: u64,
     /// Some set has succeeded, so `applied` is MLX's and not an assumption.
     pub(crate) known: bool,
-    /// What the limit is certain not to fall below while the lock is free; `None` while the epoch ends or
-    /// nothing has been covered yet.
+    /// What the limit is certain not to fall below while the lock is free; `None` while the epoch ends or is not ready
+    /// yet, and after a raise was left over.
     pub(crate) guaranteed: Option<u64>,
     /// What the last session published, while nothing has closed it: which releases look.
     pub(crate) standing: Option<Published>,
@@ -78,11 +78,11 @@ pub(crate) struct Core {
     pub(crate) waiting_with_guards: u64,
     /// Since when no waiter of any group was admitted.
     pub(crate) stall: Option<Stall>,
-    /// Since when the pressure delays waiters of the queue of all groups, where they have one.
+    /// Since when the pressure delays waiters of the scope of all groups, where there is one.
     pub(crate) delayed_since: DelayedSince,
     /// The live bytes of all groups were above the ceiling when they were last looked at.
     pub(crate) above_ceiling: bool,
-    /// Threads that sleep until the running session has called the setter.
+    /// Threads that sleep until the running session has called the setter or ends.
     pub(crate) sleepers: usize,
     pub(crate) closed: bool,
     /// The last handle is gone: no linger.
@@ -96,11 +96,11 @@ pub(crate) struct Core {
     /// Keeps a manager without owners until its restore has succeeded: the next manager would take the limit in force for
     /// its own baseline.
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
-    /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by which thread.
+    /// Groups whose queue and limit a thread has left to itself to examine, and which thread.
     pub(crate) deferred: Vec<(ThreadId, Arc<Group>)>,
     /// Waiters that have come back into the queue, to be looked at for deadlocks.
     pub(crate) returned: Vec<Arc<Waiter>>,
-    /// Deadlocks may have been closed among the waiters.
+    /// Waiters may have come into a deadlock.
     pub(crate) may_deadlock: bool,
     /// The waits in deadlocks with a deadline in them that were told of.
     pub(crate) reported_deadlocks: BTreeSet<u64>,
@@ -199,7 +199,7 @@ impl Core {
         self.wait_times.record(waited);
     }
 
-    /// The groups that have guards or waiters, and some that have neither.
+    /// The listed groups: all that have guards or waiters, and some that have neither.
     pub(crate) fn listed_groups(&self) -> impl Iterator<Item = &GroupState> {
         self.groups.listed()
     }

@@ -12,9 +12,9 @@ pub(crate) struct Group {
     pub(crate) word: CachePadded<AtomicU64>,
     /// Seldom written (opened by sessions only), so acquires and releases find it in their own cache.
     pub(crate) gates: CachePadded<Gates>,
-    /// What driving guards demand whose release is never the fast one: owned guards, and those that were admitted under
-    /// the lock. Added after it is in the word and subtracted before, so the word has at least this; and seldom
-    /// written, so releases find it in their own cache. Always 0 in a custom group.
+    /// What driving guards demand whose release is never the fast one: owned guards, and those that the slow path gave.
+    /// Added after it is in the word and subtracted before, so the word has at least this; and seldom written, so
+    /// releases find it in their own cache. Always 0 in a custom group.
     pub(crate) staying: CachePadded<AtomicU64>,
     /// Where the rest is, in [`Core::groups`](crate::manager::state::core::Core::groups).
     pub(crate) index: usize,
@@ -118,7 +118,7 @@ impl Group {
         }
     }
 
-    /// Sends every acquire and release from here on to the lock.
+    /// Sets `WAITERS`, which sends every acquire and release from here on to the lock.
     pub(crate) fn set_waiters(&self) {
         // In a custom group they go there anyway.
         if !self.custom {
@@ -178,7 +178,7 @@ impl SizeCount {
 
     /// Makes an acquire without the lock come for it, unless a guard of this size lives.
     pub(crate) fn strike_off(&self) -> bool {
-        // AcqRel: an acquire that counts itself later sees the mark.
+        // AcqRel: an acquire that counts itself later sees `UNLISTED`.
         let swap = self
             .0
             .compare_exchange(0, Self::UNLISTED, Ordering::AcqRel, Ordering::Relaxed);

@@ -19,7 +19,7 @@ pub(crate) struct Uncovered {
     pub(crate) call: CallState,
 }
 
-/// How far an admitted demand is on its way to a guard.
+/// How far the call is that is to cover an admitted demand.
 #[derive(Debug, Clone)]
 pub(crate) enum CallState {
     /// A call must be made.

@@ -34,7 +34,7 @@ pub(crate) struct Waiter {
     pub(crate) pin: Option<PinKey>,
     /// It waits for pinned demands rather than being refused beside them.
     pub(crate) waits_for_pinned: bool,
-    /// Its thread holds a guard, or waits to grow one: else it closes no deadlock.
+    /// Its thread holds a guard, or waits to grow one: else it completes no deadlock.
     pub(crate) has_guard: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
@@ -45,7 +45,8 @@ pub(crate) struct Waiter {
     pub(crate) delayed: unmodelled::Mutex<Option<Delayed>>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
-    /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
+    /// Set once, under the manager's lock, when the waiter leaves the queue, or those set aside, otherwise than by
+    /// giving up.
     pub(crate) outcome: Mutex<Option<Result<Granted, Error>>>,
 }
 
