@@ -5,23 +5,23 @@
 
 #![cfg(all(with_mlx, target_os = "linux"))]
 
-#[path = "rules/support.rs"]
-#[allow(dead_code, reason = "tests/rules uses the rest")]
-mod support;
+#[path = "kit/mod.rs"]
+mod kit;
 
 mod ffi_work;
 
 use ffi_work::{compute_on_the_cpu, start_work_that_fails};
+use kit::{
+    GIB, NotingClock, Pending, again, assert_matches, eager, is_again, kinds, queued, quiet,
+};
 use mlx_wired::clock::SystemClock;
 use mlx_wired::ffi::{
     self, Backend, BackendError, Device, DeviceKind, MLX_WIRED_LIMIT, MemoryCounters, MlxBackend,
     Support,
 };
 use mlx_wired::{Config, Error, EventKind, Manager, Policy, SumPolicy, Wait, WireMode};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use support::{GIB, NotingClock, Pending, eager, kinds, queued, quiet};
 
 /// Calls of MLX's setter, whoever makes them.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -110,10 +110,7 @@ fn work(manager: &Manager) -> Result<(), Error> {
     drop(waiting.result()?);
     let above = manager.ticket(&SumPolicy::new(), budget + 1);
     let above = above.try_acquire();
-    assert!(
-        matches!(above, Err(Error::NeverAdmissible { .. })),
-        "{above:?}"
-    );
+    assert_matches!(above, Err(Error::NeverAdmissible { .. }));
 
     let uncapped = manager.ticket(&SumPolicy::uncapped(), GIB);
     let mut first = uncapped.acquire()?;
@@ -190,7 +187,7 @@ fn r14_no_wire_mode_never_calls_the_setter_where_it_would_wire() -> Result<(), E
     assert_eq!(LIMIT.load(Ordering::SeqCst), 0, "the baseline is back");
 
     CALLS.store(0, Ordering::SeqCst);
-    let never = eager().mode(WireMode::Never).linger(support::SECOND);
+    let never = eager().mode(WireMode::Never).linger(kit::SECOND);
     work(&manager(SaidToWire, never)?)?;
     assert_eq!(calls(), 0, "not even with 0");
     let off = manager(SaidToWire, eager().mode(WireMode::Uncoordinated))?;
@@ -200,29 +197,16 @@ fn r14_no_wire_mode_never_calls_the_setter_where_it_would_wire() -> Result<(), E
     Ok(())
 }
 
-const CHILD: &str = "MLX_WIRED_TEST_MANAGER_CHILD";
-
 #[test]
 fn r14_the_environment_keeps_the_setter_from_mlx() -> Result<(), Error> {
     let test = "r14_the_environment_keeps_the_setter_from_mlx";
     let _alone = alone();
-    if std::env::var_os(CHILD).is_some() {
+    if is_again() {
         work(&manager(SaidToWire, eager())?)?;
         assert_eq!(calls(), 0);
         return Ok(());
     }
-    let this = std::env::current_exe().expect("a test has an executable");
-    let child = Command::new(this)
-        .args(["--exact", test])
-        .env(CHILD, "1")
-        .env("MLX_WIRED", "never")
-        .output()
-        .expect("this binary runs");
-    let printed = String::from_utf8_lossy(&child.stdout);
-    assert!(
-        child.status.success() && printed.contains("1 passed"),
-        "{printed}"
-    );
+    again(test, &[("MLX_WIRED", "never")]);
     Ok(())
 }
 
@@ -281,18 +265,8 @@ fn r36_a_builder_without_a_backend_takes_mlx_where_it_is_linked() -> Result<(), 
 #[test]
 fn the_shared_manager_is_on_mlx() -> Result<(), Error> {
     // The last of them in the process to own MLX: a shared manager lives as long as the process.
-    if std::env::var_os(CHILD).is_none() {
-        let this = std::env::current_exe().expect("a test has an executable");
-        let child = Command::new(this)
-            .args(["--exact", "the_shared_manager_is_on_mlx"])
-            .env(CHILD, "1")
-            .output()
-            .expect("this binary runs");
-        let printed = String::from_utf8_lossy(&child.stdout);
-        assert!(
-            child.status.success() && printed.contains("1 passed"),
-            "{printed}"
-        );
+    if !is_again() {
+        again("the_shared_manager_is_on_mlx", &[]);
         return Ok(());
     }
     let _alone = alone();

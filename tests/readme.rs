@@ -1,18 +1,17 @@
 //! Holds the README, the crate's page and the pages of `docs/` to what they are about: the program to its file, the table of
 //! policies to its one source, the outputs to what the library says, the figures to the pictures, and links to files.
 
-use mlx_wired::clock::FakeClock;
+#[path = "kit/mod.rs"]
+mod kit;
+
+use kit::{GIB, MIB, Rig, on, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::train::{Limit, Run};
-use mlx_wired::{Config, Error, Manager, OwnedGuard, SumPolicy, Wait};
+use mlx_wired::{Error, OwnedGuard, SumPolicy, Wait};
 use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
-
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -107,16 +106,6 @@ fn each_feature_has_a_row() {
     }
 }
 
-/// A Mac of 64 GiB that recommends 48.
-fn mac() -> (Manager, FakeClock) {
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(clock.clone())
-        .config(Config::default().housekeeping(false));
-    (manager.build().expect("nothing is in the way"), clock)
-}
-
 #[track_caller]
 fn refused(refused: Result<OwnedGuard, Error>) -> String {
     refused.expect_err("it is refused").to_string()
@@ -124,30 +113,27 @@ fn refused(refused: Result<OwnedGuard, Error>) -> String {
 
 #[test]
 fn the_errors_read_so() -> Result<(), Error> {
-    let (manager, clock) = mac();
+    // A Mac of 64 GiB that recommends 48.
+    let rig = Rig::new(quiet())?;
     let mut said = Vec::new();
     said.push(refused(
-        manager.ticket(&SumPolicy::new(), 49 * GIB).acquire_owned(),
+        rig.ticket(&SumPolicy::new(), 49 * GIB).acquire_owned(),
     ));
 
     let policy = SumPolicy::capped(48 * GIB);
-    let large = manager.ticket(&policy, 40 * GIB);
+    let large = rig.ticket(&policy, 40 * GIB);
     let held = large.acquire()?;
     let waits = Wait::new().timeout(Duration::from_secs(5));
-    let late = manager.ticket(&policy, 20 * GIB);
-    let late = thread::spawn(move || refused(late.acquire_owned_with(waits)));
-    while manager.waiting().is_empty() {
-        thread::yield_now();
-    }
-    clock.advance(Duration::from_secs(5));
-    said.push(late.join().expect("the thread ends well"));
-    said.push(refused(manager.ticket(&policy, 20 * GIB).acquire_owned()));
+    let late = rig.queued_with(&rig.ticket(&policy, 20 * GIB), waits);
+    rig.clock.advance(Duration::from_secs(5));
+    said.push(refused(late.result()));
+    said.push(refused(rig.ticket(&policy, 20 * GIB).acquire_owned()));
     drop(held);
 
     let policy = SumPolicy::capped(600 * MIB);
-    let weights = manager.ticket(&policy, 200 * MIB).reservation();
+    let weights = rig.ticket(&policy, 200 * MIB).reservation();
     let _weights = weights.acquire_owned()?;
-    said.push(refused(manager.ticket(&policy, 500 * MIB).acquire_owned()));
+    said.push(refused(rig.ticket(&policy, 500 * MIB).acquire_owned()));
 
     let readme = read("README.md");
     for error in said {
@@ -161,9 +147,7 @@ fn the_errors_read_so() -> Result<(), Error> {
 
 #[test]
 fn a_step_reads_so() {
-    let backend = RecordingBackend::cpu().build();
-    let manager = Manager::builder().backend(backend.clone()).build();
-    let manager = manager.expect("nothing is in the way");
+    let (manager, backend) = on(RecordingBackend::cpu());
     let work = |up: u64, down: u64| {
         backend.update_memory(|counters| {
             counters.active += up;

@@ -1,26 +1,22 @@
 //! What programs that write JSON get with the feature `serde`.
 #![cfg(feature = "serde")]
 
-use mlx_wired::clock::FakeClock;
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Error, EventKind, Manager, PolicyId, SumPolicy, Wait};
+#[path = "kit/mod.rs"]
+mod kit;
+
+use kit::{Rig, SECOND, next, quiet};
+use mlx_wired::{Error, EventKind, PolicyId, SumPolicy};
 use serde_json::{json, to_value};
-use std::thread;
 use std::time::Duration;
 
 #[test]
 fn r24_a_snapshot_is_written_with_plain_numbers_and_texts() -> Result<(), Error> {
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(clock.clone())
-        .config(Config::default().linger(Duration::from_secs(3)))
-        .build()?;
-    let ticket = manager.ticket(&SumPolicy::capped(100), 40).label("step");
-    let _events = manager.subscribe(10);
+    let rig = Rig::new(quiet().linger(3 * SECOND))?;
+    let ticket = rig.ticket(&SumPolicy::capped(100), 40).label("step");
+    let _events = rig.manager.subscribe(10);
     let _guard = ticket.acquire()?;
-    clock.advance(Duration::from_millis(1500));
-    let json = to_value(manager.snapshot()).expect("a snapshot can be written");
+    rig.clock.advance(Duration::from_millis(1500));
+    let json = to_value(rig.manager.snapshot()).expect("a snapshot can be written");
     assert_eq!(json["live_bytes"], 40);
     assert_eq!(json["baseline_source"], "Mlx");
     assert_eq!(json["owed"]["restore_in"], serde_json::Value::Null);
@@ -40,32 +36,21 @@ fn r24_a_snapshot_is_written_with_plain_numbers_and_texts() -> Result<(), Error>
 
 #[test]
 fn r39_a_wait_is_written_with_its_position_and_reason() -> Result<(), Error> {
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(clock.clone())
-        .build()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100).with_id(PolicyId::named("decode"));
-    let ticket = manager.ticket(&policy, 80).label("step");
+    let ticket = rig.ticket(&policy, 80).label("step");
     let guard = ticket.acquire_owned()?;
-    let events = manager.subscribe(100);
-    let waiting = thread::spawn({
-        let ticket = ticket.clone();
-        move || ticket.acquire_owned_with(Wait::new()).map(drop)
-    });
-    while manager.waiters() == 0 {
-        thread::yield_now();
-    }
+    let events = rig.manager.subscribe(100);
+    let waiting = rig.queued(&ticket);
     let why = json!({ "Work": { "in_use": 80, "capacity": 100 } });
-    let json = to_value(manager.snapshot()).expect("a snapshot can be written");
+    let json = to_value(rig.manager.snapshot()).expect("a snapshot can be written");
     assert_eq!(json["groups"][0]["name"], "decode");
     let waiter = &json["waiters"][0];
     assert_eq!((&waiter["position"], &waiter["why"]), (&json!(0), &why));
 
-    clock.advance(Duration::from_secs(30));
-    let told = std::iter::from_fn(|| events.recv_timeout(Duration::from_secs(20)))
-        .find(|event| matches!(event.kind, EventKind::WaitStalled { .. }));
-    let told = told.expect("a line that stands still is told of");
+    rig.clock.advance(Duration::from_secs(30));
+    let is_stalled = |kind: &EventKind| matches!(kind, EventKind::WaitStalled { .. });
+    let told = next(&events, is_stalled);
     let json = to_value(told).expect("an event can be written");
     let stalled = &json["kind"]["WaitStalled"];
     assert_eq!(
@@ -74,5 +59,6 @@ fn r39_a_wait_is_written_with_its_position_and_reason() -> Result<(), Error> {
     );
     assert_eq!(stalled["largest"]["label"], "step");
     drop(guard);
-    waiting.join().expect("it ends well")
+    drop(waiting.result()?);
+    Ok(())
 }

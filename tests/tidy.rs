@@ -7,6 +7,8 @@
 mod circles;
 #[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/kit.rs"]
+mod kit;
 #[path = "tidy/map.rs"]
 mod map;
 #[path = "tidy/seeded.rs"]
@@ -126,4 +128,22 @@ fn no_file_is_too_long() {
     let long = sources.iter().filter(|(_, text)| lines(text) > MOST_LINES);
     let long: Vec<_> = long.map(|(path, text)| (path, lines(text))).collect();
     assert!(long.is_empty(), "over {MOST_LINES} lines: {long:#?}");
+}
+
+#[test]
+fn what_the_kit_offers_is_used_by_a_suite() {
+    let tests = files_in(Path::new("tests")).into_iter();
+    let (kit, suites): (Vec<_>, Vec<_>) = tests
+        .filter(|path| is_rust(path))
+        .partition(|path| path.starts_with("tests/kit"));
+    let kit: Vec<String> = kit.iter().map(|path| read(path)).collect();
+    let suites: Vec<String> = suites.iter().map(|path| read(path)).collect();
+    let used: BTreeSet<&str> = suites.iter().flat_map(|text| kit::words(text)).collect();
+    let offered: Vec<&str> = kit.iter().flat_map(|text| kit::offered(text)).collect();
+    assert!(offered.len() > 50, "{offered:?}");
+    let unused: Vec<_> = offered
+        .iter()
+        .filter(|name| !used.contains(*name))
+        .collect();
+    assert!(unused.is_empty(), "used by no suite: {unused:?}");
 }

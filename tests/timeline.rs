@@ -1,54 +1,40 @@
 //! What a recording writes with the feature `timeline`: a trace for Perfetto, a page, and tables.
 #![cfg(feature = "timeline")]
 
-use mlx_wired::clock::FakeClock;
-use mlx_wired::ffi::RecordingBackend;
+#[path = "kit/mod.rs"]
+mod kit;
+
+use kit::{Folder, MIB, Rig, SECOND, quiet, written};
 use mlx_wired::recorder::{Recorder, Recording};
-use mlx_wired::{Config, Error, Manager, SumPolicy};
+use mlx_wired::{Error, Manager, SumPolicy};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
-use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-const MIB: u64 = 1 << 20;
 
 /// Two threads, guards that overlap without nesting, waits, a guard that stays, and names that need escaping.
 fn recorded() -> Result<Recording, Error> {
-    let backend = RecordingBackend::metal().build();
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .clock(clock.clone())
-        .config(Config::default().housekeeping(false))
-        .build()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100 * MIB);
-    let large = manager.ticket(&policy, 60 * MIB).label("a <b> & \"c\"");
-    let small = manager.ticket(&policy, 20 * MIB).label("small, really");
+    let large = rig.ticket(&policy, 60 * MIB).label("a <b> & \"c\"");
+    let small = rig.ticket(&policy, 20 * MIB).label("small, really");
     let before = small.acquire_owned()?;
-    let mut recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    let mut recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     let first = large.acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let second = small.acquire()?;
-    backend.update_memory(|memory| memory.active = 70 * MIB);
+    rig.backend.update_memory(|memory| memory.active = 70 * MIB);
     recorder.poll();
-    let waiter = thread::spawn({
-        let large = large.clone();
-        move || large.acquire().map(drop)
-    });
-    while manager.waiting().is_empty() {
-        thread::yield_now();
-    }
-    clock.advance(SECOND);
+    let waiter = rig.queued(&large);
+    rig.clock.advance(SECOND);
     drop(first);
-    waiter.join().expect("the waiter ends well")?;
-    clock.advance(SECOND);
+    drop(waiter.result()?);
+    rig.clock.advance(SECOND);
     drop(second);
     drop(before);
     small.acquire()?.leak();
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     Ok(recorder.finish())
 }
 
@@ -76,8 +62,8 @@ struct Entry {
 }
 
 /// Reads a trace, and checks all that the format asks for.
-fn validated(bytes: &[u8]) -> Trace {
-    let trace: Trace = serde_json::from_slice(bytes).expect("the trace is in the format");
+fn validated(text: &str) -> Trace {
+    let trace: Trace = serde_json::from_str(text).expect("the trace is in the format");
     assert_eq!(trace.display_time_unit, "ms");
     let mut named = BTreeSet::new();
     let mut open: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
@@ -130,11 +116,8 @@ fn validated(bytes: &[u8]) -> Trace {
 
 #[test]
 fn the_trace_is_in_chromes_format() -> Result<(), Error> {
-    let mut bytes = Vec::new();
-    recorded()?
-        .write_chrome_trace(&mut bytes)
-        .expect("a vector takes it");
-    let trace = validated(&bytes);
+    let recording = recorded()?;
+    let trace = validated(&written(|to| recording.write_chrome_trace(to)));
     assert_eq!(trace.other_data["missing events"], 0);
 
     let begins: Vec<&Entry> = trace
@@ -187,11 +170,8 @@ fn the_trace_is_in_chromes_format() -> Result<(), Error> {
 
 #[test]
 fn the_page_needs_nothing_else() -> Result<(), Error> {
-    let mut bytes = Vec::new();
-    recorded()?
-        .write_page(&mut bytes)
-        .expect("a vector takes it");
-    let page = String::from_utf8(bytes).expect("the page is UTF-8");
+    let recording = recorded()?;
+    let page = written(|to| recording.write_page(to));
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
     for foreign in ["<script", "<link", "src=", "@import"] {
         assert!(!page.contains(foreign), "{foreign}");
@@ -233,16 +213,12 @@ fn the_page_needs_nothing_else() -> Result<(), Error> {
 #[test]
 fn the_tables_are_csv() -> Result<(), Error> {
     let recording = recorded()?;
-    let rows = |bytes: Vec<u8>| -> Vec<BTreeMap<String, String>> {
-        let mut reader = csv::Reader::from_reader(&*bytes);
+    let rows = |table: String| -> Vec<BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_reader(table.as_bytes());
         let rows = reader.deserialize().collect::<Result<_, csv::Error>>();
         rows.expect("the table can be read")
     };
-    let mut bytes = Vec::new();
-    recording
-        .write_events_csv(&mut bytes)
-        .expect("a vector takes it");
-    let events = rows(bytes);
+    let events = rows(written(|to| recording.write_events_csv(to)));
     assert_eq!(events.len(), recording.events().len());
     let wait = events.iter().find(|row| row["event"] == "AdmissionWait");
     let wait = wait.expect("there was a wait");
@@ -252,19 +228,11 @@ fn the_tables_are_csv() -> Result<(), Error> {
     );
     assert_eq!(wait["label"], "a <b> & \"c\"");
 
-    let mut bytes = Vec::new();
-    recording
-        .write_samples_csv(&mut bytes)
-        .expect("a vector takes it");
-    let samples = rows(bytes);
+    let samples = rows(written(|to| recording.write_samples_csv(to)));
     assert_eq!(samples.len(), recording.samples().len());
     assert!(samples.iter().any(|row| row["active"] == "73400320"));
 
-    let mut bytes = Vec::new();
-    recording
-        .write_totals_csv(&mut bytes)
-        .expect("a vector takes it");
-    let totals = rows(bytes);
+    let totals = rows(written(|to| recording.write_totals_csv(to)));
     let small = totals.iter().find(|row| row["name"] == "small, really");
     assert!(
         small.is_some_and(|row| row["held"] == "4.000000000"),
@@ -277,13 +245,11 @@ fn the_tables_are_csv() -> Result<(), Error> {
 fn a_recording_of_nothing_can_be_written() -> Result<(), Error> {
     let manager = Manager::builder()
         .backend(mlx_wired::ffi::NoMlx::new())
-        .clock(FakeClock::new())
         .build()?;
     let recording = Recorder::new(&manager).finish();
-    let folder = std::env::temp_dir().join(format!("mlx-wired-timeline-{}", std::process::id()));
-    let written = recording
-        .write_to(&folder)
-        .expect("the folder can be written");
+    let folder = Folder::new();
+    let written = recording.write_to(folder.path());
+    let written = written.expect("the folder can be written");
     for file in [
         &written.page,
         &written.events,
@@ -292,30 +258,14 @@ fn a_recording_of_nothing_can_be_written() -> Result<(), Error> {
     ] {
         assert!(file.metadata().is_ok_and(|file| file.len() > 0), "{file:?}");
     }
-    let trace = std::fs::read(&written.trace).expect("the trace is there");
+    let trace = std::fs::read_to_string(&written.trace).expect("the trace is there");
     drop(validated(&trace));
-    std::fs::remove_dir_all(&folder).expect("the folder is ours");
     Ok(())
-}
-
-/// A manager whose clock stands still, and the clock.
-fn still() -> Result<(Manager, FakeClock), Error> {
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(clock.clone())
-        .config(Config::default().housekeeping(false))
-        .build()?;
-    Ok((manager, clock))
 }
 
 /// A counter's values, with their times in seconds.
 fn counter(recording: &Recording, name: &str, key: &str) -> Vec<(f64, u64)> {
-    let mut bytes = Vec::new();
-    recording
-        .write_chrome_trace(&mut bytes)
-        .expect("a vector takes it");
-    let entries = validated(&bytes).trace_events;
+    let entries = validated(&written(|to| recording.write_chrome_trace(to))).trace_events;
     let counters = entries.iter().filter(|it| it.ph == "C" && it.name == name);
     let values = counters.filter_map(|it| Some((it.ts / 1e6, it.args.get(key)?.as_u64()?)));
     values.collect()
@@ -323,12 +273,10 @@ fn counter(recording: &Recording, name: &str, key: &str) -> Vec<(f64, u64)> {
 
 #[test]
 fn what_happens_at_the_moment_of_a_sample_comes_after_it() -> Result<(), Error> {
-    let (manager, clock) = still()?;
-    let recorder = Recorder::new(&manager);
-    let _guard = manager
-        .ticket(&SumPolicy::uncapped(), MIB)
-        .acquire_owned()?;
-    clock.advance(SECOND);
+    let rig = Rig::new(quiet())?;
+    let recorder = Recorder::new(&rig.manager);
+    let _guard = rig.ticket(&SumPolicy::uncapped(), MIB).acquire_owned()?;
+    rig.clock.advance(SECOND);
     let limits = counter(&recorder.finish(), "limit", "limit");
     assert_eq!(limits, [(0.0, 0), (0.0, MIB)]);
     Ok(())
@@ -336,14 +284,14 @@ fn what_happens_at_the_moment_of_a_sample_comes_after_it() -> Result<(), Error> 
 
 #[test]
 fn the_demand_goes_when_its_guards_have_gone() -> Result<(), Error> {
-    let (manager, clock) = still()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), MIB).label("brief");
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), MIB).label("brief");
+    let recorder = Recorder::new(&rig.manager);
     drop(ticket.acquire()?);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop(ticket.acquire()?);
     let held = ticket.acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop(held);
     let demand = counter(&recorder.finish(), "demand", "brief");
     assert_eq!(demand, [(1.0, MIB), (2.0, 0)]);
@@ -352,20 +300,20 @@ fn the_demand_goes_when_its_guards_have_gone() -> Result<(), Error> {
 
 #[test]
 fn a_guard_may_be_called_what_the_rest_is_called() -> Result<(), Error> {
-    let (manager, clock) = still()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
     let names = [
         "other", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o",
     ];
-    let recorder = Recorder::new(&manager);
+    let recorder = Recorder::new(&rig.manager);
     let guards: Vec<_> = (1..)
         .zip(names)
         .map(|(size, name)| {
-            let ticket = manager.ticket(&policy, (17 - size) * MIB).label(name);
+            let ticket = rig.ticket(&policy, (17 - size) * MIB).label(name);
             ticket.acquire_owned()
         })
         .collect::<Result<_, _>>()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop(guards);
     let recording = recorder.finish();
     let first = |name| counter(&recording, "demand", name).first().map(|it| it.1);
@@ -378,20 +326,16 @@ fn a_guard_may_be_called_what_the_rest_is_called() -> Result<(), Error> {
 
 #[test]
 fn samples_from_before_the_first_event_that_was_kept_are_not_told() -> Result<(), Error> {
-    let (manager, clock) = still()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), MIB);
-    let mut recorder = Recorder::with_capacity(&manager, 2);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), MIB);
+    let mut recorder = Recorder::with_capacity(&rig.manager, 2);
     for _ in 0..3 {
-        clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         drop(ticket.acquire()?);
         recorder.poll();
     }
-    let mut bytes = Vec::new();
     let recording = recorder.finish();
-    recording
-        .write_samples_csv(&mut bytes)
-        .expect("a vector takes it");
-    let table = String::from_utf8(bytes).expect("the table is UTF-8");
+    let table = written(|to| recording.write_samples_csv(to));
     // The third poll's, and the last.
     assert_eq!(table.lines().count(), 1 + 2, "{table}");
     Ok(())
@@ -399,27 +343,16 @@ fn samples_from_before_the_first_event_that_was_kept_are_not_told() -> Result<()
 
 #[test]
 fn the_table_tells_which_guard_was_resized_and_why_a_wait_failed() -> Result<(), Error> {
-    let (manager, _) = still()?;
-    let ticket = manager.ticket(&SumPolicy::capped(20), 10);
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::capped(20), 10);
+    let recorder = Recorder::new(&rig.manager);
     let mut guard = ticket.acquire()?;
     guard.resize(20)?;
-    let waits = thread::spawn({
-        let ticket = ticket.clone();
-        move || ticket.acquire().map(drop)
-    });
-    while manager.waiting().is_empty() {
-        thread::yield_now();
-    }
-    manager.close();
-    let failed = waits.join().expect("it ends well");
-    let error = failed.expect_err("the manager is closed").to_string();
-    let mut bytes = Vec::new();
-    recorder
-        .finish()
-        .write_events_csv(&mut bytes)
-        .expect("a vector takes it");
-    let table = String::from_utf8(bytes).expect("the table is UTF-8");
+    let waits = rig.queued(&ticket);
+    rig.manager.close();
+    let failed = waits.result().expect_err("the manager is closed");
+    let (error, recording) = (failed.to_string(), recorder.finish());
+    let table = written(|to| recording.write_events_csv(to));
     let detail = format!("\"from 10, of ticket {}\"", ticket.id());
     assert!(table.contains(&detail), "{table}");
     let failed = table.lines().find(|row| row.contains("AdmissionFailed"));

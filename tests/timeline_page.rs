@@ -1,49 +1,33 @@
 //! What the page of a recording shows, as far as that can be told without a browser.
 #![cfg(feature = "timeline")]
 
-use mlx_wired::clock::FakeClock;
-use mlx_wired::ffi::RecordingBackend;
+#[path = "kit/mod.rs"]
+mod kit;
+
+use kit::{MIB, Rig, SECOND, acquiring, quiet, written};
 use mlx_wired::recorder::{Recorder, Recording};
-use mlx_wired::{Config, Error, Manager, OwnedGuard, SumPolicy};
+use mlx_wired::{Error, OwnedGuard, SumPolicy};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-const MIB: u64 = 1 << 20;
-
-/// A manager whose clock stands still, and the clock.
-fn still() -> Result<(Manager, FakeClock), Error> {
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(clock.clone())
-        .config(Config::default().housekeeping(false))
-        .build()?;
-    Ok((manager, clock))
-}
 
 /// A second in which a guard of each name is held; the first is the largest.
 fn holding<N: AsRef<str>>(names: &[N]) -> Result<Recording, Error> {
-    let (manager, clock) = still()?;
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let recorder = Recorder::new(&rig.manager);
     let guards = names.iter().enumerate().map(|(n, name)| {
         let bytes = (names.len() - n) as u64 * MIB;
-        let ticket = manager.ticket(&SumPolicy::uncapped(), bytes);
+        let ticket = rig.ticket(&SumPolicy::uncapped(), bytes);
         ticket.label(name.as_ref()).acquire_owned()
     });
     let guards: Vec<OwnedGuard> = guards.collect::<Result<_, _>>()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop(guards);
     Ok(recorder.finish())
 }
 
 fn page(recording: &Recording) -> String {
-    let mut bytes = Vec::new();
-    let written = recording.write_page(&mut bytes);
-    written.expect("a vector takes it");
-    String::from_utf8(bytes).expect("the page is UTF-8")
+    written(|to| recording.write_page(to))
 }
 
 /// What stands between two marks, wherever they come one after the other.
@@ -86,23 +70,23 @@ fn legend(page: &str) -> Vec<(String, &str)> {
 
 #[test]
 fn the_page_is_named_after_the_program() -> Result<(), Error> {
-    let (manager, clock) = still()?;
+    let rig = Rig::new(quiet())?;
     let started_as = std::env::args().next().expect("tests are started by name");
     let file = Path::new(&started_as)
         .file_name()
         .and_then(|it| it.to_str());
     let file = file.expect("the test is a file");
-    let recording = Recorder::new(&manager).finish();
+    let recording = Recorder::new(&rig.manager).finish();
     assert_eq!(
         Some(recording.program()),
         file.strip_suffix(std::env::consts::EXE_SUFFIX)
     );
 
     let named = |name: &str| {
-        let recorder = Recorder::new(&manager).program(name);
+        let recorder = Recorder::new(&rig.manager).program(name);
         let recorder = recorder.in_background(SECOND);
         let recorder = recorder.expect("a thread can be started");
-        clock.advance(90 * SECOND);
+        rig.clock.advance(90 * SECOND);
         recorder.finish()
     };
     let recording = named("train");
@@ -112,10 +96,8 @@ fn the_page_is_named_after_the_program() -> Result<(), Error> {
         "train: memory over 90.0 s"
     );
     assert_eq!(first(&text, "<h1>", "</h1>"), "train");
-    let mut trace = Vec::new();
-    let written = recording.write_chrome_trace(&mut trace);
-    written.expect("a vector takes it");
-    let trace: serde_json::Value = serde_json::from_slice(&trace).expect("it is JSON");
+    let trace = written(|to| recording.write_chrome_trace(to));
+    let trace: serde_json::Value = serde_json::from_str(&trace).expect("it is JSON");
     let process = &trace["traceEvents"][0];
     assert_eq!(process["name"], "process_name");
     assert_eq!(process["args"]["name"], "train");
@@ -184,14 +166,14 @@ fn labels_are_escaped_wherever_they_stand_and_nothing_is_something() -> Result<(
 
 #[test]
 fn tables_scroll_or_stack_and_say_what_their_cells_are() -> Result<(), Error> {
-    let (manager, clock) = still()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100 * MIB);
-    let recorder = Recorder::new(&manager);
-    let kept = manager.ticket(&policy, 60 * MIB).label("kept");
+    let recorder = Recorder::new(&rig.manager);
+    let kept = rig.ticket(&policy, 60 * MIB).label("kept");
     let kept = kept.acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let wait = mlx_wired::Wait::new().timeout(Duration::ZERO);
-    let refused = manager.ticket(&policy, 50 * MIB).acquire_owned_with(wait);
+    let refused = rig.ticket(&policy, 50 * MIB).acquire_owned_with(wait);
     assert!(refused.is_err_and(|error| error.is_timeout()));
     let text = page(&recorder.finish());
     drop(kept);
@@ -242,20 +224,18 @@ fn charts_say_what_they_show_to_those_who_cannot_see_them() -> Result<(), Error>
 
 #[test]
 fn what_is_not_drawn_is_told() -> Result<(), Error> {
-    let (manager, clock) = still()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), MIB);
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), MIB);
+    let recorder = Recorder::new(&rig.manager);
     for _ in 0..65 {
-        let ticket = ticket.clone();
-        let held = thread::spawn(move || ticket.acquire_owned());
-        let held = held.join().expect("it ends well")?;
-        clock.advance(SECOND);
+        let held = acquiring(&ticket).result()?;
+        rig.clock.advance(SECOND);
         drop(held);
     }
     let beside: Vec<OwnedGuard> = (0..8)
         .map(|_| ticket.acquire_owned())
         .collect::<Result<_, _>>()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop(beside);
     let text = page(&recorder.finish());
     for told in [
@@ -278,12 +258,12 @@ fn recordings_of_any_length_have_axes_with_units() -> Result<(), Error> {
         (7_200 * SECOND, "30 min"),
         (86_400 * SECOND, "10 h"),
     ] {
-        let (manager, clock) = still()?;
-        let recorder = Recorder::new(&manager);
-        let guard = manager
+        let rig = Rig::new(quiet())?;
+        let recorder = Recorder::new(&rig.manager);
+        let guard = rig
             .ticket(&SumPolicy::uncapped(), 3 << 30)
             .acquire_owned()?;
-        clock.advance(length);
+        rig.clock.advance(length);
         drop(guard);
         let text = page(&recorder.finish());
         let texts: Vec<&str> = between(&text, "<text", "</text>")

@@ -1,15 +1,16 @@
 //! What `tracing` subscribers are told with the feature of that name.
 #![cfg(feature = "tracing")]
 
-use mlx_wired::clock::FakeClock;
+#[path = "kit/mod.rs"]
+mod kit;
+
+use kit::{Custom, Pending, Rig, SECOND, again, quiet, until};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
+use mlx_wired::{Config, Error, SumPolicy};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -100,22 +101,18 @@ impl<F: Fn() + Send + Sync + 'static> Subscriber for Keeper<F> {
     }
 }
 
-fn manager(config: Config) -> Result<(Manager, FakeClock), Error> {
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().initial_limit(7).build())
-        .clock(clock.clone())
-        .config(config.housekeeping(false))
-        .build()?;
-    Ok((manager, clock))
+/// A limit of 7 was in force before.
+fn rig(config: Config) -> Result<Rig, Error> {
+    let device = RecordingBackend::metal().initial_limit(7);
+    Ok(Rig::on(device, config)?.restoring(7))
 }
 
 #[test]
 fn r24_a_guard_is_a_span_and_the_limit_is_told_in_events() -> Result<(), Error> {
-    let (manager, _) = manager(Config::default())?;
+    let rig = rig(quiet())?;
     let (keeper, told) = Keeper::new(Level::DEBUG, || {});
     tracing::subscriber::with_default(keeper, || -> Result<(), Error> {
-        let ticket = manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+        let ticket = rig.ticket(&SumPolicy::uncapped(), 10).label("step");
         let guard = ticket.acquire()?;
         // The second changes no limit.
         drop(ticket.acquire()?);
@@ -155,33 +152,26 @@ fn r24_a_guard_is_a_span_and_the_limit_is_told_in_events() -> Result<(), Error> 
 
 #[test]
 fn r30_a_wait_is_an_entered_span_and_a_stall_a_warning() -> Result<(), Error> {
-    let stall = Duration::from_secs(3);
-    let (manager, clock) = manager(Config::default().stall_after(stall))?;
+    let stall = 3 * SECOND;
+    let rig = rig(quiet().stall_after(stall))?;
     let (keeper, told) = Keeper::new(Level::DEBUG, || {});
     let dispatch = tracing::Dispatch::new(keeper);
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10).label("step");
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10).label("step");
     let guard = ticket.acquire()?;
-    let waiting = {
-        let ticket = ticket.clone();
-        thread::spawn(move || {
-            tracing::dispatcher::with_default(&dispatch, || ticket.acquire_owned().map(drop))
-        })
-    };
-    let until = |condition: &dyn Fn() -> bool| {
-        while !condition() {
-            thread::yield_now();
-        }
-    };
-    until(&|| !manager.waiting().is_empty());
-    clock.advance(stall);
+    let waits = ticket.clone();
+    let waiting = Pending::spawn(move || {
+        tracing::dispatcher::with_default(&dispatch, || waits.acquire_owned().map(drop))
+    });
+    waiting.until_queued(&rig.manager);
+    rig.clock.advance(stall);
     let is_warning = |told: &Told| matches!(told, Told::Event(Level::WARN, _));
-    until(&|| {
+    until("the stall is told of", || {
         let told = told.lock().expect("nobody panics with it");
         told.iter().any(is_warning)
     });
-    assert_eq!(manager.stats().stalls, 1);
+    assert_eq!(rig.manager.stats().stalls, 1);
     drop(guard);
-    waiting.join().expect("the waiter ends well")?;
+    waiting.result()?;
 
     let told = told.lock().expect("nobody panics with it");
     let opened = told.iter().find_map(|told| match told {
@@ -205,29 +195,15 @@ fn r30_a_wait_is_an_entered_span_and_a_stall_a_warning() -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs this test again in a process of its own, with a subscriber of that level for all its threads. Returns what it
-/// wrote to stderr.
-fn stderr_with(level: &str) -> String {
-    let binary = std::env::current_exe().expect("this binary has a path");
-    let output = std::process::Command::new(binary)
-        .args(["--exact", "--nocapture"])
-        .arg("r30_stderr_is_silent_where_a_subscriber_takes_warnings")
-        .env(LEVEL, level)
-        .env_remove("MLX_WIRED_QUIET")
-        .output()
-        .expect("this binary runs");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{text}");
-    text
-}
-
 const LEVEL: &str = "MLX_WIRED_TEST_LEVEL";
 
 #[test]
 fn r30_stderr_is_silent_where_a_subscriber_takes_warnings() -> Result<(), Error> {
     let Some(level) = std::env::var_os(LEVEL) else {
-        assert_eq!(stderr_with("warn"), "");
-        let told = stderr_with("error");
+        let test = "r30_stderr_is_silent_where_a_subscriber_takes_warnings";
+        let (_, told) = again(test, &[(LEVEL, "warn")]);
+        assert_eq!(told, "");
+        let (_, told) = again(test, &[(LEVEL, "error")]);
         assert!(
             told.starts_with("mlx-wired: step has waited 30.0s for 10 B"),
             "{told}"
@@ -241,21 +217,14 @@ fn r30_stderr_is_silent_where_a_subscriber_takes_warnings() -> Result<(), Error>
     };
     let (keeper, told) = Keeper::new(level, || {});
     tracing::subscriber::set_global_default(keeper).expect("the process is new");
-    let (manager, clock) = manager(Config::default())?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10).label("step");
+    let rig = rig(quiet().quiet(false))?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10).label("step");
     let guard = ticket.acquire_owned()?;
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| ticket.acquire().map(drop));
-        while manager.waiters() == 0 {
-            thread::yield_now();
-        }
-        clock.advance(Duration::from_secs(30));
-        while manager.stats().stalls == 0 {
-            thread::yield_now();
-        }
-        drop(guard);
-        waiting.join().expect("the waiter ends well")
-    })?;
+    let waiting = rig.queued(&ticket);
+    rig.clock.advance(30 * SECOND);
+    until("it is told of", || rig.manager.stats().stalls > 0);
+    drop(guard);
+    drop(waiting.result()?);
     let told = told.lock().expect("nobody panics with it");
     assert_eq!(told.len(), usize::from(level == Level::WARN), "{told:?}");
     Ok(())
@@ -263,10 +232,10 @@ fn r30_stderr_is_silent_where_a_subscriber_takes_warnings() -> Result<(), Error>
 
 #[test]
 fn r24_below_debug_a_guard_has_no_span() -> Result<(), Error> {
-    let (manager, _) = manager(Config::default())?;
+    let rig = rig(quiet())?;
     let (keeper, told) = Keeper::new(Level::INFO, || {});
     tracing::subscriber::with_default(keeper, || {
-        let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
+        let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
         ticket.acquire().map(drop)
     })?;
     assert_eq!(*told.lock().expect("nobody panics with it"), []);
@@ -275,9 +244,9 @@ fn r24_below_debug_a_guard_has_no_span() -> Result<(), Error> {
 
 #[test]
 fn r22_a_subscriber_may_look_and_acquire_and_panic() -> Result<(), Error> {
-    let (manager, _) = manager(Config::default())?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
-    let (inner, looked) = (ticket.clone(), manager.clone());
+    let rig = rig(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let (inner, looked) = (ticket.clone(), rig.manager.clone());
     let (keeper, told) = Keeper::new(Level::DEBUG, move || {
         assert!(looked.snapshot().live <= 4);
         // The limit covers it already, or it is one more change; either way nothing is stuck.
@@ -290,19 +259,19 @@ fn r22_a_subscriber_may_look_and_acquire_and_panic() -> Result<(), Error> {
         Ok(())
     })?;
     assert!(!told.lock().expect("nobody panics with it").is_empty());
-    assert_eq!(manager.snapshot().live, 0);
-    assert_eq!(manager.applied(), 7);
+    assert_eq!(rig.manager.snapshot().live, 0);
+    assert_eq!(rig.manager.applied(), 7);
     Ok(())
 }
 
 #[test]
 fn r24_each_limit_that_a_subscriber_is_told_of_is_traced() -> Result<(), Error> {
-    let (manager, _) = manager(Config::default())?;
+    let rig = rig(quiet())?;
     let (keeper, told) = Keeper::new(Level::TRACE, || {});
-    let events = manager.subscribe(100);
+    let events = rig.manager.subscribe(100);
     tracing::subscriber::with_default(keeper, || -> Result<(), Error> {
-        let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
-        let most = manager.ticket(&SumPolicy::uncapped(), 1000);
+        let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+        let most = rig.ticket(&SumPolicy::uncapped(), 1000);
         let _stays = most.acquire()?;
         // This changes nothing for anybody else.
         drop(ticket.acquire()?);
@@ -328,27 +297,14 @@ fn r24_each_limit_that_a_subscriber_is_told_of_is_traced() -> Result<(), Error> 
 
 #[test]
 fn r42_names_and_messages_are_traced_in_one_line_and_cut() -> Result<(), Error> {
-    /// Panics with its label.
-    #[derive(Clone)]
-    struct Named(String);
-
-    impl Policy for Named {
-        fn id(&self) -> PolicyId {
-            PolicyId::named("one group")
-        }
-        fn limit(&self, _: &Context, _: &Sizes<'_>) -> u64 {
-            panic!("{}", self.0)
-        }
-        fn label(&self) -> String {
-            self.0.clone()
-        }
-    }
-
     for name in ["qwen\n\u{1b}[2J\u{202e}".to_owned(), "x".repeat(1 << 16)] {
-        let (manager, _) = manager(Config::default())?;
+        let rig = rig(quiet())?;
         let (keeper, told) = Keeper::new(Level::TRACE, || {});
         tracing::subscriber::with_default(keeper, || {
-            let ticket = manager.ticket(&Named(name.clone()), 10).label(&*name);
+            let panics = name.clone();
+            let policy = Custom::new().called(&name);
+            let policy = policy.limits(move |_, _| panic!("{panics}"));
+            let ticket = rig.ticket(&policy, 10).label(&*name);
             ticket.acquire_owned().map(drop)
         })?;
         let told = told.lock().expect("nobody panics with it");

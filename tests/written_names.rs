@@ -2,66 +2,48 @@
 //! tables, and no cell of a table is a formula.
 #![cfg(feature = "timeline")]
 
-use mlx_wired::clock::FakeClock;
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::recorder::{Recorder, Recording};
-use mlx_wired::{Config, Context, Error, Manager, Policy, PolicyId, Sizes};
-use serde_json::Value;
-use std::time::Duration;
+#[path = "kit/mod.rs"]
+mod kit;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MIB: u64 = 1 << 20;
+use kit::{Custom, MIB, Rig, SECOND, quiet};
+use mlx_wired::Error;
+use mlx_wired::recorder::{Recorder, Recording};
+use serde_json::Value;
 
 /// Admits 100 MiB, under a name that a program has given, and panics at one byte.
-#[derive(Debug, Clone)]
-struct Named(String);
-
-impl Policy for Named {
-    fn id(&self) -> PolicyId {
-        PolicyId::named("one group")
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        context.baseline.saturating_add(live.sum)
-    }
-
-    fn can_admit(&self, _: &Context, live: &Sizes<'_>, new: u64) -> bool {
-        assert!(new != 1, "{}", self.0);
+fn named(name: &str) -> Custom {
+    let message = name.to_owned();
+    let policy = Custom::new().called(name).admits(move |_, live, new| {
+        assert!(new != 1, "{message}");
         live.sum + new <= 100 * MIB
-    }
-
-    fn label(&self) -> String {
-        self.0.clone()
-    }
+    });
+    policy.named("one group")
 }
 
 /// A guard that ends, a wait that gives up, a guard that stays and a panic, on a thread; all of this name.
 fn recorded(name: &str) -> Result<Recording, Error> {
-    let clock = FakeClock::new();
-    let builder = Manager::builder().backend(RecordingBackend::metal().build());
-    let config = Config::default().housekeeping(false);
-    let manager = builder.clock(clock.clone()).config(config).build()?;
-    let policy = Named(name.to_owned());
-    let ticket = |bytes| manager.ticket(&policy, bytes).label(name);
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let policy = named(name);
+    let ticket = |bytes| rig.ticket(&policy, bytes).label(name);
+    let recorder = Recorder::new(&rig.manager);
     let work = || {
-        clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         let first = ticket(60 * MIB).acquire_owned()?;
         let late = ticket(50 * MIB).acquire_owned_with(mlx_wired::Wait::new().timeout(SECOND / 2));
         assert!(late.is_err_and(|error| error.is_timeout()));
         let _panicked = ticket(1).acquire_owned();
-        clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         drop(first);
         let kept = ticket(MIB).acquire_owned();
-        clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         kept
     };
     let kept = std::thread::scope(|scope| {
         let named = std::thread::Builder::new().name(name.replace('\0', ""));
         let worker = named.spawn_scoped(scope, work).expect("it starts");
         while !worker.is_finished() {
-            if !manager.waiting().is_empty() {
-                clock.advance(SECOND);
+            if !rig.manager.waiting().is_empty() {
+                rig.clock.advance(SECOND);
             }
             std::thread::yield_now();
         }
@@ -73,29 +55,23 @@ fn recorded(name: &str) -> Result<Recording, Error> {
 }
 
 /// The page, the trace and the tables.
-fn written(recording: &Recording) -> [Vec<u8>; 4] {
-    let mut all = [const { Vec::new() }; 4];
-    let [page, trace, events, totals] = &mut all;
-    let written = recording
-        .write_page(page)
-        .and_then(|()| recording.write_chrome_trace(trace))
-        .and_then(|()| recording.write_events_csv(events))
-        .and_then(|()| recording.write_totals_csv(totals));
-    written.expect("memory takes it");
-    all
+fn written(recording: &Recording) -> [String; 4] {
+    [
+        kit::written(|to| recording.write_page(to)),
+        kit::written(|to| recording.write_chrome_trace(to)),
+        kit::written(|to| recording.write_events_csv(to)),
+        kit::written(|to| recording.write_totals_csv(to)),
+    ]
 }
 
 #[test]
 fn r42_what_acts_is_escaped_in_all_that_is_written() -> Result<(), Error> {
     const NAME: &str = "qwen\u{1b}[2J\u{202e}\r\nadmin";
-    for bytes in written(&recorded(NAME)?) {
-        let text = String::from_utf8(bytes).expect("it is text");
+    for text in written(&recorded(NAME)?) {
         let acts = |c: char| (c.is_control() && c != '\n' && c != '\r') || c == '\u{202e}';
         assert!(!text.contains(acts), "{text}");
-        assert!(
-            text.contains("qwen\\u{1b}[2J") || text.contains(r"qwen\\u{1b}[2J"),
-            "{text}"
-        );
+        let is_escaped = text.contains("qwen\\u{1b}[2J") || text.contains(r"qwen\\u{1b}[2J");
+        assert!(is_escaped, "{text}");
         assert!(
             !text.lines().any(|line| line.starts_with("admin")),
             "{text}"
@@ -123,7 +99,7 @@ fn r42_no_cell_of_a_table_is_a_formula() -> Result<(), Error> {
         let [_, _, events, totals] = written(&recorded(&name)?);
         let mut named = 0;
         for table in [events, totals] {
-            let mut rows = csv::Reader::from_reader(&table[..]);
+            let mut rows = csv::Reader::from_reader(table.as_bytes());
             for row in rows.records() {
                 let row = row.expect("it is a table");
                 for cell in &row {
@@ -141,23 +117,18 @@ fn r42_no_cell_of_a_table_is_a_formula() -> Result<(), Error> {
 
 #[test]
 fn r42_names_that_are_cut_to_the_same_keep_their_sum_in_the_trace() -> Result<(), Error> {
-    let builder = Manager::builder().backend(RecordingBackend::metal().build());
-    let clock = FakeClock::new();
-    let manager = builder.clock(clock.clone()).build()?;
+    let rig = Rig::new(quiet())?;
     let ticket = |end: &str| {
         let name = format!("{}{end}", "x".repeat(100));
-        manager
-            .ticket(&mlx_wired::SumPolicy::uncapped(), MIB)
+        rig.ticket(&mlx_wired::SumPolicy::uncapped(), MIB)
             .label(name)
     };
-    let recorder = Recorder::new(&manager);
+    let recorder = Recorder::new(&rig.manager);
     let held = (ticket("a").acquire_owned()?, ticket("b").acquire_owned()?);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop(held);
-    let mut trace = Vec::new();
-    let written = recorder.finish().write_chrome_trace(&mut trace);
-    written.expect("memory takes it");
-    let trace: Value = serde_json::from_slice(&trace).expect("it is JSON");
+    let [_, trace, ..] = written(&recorder.finish());
+    let trace: Value = serde_json::from_str(&trace).expect("it is JSON");
     let entries = trace["traceEvents"].as_array().expect("a list");
     let demand = entries.iter().filter(|entry| entry["name"] == "demand");
     let most = demand.flat_map(|entry| {

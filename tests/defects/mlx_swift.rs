@@ -1,6 +1,6 @@
 //! The Swift actor's.
 
-use crate::support::{Custom, GIB, Pending, Rig, acquiring, eager, queued, quiet};
+use crate::kit::{Custom, GIB, Pending, Rig, acquiring, eager, quiet};
 use mlx_wired::ffi::{Backend, BackendError, Device, DeviceKind, MemoryCounters, Support};
 use mlx_wired::{CancelToken, Error, Manager, SumPolicy, Wait};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use std::time::Duration;
 #[test]
 fn what_can_never_fit_does_not_wait() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(8 * GIB), 10 * GIB);
-    let refused = acquiring(&ticket, Wait::new()).result();
+    let ticket = rig.ticket(&SumPolicy::capped(8 * GIB), 10 * GIB);
+    let refused = acquiring(&ticket).result();
     let Err(Error::NeverAdmissible { size, capacity, .. }) = refused else {
         panic!("it can never fit, but {refused:?}");
     };
@@ -24,11 +24,9 @@ fn what_can_never_fit_does_not_wait() -> Result<(), Error> {
 #[test]
 fn waits_of_one_ticket_are_as_many_waits() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let mut held = ticket.acquire_owned()?;
-    let mut waiting: Vec<_> = (0..8)
-        .map(|_| queued(&rig.manager, &ticket, Wait::new()))
-        .collect();
+    let mut waiting: Vec<_> = (0..8).map(|_| rig.queued(&ticket)).collect();
     assert_eq!(rig.manager.waiting().len(), 8);
     while !waiting.is_empty() {
         drop(held);
@@ -43,7 +41,7 @@ fn waits_of_one_ticket_are_as_many_waits() -> Result<(), Error> {
 #[test]
 fn a_body_without_a_guard_does_not_run() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let held = ticket.acquire()?;
     let waits = ticket.clone();
     let scope = Pending::spawn(move || waits.with(|_| panic!("the body runs")));
@@ -59,7 +57,7 @@ fn a_body_without_a_guard_does_not_run() -> Result<(), Error> {
 #[test]
 fn a_late_cancel_releases_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let token = CancelToken::new();
     let working = ticket.acquire_with(Wait::new().cancel(&token))?;
     token.cancel();
@@ -141,7 +139,7 @@ fn the_device_is_asked_once() -> Result<(), Error> {
 fn work_in_flight_holds_up_nobody_else() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let policy = SumPolicy::uncapped();
-    let mut first = rig.manager.ticket(&policy, GIB).acquire_owned()?;
+    let mut first = rig.ticket(&policy, GIB).acquire_owned()?;
     let (entered, in_flight) = mpsc::channel();
     let (finish, finished) = mpsc::channel();
     let finished = Mutex::new(finished);
@@ -153,15 +151,15 @@ fn work_in_flight_holds_up_nobody_else() -> Result<(), Error> {
     let releasing = Pending::spawn(move || drop(first));
     in_flight.recv().expect("its work is finished first");
     // Others come, go, wait and give up.
-    let other = rig.manager.ticket(&policy, 2 * GIB);
+    let other = rig.ticket(&policy, 2 * GIB);
     let guard = other.acquire()?;
     assert_eq!(rig.limit(), 3 * GIB, "what is in flight still counts");
     drop(other.try_acquire()?);
     assert_eq!(rig.limit(), 3 * GIB);
-    let capped = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let capped = rig.ticket(&SumPolicy::capped(10), 10);
     let held = capped.acquire_owned()?;
     let token = CancelToken::new();
-    let waiting = queued(&rig.manager, &capped, Wait::new().cancel(&token));
+    let waiting = rig.queued_with(&capped, Wait::new().cancel(&token));
     token.cancel();
     waiting.result().expect_err("cancelled");
     releasing.assert_pending();
@@ -177,13 +175,13 @@ fn a_budget_counts_all_groups() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let tickets = [40 * GIB, 41 * GIB].map(|cap| {
         let policy = SumPolicy::capped(cap);
-        rig.manager.ticket(&policy, 40 * GIB)
+        rig.ticket(&policy, 40 * GIB)
     });
     // As there: two groups of 40 GiB are admitted into 48.
     drop((tickets[0].acquire()?, tickets[1].acquire()?));
     rig.manager.configure(|config| config.budget(48 * GIB))?;
     let first = tickets[0].acquire()?;
-    let waiting = queued(&rig.manager, &tickets[1], Wait::new());
+    let waiting = rig.queued(&tickets[1]);
     drop(first);
     drop(waiting.result()?);
     rig.finish()
@@ -193,7 +191,7 @@ fn a_budget_counts_all_groups() -> Result<(), Error> {
 #[test]
 fn one_ticket_taken_twice_is_two_guards() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let (first, second) = (ticket.acquire()?, ticket.acquire()?);
     assert_eq!(rig.limit(), 2 * GIB);
     drop(first);
@@ -217,11 +215,11 @@ fn a_transition_asks_the_group_that_changed_alone() -> Result<(), Error> {
     };
     let mut live = Vec::new();
     for _ in 0..200 {
-        live.push(rig.manager.ticket(&counting(), 10).acquire_owned()?);
+        live.push(rig.ticket(&counting(), 10).acquire_owned()?);
     }
     let before = asked.swap(0, Ordering::Relaxed);
     assert!(before >= 200, "each was asked about its own guard");
-    drop(rig.manager.ticket(&counting(), 20).acquire()?);
+    drop(rig.ticket(&counting(), 20).acquire()?);
     assert!(
         asked.load(Ordering::Relaxed) <= 2,
         "once as it comes, once as it goes"
@@ -234,11 +232,11 @@ fn a_transition_asks_the_group_that_changed_alone() -> Result<(), Error> {
 #[test]
 fn a_demand_grows_is_tried_and_is_bounded() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10 * GIB), 4 * GIB);
+    let ticket = rig.ticket(&SumPolicy::capped(10 * GIB), 4 * GIB);
     let mut cache = ticket.acquire()?;
     cache.resize(6 * GIB)?;
     assert_eq!((cache.bytes(), rig.limit()), (6 * GIB, 6 * GIB));
-    let larger = rig.manager.ticket(&SumPolicy::capped(10 * GIB), 5 * GIB);
+    let larger = rig.ticket(&SumPolicy::capped(10 * GIB), 5 * GIB);
     let error = larger.try_acquire().expect_err("11 of 10");
     assert!(error.is_would_block(), "{error}");
     let error = larger.admit_timeout(Duration::ZERO).expect_err("11 of 10");

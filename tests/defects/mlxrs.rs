@@ -1,9 +1,8 @@
 //! mlxrs's.
 
-use crate::support::{GIB, Rig, quiet};
+use crate::kit::{GIB, Rig, again, is_again, quiet};
 use mlx_wired::ffi::{Backend, RecordingBackend};
 use mlx_wired::{Error, EventKind, Policy, PolicyId, Sizes, SumPolicy};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -11,7 +10,7 @@ use std::sync::Mutex;
 #[test]
 fn a_forgotten_guard_is_listed_with_its_place() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 3 * GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 3 * GIB);
     let line = line!() + 1;
     std::mem::forget(ticket.label("forgotten").acquire_owned()?);
     let holders = rig.manager.holders();
@@ -31,7 +30,7 @@ fn sums_of_sizes_saturate_and_refuse() -> Result<(), Error> {
     assert_eq!(live.sum, u64::MAX);
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = told.clone();
-    let probe = crate::support::Custom::new().admits(move |context, _, _| {
+    let probe = crate::kit::Custom::new().admits(move |context, _, _| {
         let (policy, live) = (SumPolicy::capped(200), Sizes::of(&[u64::MAX, u64::MAX, 7]));
         let answers = (
             policy.can_admit(context, &live, 1),
@@ -40,15 +39,13 @@ fn sums_of_sizes_saturate_and_refuse() -> Result<(), Error> {
         tell.lock().expect("nobody panics").push(answers);
         true
     });
-    drop(rig.manager.ticket(&probe, 1).acquire()?);
+    drop(rig.ticket(&probe, 1).acquire()?);
     assert_eq!(
         told.lock().expect("nobody panics").first(),
         Some(&(false, 200))
     );
     // A capped policy without room refuses what would wrap.
-    let ticket = rig
-        .manager
-        .ticket(&SumPolicy::capped(u64::MAX - 1), u64::MAX);
+    let ticket = rig.ticket(&SumPolicy::capped(u64::MAX - 1), u64::MAX);
     ticket.try_acquire().expect_err("above its cap");
     rig.finish()
 }
@@ -86,12 +83,10 @@ fn the_peak_is_never_below_what_is_active() {
     }
 }
 
-const CHILD: &str = "MLX_WIRED_DEFECTS_CHILD";
-
 /// There, a model near the ceiling prints a warning each time.
 #[test]
 fn a_model_near_the_ceiling_prints_nothing() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_some() {
+    if is_again() {
         let rig = Rig::new(quiet())?;
         let events = rig.manager.subscribe(100);
         drop(rig.manager.wire_max(47 * GIB)?);
@@ -100,15 +95,8 @@ fn a_model_near_the_ceiling_prints_nothing() -> Result<(), Error> {
         return rig.finish();
     }
     let test = "mlxrs::a_model_near_the_ceiling_prints_nothing";
-    let this = std::env::current_exe().expect("a test has an executable");
-    let output = Command::new(this)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .output()
-        .expect("this binary runs");
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let (printed, errors) = again(test, &[]);
+    assert_eq!(errors, "");
     let test_line = format!("test {test} ... ok");
     let harness = |line: &str| {
         line.is_empty() || line.starts_with("running 1 test") || line.starts_with("test result")

@@ -1,6 +1,7 @@
 //! Arguments: what is refused, and how.
 
-use crate::kit::{Folder, half};
+use crate::checkpoints::half;
+use crate::kit::Folder;
 use crate::program::{doctor, has, object_of, said};
 
 #[test]
@@ -61,8 +62,7 @@ fn programs_get_an_object_for_bad_arguments_too() {
 
 #[test]
 fn a_folder_may_be_named_like_an_option() {
-    let folder = Folder::new();
-    folder.weights("--json/model.safetensors", &[half("up", 3)]);
+    let folder = Folder::with("--json/model.safetensors", &[half("up", 3)]);
     let mut command = doctor(["--", "--json"]);
     command.current_dir(folder.path());
     let told = said(command);

@@ -1,9 +1,10 @@
 //! Pipes that are closed, disks that are full, and what is no regular file.
 
-use crate::kit::{Folder, half};
+use crate::checkpoints::half;
+use crate::kit::{Folder, pipe};
 use crate::program::{asked, doctor, ended, has};
 use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// With a model that goes in, and one that lacks a shard.
 fn both() -> [(Folder, i32); 2] {
@@ -64,10 +65,7 @@ fn a_full_disk_is_told_and_never_ends_well() {
 fn pipes_sockets_and_circles_of_links_hold_nobody_up() {
     type Make<'a> = &'a dyn Fn(&std::path::Path);
     let make: [(&str, Make<'_>); 4] = [
-        ("a pipe", &|path| {
-            let made = Command::new("mkfifo").arg(path).status();
-            assert!(made.expect("it is there").success());
-        }),
+        ("a pipe", &pipe),
         ("a socket", &|path| {
             std::os::unix::net::UnixListener::bind(path).expect("it can be bound");
         }),
@@ -91,8 +89,7 @@ fn pipes_sockets_and_circles_of_links_hold_nobody_up() {
         let (_, value) = asked([folder.path().join("model.safetensors")]);
         assert_eq!(value["verdict"], "unknown", "{what}");
         // In place of the configuration.
-        let folder = Folder::new();
-        folder.weights("model.safetensors", &[half("up", 3)]);
+        let folder = Folder::with("model.safetensors", &[half("up", 3)]);
         make(&folder.at("config.json"));
         let (_, value) = asked([folder.path()]);
         assert_eq!(value["verdict"], "unknown", "{what}");
@@ -104,8 +101,7 @@ fn pipes_sockets_and_circles_of_links_hold_nobody_up() {
 #[test]
 fn what_may_not_be_read_is_told() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 3)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 3)]);
     let file = folder.path().join("model.safetensors");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("it is ours");
     // Root may read everything.
@@ -144,8 +140,7 @@ fn what_is_no_model_is_told() {
 
 #[test]
 fn absurd_settings_are_impossible_and_add_up() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 3)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 3)]);
     let config = include_str!("../data/configs/qwen2.5-0.5b.json");
     folder.write("config.json", config);
     let most = u64::MAX.to_string();

@@ -1,5 +1,6 @@
 //! What is said of the machine and of the environment.
 
+use crate::kit::assert_says;
 use crate::program::{asked, doctor, has, object_of, said};
 use serde_json::Value;
 
@@ -39,10 +40,7 @@ fn the_machine_alone_ends_well_whatever_it_is() {
 #[test]
 fn what_the_environment_says_is_told() {
     let (text, value) = with("never");
-    assert!(
-        text.contains("MLX_WIRED=never   (no limit is ever set;"),
-        "{text}"
-    );
+    assert_says(&text, "MLX_WIRED=never   (no limit is ever set;");
     assert_eq!(value["machine"]["environment"][0]["name"], "MLX_WIRED");
     assert_eq!(value["machine"]["environment"][0]["value"], "never");
 }
@@ -50,10 +48,7 @@ fn what_the_environment_says_is_told() {
 #[test]
 fn r43_an_empty_variable_is_as_if_it_were_not_set() {
     let (text, value) = with("");
-    assert!(
-        text.contains("MLX_WIRED=   (empty: as if it were not set)"),
-        "{text}"
-    );
+    assert_says(&text, "MLX_WIRED=   (empty: as if it were not set)");
     assert!(!has(&value, "environment-not-understood"), "{value:#}");
     assert!(!has(&value, "wiring-switched-off"), "{value:#}");
 }

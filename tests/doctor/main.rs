@@ -5,9 +5,11 @@
 #![cfg(feature = "estimate")]
 
 mod arguments;
-mod hazards;
-#[path = "../estimate/kit.rs"]
+#[path = "../estimate/checkpoints.rs"]
 #[allow(dead_code, reason = "estimates have more kinds of tensors")]
+mod checkpoints;
+mod hazards;
+#[path = "../kit/mod.rs"]
 mod kit;
 mod machine;
 mod program;

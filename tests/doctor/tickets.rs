@@ -1,6 +1,7 @@
 //! The lines to write compile: they are here, as they are told.
 
-use crate::kit::{Folder, MIB, half, matrix};
+use crate::checkpoints::{half, matrix};
+use crate::kit::{Folder, MIB};
 use crate::program::asked;
 use mlx_wired::train::WorkError;
 
@@ -72,8 +73,7 @@ fn are_here(lines: &serde_json::Value, function: &str) {
 
 #[test]
 fn the_lines_that_are_told_compile() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[matrix("layers.0.up.weight", 16, 8)]);
+    let folder = Folder::with("model.safetensors", &[matrix("layers.0.up.weight", 16, 8)]);
     let path = folder.path().as_os_str();
     let options = |options: &[&'static str]| {
         let options = options.iter().map(|option| std::ffi::OsStr::new(*option));
@@ -84,8 +84,7 @@ fn the_lines_that_are_told_compile() {
     are_here(&value["tickets"], "with_a_measured_step");
     let (_, value) = asked(options(&["--train", "adamw"]));
     are_here(&value["tickets"], "with_a_step_to_measure");
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 3)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 3)]);
     let (_, value) = asked([folder.path()]);
     assert_eq!(value["bytes"], 3 * MIB);
     are_here(&value["tickets"], "with_weights_alone");

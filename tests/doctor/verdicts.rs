@@ -1,6 +1,7 @@
 //! Verdicts on folders, for people and for programs.
 
-use crate::kit::{Folder, MIB, half, matrix, pointer, tensor};
+use crate::checkpoints::{half, matrix, pointer, tensor};
+use crate::kit::{Folder, MIB};
 use crate::program::{asked, doctor, has, said};
 use serde_json::{Value, json};
 
@@ -43,8 +44,7 @@ fn with<'a>(folder: &'a Folder, options: &'a [&'a str]) -> Vec<&'a std::ffi::OsS
 
 #[test]
 fn what_goes_in_is_said_with_what_adds_up_to_it() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 150), half("down", 43)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 150), half("down", 43)]);
     let (text, value) = asked([folder.path()]);
     assert_eq!(
         (&value["verdict"], &value["bytes"]),
@@ -122,8 +122,7 @@ fn what_is_missing_or_unread_is_never_said_to_go_in() {
 
 #[test]
 fn what_is_too_large_says_by_how_much_and_what_would_do() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 8 << 20)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 8 << 20)]);
     let (text, value) = asked([folder.path()]);
     assert_eq!((text.code, &value["verdict"]), (1, &"impossible".into()));
     assert!(has(&value, "too-large"));
@@ -265,8 +264,7 @@ fn the_readme_says_what_is_said() {
 
 #[test]
 fn notes_are_named_and_told_when_asked_for() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 181)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 181)]);
     folder.weights(
         "adapter_model.safetensors",
         &[half("up.lora_A", 5), half("up.lora_B", 6)],

@@ -1,8 +1,9 @@
 //! The cache of keys and values, and what reading a prompt takes.
 
+use crate::checkpoints::{half, single};
 use crate::configs::{DEEPSEEK, GEMMA, QWEN, config, model};
 use crate::item;
-use crate::kit::{Folder, half, single};
+use crate::kit::Folder;
 use mlx_wired::ffi::DeviceKind;
 use mlx_wired::train::estimate::{Certainty, Estimate, Model, Workload, estimate};
 use serde_json::json;
@@ -285,8 +286,7 @@ fn a_context_that_was_not_given_is_told() {
 
 #[test]
 fn without_a_configuration_the_weights_alone_are_known() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 1)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 1)]);
     let workload = Workload::new(Model::read(folder.path()).expect("it is there"));
     let all = estimate(&workload);
     assert!(all.is_known());
@@ -305,8 +305,7 @@ fn without_a_configuration_the_weights_alone_are_known() {
 
 #[test]
 fn encoders_keep_nothing() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 1)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 1)]);
     folder.write("config.json", config("bert", json!({})));
     let all = estimate(&Workload::new(
         Model::read(folder.path()).expect("it is there"),

@@ -1,6 +1,7 @@
 //! Layouts of several folders: the hub's cache, a folder for each part, checkpoints of a run, several models.
 
-use crate::kit::{Folder, MIB, half};
+use crate::checkpoints::half;
+use crate::kit::{Folder, MIB};
 use crate::layouts::says;
 use crate::{lacking, read, whole};
 use std::os::unix::fs::symlink;
@@ -95,8 +96,7 @@ fn a_folder_for_each_part() {
     pipeline(&folder);
     folder.write("model_index.json", r#"{"_class_name": "Pipeline"}"#);
     assert_eq!(whole(folder.path()), 335 * MIB);
-    let folder = Folder::new();
-    folder.weights("transformer/0.safetensors", &[half("up", 5)]);
+    let folder = Folder::with("transformer/0.safetensors", &[half("up", 5)]);
     folder.weights("vae/0.safetensors", &[half("up", 3)]);
     assert_eq!(whole(folder.path()), 8 * MIB);
 }
@@ -152,8 +152,7 @@ fn a_part_that_is_there_by_name_alone() {
 #[test]
 fn parts_that_no_index_names_and_that_lack_weights() {
     let parts = || {
-        let folder = Folder::new();
-        folder.weights("vae/0.safetensors", &[half("up", 3)]);
+        let folder = Folder::with("vae/0.safetensors", &[half("up", 3)]);
         folder.write("vae/config.json", r#"{"_class_name": "AutoencoderKL"}"#);
         folder
     };
@@ -196,8 +195,7 @@ fn downloads_that_have_not_ended() {
         lacking(folder.path(), "download-unfinished");
     }
     for end in ["part", "crdownload", "0123.incomplete"] {
-        let folder = Folder::new();
-        folder.weights("vae.safetensors", &[half("up", 1)]);
+        let folder = Folder::with("vae.safetensors", &[half("up", 1)]);
         folder.write(&format!("model.safetensors.{end}"), "");
         assert!(lacking(folder.path(), "unread-file").contains("has not ended"));
     }
@@ -205,8 +203,7 @@ fn downloads_that_have_not_ended() {
 
 #[test]
 fn folders_in_folders_and_links_that_lead_back() {
-    let folder = Folder::new();
-    folder.weights("a/b/c/d/e/model.safetensors", &[half("up", 2)]);
+    let folder = Folder::with("a/b/c/d/e/model.safetensors", &[half("up", 2)]);
     folder.weights("model.safetensors", &[half("own", 1)]);
     assert_eq!(whole(folder.path()), 3 * MIB);
     for (target, name) in [(".", "self"), ("..", "up"), ("../../a", "a/b/again")] {
@@ -219,16 +216,14 @@ fn folders_in_folders_and_links_that_lead_back() {
     std::fs::remove_dir_all(folder.path().join("vae")).expect("it is there");
     symlink("unet", folder.at("vae")).expect("it can be linked");
     assert_eq!(whole(folder.path()), (2 * 211 + 71) * MIB);
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("own", 1)]);
+    let folder = Folder::with("model.safetensors", &[half("own", 1)]);
     folder.write("1/2/3/4/5/6/7/8/9/notes.txt", "");
     lacking(folder.path(), "many-folders");
 }
 
 #[test]
 fn checkpoints_of_a_run() {
-    let folder = Folder::new();
-    folder.weights("checkpoint-500/model.safetensors", &[half("up", 9)]);
+    let folder = Folder::with("checkpoint-500/model.safetensors", &[half("up", 9)]);
     assert_eq!(whole(folder.path()), 9 * MIB);
     folder.weights("checkpoint-1000/model.safetensors", &[half("up", 9)]);
     assert!(lacking(folder.path(), "many-checkpoints").contains("checkpoint-500"));

@@ -1,6 +1,7 @@
 //! Every layout in which models are found on disks, exact to the byte.
 
-use crate::kit::{Folder, MIB, half, matrix, pointer, single, tensor};
+use crate::checkpoints::{half, matrix, pointer, single, tensor};
+use crate::kit::{Folder, MIB, assert_says, pipe};
 use crate::{ample, lacking, read, whole};
 
 pub(crate) fn says(path: impl AsRef<std::path::Path>, id: &str) -> String {
@@ -14,8 +15,7 @@ pub(crate) fn says(path: impl AsRef<std::path::Path>, id: &str) -> String {
 
 #[test]
 fn one_file_of_a_folder_or_by_itself() {
-    let folder = Folder::new();
-    folder.weights(
+    let folder = Folder::with(
         "model.safetensors",
         &[half("up", 150), tensor("norm", "F32", &[3], 12)],
     );
@@ -54,17 +54,14 @@ fn a_shard_that_is_missing_is_named() {
     let folder = Folder::new();
     folder.sharded(&[101, 103], &[0, 1]);
     let text = lacking(folder.path(), "missing-shards");
-    assert!(
-        text.contains("2 shards") && text.contains("model-00001-of-00002.safetensors"),
-        "{text}"
-    );
+    assert_says(&text, "2 shards");
+    assert_says(&text, "model-00001-of-00002.safetensors");
 
-    let folder = Folder::new();
-    folder.weights("model-00002-of-00003.safetensors", &[half("b", 9)]);
+    let folder = Folder::with("model-00002-of-00003.safetensors", &[half("b", 9)]);
     let text = lacking(folder.path(), "missing-shards");
-    assert!(
-        text.contains("2 shards: model-00001-of-00003, model-00003-of-00003"),
-        "{text}"
+    assert_says(
+        &text,
+        "2 shards: model-00001-of-00003, model-00003-of-00003",
     );
 }
 
@@ -84,8 +81,7 @@ fn an_index_and_shards_of_different_versions() {
 
 #[test]
 fn a_tensor_in_two_shards_counts_once() {
-    let folder = Folder::new();
-    folder.weights(
+    let folder = Folder::with(
         "model-00001-of-00002.safetensors",
         &[half("a", 7), half("both", 3)],
     );
@@ -112,21 +108,18 @@ fn the_same_weights_consolidated_beside_the_shards() {
     folder.weights("original/consolidated.safetensors", &[half("wq", 186)]);
     assert_eq!(whole(folder.path()), 186 * MIB);
 
-    let folder = Folder::new();
-    folder.weights("consolidated.00.safetensors", &[half("wq", 100)]);
+    let folder = Folder::with("consolidated.00.safetensors", &[half("wq", 100)]);
     folder.weights("consolidated.01.safetensors", &[half("wk", 86)]);
     assert_eq!(whole(folder.path()), 186 * MIB);
 }
 
 #[test]
 fn what_is_consolidated_beside_a_part_of_it_counts() {
-    let folder = Folder::new();
-    folder.weights("mm_projector.safetensors", &[half("projector", 2)]);
+    let folder = Folder::with("mm_projector.safetensors", &[half("projector", 2)]);
     folder.weights("consolidated.safetensors", &[half("wq", 186)]);
     assert_eq!(whole(folder.path()), 188 * MIB);
 
-    let folder = Folder::new();
-    folder.weights("mm_projector.safetensors", &[half("projector", 2)]);
+    let folder = Folder::with("mm_projector.safetensors", &[half("projector", 2)]);
     folder.weights("original/consolidated.safetensors", &[half("wq", 186)]);
     assert_eq!(whole(folder.path()), 188 * MIB);
 
@@ -167,8 +160,7 @@ fn a_rest_of_an_earlier_download_beside_a_whole_file() {
 
 #[test]
 fn parts_with_the_same_names_and_other_shapes_are_parts() {
-    let folder = Folder::new();
-    folder.weights("clip_l.safetensors", &[half("layers.0", 5)]);
+    let folder = Folder::with("clip_l.safetensors", &[half("layers.0", 5)]);
     folder.weights(
         "clip_g.safetensors",
         &[half("layers.0", 20), half("layers.1", 20)],
@@ -181,16 +173,14 @@ fn a_pointer_in_place_of_the_file() {
     let folder = Folder::new();
     folder.write("model.safetensors", pointer(4_976_698_672));
     let text = lacking(folder.path(), "lfs-pointer");
-    assert!(
-        text.contains("LFS") && text.contains("model.safetensors") && text.contains("4.63 GiB"),
-        "{text}"
-    );
+    assert_says(&text, "LFS");
+    assert_says(&text, "model.safetensors");
+    assert_says(&text, "4.63 GiB");
 
     let folder = Folder::new();
     folder.write("model.safetensors.index.json", pointer(9_000));
     assert!(lacking(folder.path(), "unread-index").contains("LFS"));
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 1)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 1)]);
     folder.write("config.json", pointer(700));
     assert!(lacking(folder.path(), "unread-config").contains("LFS"));
 }
@@ -229,8 +219,7 @@ fn an_adapter_beside_its_base_and_alone() {
         "adapters.safetensors",
         "style.safetensors",
     ] {
-        let folder = Folder::new();
-        folder.weights("model.safetensors", &[half("up", 181)]);
+        let folder = Folder::with("model.safetensors", &[half("up", 181)]);
         folder.weights(name, &adapter);
         assert_eq!(whole(folder.path()), 181 * MIB);
         assert!(says(folder.path(), "adapter").contains(name));
@@ -245,8 +234,7 @@ fn an_adapter_beside_its_base_and_alone() {
     }
     folder.weights("model.safetensors", &[half("up", 181)]);
     assert_eq!(whole(folder.path()), 181 * MIB);
-    let folder = Folder::new();
-    folder.weights("adapter_model.safetensors", &adapter);
+    let folder = Folder::with("adapter_model.safetensors", &adapter);
     assert_eq!(
         whole(folder.path().join("adapter_model.safetensors")),
         11 * MIB
@@ -256,8 +244,7 @@ fn an_adapter_beside_its_base_and_alone() {
 
 #[test]
 fn names_that_have_the_letters_of_an_adapter_by_chance_are_none() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 181)]);
+    let folder = Folder::with("model.safetensors", &[half("up", 181)]);
     folder.weights("critic.safetensors", &[half("exploration.critic", 20)]);
     assert_eq!(whole(folder.path()), 201 * MIB);
     // As diffusers, kohya and mlx-lm write theirs.
@@ -266,8 +253,7 @@ fn names_that_have_the_letters_of_an_adapter_by_chance_are_none() {
         "lora_unet_up.alpha",
         "layers.0.q_proj.lora_a",
     ] {
-        let folder = Folder::new();
-        folder.weights("model.safetensors", &[half("up", 181)]);
+        let folder = Folder::with("model.safetensors", &[half("up", 181)]);
         folder.weights("style.safetensors", &[half(name, 20)]);
         assert_eq!(whole(folder.path()), 181 * MIB);
     }
@@ -275,22 +261,17 @@ fn names_that_have_the_letters_of_an_adapter_by_chance_are_none() {
 
 #[test]
 fn folders_and_pipes_named_like_files() {
-    let folder = Folder::new();
-    folder.weights("weights.safetensors", &[half("up", 139)]);
+    let folder = Folder::with("weights.safetensors", &[half("up", 139)]);
     std::fs::create_dir(folder.path().join("model.safetensors")).expect("it can be made");
     assert_eq!(whole(folder.path()), 139 * MIB);
 
-    let pipe = folder.path().join("pipe.safetensors");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("mkfifo is there").success());
+    let path = folder.path().join("pipe.safetensors");
+    pipe(&path);
     assert!(lacking(folder.path(), "unread-file").contains("pipe"));
-    assert!(lacking(&pipe, "unread-file").contains("pipe"));
-    std::fs::remove_file(&pipe).expect("it is there");
+    assert!(lacking(&path, "unread-file").contains("pipe"));
+    folder.remove("pipe.safetensors");
     // In a file's place beside the weights, a pipe must not hold the reader up either.
-    let made = std::process::Command::new("mkfifo")
-        .arg(folder.path().join("config.json"))
-        .status();
-    assert!(made.expect("mkfifo is there").success());
+    pipe(&folder.at("config.json"));
     lacking(folder.path(), "unread-config");
 }
 
@@ -342,8 +323,7 @@ fn formats_that_are_not_read_are_named() {
         }
 
         // In a folder below it is told, too.
-        let folder = Folder::new();
-        folder.weights("model.safetensors", &[half("up", 2)]);
+        let folder = Folder::with("model.safetensors", &[half("up", 2)]);
         let below = format!("below/{name}");
         folder.write(&below, [0; 700]);
         assert!(says(folder.path(), "other-format").contains(&below));
@@ -384,14 +364,10 @@ fn an_index_that_is_no_file() {
         &|path| std::os::unix::fs::symlink("nowhere", path).expect("it can be linked"),
         &|path| std::os::unix::fs::symlink(path, path).expect("it can be linked"),
         &|path| std::fs::create_dir(path).expect("it can be made"),
-        &|path| {
-            let made = std::process::Command::new("mkfifo").arg(path).status();
-            assert!(made.expect("mkfifo is there").success());
-        },
+        &pipe,
     ];
     for make in make {
-        let folder = Folder::new();
-        folder.weights("weights.safetensors", &[half("up", 3)]);
+        let folder = Folder::with("weights.safetensors", &[half("up", 3)]);
         make(&folder.at("model.safetensors.index.json"));
         assert!(lacking(folder.path(), "unread-file").contains("index.json"));
     }
@@ -399,8 +375,7 @@ fn an_index_that_is_no_file() {
 
 #[test]
 fn another_format_that_cannot_be_the_same_weights() {
-    let folder = Folder::new();
-    folder.weights("projector.safetensors", &[half("projector", 1)]);
+    let folder = Folder::with("projector.safetensors", &[half("projector", 1)]);
     let bin = std::fs::File::create(folder.at("pytorch_model.bin")).expect("it can be made");
     bin.set_len(8 * MIB).expect("it can be sparse");
     assert_eq!(whole(folder.path()), MIB);

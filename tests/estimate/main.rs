@@ -4,8 +4,10 @@
 #![cfg(feature = "estimate")]
 
 mod cache;
+mod checkpoints;
 mod configs;
 mod folders;
+#[path = "../kit/mod.rs"]
 mod kit;
 mod layouts;
 mod malformed;

@@ -1,6 +1,7 @@
 //! Files that are not what they say: a problem that names file and matter, never a panic, never a verdict.
 
-use crate::kit::{Folder, MIB, half, header};
+use crate::checkpoints::{half, header};
+use crate::kit::{Folder, MIB, assert_says};
 use crate::{lacking, whole};
 
 /// What is said of a file with this header, and so many bytes behind it.
@@ -141,21 +142,18 @@ fn indexes_that_lead_elsewhere_or_nowhere() {
         r#"{"weight_map": {"a": ".."}}"#,
         r#"{"weight_map": {"a": ""}}"#,
     ] {
-        let folder = Folder::new();
-        folder.weights("model-00001-of-00001.safetensors", &[half("a", 1)]);
+        let folder = Folder::with("model-00001-of-00001.safetensors", &[half("a", 1)]);
         folder.write("model.safetensors.index.json", index);
         lacking(folder.path(), "unread-index");
     }
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("a", 1)]);
+    let folder = Folder::with("model.safetensors", &[half("a", 1)]);
     folder.write("model_index.json", "[");
     lacking(folder.path(), "malformed-file");
 }
 
 #[test]
 fn shards_that_speak_of_absurd_numbers() {
-    let folder = Folder::new();
-    folder.weights(
+    let folder = Folder::with(
         "model-00001-of-18446744073709551615.safetensors",
         &[half("a", 1)],
     );
@@ -196,8 +194,7 @@ fn configurations_that_are_none() {
             "malformed-config",
         ),
     ] {
-        let folder = Folder::new();
-        folder.weights("model.safetensors", &[half("a", 1)]);
+        let folder = Folder::with("model.safetensors", &[half("a", 1)]);
         folder.write("config.json", text);
         let told = lacking(folder.path(), id);
         assert!(told.contains("config.json"), "{told}");
@@ -206,8 +203,7 @@ fn configurations_that_are_none() {
 
 #[test]
 fn the_largest_numbers_of_a_configuration_do_not_wrap() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("a", 1)]);
+    let folder = Folder::with("model.safetensors", &[half("a", 1)]);
     let most = 1_u64 << 32;
     folder.write(
         "config.json",
@@ -245,7 +241,7 @@ fn what_is_told_of_absurd_files_is_bounded() {
 
     let folder = Folder::new();
     let tensors: Vec<_> = (0..100)
-        .map(|n| crate::kit::tensor(&n.to_string(), &format!("T{n}"), &[1], 1))
+        .map(|n| crate::checkpoints::tensor(&n.to_string(), &format!("T{n}"), &[1], 1))
         .collect();
     folder.weights("model.safetensors", &tensors);
     let model = crate::read(folder.path());
@@ -255,14 +251,13 @@ fn what_is_told_of_absurd_files_is_bounded() {
 
 #[test]
 fn what_is_broken_and_does_not_count_does_not_matter() {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", 3)]);
-    folder.write("adapters.safetensors", crate::kit::pointer(700));
+    let folder = Folder::with("model.safetensors", &[half("up", 3)]);
+    folder.write("adapters.safetensors", crate::checkpoints::pointer(700));
     assert_eq!(whole(folder.path()), 3 * MIB);
     let text = crate::ample(&crate::read(folder.path())).to_string();
-    assert!(
-        text.contains("warning: adapters.safetensors is a pointer of Git LFS"),
-        "{text}"
+    assert_says(
+        &text,
+        "warning: adapters.safetensors is a pointer of Git LFS",
     );
 }
 

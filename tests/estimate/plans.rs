@@ -1,16 +1,16 @@
 //! Whether a workload goes into a budget, and what is changed to that end.
 
+use crate::checkpoints::half;
 use crate::configs::{GEMMA, QWEN, model};
 use crate::item;
-use crate::kit::{Folder, MIB, half};
+use crate::kit::{Folder, MIB};
 use mlx_wired::train::estimate::{
     Knob, MIN_CHUNK, MIN_CONTEXT, Model, Optimizer, StepCost, Training, Verdict, Workload,
     estimate, plan,
 };
 
 fn weights(mib: u64) -> (Folder, Workload) {
-    let folder = Folder::new();
-    folder.weights("model.safetensors", &[half("up", mib)]);
+    let folder = Folder::with("model.safetensors", &[half("up", mib)]);
     let model = Model::read(folder.path()).expect("it is there");
     (folder, Workload::new(model))
 }

@@ -1,6 +1,7 @@
 //! No bytes make the reader panic, hang or count more than there is.
 
-use crate::kit::{Folder, half, header};
+use crate::checkpoints::{half, header};
+use crate::kit::Folder;
 use mlx_wired::train::estimate::{Lora, Model, Optimizer, Training, Workload, estimate, plan};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -160,8 +161,7 @@ proptest! {
                 _ => value.into(),
             };
         }
-        let folder = Folder::new();
-        folder.weights("model.safetensors", &[half("a", 1)]);
+        let folder = Folder::with("model.safetensors", &[half("a", 1)]);
         folder.write("config.json", config.to_string());
         ask(&folder);
         let planned = Model::from_config(&config.to_string());

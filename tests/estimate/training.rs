@@ -1,8 +1,9 @@
 //! Training's state.
 
+use crate::checkpoints::{half, matrix, single, tensor};
 use crate::configs::{DEEPSEEK, QWEN, config, model};
 use crate::item;
-use crate::kit::{Folder, MIB, half, matrix, single, tensor};
+use crate::kit::{Folder, MIB};
 use mlx_wired::train::estimate::{
     Certainty, Estimate, Lora, Model, Optimizer, Precision, StepCost, Training, Workload, estimate,
 };

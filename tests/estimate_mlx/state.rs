@@ -3,8 +3,8 @@
 use crate::{Alone, DEEPSEEK, GEMMA, QWEN, cut, evaluate, items, networks, told, within};
 use mlx_rs::Array;
 use mlx_rs::builder::Builder;
-use mlx_rs::optimizers::{Adam, AdamW, Optimizer, OptimizerState, SgdBuilder};
-use mlx_wired::train::estimate::{self, Lora, Training, Workload, estimate};
+use mlx_rs::optimizers::{Adam, AdamW, Optimizer, OptimizerState, Sgd, SgdBuilder};
+use mlx_wired::train::estimate::{self, Lora, Model, Training, Workload, estimate};
 use std::rc::Rc;
 
 /// Updates that are evaluated together, or one parameter after another.
@@ -66,72 +66,46 @@ fn train<O: Optimizer>(
 
 const HELD: [&str; 3] = ["weights", "trained-weights", "optimizer-state"];
 
+fn momentum() -> Sgd {
+    let builder = SgdBuilder::new(1e-3).momentum(0.9);
+    builder.build().expect("it can be built")
+}
+
+/// Weights, state, gradients and updates in one go of a network with an optimizer on all of its parameters.
+fn in_one_go<O: Optimizer>(
+    (network, model, shapes): (&str, Model, &[Vec<i32>]),
+    (name, kind, optimizer): (&str, estimate::Optimizer, O),
+) {
+    let alone = Alone::new();
+    let mut parameters = networks::arrays(shapes);
+    let weights = format!("{network}: weights in 16 bits");
+    within(&weights, model.bytes(), alone.active());
+    let all = estimate(&Workload::new(model).train(Training::new(kind)));
+    let (held, gradients, update) = train(&alone, &mut parameters, optimizer, Goes::One);
+    let state = format!("{network}, {name}: weights and state");
+    within(&state, items(&all, &HELD), held);
+    let of_gradients = items(&all, &["gradients"]);
+    within(&format!("{network}: gradients"), of_gradients, gradients);
+    let at_most = format!("{network}, {name}: update in one go, at most");
+    assert!(told(&at_most, items(&all, &["update"]), update) >= 0.0);
+}
+
 #[test]
 fn qwen_with_adamw() {
-    let alone = Alone::new();
-    let layers = 2;
-    let model = cut(QWEN, layers);
-    let mut parameters = networks::arrays(&networks::qwen(layers));
-    within(
-        "Qwen2.5-0.5B, 2 layers: weights in 16 bits",
-        model.bytes(),
-        alone.active(),
+    let name = "Qwen2.5-0.5B, 2 layers";
+    in_one_go(
+        (name, cut(QWEN, 2), &networks::qwen(2)),
+        ("AdamW", estimate::Optimizer::AdamW, AdamW::new(1e-3)),
     );
-    let training = Training::new(estimate::Optimizer::AdamW);
-    let all = estimate(&Workload::new(model).train(training));
-    let (held, gradients, update) = train(&alone, &mut parameters, AdamW::new(1e-3), Goes::One);
-    within(
-        "Qwen2.5-0.5B, 2 layers, AdamW: weights and state",
-        items(&all, &HELD),
-        held,
-    );
-    within(
-        "Qwen2.5-0.5B, 2 layers: gradients",
-        items(&all, &["gradients"]),
-        gradients,
-    );
-    let off = told(
-        "Qwen2.5-0.5B, 2 layers, AdamW: update in one go, at most",
-        items(&all, &["update"]),
-        update,
-    );
-    assert!(off >= 0.0);
 }
 
 #[test]
 fn gemma_with_momentum() {
-    let alone = Alone::new();
-    let layers = 6;
-    let model = cut(GEMMA, layers);
-    let mut parameters = networks::arrays(&networks::gemma(layers));
-    within(
-        "Gemma-3-270M, 6 layers: weights in 16 bits",
-        model.bytes(),
-        alone.active(),
+    let name = "Gemma-3-270M, 6 layers";
+    in_one_go(
+        (name, cut(GEMMA, 6), &networks::gemma(6)),
+        ("momentum", estimate::Optimizer::Momentum, momentum()),
     );
-    let training = Training::new(estimate::Optimizer::Momentum);
-    let all = estimate(&Workload::new(model).train(training));
-    let optimizer = SgdBuilder::new(1e-3)
-        .momentum(0.9)
-        .build()
-        .expect("it can be built");
-    let (held, gradients, update) = train(&alone, &mut parameters, optimizer, Goes::One);
-    within(
-        "Gemma-3-270M, 6 layers, momentum: weights and state",
-        items(&all, &HELD),
-        held,
-    );
-    within(
-        "Gemma-3-270M, 6 layers: gradients",
-        items(&all, &["gradients"]),
-        gradients,
-    );
-    let off = told(
-        "Gemma-3-270M, 6 layers, momentum: update in one go, at most",
-        items(&all, &["update"]),
-        update,
-    );
-    assert!(off >= 0.0);
 }
 
 #[test]
@@ -156,11 +130,7 @@ fn deepseek_with_adam_on_one_layer_and_adapters_on_two() {
     let all = |training| estimate(&Workload::new(cut(DEEPSEEK, 1)).train(training));
     let mut parameters = networks::arrays(&networks::deepseek(1));
     let whole = all(Training::new(estimate::Optimizer::Momentum));
-    let optimizer = SgdBuilder::new(1e-3)
-        .momentum(0.9)
-        .build()
-        .expect("it can be built");
-    let (held, _, _) = train(&alone, &mut parameters, optimizer, Goes::Many);
+    let (held, _, _) = train(&alone, &mut parameters, momentum(), Goes::Many);
     within(
         "DeepSeek-V2-Lite, 1 layer, momentum: weights and state",
         items(&whole, &HELD),

@@ -2,9 +2,10 @@
 
 use super::rounds;
 use super::traffic::to_the_end;
+use crate::kit::on;
 use fastrand::Rng;
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Error, Event, EventKind, Manager, SumPolicy};
+use mlx_wired::{Error, Event, EventKind, SumPolicy};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, yield_now};
 
@@ -15,9 +16,7 @@ fn r24_threads_that_share_a_subscriber_miss_nothing_between_them() {
 
 fn share(seed: u64) -> Result<(), Error> {
     let rng = &mut Rng::with_seed(seed);
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let subscriber = Arc::new(manager.subscribe(1 << 20));
     let other = rng.bool().then(|| manager.subscribe(2));
     let ticket = manager.ticket(&SumPolicy::uncapped(), 10);

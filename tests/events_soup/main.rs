@@ -58,6 +58,8 @@
 mod altered;
 mod endings;
 mod guards;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod limits;
 mod plan;
 mod recordings;

@@ -1,10 +1,11 @@
 //! Every public call, as a child finds it.
 
+use crate::kit::Custom;
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::recorder::Recorder;
 use mlx_wired::{
-    CancelToken, Config, Context, Error, Guard, Manager, MaxPolicy, OwnedGuard, Policy, PolicyId,
-    Sizes, Subscriber, SumPolicy, Ticket, Wait,
+    CancelToken, Config, Error, Guard, Manager, MaxPolicy, OwnedGuard, Policy, Subscriber,
+    SumPolicy, Ticket, Wait,
 };
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ impl World {
             self.manager.ticket(&policies.0, 1).reservation(),
             self.manager.ticket(&policies.1, 1).resident(),
         );
-        let ticket = self.manager.ticket(&Own, 5).label("child's").resident();
+        let ticket = self.manager.ticket(&own(), 5).label("child's").resident();
         assert_eq!((ticket.bytes(), ticket.get_label()), (5, Some("child's")));
         ticket
     }
@@ -155,17 +156,6 @@ pub(crate) fn refused<T>(result: Result<T, Error>) {
 }
 
 /// A policy of the program's own, which nobody asks in a child.
-#[derive(Clone)]
-pub(crate) struct Own;
-
-impl Policy for Own {
-    fn id(&self) -> PolicyId {
-        PolicyId::named("own")
-    }
-    fn limit(&self, _: &Context, live: &Sizes<'_>) -> u64 {
-        live.sum
-    }
-    fn can_admit(&self, _: &Context, _: &Sizes<'_>, _: u64) -> bool {
-        unreachable!("it is not asked")
-    }
+fn own() -> Custom {
+    Custom::new().admits(|_, _, _| unreachable!("it is not asked"))
 }

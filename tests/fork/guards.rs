@@ -2,14 +2,14 @@
 
 use crate::calls::refused;
 use crate::child::in_child;
+use crate::kit::on;
 use mlx_wired::ffi::{NoMlx, RecordingBackend};
 use mlx_wired::{Error, FixedPolicy, Guard, Manager, OwnedGuard, SumPolicy};
 use std::sync::Arc;
 
 #[test]
 fn r43_a_guard_that_is_dropped_in_a_child_does_nothing() -> Result<(), Error> {
-    let backend = RecordingBackend::metal().build();
-    let manager = Manager::builder().backend(backend.clone()).build()?;
+    let (manager, backend) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
     let kept = Arc::new(());
     let told = kept.clone();
@@ -54,9 +54,7 @@ fn r43_the_last_guard_of_the_fast_path_is_dropped_in_a_child() -> Result<(), Err
 
 #[test]
 fn r43_a_release_in_a_child_says_so() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
     let forms: [fn(OwnedGuard); 4] = [
         |guard| assert_eq!(guard.release().error, Some(Error::Forked)),
@@ -78,9 +76,7 @@ fn r43_a_release_in_a_child_says_so() -> Result<(), Error> {
 /// The parent's next acquire would take no lock: it is in the forking thread's slab that the child finds no room.
 #[test]
 fn r43_the_fast_path_gives_nothing_either() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let fixed = manager.ticket(&FixedPolicy::new(10), 1);
     let capped = manager.ticket(&SumPolicy::capped(100), 1);
     let _kept = (fixed.acquire_owned()?, capped.acquire_owned()?);
@@ -101,9 +97,7 @@ fn r43_the_fast_path_gives_nothing_either() -> Result<(), Error> {
 /// The child of a thread that holds nothing has the same answer.
 #[test]
 fn r43_a_thread_without_a_guard_before_gets_none() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
     // The fast path is open.
     let _held = ticket.acquire_owned()?;
@@ -116,9 +110,7 @@ fn r43_a_thread_without_a_guard_before_gets_none() -> Result<(), Error> {
 
 #[test]
 fn r43_a_hook_that_forks() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
     for explicit in [false, true] {
         let parent = std::process::id();

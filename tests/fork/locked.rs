@@ -2,13 +2,11 @@
 
 use crate::calls::World;
 use crate::child::kept_in_child;
+use crate::kit::{Custom, on};
 use crate::stopping::while_one_stands;
 use mlx_wired::clock::{Clock, Sleeper, SystemClock};
 use mlx_wired::ffi::{NoMlx, RecordingBackend};
-use mlx_wired::{
-    CancelToken, Config, Context, Error, Manager, MaxPolicy, Policy, PolicyId, Sizes, SumPolicy,
-    Wait,
-};
+use mlx_wired::{CancelToken, Config, Error, Manager, MaxPolicy, SumPolicy, Wait};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -60,23 +58,6 @@ impl Clock for SlowClock {
 
     fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
         SystemClock.park(sleeper, deadline);
-    }
-}
-
-/// A policy that is asked with its group's judge held.
-#[derive(Clone)]
-struct Slow(Barrier);
-
-impl Policy for Slow {
-    fn id(&self) -> PolicyId {
-        PolicyId::named("slow")
-    }
-    fn limit(&self, _: &Context, live: &Sizes<'_>) -> u64 {
-        live.sum
-    }
-    fn can_admit(&self, _: &Context, _: &Sizes<'_>, _: u64) -> bool {
-        self.0.pass();
-        true
     }
 }
 
@@ -132,7 +113,12 @@ fn r43_while_the_managers_lock_is_held() -> Result<(), Error> {
 fn r43_while_a_policy_is_asked() -> Result<(), Error> {
     let barrier = Barrier::default();
     let manager = Manager::builder().backend(NoMlx::new()).build()?;
-    let slow = manager.ticket(&Slow(barrier.clone()), 1);
+    let asked = barrier.clone();
+    let policy = Custom::new().admits(move |_, _, _| {
+        asked.pass();
+        true
+    });
+    let slow = manager.ticket(&policy, 1);
     let mut world = World::new(manager);
     // Of the group that is judged.
     world.ticket = slow.clone();
@@ -145,8 +131,7 @@ fn r43_while_a_policy_is_asked() -> Result<(), Error> {
 
 #[test]
 fn r43_while_the_setter_is_called() -> Result<(), Error> {
-    let backend = RecordingBackend::metal().build();
-    let manager = Manager::builder().backend(backend.clone()).build()?;
+    let (manager, backend) = on(RecordingBackend::metal());
     let world = World::new(manager.clone());
     let large = manager.ticket(&SumPolicy::uncapped(), 1 << 30);
     let gate = OnceLock::new();
@@ -208,9 +193,7 @@ fn a_days_work(manager: &Manager, token: &CancelToken) -> Result<(), Error> {
 /// Under whatever lock anything is allocated or freed, a child finds it held.
 #[test]
 fn r43_wherever_another_thread_allocates() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
     // Unwatched, so that the fast paths are taken.
     let (events, token) = (manager.subscribe(1), CancelToken::new());

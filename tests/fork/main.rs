@@ -14,6 +14,8 @@ mod calls;
 mod child;
 mod ends;
 mod guards;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod locked;
 mod memory;
 mod pool;

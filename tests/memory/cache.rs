@@ -1,6 +1,7 @@
 //! MLX's cache gives way, and its limit comes back.
 
-use super::{Log, MIB, SECOND, Stage};
+use super::{Log, Stage};
+use crate::kit::{Folder, MIB, SECOND, on};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
 use mlx_wired::memory::reactions::clear_cache_on_shortage;
@@ -18,15 +19,12 @@ struct Cached {
 
 impl Cached {
     fn new(limit: u64) -> Self {
-        let backend = RecordingBackend::cpu().build();
+        let (manager, backend) = on(RecordingBackend::cpu());
         backend
             .set_cache_limit(limit * MIB)
             .expect("no fault is armed");
-        let manager = Manager::builder().backend(backend.clone()).build();
         let stage = Stage::new();
-        let subscription = stage
-            .pressure
-            .mlx_cache(&manager.expect("nothing is in the way"));
+        let subscription = stage.pressure.mlx_cache(&manager);
         Self {
             stage,
             backend,
@@ -322,20 +320,16 @@ fn what_a_service_manager_tells_is_not_lost_to_a_second_reading() {
     use std::io::Write;
     use std::os::unix::net::UnixListener;
 
-    let folder = std::env::temp_dir().join(format!("mlx_wired_watch_{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("it can be made");
-    let path = folder.join("s");
+    let folder = Folder::new();
+    let path = folder.at("s");
     let listener = UnixListener::bind(&path).expect("it is free");
     let setting = WatchSetting::File(path.into(), Vec::new());
     let watch = ServiceManager::of(&setting).expect("it names something");
     let (mut tells, _) = listener.accept().expect("it has connected");
 
-    let backend = RecordingBackend::cpu().build();
-    let manager = Manager::builder().backend(backend.clone()).build();
+    let (manager, backend) = on(RecordingBackend::cpu());
     let stage = Stage::with(|builder| builder.source(watch));
-    let _cache = stage
-        .pressure
-        .mlx_cache(&manager.expect("nothing is in the way"));
+    let _cache = stage.pressure.mlx_cache(&manager);
     let log = Log::default();
     let givers = ["first", "second"].map(|name| {
         let told = log.clone();
@@ -356,5 +350,4 @@ fn what_a_service_manager_tells_is_not_lost_to_a_second_reading() {
     assert_eq!(stage.poll(0.1), Normal);
     assert_eq!(log.take(), [""; 0]);
     drop(givers);
-    std::fs::remove_dir_all(&folder).expect("it is the test's");
 }

@@ -1,8 +1,9 @@
 //! When a level begins, and when it ends.
 
-use super::{Log, SECOND, Stage};
+use super::{Log, Stage};
+use crate::kit::{SECOND, on};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
-use mlx_wired::ffi::NoMlx;
+use mlx_wired::ffi::{NoMlx, RecordingBackend};
 use mlx_wired::memory::{Error, MlxUse, Pressure, Reading, Scripted, Source, SourceError};
 use mlx_wired::{Config, Manager, PressureLevel, SumPolicy};
 use std::time::Instant;
@@ -313,8 +314,7 @@ fn r33a_the_managers_caps_follow_the_level() -> Result<(), mlx_wired::Error> {
 
 #[test]
 fn mlxs_own_use_is_without_its_cache() -> Result<(), mlx_wired::Error> {
-    let backend = mlx_wired::ffi::RecordingBackend::cpu().build();
-    let manager = Manager::builder().backend(backend.clone()).build()?;
+    let (manager, backend) = on(RecordingBackend::cpu());
     let budget = manager.budget().expect("it is known");
     let stage = Stage::with(|builder| builder.source(MlxUse::of(&manager)));
     backend.update_memory(|memory| (memory.active, memory.cache) = (budget / 2, budget / 2));

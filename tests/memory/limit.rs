@@ -1,6 +1,7 @@
 //! Several parts of a program that set the limit of MLX's cache: pressure, a training run.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::{MIB, on};
 use mlx_wired::Manager;
 use mlx_wired::PressureLevel::Normal;
 use mlx_wired::ffi::{Backend, CacheLimit, MemorySetting, RecordingBackend};
@@ -28,13 +29,11 @@ fn steps(run: &Run, backend: &RecordingBackend, count: usize) {
 
 /// A device, its manager, and a monitor of which MLX's cache is a reaction.
 fn with_manager() -> (Arc<RecordingBackend>, Manager, Stage, Subscription) {
-    let backend = RecordingBackend::cpu().build();
+    let (manager, backend) = on(RecordingBackend::cpu());
     backend
         .set_cache_limit(4096 * MIB)
         .expect("no fault is armed");
     backend.update_memory(|memory| memory.cache = 400 * MIB);
-    let manager = Manager::builder().backend(backend.clone()).build();
-    let manager = manager.expect("nothing is in the way");
     let stage = Stage::new();
     let subscription = stage.pressure.mlx_cache(&manager);
     (backend, manager, stage, subscription)

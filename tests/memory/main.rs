@@ -13,6 +13,8 @@
 #![cfg(not(any(loom, shuttle)))]
 
 mod cache;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod levels;
 mod limit;
 mod order;
@@ -21,15 +23,12 @@ mod recorded;
 mod removal;
 mod thread;
 
+use kit::SECOND;
 use mlx_wired::PressureLevel;
 use mlx_wired::clock::FakeClock;
 use mlx_wired::memory::{Pressure, PressureBuilder, Scripted};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
-
-const MIB: u64 = 1 << 20;
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A monitor without a thread, of one source that the test scripts, on a clock that the test moves.
 struct Stage {

@@ -1,18 +1,17 @@
 //! What is done at a change, in which order, and what is given back.
 
-use super::{Log, MIB, Stage};
+use super::{Log, Stage};
+use crate::kit::{MIB, on};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::reactions::Ask;
-use mlx_wired::{EventKind, Manager, PressureLevel};
+use mlx_wired::{EventKind, PressureLevel};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
 #[test]
 fn at_critical_a_checkpoint_comes_before_anything_else() -> Result<(), mlx_wired::Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::cpu().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::cpu());
     let (stage, log) = (
         Stage::with(|builder| builder.manager(&manager)),
         Log::default(),
@@ -59,9 +58,7 @@ fn at_critical_a_checkpoint_comes_before_anything_else() -> Result<(), mlx_wired
 /// One event of the manager's for each change, none for each poll.
 #[test]
 fn r33a_the_manager_is_told_once_for_each_change() -> Result<(), mlx_wired::Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::cpu().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::cpu());
     let subscriber = manager.subscribe(64);
     let stage = Stage::with(|builder| builder.manager(&manager));
     for _ in 0..5 {
@@ -80,9 +77,7 @@ fn r33a_the_manager_is_told_once_for_each_change() -> Result<(), mlx_wired::Erro
 /// What other code tells the manager between two changes stays until the next.
 #[test]
 fn r33a_the_manager_is_not_told_at_each_poll() -> Result<(), mlx_wired::Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::cpu().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::cpu());
     let stage = Stage::with(|builder| builder.manager(&manager));
     stage.poll(0.86);
     manager.set_pressure(0.0)?;

@@ -13,7 +13,7 @@
     reason = "whether a test ran must be seen, and what it measured"
 )]
 
-use super::MIB;
+use crate::kit::MIB;
 use mlx_wired::PressureLevel;
 use mlx_wired::memory::{Container, Pressure};
 use mlx_wired::system::ControlGroups;

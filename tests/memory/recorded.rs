@@ -1,6 +1,7 @@
 //! Files of a real container under pressure, replayed; missing and malformed ones. `tests/data/pressure/record` made them.
 
 use super::{Log, Stage};
+use crate::kit::Folder;
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent};
 use mlx_wired::clock::FakeClock;
 use mlx_wired::memory::{Pressure, Source, system_sources_under};
@@ -9,39 +10,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A copy of some of the system's files, in a folder that goes with it.
-struct Files(PathBuf);
-
-impl Files {
-    fn new(test: &str) -> Self {
-        let name = format!("mlx_wired_{test}_{}", std::process::id());
-        let root = std::env::temp_dir().join(name);
-        fs::create_dir_all(&root).expect("it can be made");
-        Self(root)
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.0.join(path.trim_start_matches('/'));
-        fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
-        fs::write(path, text).expect("it can be written");
-    }
-
-    fn remove(&self, path: &str) {
-        fs::remove_file(self.0.join(path.trim_start_matches('/'))).expect("it is there");
-    }
-
+/// A copy of some of the system's files.
+impl Folder {
     /// Puts a moment of the recording in place of the one before.
     fn play(&self, moment: &Path) {
         let text = fs::read_to_string(moment).expect("it was recorded");
         for file in text.split("=== ").skip(1) {
             let (path, text) = file.split_once('\n').expect("a name, then the text");
-            self.write(path, text);
+            self.write(path.trim_start_matches('/'), text);
         }
     }
 
     /// A version 2 container of 1000 bytes on a machine with room.
-    fn container(test: &str) -> Self {
-        let this = Self::new(test);
+    fn container() -> Self {
+        let this = Self::new();
         this.write("proc/self/cgroup", "0::/app\n");
         this.write(
             "proc/self/mountinfo",
@@ -53,19 +35,13 @@ impl Files {
         this.write(&at("memory.high"), "max\n");
         this.write(&at("memory.current"), "500\n");
         this.write(&at("memory.stat"), "anon 400\ninactive_file 100\n");
-        this.write(&at("memory.pressure"), &stalls(0));
-        this.write("proc/pressure/memory", &stalls(0));
+        this.write(&at("memory.pressure"), stalls(0));
+        this.write("proc/pressure/memory", stalls(0));
         this
     }
 
     fn stage(&self) -> Stage {
-        Stage::with(|builder| builder.sources(system_sources_under(&self.0)))
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.0);
+        Stage::with(|builder| builder.sources(system_sources_under(self.path())))
     }
 }
 
@@ -93,11 +69,11 @@ fn recording() -> Vec<PathBuf> {
 fn a_container_that_fills_up_and_stalls_and_recovers() {
     let moments = recording();
     assert!(moments.len() > 20);
-    let files = Files::new("recording");
+    let files = Folder::new();
     files.play(&moments[0]);
     let (clock, log) = (FakeClock::new(), Log::default());
     let pressure = Pressure::builder()
-        .sources(system_sources_under(&files.0))
+        .sources(system_sources_under(files.path()))
         .calm_for(Duration::from_secs(2));
     let pressure = pressure
         .clock(clock.clone())
@@ -143,13 +119,13 @@ const LEVELS: [&str; 3] = ["urgent", "warning", "normal"];
 
 #[test]
 fn the_containers_use_is_without_what_can_be_dropped() {
-    let files = Files::container("headroom");
+    let files = Folder::container();
     let stage = files.stage();
     let level = |current: u64, inactive: u64| {
-        files.write(&at("memory.current"), &format!("{current}\n"));
+        files.write(&at("memory.current"), format!("{current}\n"));
         files.write(
             &at("memory.stat"),
-            &format!("anon 1\ninactive_file {inactive}\n"),
+            format!("anon 1\ninactive_file {inactive}\n"),
         );
         stage.again();
         let container = stage.pressure.sources()[1].reading.expect("it tells");
@@ -165,8 +141,8 @@ fn the_containers_use_is_without_what_can_be_dropped() {
 
 #[test]
 fn the_smaller_limit_counts_and_the_fullest_group() {
-    let files = Files::container("limits");
-    let groups = ControlGroups::under(&files.0).expect("they are there");
+    let files = Folder::container();
+    let groups = ControlGroups::under(files.path()).expect("they are there");
     let used = || {
         let memory = groups
             .memory()
@@ -189,11 +165,11 @@ fn the_smaller_limit_counts_and_the_fullest_group() {
 
 #[test]
 fn stalls_of_the_group_count_by_differences() {
-    let files = Files::container("stalls");
+    let files = Folder::container();
     let stage = files.stage();
     files.write(&at("memory.current"), "860\n"); // 76 % without what can be dropped
     stage.again();
-    files.write(&at("memory.pressure"), &stalls(300_000));
+    files.write(&at("memory.pressure"), stalls(300_000));
     // Of a second.
     assert_eq!(stage.again(), Urgent);
     let share = || {
@@ -206,10 +182,10 @@ fn stalls_of_the_group_count_by_differences() {
     assert!(stage.pressure.poll());
     assert_eq!(share(), Some(0.3));
     // More than there was time for, and a total that begins anew.
-    files.write(&at("memory.pressure"), &stalls(9_000_000));
+    files.write(&at("memory.pressure"), stalls(9_000_000));
     stage.again();
     assert_eq!(share(), Some(1.0));
-    files.write(&at("memory.pressure"), &stalls(5));
+    files.write(&at("memory.pressure"), stalls(5));
     stage.again();
     assert_eq!(share(), None);
     stage.again();
@@ -218,30 +194,30 @@ fn stalls_of_the_group_count_by_differences() {
 
 #[test]
 fn stalls_of_the_machine_count_only_where_it_is_short() {
-    let files = Files::container("machine");
+    let files = Folder::container();
     let stage = files.stage();
     stage.again();
-    files.write("proc/pressure/memory", &stalls(900_000));
+    files.write("proc/pressure/memory", stalls(900_000));
     assert_eq!(stage.again(), Normal);
     files.write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 240 kB\n");
-    files.write("proc/pressure/memory", &stalls(1_800_000));
+    files.write("proc/pressure/memory", stalls(1_800_000));
     assert_eq!(stage.again(), Critical);
 }
 
 /// The group of all processes is no group of one's own.
 #[test]
 fn stalls_of_the_root_group_are_the_machines() {
-    let files = Files::container("root");
+    let files = Folder::container();
     assert!(
-        ControlGroups::under(&files.0)
+        ControlGroups::under(files.path())
             .expect("it is there")
             .pressure_file()
             .is_some()
     );
     files.write("proc/self/cgroup", "0::/\n");
-    files.write("sys/fs/cgroup/memory.pressure", &stalls(0));
+    files.write("sys/fs/cgroup/memory.pressure", stalls(0));
     assert_eq!(
-        ControlGroups::under(&files.0)
+        ControlGroups::under(files.path())
             .expect("it is there")
             .pressure_file(),
         None
@@ -272,7 +248,7 @@ fn missing_and_malformed_files_are_told_of_and_are_no_pressure() {
     ];
     for path in &paths {
         for text in SPOILED.map(Some).into_iter().chain([None]) {
-            let files = Files::container("spoiled");
+            let files = Folder::container();
             let (stage, log) = (files.stage(), Log::default());
             let told = log.clone();
             let _told = stage
@@ -305,15 +281,15 @@ fn missing_and_malformed_files_are_told_of_and_are_no_pressure() {
 
 #[test]
 fn a_machine_without_these_files_has_no_sources() {
-    let files = Files::new("nothing");
-    assert_eq!(system_sources_under(&files.0).len(), 0);
-    assert!(MachineMemory::read(&files.0).is_err());
-    assert!(ControlGroups::under(&files.0).is_err());
+    let files = Folder::new();
+    assert_eq!(system_sources_under(files.path()).len(), 0);
+    assert!(MachineMemory::read(files.path()).is_err());
+    assert!(ControlGroups::under(files.path()).is_err());
     // Control groups without a limit, and no stall information.
     files.write("proc/self/cgroup", "0::/app\n");
     files.write("proc/self/mountinfo", "malformed\n - - -\n");
     files.write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 1000 kB\n");
-    let names: Vec<_> = system_sources_under(&files.0)
+    let names: Vec<_> = system_sources_under(files.path())
         .iter()
         .map(|source| source.name().to_owned())
         .collect();

@@ -1,8 +1,9 @@
 //! The monitor's thread, on a clock that the test moves.
 
-use super::{Log, SECOND};
+use super::Log;
+use crate::kit::{HookedClock, SECOND};
 use mlx_wired::PressureLevel::{Critical, Normal};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper, Waker};
+use mlx_wired::clock::{FakeClock, Waker};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{Pressure, PressureBuilder, Reading, Scripted, Source, SourceError};
 use mlx_wired::{Config, Manager, SumPolicy};
@@ -35,21 +36,6 @@ impl Source for Telling {
     }
 }
 
-/// A clock that tells when a thread is about to sleep.
-#[derive(Debug, Clone)]
-struct Told(FakeClock, Sender<()>);
-
-impl Clock for Told {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        let _over = self.1.send(());
-        self.0.park(sleeper, deadline);
-    }
-}
-
 struct Running {
     clock: FakeClock,
     script: Scripted,
@@ -63,8 +49,11 @@ fn monitor() -> Running {
     let (tells, readings) = mpsc::channel();
     let (slept, sleeps) = mpsc::channel();
     let builder = Pressure::builder().source(Telling(script.clone(), tells));
+    let told = HookedClock::new(clock.clone()).before_sleep(move || {
+        let _over = slept.send(());
+    });
     Running {
-        builder: builder.clock(Told(clock.clone(), slept)),
+        builder: builder.clock(told),
         clock,
         script,
         readings,

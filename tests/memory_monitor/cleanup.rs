@@ -1,6 +1,7 @@
 //! What is given back.
 
-use super::{MIB, Stage, until};
+use super::Stage;
+use crate::kit::{MIB, until};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{
     Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,
@@ -13,8 +14,7 @@ use std::thread;
 
 #[test]
 fn functions_are_called_before_the_cache_is_freed() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     stage.active(10 * MIB);
     stage.cache(6 * MIB);
     let backend = stage.backend.clone();
@@ -36,8 +36,7 @@ fn functions_are_called_before_the_cache_is_freed() {
 
 #[test]
 fn a_function_goes_with_its_handle() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let calls = Arc::new(AtomicU32::new(0));
     let counts = |calls: &Arc<AtomicU32>| {
         let calls = calls.clone();
@@ -77,8 +76,7 @@ fn a_function_may_use_the_monitor_and_take_itself_off() {
 
 #[test]
 fn a_panic_is_counted_and_the_rest_is_done() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     stage.cache(8);
     let _panics = monitor.on_cleanup(|| panic!("as the test asked"));
     let _works = monitor.on_cleanup(|| u64::MAX);
@@ -90,8 +88,7 @@ fn a_panic_is_counted_and_the_rest_is_done() {
 
 #[test]
 fn what_mlx_refuses_is_an_error_and_the_functions_count() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     let _works = monitor.on_cleanup(|| 5);
     stage.backend.fail_setting(MemorySetting::Cache, true);
     let error = monitor.force_cleanup().expect_err("MLX refuses");
@@ -147,8 +144,7 @@ fn what_is_in_the_cache_afterwards_was_not_given_back() {
 /// As with functions that pressure calls: what is freed after the handle is not in use.
 #[test]
 fn a_function_that_was_taken_off_is_not_called_by_a_cleanup_that_goes_on() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let (entered, is_in) = mpsc::channel();
     let (go_on, may_go) = mpsc::channel::<()>();
     let may_go = Mutex::new(may_go);
@@ -172,8 +168,7 @@ fn a_function_that_was_taken_off_is_not_called_by_a_cleanup_that_goes_on() {
 /// And one that is running has ended when its handle is gone, with several threads that clean up.
 #[test]
 fn to_take_a_function_off_waits_for_all_of_its_calls() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let (entered, is_in) = mpsc::channel();
     let (go_on, may_go) = mpsc::channel::<()>();
     let (may_go, ended) = (Mutex::new(may_go), Arc::new(AtomicU32::new(0)));

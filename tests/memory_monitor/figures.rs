@@ -1,6 +1,7 @@
 //! What is published, its names, and the documented queries.
 
-use super::{MIB, SECOND, Stage, until};
+use super::Stage;
+use crate::kit::{MIB, SECOND, until};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::metrics::{

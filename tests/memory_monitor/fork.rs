@@ -11,8 +11,7 @@ fn is_refused<T>(result: Result<T, Error>) -> bool {
 
 #[test]
 fn in_a_child_every_call_is_refused_and_nothing_waits() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     let mut decoder = monitor.uncounted("decoder", 5);
     let cleanup = monitor.on_cleanup(|| 1);
     in_child(|| {
@@ -47,13 +46,13 @@ fn in_a_child_every_call_is_refused_and_nothing_waits() {
 #[cfg(feature = "watch")]
 #[test]
 fn a_child_that_drops_them_leaves_thread_and_socket() {
-    let (folder, monitor, server, _stage) = super::socket::served("fork");
+    let (folder, monitor, server, _stage) = super::socket::served();
     let kept = kept_in_child(
         move || drop((monitor, server)),
         // SAFETY: ends the child at once.
         |status| unsafe { libc::_exit(status) },
     );
-    super::socket::is_served(&folder.path());
+    super::socket::is_served(&folder.at("s"));
     drop(kept);
-    assert!(!folder.path().exists());
+    assert!(!folder.at("s").exists());
 }

@@ -1,14 +1,14 @@
 //! Work that leaves memory behind.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::MIB;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::Error;
 use std::io;
 
 #[test]
 fn arrays_that_stay_are_a_leak() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     let mut active = 0;
     let check = monitor.leak_check(|| {
         active += 3 * MIB;
@@ -26,8 +26,7 @@ fn arrays_that_stay_are_a_leak() {
 
 #[test]
 fn what_the_first_runs_keep_is_none() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     let mut runs = 0;
     let check = monitor.leak_check(|| {
         runs += 1;
@@ -45,8 +44,7 @@ fn what_the_first_runs_keep_is_none() {
 
 #[test]
 fn memory_outside_mlx_is_seen_but_not_its_noise() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     for (by, leaks) in [(64 << 10, true), (63 << 10, false)] {
         let mut footprint = 100 * MIB;
         let check = monitor.leak_check(|| {
@@ -61,8 +59,7 @@ fn memory_outside_mlx_is_seen_but_not_its_noise() {
 
 #[test]
 fn on_a_card_of_its_own_memory_the_process_is_not_looked_at() {
-    let stage = Stage::new(RecordingBackend::cuda());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cuda());
     let mut footprint = 100 * MIB;
     let check = monitor.leak_check(|| {
         footprint += MIB;
@@ -74,8 +71,7 @@ fn on_a_card_of_its_own_memory_the_process_is_not_looked_at() {
 
 #[test]
 fn the_works_own_error_ends_it() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let mut runs = 0;
     let checked = monitor.leak_check(|| {
         runs += 1;

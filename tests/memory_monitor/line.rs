@@ -1,6 +1,7 @@
 //! The line of JSON.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::MIB;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::Monitor;
 use mlx_wired::memory::{BufferPool, Pressure, Scripted};
@@ -59,8 +60,7 @@ fn a_line_has_what_the_monitor_and_the_manager_know() {
 
 #[test]
 fn pools_and_pressure_are_told_of_while_their_handles_live() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let pool = BufferPool::builder("loader").limit(8 * MIB).build();
     let script = Scripted::new("script");
     let pressure = Pressure::builder().source(script.clone()).build();
@@ -88,8 +88,7 @@ fn pools_and_pressure_are_told_of_while_their_handles_live() {
 
 #[test]
 fn a_line_says_when_counters_cannot_be_read() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     stage.backend.fail_memory(true);
     let line = line(&monitor);
     assert_eq!(line["memory"], Value::Null);
@@ -99,8 +98,7 @@ fn a_line_says_when_counters_cannot_be_read() {
 
 #[test]
 fn a_line_stays_short_whatever_there_is() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     let name = "\u{1b}".repeat(10_000);
     let policy = SumPolicy::capped(100 * MIB);
     let ticket = stage.manager.ticket(&policy, 1).label(name.as_str());
@@ -120,8 +118,7 @@ fn a_line_stays_short_whatever_there_is() {
 /// The viewer's tests stand on a line that is kept there. It was a real one, but for what is in its lists.
 #[test]
 fn the_viewers_line_has_the_fields_of_a_real_one() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let mut real = BTreeSet::new();
     fields(&line(&monitor), "", &mut real);
     let kept = std::fs::read_to_string(KEPT).expect("it is kept");

@@ -20,6 +20,8 @@ mod cleanup;
 mod figures;
 #[cfg(unix)]
 mod fork;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod leak;
 #[cfg(feature = "watch")]
 mod line;
@@ -29,16 +31,12 @@ mod reading;
 mod socket;
 mod statistics;
 
+use kit::{SECOND, until};
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::memory::monitor::{Monitor, MonitorBuilder};
 use mlx_wired::{Config, Manager};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
-
-const MIB: u64 = 1 << 20;
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A manager on a device of which the test decides everything, and a clock.
 struct Stage {
@@ -67,6 +65,13 @@ impl Stage {
         }
     }
 
+    /// With a monitor that has a thread.
+    fn started(device: RecordingBuilder) -> (Self, Monitor) {
+        let stage = Self::new(device);
+        let monitor = stage.monitor().start().expect("it starts");
+        (stage, monitor)
+    }
+
     fn monitor(&self) -> MonitorBuilder {
         let monitor = Monitor::builder().manager(&self.manager);
         monitor.clock(self.clock.clone()).every(SECOND)
@@ -93,15 +98,5 @@ impl Stage {
         let before = seen();
         self.clock.advance(SECOND);
         until("the monitor's thread reads", || seen() > before);
-    }
-}
-
-/// Waits for what another thread does.
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
-        thread::yield_now();
     }
 }

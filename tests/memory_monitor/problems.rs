@@ -1,6 +1,7 @@
 //! What is told to be wrong, and the cure.
 
-use super::{MIB, SECOND, Stage, until};
+use super::Stage;
+use crate::kit::{MIB, SECOND, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::{Monitor, Problem, Severity};
 use mlx_wired::{CancelToken, Config, SumPolicy, Wait};
@@ -16,8 +17,7 @@ fn ids(monitor: &Monitor) -> Vec<&'static str> {
 
 #[test]
 fn where_all_is_well_nothing_is_said() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     assert_eq!(problems(&monitor), []);
 }
 
@@ -111,8 +111,7 @@ fn growth_is_told_with_how_long_the_budget_lasts() {
 
 #[test]
 fn guards_that_nothing_can_release_and_the_managers_level() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     let policy = SumPolicy::capped(100 * MIB);
     {
         let ticket = stage.manager.ticket(&policy, 40 * MIB);
@@ -132,8 +131,7 @@ fn guards_that_nothing_can_release_and_the_managers_level() {
 
 #[test]
 fn the_worst_comes_first_and_counters_that_fail_are_told() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     stage.manager.set_pressure(0.3).expect("it is told");
     stage.backend.fail_memory(true);
     assert_eq!(ids(&monitor), ["unreadable", "pressure"]);

@@ -1,6 +1,7 @@
 //! What is used of what, which level that is, and what fits.
 
-use super::{MIB, Stage};
+use super::Stage;
+use crate::kit::MIB;
 use mlx_wired::ffi::{NoMlx, RecordingBackend};
 use mlx_wired::memory::Error;
 use mlx_wired::memory::monitor::{Monitor, Thresholds};
@@ -115,8 +116,7 @@ fn thresholds_that_make_no_sense_are_refused() {
 
 #[test]
 fn the_managers_level_is_told_apart() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     stage.manager.set_pressure(0.6).expect("it is told");
     let reading = monitor.read().expect("it can be read");
     assert_eq!(reading.level, PressureLevel::Normal);
@@ -176,8 +176,7 @@ fn a_reading_prints_as_one_line() {
 
 #[test]
 fn registered_bytes_go_with_their_handle() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let uncounted = || monitor.read().expect("it can be read").uncounted;
     let mut one = monitor.uncounted("decoder", 10);
     let two = monitor.uncounted("decoder", 20);
@@ -202,8 +201,7 @@ fn registered_bytes_go_with_their_handle() {
 
 #[test]
 fn counters_that_fail_or_panic_are_an_error() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     stage.backend.fail_memory(true);
     let error = monitor.read().expect_err("they fail");
     assert!(matches!(error, Error::Backend(_)), "{error:?}");

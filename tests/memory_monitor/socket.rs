@@ -1,6 +1,7 @@
 //! The socket, and clients that mean no good.
 
-use super::{Stage, until};
+use super::Stage;
+use crate::kit::{Folder, again, is_again, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::{Monitor, Server};
 use mlx_wired::memory::{Error, SocketProblem};
@@ -8,44 +9,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A folder of the test's own.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = format!("mlx-wired-{}-{name}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        fs::create_dir_all(&folder).expect("it can be made");
-        Self(folder)
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        self.0.join("s")
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("it is there");
-        let name = |it: fs::DirEntry| it.file_name().to_string_lossy().into_owned();
-        entries.map(|it| name(it.expect("it is listed"))).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("it is the test's");
-    }
-}
-
-pub(crate) fn served(name: &str) -> (Folder, Monitor, Server, Stage) {
-    let (folder, stage) = (Folder::new(name), Stage::new(RecordingBackend::cpu()));
+pub(crate) fn served() -> (Folder, Monitor, Server, Stage) {
+    let (folder, stage) = (Folder::new(), Stage::new(RecordingBackend::cpu()));
     let monitor = stage.monitor().start().expect("it starts");
-    let server = monitor.serve(folder.path()).expect("it is free");
+    let server = monitor.serve(folder.at("s")).expect("it is free");
     (folder, monitor, server, stage)
 }
 
@@ -68,18 +40,18 @@ pub(crate) fn is_served(path: &Path) {
 
 #[test]
 fn whoever_connects_gets_one_line() {
-    let (folder, _monitor, server, stage) = served("one");
-    is_served(&folder.path());
-    assert_eq!(server.path(), folder.path());
+    let (folder, _monitor, server, stage) = served();
+    is_served(&folder.at("s"));
+    assert_eq!(server.path(), folder.at("s"));
     stage.active(12345);
-    let tells_it = || ask(&folder.path()).contains("\"active\":12345");
+    let tells_it = || ask(&folder.at("s")).contains("\"active\":12345");
     until("a line that is made anew", tells_it);
 }
 
 #[test]
 fn only_the_user_can_connect_and_nothing_else_is_left_there() {
-    let (folder, _monitor, server, _stage) = served("mode");
-    let found = fs::metadata(folder.path()).expect("it is there");
+    let (folder, _monitor, server, _stage) = served();
+    let found = fs::metadata(folder.at("s")).expect("it is there");
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
     assert_eq!(folder.names(), ["s"]);
     drop(server);
@@ -88,58 +60,57 @@ fn only_the_user_can_connect_and_nothing_else_is_left_there() {
 
 #[test]
 fn a_file_that_a_dead_program_left_is_replaced() {
-    let folder = Folder::new("stale");
-    drop(UnixListener::bind(folder.path()).expect("it is free"));
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
-    let _server = monitor.serve(folder.path()).expect("no program serves it");
-    is_served(&folder.path());
+    let folder = Folder::new();
+    drop(UnixListener::bind(folder.at("s")).expect("it is free"));
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
+    let _server = monitor.serve(folder.at("s")).expect("no program serves it");
+    is_served(&folder.at("s"));
 }
 
 #[test]
 fn what_is_served_or_is_no_socket_stays() {
-    let (folder, monitor, server, _stage) = served("taken");
+    let (folder, monitor, server, _stage) = served();
     let problem = |path: &Path| match monitor.serve(path) {
         Err(Error::Socket { problem, .. }) => problem,
         other => panic!("{other:?}"),
     };
-    let taken = problem(&folder.path());
+    let taken = problem(&folder.at("s"));
     assert!(matches!(taken, SocketProblem::InUse), "{taken:?}");
-    is_served(&folder.path());
+    is_served(&folder.at("s"));
 
-    let file = folder.0.join("file");
+    let file = folder.at("file");
     fs::write(&file, "mine").expect("it is free");
-    let link = folder.0.join("link");
-    symlink(folder.path(), &link).expect("it is free");
-    for path in [&file, &link, &folder.0] {
+    let link = folder.at("link");
+    symlink(folder.at("s"), &link).expect("it is free");
+    for path in [&*file, &*link, folder.path()] {
         let problem = problem(path);
         assert!(matches!(problem, SocketProblem::NotASocket), "{problem:?}");
     }
     assert_eq!(fs::read(&file).expect("it is there"), b"mine");
 
-    let nowhere = problem(&folder.0.join("no/s"));
+    let nowhere = problem(&folder.path().join("no/s"));
     assert!(matches!(nowhere, SocketProblem::Io(_)), "{nowhere:?}");
-    let long = problem(&folder.0.join("x".repeat(200)).join("\u{1b}"));
+    let long = problem(&folder.path().join("x".repeat(200)).join("\u{1b}"));
     assert!(matches!(long, SocketProblem::Io(_)), "{long:?}");
     drop(server);
-    assert!(!folder.path().exists());
+    assert!(!folder.at("s").exists());
 }
 
 #[test]
 fn a_file_of_another_program_is_not_removed() {
-    let (folder, _monitor, server, _stage) = served("other");
-    fs::remove_file(folder.path()).expect("it is there");
-    let _other = UnixListener::bind(folder.path()).expect("it is free");
+    let (folder, _monitor, server, _stage) = served();
+    fs::remove_file(folder.at("s")).expect("it is there");
+    let _other = UnixListener::bind(folder.at("s")).expect("it is free");
     drop(server);
-    assert!(folder.path().exists(), "it is the other's");
+    assert!(folder.at("s").exists(), "it is the other's");
 }
 
 #[test]
 fn clients_that_read_nothing_or_send_much_hold_up_nothing() {
-    let (folder, monitor, server, _stage) = served("hostile");
+    let (folder, monitor, server, _stage) = served();
     let mut idle = Vec::new();
     for client in 0..200 {
-        let Ok(mut stream) = UnixStream::connect(folder.path()) else {
+        let Ok(mut stream) = UnixStream::connect(folder.at("s")) else {
             // More than the system lets wait.
             continue;
         };
@@ -149,10 +120,10 @@ fn clients_that_read_nothing_or_send_much_hold_up_nothing() {
         }
         idle.push(stream);
         if client % 20 == 0 {
-            is_served(&folder.path());
+            is_served(&folder.at("s"));
         }
     }
-    is_served(&folder.path());
+    is_served(&folder.at("s"));
     monitor.read().expect("nothing is held up");
     let begun = Instant::now();
     drop(server);
@@ -162,8 +133,8 @@ fn clients_that_read_nothing_or_send_much_hold_up_nothing() {
 
 #[test]
 fn a_client_that_sends_first_gets_its_line() {
-    let (folder, _monitor, _server, _stage) = served("sends");
-    let mut stream = UnixStream::connect(folder.path()).expect("it is served");
+    let (folder, _monitor, _server, _stage) = served();
+    let mut stream = UnixStream::connect(folder.at("s")).expect("it is served");
     // It may be closed already.
     let _sent = stream.write_all(b"GET / HTTP/1.1\r\n\r\n");
     let mut line = Vec::new();
@@ -174,17 +145,16 @@ fn a_client_that_sends_first_gets_its_line() {
 
 #[test]
 fn it_is_served_for_as_long_as_the_server_lives() {
-    let (folder, monitor, server, _stage) = served("outlives");
+    let (folder, monitor, server, _stage) = served();
     drop(monitor);
-    is_served(&folder.path());
+    is_served(&folder.at("s"));
     drop(server);
-    UnixStream::connect(folder.path()).expect_err("it is gone");
+    UnixStream::connect(folder.at("s")).expect_err("it is gone");
 }
 
 #[test]
 fn a_path_from_the_present_folder_is_removed_too() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let name = format!("target/mlx-wired-{}", std::process::id());
     fs::create_dir_all("target").expect("it can be made");
     let server = monitor.serve(&name).expect("it is free");
@@ -196,19 +166,18 @@ fn a_path_from_the_present_folder_is_removed_too() {
 /// Two programs of one job that are started together, say: one path, one server, whatever is there before.
 #[test]
 fn of_those_that_begin_at_once_one_serves() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
-    let folder = Folder::new("at-once");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
+    let folder = Folder::new();
     for round in 0..100 {
         if round % 2 == 0 {
-            drop(UnixListener::bind(folder.path()).expect("it is free"));
+            drop(UnixListener::bind(folder.at("s")).expect("it is free"));
         }
         let start = Barrier::new(3);
         let mut servers = thread::scope(|scope| {
             let serves = [(); 3].map(|()| {
                 scope.spawn(|| {
                     start.wait();
-                    monitor.serve(folder.path())
+                    monitor.serve(folder.at("s"))
                 })
             });
             serves.map(|serves| serves.join().expect("nothing panics"))
@@ -227,7 +196,7 @@ fn of_those_that_begin_at_once_one_serves() {
                 assert!(is_taken, "{error:?}");
             }
         }
-        is_served(&folder.path());
+        is_served(&folder.at("s"));
         servers.sort_by_key(Result::is_ok);
         drop(servers);
         assert_eq!(folder.names(), [""; 0]);
@@ -237,21 +206,15 @@ fn of_those_that_begin_at_once_one_serves() {
 /// A program may have asked for what other programs have: to be ended by a pipe that nobody reads. Clients end no program.
 #[test]
 fn a_client_that_goes_at_once_ends_nothing() {
-    const CHILD: &str = "MLX_WIRED_SOCKET_CHILD";
-    if std::env::var_os(CHILD).is_none() {
-        let binary = std::env::current_exe().expect("this binary has a path");
-        let test = "socket::a_client_that_goes_at_once_ends_nothing";
-        let mut child = Command::new(binary);
-        let ended = child.args(["--exact", test]).env(CHILD, "1").output();
-        let ended = ended.expect("it runs");
-        assert!(ended.status.success(), "{ended:?}");
+    if !is_again() {
+        again("socket::a_client_that_goes_at_once_ends_nothing", &[]);
         return;
     }
     // SAFETY: no handler is set; no thread of this process waits for the signal.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    let (folder, _monitor, _server, _stage) = served("gone");
+    let (folder, _monitor, _server, _stage) = served();
     for _ in 0..200 {
-        drop(UnixStream::connect(folder.path()).expect("it is served"));
+        drop(UnixStream::connect(folder.at("s")).expect("it is served"));
     }
-    is_served(&folder.path());
+    is_served(&folder.at("s"));
 }

@@ -1,6 +1,7 @@
 //! What was seen; the monitor's thread; memory that grows.
 
-use super::{MIB, SECOND, Stage, until};
+use super::Stage;
+use crate::kit::{MIB, SECOND, until};
 use mlx_wired::PressureLevel;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::monitor::{Grows, Monitor, Statistics};
@@ -14,8 +15,7 @@ fn seen(monitor: &Monitor) -> Statistics {
 
 #[test]
 fn the_thread_reads_at_each_interval_and_not_between() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     assert_eq!(seen(&monitor).readings, 1, "the first is the start's");
     stage.active(7 * MIB);
     assert_eq!(seen(&monitor).last.active, 0);
@@ -36,8 +36,7 @@ fn the_thread_reads_at_each_interval_and_not_between() {
 
 #[test]
 fn dropping_it_ends_the_thread_while_the_clock_stands_still() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let (done, told) = mpsc::channel();
     let drops = thread::spawn(move || {
         drop(monitor);
@@ -93,8 +92,7 @@ fn levels_are_counted_and_timed() {
 
 #[test]
 fn registrations_are_counted() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     drop(monitor.uncounted("a", 5));
     let _lives = monitor.uncounted("b", 3);
     let seen = seen(&monitor);
@@ -131,8 +129,7 @@ fn grow(stage: &Stage, monitor: &Monitor, tens: u64, by: u64) {
 
 #[test]
 fn memory_that_grows_under_work_that_comes_and_goes_is_found() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     grow(&stage, &monitor, 6, 4 * MIB);
     assert_eq!(seen(&monitor).growth, None, "five rises may be chance");
     grow(&stage, &monitor, 0, 0);
@@ -155,16 +152,14 @@ fn memory_that_grows_under_work_that_comes_and_goes_is_found() {
 
 #[test]
 fn what_rises_a_little_is_no_growth() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     grow(&stage, &monitor, 8, MIB);
     assert_eq!(seen(&monitor).growth, None);
 }
 
 #[test]
 fn what_stands_still_once_is_no_growth() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     for low in [100, 120, 140, 140, 160, 180, 200] {
         stage.active(low * MIB);
         for _ in 0..10 {
@@ -176,8 +171,7 @@ fn what_stands_still_once_is_no_growth() {
 
 #[test]
 fn memory_outside_mlx_that_grows_is_found() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (stage, monitor) = Stage::started(RecordingBackend::cpu());
     for ten in 0..7 {
         stage.backend.set_footprint(Some((500 + 10 * ten) * MIB));
         for _ in 0..10 {
@@ -190,8 +184,7 @@ fn memory_outside_mlx_that_grows_is_found() {
 
 #[test]
 fn before_anything_was_seen_twice_nothing_is_made_up() {
-    let stage = Stage::new(RecordingBackend::cpu());
-    let monitor = stage.monitor().start().expect("it starts");
+    let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let seen = seen(&monitor);
     assert_eq!(seen.growth, None);
     assert_eq!(seen.time_at, [Duration::ZERO; 4]);

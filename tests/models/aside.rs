@@ -2,7 +2,7 @@
 
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in};
 use mlx_wired::{Error, Wait};
 
 /// Whether a demand was let in; else it was refused beside what stays.
@@ -72,9 +72,8 @@ fn a_step_enters_while_a_hold_enters_custom() {
 /// A waiter that is set aside is in nobody's way: work that comes and goes does not serve it, and needs no lock.
 #[test]
 fn work_beside_a_waiter_for_a_hold() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+    explore_in(Size::Two, eager(), |world| {
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let hold = world.active("a", Form::Capped(4), 3).staying_reservation();
         let hold = hold.acquire_owned().unwrap();
         world.open();
@@ -84,8 +83,6 @@ fn work_beside_a_waiter_for_a_hold() {
         drop(step.acquire().unwrap());
         drop(hold);
         waits.join();
-        drop(high);
-        world.finish();
     });
 }
 
@@ -120,8 +117,7 @@ fn two_jobs_enter_while_a_hold_leaves_custom() {
 /// Under a budget one line serves all groups: a policy is asked about the first while another group's job comes.
 #[test]
 fn jobs_of_two_groups_enter_while_a_hold_leaves() {
-    explore(Size::Three, || {
-        let world = World::new(eager().budget(4));
+    explore_in(Size::Three, eager().budget(4), |world| {
         let hold = world.active("b", Form::Sum, 3).staying_reservation();
         let hold = hold.acquire_owned().unwrap();
         let jobs = [("a", Form::Custom(4), 4), ("b", Form::Sum, 1)].map(|(group, form, bytes)| {
@@ -130,15 +126,13 @@ fn jobs_of_two_groups_enter_while_a_hold_leaves() {
         });
         drop(hold);
         join_all(jobs);
-        world.finish();
     });
 }
 
 /// The job is set aside behind the waiter, and nothing that the waiter does as it enters and leaves moves a hold.
 #[test]
 fn a_job_of_another_group_enters_while_a_hold_leaves() {
-    explore(Size::Three, || {
-        let world = World::new(eager().budget(4));
+    explore_in(Size::Three, eager().budget(4), |world| {
         let hold = world.active("b", Form::Sum, 3).staying_reservation();
         let hold = hold.acquire_owned().unwrap();
         let waiting = world.active("a", Form::Custom(4), 4);
@@ -147,7 +141,6 @@ fn a_job_of_another_group_enters_while_a_hold_leaves() {
         let enters = spawn(move || drop(job.acquire().unwrap()));
         drop(hold);
         join_all([waits, enters]);
-        world.finish();
     });
 }
 
@@ -168,8 +161,7 @@ fn a_step_enters_while_a_hold_leaks() {
 /// A hold grows while a step that fits beside it as it was waits for work, or comes.
 #[test]
 fn a_step_enters_while_a_hold_grows() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let hold = world.active("a", Form::Capped(4), 1).staying_reservation();
         let mut hold = hold.acquire_owned().unwrap();
         let step = world.active("a", Form::Capped(4), 2);
@@ -179,6 +171,5 @@ fn a_step_enters_while_a_hold_grows() {
         });
         unless_refused(step.acquire());
         growing.join();
-        world.finish();
     });
 }

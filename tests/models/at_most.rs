@@ -2,7 +2,7 @@
 
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
-use super::world::{Demand, World, eager};
+use super::world::{Demand, World, eager, explore_in};
 use mlx_wired::{AtMost, PolicyId, SumPolicy, Wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,60 +69,52 @@ fn two_take_turns_while_a_resident_comes() {
 /// that does not take the second for the first.
 #[test]
 fn one_of_two_is_let_in_while_residents_come_and_go() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+    explore_in(Size::Three, eager(), |world| {
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let resident = world.active("a", Form::Sum, 1).staying_resident();
         let leaves = resident.acquire_owned().unwrap();
-        let warm = lone(&world).acquire_owned();
+        let warm = lone(world).acquire_owned();
         world.open();
         drop(warm);
-        let demand = lone(&world);
+        let demand = lone(world);
         let other = spawn(move || {
             drop(leaves);
             let guard = demand.acquire_owned_with(Wait::none());
             (guard, resident.acquire_owned())
         });
-        let demand = lone(&world);
+        let demand = lone(world);
         let guard = demand.acquire_owned_with(Wait::none());
         let (others, comes) = other.join();
         assert!(guard.is_err() || others.is_err(), "one at a time");
         drop((guard, others, comes));
-        drop(high);
-        world.finish();
     });
 }
 
 #[test]
 fn three_take_turns() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
+    explore_in(Size::Three, eager(), |world| {
         let active = Active::default();
         let turns = [(); 2].map(|()| {
-            let (demand, active) = (lone(&world), active.clone());
+            let (demand, active) = (lone(world), active.clone());
             spawn(move || take_turn(&demand, &active))
         });
-        take_turn(&lone(&world), &active);
+        take_turn(&lone(world), &active);
         join_all(turns);
-        world.finish();
     });
 }
 
 /// A demand that goes by no number, and adds before it looks, comes behind one that waits for a place.
 #[test]
 fn one_without_a_number_passes_none_that_waits() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+    explore_in(Size::Three, eager(), |world| {
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let any = world.active("a", Form::Sum, 1);
         let held = any.acquire_owned().unwrap();
         world.open();
-        let waits = lone(&world);
+        let waits = lone(world);
         let waiting = spawn(move || drop(waits.acquire_in_turn(0).unwrap()));
         let passing = spawn(move || drop(any.acquire_in_turn(0).unwrap()));
         drop(held);
         join_all([waiting, passing]);
-        drop(high);
-        world.finish();
     });
 }

@@ -79,7 +79,7 @@ fn two_sums_that_are_covered() {
 fn a_release_against_a_wait_in_another_group() {
     explore(Size::Two, || {
         let world = within(6);
-        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let leaves = world.held("a", Form::Sum, 4);
         let coming = world.active("b", Form::Custom(9), 3);
         let releasing = spawn(move || drop(leaves));
         drop(coming.acquire().unwrap());
@@ -92,7 +92,7 @@ fn a_release_against_a_wait_in_another_group() {
 fn one_line_for_all() {
     explore(Size::Three, || {
         let world = within(6);
-        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let leaves = world.held("a", Form::Sum, 4);
         let forms = [("b", Form::Max, 5), ("c", Form::Capped(9), 3)];
         let coming = forms.map(|(group, form, bytes)| {
             let demand = world.active(group, form, bytes);

@@ -2,7 +2,7 @@
 
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
-use super::world::{Demand, World, eager};
+use super::world::{Demand, World, eager, explore_in};
 use mlx_wired::Error;
 
 /// Takes both, or is told that it would wait for ever. Returns whether it got both.
@@ -68,13 +68,11 @@ fn one_group_custom() {
 /// An owned guard is held by no thread, so to wait for it is no circle.
 #[test]
 fn a_wait_for_an_owned_guard() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let half = world.active("a", Form::Capped(4), 2);
         let owned = half.acquire_owned().unwrap();
         let releasing = spawn(move || drop(owned));
         assert!(take_both(&half, &half));
         releasing.join();
-        world.finish();
     });
 }

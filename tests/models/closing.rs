@@ -2,13 +2,13 @@
 
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in};
 use mlx_wired::Error;
 use std::time::Duration;
 
 fn close_against_acquire(form: Form) {
     let world = World::new(eager());
-    let leaves = world.active("a", form, 3).acquire_owned().unwrap();
+    let leaves = world.held("a", form, 3);
     let coming = world.active("a", form, 2);
     let closing = spawn({
         let world = world.clone();
@@ -34,15 +34,12 @@ fn against_a_wait() {
 /// Only closing ends the wait.
 #[test]
 fn against_a_wait_that_nobody_ends() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let stays = world.active("a", Form::Capped(4), 3).acquire_owned();
+    explore_in(Size::Two, eager(), |world| {
+        let _stays = world.active("a", Form::Capped(4), 3).acquire_owned();
         let waits = world.active("a", Form::Capped(4), 2);
         let waiting = spawn(move || assert!(matches!(waits.acquire().err(), Some(Error::Closed))));
         world.manager.close();
         waiting.join();
-        drop(stays);
-        world.finish();
     });
 }
 
@@ -58,13 +55,11 @@ fn against_a_wait_custom() {
 
 #[test]
 fn against_the_last_release_that_would_linger() {
-    explore(Size::Two, || {
-        let world = World::new(eager().linger(Duration::from_secs(9)));
-        let last = world.active("a", Form::Sum, 3).acquire_owned().unwrap();
+    explore_in(Size::Two, eager().linger(Duration::from_secs(9)), |world| {
+        let last = world.held("a", Form::Sum, 3);
         let releasing = spawn(move || drop(last));
         world.manager.close();
         releasing.join();
-        world.finish();
     });
 }
 
@@ -73,7 +68,7 @@ fn against_the_last_release_that_would_linger() {
 fn the_last_handle_against_the_last_release() {
     explore(Size::Two, || {
         let world = World::new(eager().linger(Duration::from_secs(9)));
-        let last = world.active("a", Form::Sum, 3).acquire_owned().unwrap();
+        let last = world.held("a", Form::Sum, 3);
         let oracle = world.oracle.clone();
         let releasing = spawn(move || drop(last));
         drop(world);

@@ -3,7 +3,7 @@
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
 use super::custom::Custom;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in, explore_on};
 use mlx_wired::{Config, WireMode};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use std::time::Duration;
 /// What a policy depends on changes, and somebody pokes: the wait ends.
 #[test]
 fn poke_against_enqueue() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let policy = Custom::new(&world.oracle, "a", 4);
         policy.script.shut.store(true, Ordering::Relaxed);
         let coming = world.under(&policy, "a", Form::Custom(4), 3);
@@ -25,15 +24,13 @@ fn poke_against_enqueue() {
         });
         drop(coming.acquire().unwrap());
         poking.join();
-        world.finish();
     });
 }
 
 /// A policy calls for more from now on, and somebody pokes.
 #[test]
 fn the_policy_wants_more() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let policy = Custom::new(&world.oracle, "a", 9);
         let stays = world.under(&policy, "a", Form::Custom(9), 3);
         let stays = stays.acquire_owned().unwrap();
@@ -46,15 +43,13 @@ fn the_policy_wants_more() {
         acquiring.join();
         assert_eq!(world.oracle.limit(), 8);
         drop(stays);
-        world.finish();
     });
 }
 
 /// The same during the first call of an epoch, which is enough for another that waits for it.
 #[test]
 fn the_policy_wants_more_during_the_first_call() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
+    explore_in(Size::Three, eager(), |world| {
         let policy = Custom::new(&world.oracle, "a", 9);
         let first = world.under(&policy, "a", Form::Custom(9), 3);
         let first = spawn(move || first.acquire_owned().unwrap());
@@ -63,10 +58,8 @@ fn the_policy_wants_more_during_the_first_call() {
         world.oracle.limit();
         policy.script.extra.store(5, Ordering::Relaxed);
         world.manager.poke().unwrap();
-        let guards = (first.join(), covered.join());
+        let _guards = (first.join(), covered.join());
         assert_eq!(world.oracle.limit(), 8);
-        drop(guards);
-        world.finish();
     });
 }
 
@@ -117,16 +110,14 @@ fn overtaking() {
 
 #[test]
 fn linger_is_switched_off() {
-    explore(Size::Two, || {
-        let world = World::new(eager().linger(Duration::from_secs(9)));
-        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+    explore_in(Size::Two, eager().linger(Duration::from_secs(9)), |world| {
+        let leaves = world.held("a", Form::Sum, 4);
         let releasing = spawn(move || drop(leaves));
         let at_once = |config: Config| config.linger(Duration::ZERO);
         world.manager.configure(at_once).unwrap();
         releasing.join();
         world.clock.advance(Duration::from_secs(9));
         world.manager.maintain();
-        world.finish();
     });
 }
 
@@ -145,16 +136,13 @@ fn subscribing() {
 /// The last subscriber goes while its record of an acquire is made.
 #[test]
 fn the_subscriber_leaves() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let events = world.manager.subscribe(4);
-        let stays = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let _stays = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let coming = world.active("a", Form::Capped(9), 2);
         let leaving = spawn(move || drop(events));
         drop(coming.acquire().unwrap());
         leaving.join();
-        drop(stays);
-        world.finish();
     });
 }
 
@@ -162,8 +150,7 @@ fn the_subscriber_leaves() {
 /// release looks at nothing: what is left of its group drives.
 #[test]
 fn the_subscriber_leaves_before_two_guards_do() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
+    explore_in(Size::Three, eager(), |world| {
         let events = world.manager.subscribe(4);
         let demand = world.active("a", Form::Fixed(9), 4);
         let (first, second) = (demand.acquire_owned(), demand.acquire_owned());
@@ -172,7 +159,6 @@ fn the_subscriber_leaves_before_two_guards_do() {
         drop(events);
         world.open();
         join_all(releasing);
-        world.finish();
     });
 }
 
@@ -181,10 +167,7 @@ fn a_budget_comes(form: Form, fits: bool) {
     let world = World::new(eager());
     let demand = world.active("a", form, 4);
     drop(demand.acquire().unwrap());
-    let acquiring = spawn({
-        let demand = demand.clone();
-        move || drop(demand.acquire().unwrap())
-    });
+    let acquiring = demand.comes_and_goes();
     let budget = if fits { 8 } else { 6 };
     let configured = world.manager.configure(|config| config.budget(budget));
     if configured.is_ok() {
@@ -213,21 +196,16 @@ fn a_budget_against_an_acquire_max() {
 /// A smaller ceiling makes a smaller cap.
 #[test]
 fn a_reserve_against_an_acquire() {
-    explore(Size::Two, || {
-        let world = World::on(super::oracle::Oracle::new(0, 8), eager());
+    explore_on(Size::Two, (0, 8), eager(), |world| {
         let demand = world.active("a", Form::Device, 4);
         drop(demand.acquire().unwrap());
-        let acquiring = spawn({
-            let demand = demand.clone();
-            move || drop(demand.acquire().unwrap())
-        });
+        let acquiring = demand.comes_and_goes();
         // The device has twice the ceiling.
         if world.manager.configure(|config| config.reserve(10)).is_ok() {
             world.oracle.set_ceiling(6);
         }
         drop(demand.acquire().unwrap());
         acquiring.join();
-        world.finish();
     });
 }
 
@@ -261,8 +239,7 @@ fn off_against_an_acquire() {
 /// Wiring comes back while somebody acquires.
 #[test]
 fn auto_against_an_acquire() {
-    explore(Size::Two, || {
-        let world = World::new(eager().mode(WireMode::Never));
+    explore_in(Size::Two, eager().mode(WireMode::Never), |world| {
         let ticket = world.active("a", Form::Sum, 4).ticket;
         drop(ticket.acquire().unwrap());
         let acquiring = spawn({
@@ -276,6 +253,5 @@ fn auto_against_an_acquire() {
             drop(demand.acquire().unwrap());
         }
         acquiring.join();
-        world.finish();
     });
 }

@@ -2,7 +2,7 @@
 
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in};
 use mlx_wired::{Config, Wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +19,9 @@ fn elastic() -> Config {
 /// Acquires on the fast path find, after the level has risen, what it says.
 #[test]
 fn the_level_rises_against_an_acquire() {
-    explore(Size::Three, || {
-        let world = World::new(elastic());
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
-        let held = world.active("a", CAPPED, 2).acquire_owned();
+    explore_in(Size::Three, elastic(), |world| {
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let _held = world.active("a", CAPPED, 2).acquire_owned();
         world.open();
         let one = world.active("a", CAPPED, 1);
         drop(one.acquire());
@@ -38,34 +37,28 @@ fn the_level_rises_against_an_acquire() {
         risen.store(true, Ordering::Relaxed);
         assert!(one.try_acquire().is_err(), "by half nothing is left");
         acquiring.join();
-        drop((held, high));
-        world.finish();
     });
 }
 
 /// A step that the pressure delays, while the level falls.
 #[test]
 fn the_level_falls_against_a_wait() {
-    explore(Size::Two, || {
-        let world = World::new(elastic());
-        let held = world.active("a", CAPPED, 2).acquire_owned();
+    explore_in(Size::Two, elastic(), |world| {
+        let _held = world.active("a", CAPPED, 2).acquire_owned();
         world.manager.set_pressure(1.0).unwrap();
         let step = world.active("a", CAPPED, 1);
         let waits = spawn(move || drop(step.acquire().unwrap()));
         world.manager.set_pressure(0.0).unwrap();
         waits.join();
-        drop(held);
-        world.finish();
     });
 }
 
 /// A step that the pressure delays, while the last work leaves.
 #[test]
 fn the_last_work_leaves_against_a_wait() {
-    explore(Size::Two, || {
-        let world = World::new(elastic());
+    explore_in(Size::Two, elastic(), |world| {
         world.manager.set_pressure(1.0).unwrap();
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let work = world.active("a", CAPPED, 2);
         drop(work.acquire());
         world.open();
@@ -74,8 +67,6 @@ fn the_last_work_leaves_against_a_wait() {
         let waits = spawn(move || drop(step.acquire().unwrap()));
         drop(work);
         waits.join();
-        drop(high);
-        world.finish();
     });
 }
 
@@ -111,31 +102,27 @@ fn work_leaves_against_a_hold(watched: bool) {
 /// A hold that waits for a hold is delayed by the pressure when that goes, while the last work leaves.
 #[test]
 fn work_and_a_hold_leave_against_a_hold() {
-    explore(Size::Three, || {
-        let world = World::new(elastic());
+    explore_in(Size::Three, elastic(), |world| {
         world.manager.set_pressure(1.0).unwrap();
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let weights = world.active("a", CAPPED, 2).staying_reservation();
         let weights = weights.acquire_owned().unwrap();
-        let work = world.active("a", CAPPED, 1).acquire_owned().unwrap();
+        let work = world.held("a", CAPPED, 1);
         world.open();
         let model = world.active("a", CAPPED, 3).staying_reservation();
         let loads = spawn(move || drop(model.acquire().unwrap()));
         let leaves = spawn(move || drop(work));
         drop(weights);
         join_all([loads, leaves]);
-        drop(high);
-        world.finish();
     });
 }
 
 /// Two holds that the pressure sets aside: the one that gives up leaves its turn to the other.
 #[test]
 fn the_first_hold_gives_up() {
-    explore(Size::Two, || {
-        let world = World::new(elastic());
+    explore_in(Size::Two, elastic(), |world| {
         world.manager.set_pressure(1.0).unwrap();
-        let work = world.active("a", CAPPED, 1).acquire_owned();
+        let _work = world.active("a", CAPPED, 1).acquire_owned();
         let token = mlx_wired::CancelToken::new();
         let (first, cancel) = (world.active("a", CAPPED, 3), token.clone());
         let first = first.staying_reservation();
@@ -147,7 +134,5 @@ fn the_first_hold_gives_up() {
         let waits = spawn(move || drop(second.acquire().unwrap()));
         token.cancel();
         join_all([gives_up, waits]);
-        drop(work);
-        world.finish();
     });
 }

@@ -4,7 +4,7 @@ use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
 use super::custom::Custom;
 use super::oracle::Oracle;
-use super::world::{Demand, Held, World, eager, quiet};
+use super::world::{Demand, Held, World, eager, explore_on, quiet};
 use mlx_wired::OwnedGuard;
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn last_release_against_an_acquire_of_a_listed_size() {
     explore(Size::Two, || {
         let world = on_baseline(5);
         let first = world.active("a", Form::Max, 3);
-        let last = world.active("a", Form::Max, 4).acquire_owned().unwrap();
+        let last = world.held("a", Form::Max, 4);
         drop(first.acquire().unwrap());
         leaves_as_it_comes(&world, last, &first);
     });
@@ -85,45 +85,34 @@ fn last_release_against_an_acquire_of_zero_bytes() {
 }
 
 /// What was reserved before the epoch counts in its first limit.
-#[test]
-fn first_acquires_above_a_reservation() {
-    explore(Size::Two, || {
-        let world = on_baseline(5);
-        let weights = world.active("a", Form::Sum, 4).reservation();
-        let weights = weights.acquire_owned().unwrap();
-        let one = world.active("a", Form::Sum, 1);
+fn first_acquires_beside_a_reservation(size: Size, group: &'static str) {
+    explore_on(size, (5, 1000), eager(), move |world| {
+        let weights = world.active(group, Form::Sum, 4).reservation();
+        let _weights = weights.acquire_owned().unwrap();
+        let one = world.active(group, Form::Sum, 1);
         let other = world.active("a", Form::Sum, 0);
         let acquiring = spawn(move || drop(one.acquire().unwrap()));
         drop(other.acquire().unwrap());
         acquiring.join();
-        drop(weights);
-        world.finish();
     });
+}
+
+#[test]
+fn first_acquires_above_a_reservation() {
+    first_acquires_beside_a_reservation(Size::Two, "a");
 }
 
 /// The same while its group is not theirs both: what the first call covers in the one is too little for the other.
 #[test]
 fn first_acquires_in_two_groups_above_a_reservation() {
-    explore(Size::Three, || {
-        let world = on_baseline(5);
-        let weights = world.active("b", Form::Sum, 4).reservation();
-        let weights = weights.acquire_owned().unwrap();
-        let one = world.active("b", Form::Sum, 1);
-        let other = world.active("a", Form::Sum, 0);
-        let acquiring = spawn(move || drop(one.acquire().unwrap()));
-        drop(other.acquire().unwrap());
-        acquiring.join();
-        drop(weights);
-        world.finish();
-    });
+    first_acquires_beside_a_reservation(Size::Three, "b");
 }
 
 /// A reservation that comes as the last driving guard goes raises nothing; the next driving guard raises for both.
 #[test]
 fn last_release_against_a_reservation() {
-    explore(Size::Two, || {
-        let world = on_baseline(0);
-        let last = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+    explore_on(Size::Two, (0, 1000), eager(), |world| {
+        let last = world.held("a", Form::Sum, 2);
         let weights = world.active("b", Form::Sum, 9).reservation();
         let small = world.active("a", Form::Sum, 1);
         let releasing = spawn(move || drop(last));
@@ -131,18 +120,16 @@ fn last_release_against_a_reservation() {
         drop(small.acquire().unwrap());
         drop(weights);
         releasing.join();
-        world.finish();
     });
 }
 
 /// The same for one that waits, and is let in by a hold that goes: nothing looks at the limit on its account but itself.
 #[test]
 fn last_release_against_a_reservation_that_waits() {
-    explore(Size::Three, || {
-        let world = on_baseline(0);
+    explore_on(Size::Three, (0, 1000), eager(), |world| {
         let reserved = |bytes| world.active("b", Form::Capped(9), bytes).reservation();
         let hold = reserved(1).acquire_owned().unwrap();
-        let last = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+        let last = world.held("a", Form::Sum, 2);
         world.open();
         let (weights, small) = (reserved(9), world.active("a", Form::Sum, 1));
         let releasing = spawn(move || drop(last));
@@ -151,15 +138,13 @@ fn last_release_against_a_reservation_that_waits() {
         drop(small.acquire().unwrap());
         drop(weights);
         join_all([releasing, leaving]);
-        world.finish();
     });
 }
 
 /// All who drive come and go while a reservation waits for the call after the first.
 #[test]
 fn last_releases_against_a_raise_that_was_left_over() {
-    explore(Size::Soup, || {
-        let world = on_baseline(0);
+    explore_on(Size::Soup, (0, 1000), eager(), |world| {
         let policy = Custom::new(&world.oracle, "c", 20);
         let reserved = |bytes| {
             let demand = world.under(&policy, "c", Form::Custom(20), bytes);
@@ -176,7 +161,6 @@ fn last_releases_against_a_raise_that_was_left_over() {
         // Without them nobody looks any more.
         world.assert_exact();
         drop((small, weights));
-        world.finish();
     });
 }
 
@@ -216,22 +200,19 @@ fn an_attempt_against_a_reservation_that_another_baseline_uncovers() {
 
 #[test]
 fn two_last_releases_in_one_group() {
-    explore(Size::Two, || {
-        let world = on_baseline(5);
-        let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
-        let other = world.active("a", Form::Sum, 3).acquire_owned().unwrap();
+    explore_on(Size::Two, (5, 1000), eager(), |world| {
+        let one = world.held("a", Form::Sum, 4);
+        let other = world.held("a", Form::Sum, 3);
         let releasing = spawn(move || drop(one));
         drop(other);
         releasing.join();
-        world.finish();
     });
 }
 
 /// A guard that was given without the lock leaves beside one that was not, which it may have seen to stay.
 #[test]
 fn two_last_releases_one_of_them_fast() {
-    explore(Size::Two, || {
-        let world = on_baseline(5);
+    explore_on(Size::Two, (5, 1000), eager(), |world| {
         let stays = world.active("a", Form::Fixed(7), 4).acquire_owned();
         world.open();
         let fast = world.active("a", Form::Fixed(7), 3);
@@ -239,15 +220,13 @@ fn two_last_releases_one_of_them_fast() {
         let releasing = spawn(move || drop(stays));
         drop(guard);
         releasing.join();
-        world.finish();
     });
 }
 
 /// Two guards that were given without the lock leave beside each other alone: by a swap, or judged by what has failed it.
 #[test]
 fn two_last_releases_both_fast() {
-    explore(Size::Two, || {
-        let world = on_baseline(5);
+    explore_on(Size::Two, (5, 1000), eager(), |world| {
         let opens = world.active("a", Form::Fixed(7), 4).acquire_owned();
         world.open();
         let fast = world.active("a", Form::Fixed(7), 3);
@@ -257,14 +236,13 @@ fn two_last_releases_both_fast() {
         let releasing = spawn(move || drop(other.acquire().unwrap()));
         drop(guard);
         releasing.join();
-        world.finish();
     });
 }
 
 fn two_groups(first: Form, second: Form) {
     let world = on_baseline(0);
-    let one = world.active("a", first, 4).acquire_owned().unwrap();
-    let other = world.active("b", second, 3).acquire_owned().unwrap();
+    let one = world.held("a", first, 4);
+    let other = world.held("b", second, 3);
     world.open();
     let releasing = spawn(move || drop(one));
     drop(other);
@@ -285,9 +263,8 @@ fn two_last_releases_in_two_groups_max() {
 /// A group whose guards were told that another's keep the epoch open.
 #[test]
 fn the_anchor_leaves_while_another_group_goes_on() {
-    explore(Size::Two, || {
-        let world = on_baseline(0);
-        let anchor = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+    explore_on(Size::Two, (0, 1000), eager(), |world| {
+        let anchor = world.held("a", Form::Sum, 2);
         let other = world.active("b", Form::Sum, 3);
         let goes_on = other.acquire_owned().unwrap();
         world.open();
@@ -295,20 +272,17 @@ fn the_anchor_leaves_while_another_group_goes_on() {
         drop(other.acquire().unwrap());
         drop(goes_on);
         releasing.join();
-        world.finish();
     });
 }
 
 /// Two groups' last guards leave, the second one just when it was to keep the epoch open; the third must end it.
 #[test]
 fn the_next_anchor_leaves() {
-    explore(Size::Two, || {
-        let world = on_baseline(0);
+    explore_on(Size::Two, (0, 1000), eager(), |world| {
         // What calls for the most is none of the three, and holds nothing up.
         let weights = world.active("d", Form::Sum, 9).reservation();
         let weights = weights.acquire_owned().unwrap();
-        let [one, two, three] =
-            ["a", "b", "c"].map(|group| world.active(group, Form::Sum, 1).acquire_owned().unwrap());
+        let [one, two, three] = ["a", "b", "c"].map(|group| world.held(group, Form::Sum, 1));
         world.open();
         let releasing = spawn(move || drop(one));
         drop(two);
@@ -316,42 +290,33 @@ fn the_next_anchor_leaves() {
         drop(three);
         world.assert_exact();
         drop(weights);
-        world.finish();
     });
 }
 
 #[test]
 fn three_last_releases_in_three_groups() {
-    explore(Size::Three, || {
-        let world = on_baseline(0);
-        let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
-        let two = world.active("b", Form::Sum, 3).acquire_owned().unwrap();
-        let three = world.active("c", Form::Max, 2).acquire_owned().unwrap();
+    explore_on(Size::Three, (0, 1000), eager(), |world| {
+        let one = world.held("a", Form::Sum, 4);
+        let two = world.held("b", Form::Sum, 3);
+        let three = world.held("c", Form::Max, 2);
         world.open();
         let releasing = [spawn(move || drop(one)), spawn(move || drop(two))];
         drop(three);
         join_all(releasing);
-        world.finish();
     });
 }
 
 /// An epoch begins while a session has found none open, so that no policy was asked.
 #[test]
 fn an_epoch_that_begins_during_a_session() {
-    explore(Size::Two, || {
-        let world = World::on(Oracle::new(5, 1000), quiet());
+    explore_on(Size::Two, (5, 1000), quiet(), |world| {
         let driving = world.active("a", Form::Fixed(3), 1);
         let reservation = |bytes| world.active("b", Form::Custom(20), bytes).reservation();
-        let nothing = reservation(0).acquire_owned().unwrap();
+        let _nothing = reservation(0).acquire_owned().unwrap();
         drop(driving.acquire().unwrap());
-        let weights = reservation(9).acquire_owned().unwrap();
-        let maintaining = spawn({
-            let world = world.clone();
-            move || world.manager.maintain()
-        });
+        let _weights = reservation(9).acquire_owned().unwrap();
+        let maintaining = world.spawn(|world| world.manager.maintain());
         drop(driving.acquire().unwrap());
         maintaining.join();
-        drop((nothing, weights));
-        world.finish();
     });
 }

@@ -77,7 +77,7 @@ fn two_raises() {
     for call in 2..4 {
         explore(Size::Two, move || {
             let world = failing(eager(), &[call]);
-            let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+            let stays = world.held("a", Form::Sum, 2);
             let one = world.active("a", Form::Sum, 4);
             let other = world.active("b", Form::Max, 8);
             let acquiring = spawn(move || is_the_setters(&one.acquire()));

@@ -2,7 +2,7 @@
 
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
-use super::world::{Demand, World, eager};
+use super::world::{Demand, World, eager, explore_in};
 use mlx_wired::{CancelToken, Error, Wait};
 use std::time::Duration;
 
@@ -93,9 +93,8 @@ fn a_timeout_against_a_grant() {
 /// The first in line gives up; the one behind it fits.
 #[test]
 fn the_next_is_examined() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
-        let stays = world.active("a", Form::Capped(4), 3).acquire_owned();
+    explore_in(Size::Three, eager(), |world| {
+        let _stays = world.active("a", Form::Capped(4), 3).acquire_owned();
         let large = world.active("a", Form::Capped(4), 4);
         let small = world.active("a", Form::Capped(4), 1);
         let token = CancelToken::new();
@@ -105,18 +104,15 @@ fn the_next_is_examined() {
         token.cancel();
         first.join();
         second.join();
-        drop(stays);
-        world.finish();
     });
 }
 
 /// The same in two threads: a cancellation races with the release that lets the second in.
 #[test]
 fn a_cancelled_head_and_a_release() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
+    explore_in(Size::Three, eager(), |world| {
         let leaves = world.active("a", Form::Capped(4), 2).acquire_owned();
-        let stays = world.active("a", Form::Capped(4), 2).acquire_owned();
+        let _stays = world.active("a", Form::Capped(4), 2).acquire_owned();
         let large = world.active("a", Form::Capped(4), 4);
         let middle = world.active("a", Form::Capped(4), 2);
         let token = CancelToken::new();
@@ -129,7 +125,5 @@ fn a_cancelled_head_and_a_release() {
         drop(middle.acquire().unwrap());
         first.join();
         second.join();
-        drop(stays);
-        world.finish();
     });
 }

@@ -3,7 +3,7 @@
 
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
-use super::world::{Demand, World, eager};
+use super::world::{Demand, World, eager, explore_in};
 use mlx_wired::SumPolicy;
 use std::sync::Arc;
 
@@ -19,10 +19,7 @@ fn beside(form: Form, bytes: u64) -> (Arc<World>, impl Sized, Demand) {
 
 fn two_fast(form: Form) {
     let (world, held, demand) = beside(form, 2);
-    let other = spawn({
-        let demand = demand.clone();
-        move || drop(demand.acquire().unwrap())
-    });
+    let other = demand.comes_and_goes();
     drop(demand.acquire().unwrap());
     other.join();
     drop(held);
@@ -49,10 +46,7 @@ fn a_look_against_a_release(form: Form) {
     let world = World::new(eager());
     let stays = world.active("a", form, 2).acquire_owned();
     let leaves = world.active("a", form, 4).acquire_owned();
-    let looking = spawn({
-        let world = world.clone();
-        move || world.manager.maintain()
-    });
+    let looking = world.spawn(|world| world.manager.maintain());
     drop(leaves);
     looking.join();
     world.assert_exact();
@@ -73,16 +67,11 @@ fn a_look_against_a_subtraction_counted() {
 /// The same for the end of the epoch.
 #[test]
 fn a_look_against_the_last_release() {
-    explore(Size::Small, || {
-        let world = World::new(eager());
+    explore_in(Size::Small, eager(), |world| {
         let last = world.active("a", Form::Sum, 4).acquire_owned();
-        let looking = spawn({
-            let world = world.clone();
-            move || world.manager.maintain()
-        });
+        let looking = world.spawn(|world| world.manager.maintain());
         drop(last);
         looking.join();
-        world.finish();
     });
 }
 

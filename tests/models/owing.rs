@@ -2,8 +2,8 @@
 
 use super::check::{Size, explore, spawn, yield_now};
 use super::claim::Form;
-use super::oracle::Oracle;
-use super::world::{World, eager};
+use super::world::{Demand, World, eager, explore_in, explore_on};
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -11,11 +11,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A shrink that is held back happens when it is due, whatever is released meanwhile.
 #[test]
 fn a_shrink_against_a_release() {
-    explore(Size::Two, || {
-        let world = World::new(eager().shrink_cooldown(SECOND));
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-        let one = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
-        let other = world.active("b", Form::Max, 3).acquire_owned().unwrap();
+    explore_in(Size::Two, eager().shrink_cooldown(SECOND), |world| {
+        let _stays = world.held("a", Form::Sum, 2);
+        let one = world.held("a", Form::Sum, 4);
+        let other = world.held("b", Form::Max, 3);
         world.open();
         let releasing = spawn(move || drop(one));
         drop(other);
@@ -23,71 +22,48 @@ fn a_shrink_against_a_release() {
         world.clock.advance(SECOND);
         world.manager.maintain();
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }
 
 #[test]
 fn maintain_against_a_release_and_an_acquire() {
-    explore(Size::Two, || {
-        let world = World::new(eager().shrink_cooldown(SECOND));
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+    explore_in(Size::Two, eager().shrink_cooldown(SECOND), |world| {
+        let _stays = world.held("a", Form::Sum, 2);
         drop(world.active("a", Form::Sum, 4).acquire().unwrap());
         let coming = world.active("a", Form::Sum, 3);
         world.clock.advance(SECOND);
-        let maintaining = spawn({
-            let world = world.clone();
-            move || world.manager.maintain()
-        });
+        let maintaining = world.spawn(|world| world.manager.maintain());
         drop(coming.acquire().unwrap());
         maintaining.join();
         world.clock.advance(SECOND);
         world.manager.maintain();
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }
 
-/// The epoch's end is due while somebody comes: the baseline is not forgotten.
-#[test]
-fn the_end_of_linger_against_an_acquire() {
-    explore(Size::Two, || {
-        let world = World::on(Oracle::new(5, 1000), eager().linger(SECOND));
+/// The epoch's end is due while `coming` does: the baseline is not forgotten.
+fn the_end_of_linger(coming: impl Fn(&Arc<World>) -> Demand + Send + Sync + 'static) {
+    explore_on(Size::Two, (5, 1000), eager().linger(SECOND), move |world| {
         drop(world.active("a", Form::Sum, 4).acquire().unwrap());
-        let coming = world.active("a", Form::Sum, 6);
+        let coming = coming(world);
         world.clock.advance(SECOND);
-        let maintaining = spawn({
-            let world = world.clone();
-            move || world.manager.maintain()
-        });
+        let maintaining = world.spawn(|world| world.manager.maintain());
         drop(coming.acquire().unwrap());
         maintaining.join();
         world.clock.advance(SECOND);
         world.manager.maintain();
-        world.finish();
     });
+}
+
+#[test]
+fn the_end_of_linger_against_an_acquire() {
+    the_end_of_linger(|world| world.active("a", Form::Sum, 6));
 }
 
 /// A reservation comes while the epoch lingers or ends.
 #[test]
 fn the_end_of_linger_against_a_reservation() {
-    explore(Size::Two, || {
-        let world = World::on(Oracle::new(5, 1000), eager().linger(SECOND));
-        drop(world.active("a", Form::Sum, 4).acquire().unwrap());
-        let coming = world.active("a", Form::Sum, 9).reservation();
-        world.clock.advance(SECOND);
-        let maintaining = spawn({
-            let world = world.clone();
-            move || world.manager.maintain()
-        });
-        drop(coming.acquire().unwrap());
-        maintaining.join();
-        world.clock.advance(SECOND);
-        world.manager.maintain();
-        world.finish();
-    });
+    the_end_of_linger(|world| world.active("a", Form::Sum, 9).reservation());
 }
 
 fn until(condition: impl Fn() -> bool) {
@@ -102,8 +78,8 @@ fn housekeeping() {
     explore(Size::Many, || {
         let settings = eager().shrink_cooldown(SECOND).linger(SECOND);
         let world = World::new(settings.housekeeping(true));
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let stays = world.held("a", Form::Sum, 2);
+        let leaves = world.held("a", Form::Sum, 4);
         let releasing = spawn(move || drop(leaves));
         world.clock.advance(SECOND);
         releasing.join();
@@ -122,8 +98,7 @@ fn housekeeping() {
 /// A failed restore is tried again by the housekeeping thread.
 #[test]
 fn housekeeping_tries_again() {
-    explore(Size::Many, || {
-        let world = World::on(Oracle::new(5, 1000), eager().housekeeping(true));
+    explore_on(Size::Many, (5, 1000), eager().housekeeping(true), |world| {
         let coming = world.active("a", Form::Sum, 4);
         world.oracle.fail([2, 3]);
         let coming_too = coming.clone();
@@ -137,7 +112,6 @@ fn housekeeping_tries_again() {
             world.clock.advance(SECOND * 60);
             world.oracle.limit() == 5
         });
-        world.finish();
     });
 }
 
@@ -147,8 +121,8 @@ fn a_shrink_against_one_who_comes_and_goes() {
     explore(Size::Many, || {
         let settings = eager().shrink_cooldown(SECOND).housekeeping(true);
         let world = World::new(settings);
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let stays = world.held("a", Form::Sum, 2);
+        let leaves = world.held("a", Form::Sum, 4);
         let comes = world.active("a", Form::Sum, 4);
         world.open();
         let releasing = spawn(move || drop(leaves));
@@ -166,19 +140,22 @@ fn a_shrink_against_one_who_comes_and_goes() {
 /// Guards that came without the lock while the epoch lingers: the larger one goes, and no time passes.
 #[test]
 fn a_release_while_nobody_drove_at_the_last_session() {
-    explore(Size::Many, || {
-        let world = World::new(eager().linger(SECOND).housekeeping(true));
-        let [largest, large, small] = [9, 6, 2].map(|bytes| world.active("a", Form::Sum, bytes));
-        drop(largest.acquire().unwrap());
-        let stays = small.acquire().unwrap();
-        drop(large.acquire().unwrap());
-        // A session of the housekeeping thread may run.
-        until(|| world.oracle.limit() == 2);
-        drop(stays);
-        until(|| {
-            world.clock.advance(SECOND);
-            world.oracle.limit() == 0
-        });
-        world.finish();
-    });
+    explore_in(
+        Size::Many,
+        eager().linger(SECOND).housekeeping(true),
+        |world| {
+            let [largest, large, small] =
+                [9, 6, 2].map(|bytes| world.active("a", Form::Sum, bytes));
+            drop(largest.acquire().unwrap());
+            let stays = small.acquire().unwrap();
+            drop(large.acquire().unwrap());
+            // A session of the housekeeping thread may run.
+            until(|| world.oracle.limit() == 2);
+            drop(stays);
+            until(|| {
+                world.clock.advance(SECOND);
+                world.oracle.limit() == 0
+            });
+        },
+    );
 }

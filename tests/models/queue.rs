@@ -2,11 +2,11 @@
 
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in};
 
 fn enqueue_against_release(form: Form) {
     let world = World::new(eager());
-    let leaves = world.active("a", form, 4).acquire_owned().unwrap();
+    let leaves = world.held("a", form, 4);
     let coming = world.active("a", form, 3);
     let releasing = spawn(move || drop(leaves));
     drop(coming.acquire().unwrap());
@@ -27,16 +27,9 @@ fn enqueue_against_release_custom() {
 /// The release makes no change of the limit due, so only the flag brings it to the lock.
 #[test]
 fn enqueue_against_a_release_that_changes_nothing() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let high = world
-            .active("b", Form::Fixed(9), 1)
-            .acquire_owned()
-            .unwrap();
-        let stays = world
-            .active("a", Form::Capped(4), 1)
-            .acquire_owned()
-            .unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let _high = world.held("b", Form::Fixed(9), 1);
+        let _stays = world.held("a", Form::Capped(4), 1);
         let leaves = world.active("a", Form::Capped(4), 2);
         let leaves_soon = leaves.acquire_owned().unwrap();
         world.open();
@@ -44,41 +37,29 @@ fn enqueue_against_a_release_that_changes_nothing() {
         let releasing = spawn(move || drop(leaves_soon));
         drop(coming.acquire().unwrap());
         releasing.join();
-        drop((stays, high));
-        world.finish();
     });
 }
 
 /// One is judged under the lock while another compares and swaps: together they are over the cap.
 #[test]
 fn the_lock_against_a_swap() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let high = world
-            .active("b", Form::Fixed(9), 1)
-            .acquire_owned()
-            .unwrap();
-        let warm = world
-            .active("a", Form::Capped(4), 1)
-            .acquire_owned()
-            .unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let _high = world.held("b", Form::Fixed(9), 1);
+        let _warm = world.held("a", Form::Capped(4), 1);
         world.open();
         let fast = world.active("a", Form::Capped(4), 2);
         let locked = world.active("a", Form::Capped(4), 2).reservation();
         let acquiring = spawn(move || drop(fast.acquire().unwrap()));
         drop(locked.acquire().unwrap());
         acquiring.join();
-        drop((warm, high));
-        world.finish();
     });
 }
 
 /// What the head is promised is not there for a fast acquire.
 #[test]
 fn a_hand_over_against_a_fast_acquire() {
-    explore(Size::Three, || {
-        let world = World::new(eager());
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+    explore_in(Size::Three, eager(), |world| {
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
         let leaves = world.active("a", Form::Capped(4), 4).acquire_owned();
         world.open();
         let whole = world.active("a", Form::Capped(4), 4);
@@ -87,15 +68,13 @@ fn a_hand_over_against_a_fast_acquire() {
         let acquiring = spawn(move || drop(small.acquire().unwrap()));
         drop(leaves);
         join_all([waiting, acquiring]);
-        drop(high);
-        world.finish();
     });
 }
 
 /// Whoever is admitted while an earlier one waits has barged.
 fn three_come(form: Form) {
     let world = World::new(eager());
-    let leaves = world.active("a", form, 4).acquire_owned().unwrap();
+    let leaves = world.held("a", form, 4);
     let sizes = [4, 1];
     let coming = sizes.map(|bytes| {
         let demand = world.active("a", form, bytes);
@@ -120,8 +99,7 @@ fn first_in_first_out_custom() {
 
 #[test]
 fn a_hand_over_among_many() {
-    explore(Size::Many, || {
-        let world = World::new(eager());
+    explore_in(Size::Many, eager(), |world| {
         let coming = [4, 1, 3, 2].map(|bytes| {
             let demands = [(); 2].map(|()| world.active("a", Form::Capped(4), bytes));
             spawn(move || {
@@ -131,15 +109,13 @@ fn a_hand_over_among_many() {
             })
         });
         join_all(coming);
-        world.finish();
     });
 }
 
 /// Small demands pass a large one once, and no more.
 #[test]
 fn overtaking_is_bounded() {
-    explore(Size::Many, || {
-        let world = World::new(eager().overtaking(1));
+    explore_in(Size::Many, eager().overtaking(1), |world| {
         let leaves = world.active("a", Form::Capped(4), 3).acquire_owned();
         let large = world.active("a", Form::Capped(4), 4);
         let first = spawn(move || drop(large.acquire().unwrap()));
@@ -150,15 +126,13 @@ fn overtaking_is_bounded() {
         drop(leaves);
         first.join();
         join_all(small);
-        world.finish();
     });
 }
 
 /// Whoever may pass does so at once: no release comes that would let it.
 #[test]
 fn overtaking_needs_no_release() {
-    explore(Size::Two, || {
-        let world = World::new(eager().overtaking(1));
+    explore_in(Size::Two, eager().overtaking(1), |world| {
         let leaves = world.active("a", Form::Capped(4), 3).acquire_owned();
         let large = world.active("a", Form::Capped(4), 4);
         let small = world.active("a", Form::Capped(4), 1);
@@ -166,15 +140,13 @@ fn overtaking_needs_no_release() {
         drop(small.acquire().unwrap());
         drop(leaves);
         first.join();
-        world.finish();
     });
 }
 
 /// One that was let pass, against the release that serves the head.
 #[test]
 fn overtaking_against_release() {
-    explore(Size::Three, || {
-        let world = World::new(eager().overtaking(1));
+    explore_in(Size::Three, eager().overtaking(1), |world| {
         let leaves = world.active("a", Form::Capped(4), 3).acquire_owned();
         let large = world.active("a", Form::Capped(4), 4);
         let small = world.active("a", Form::Capped(4), 1);
@@ -183,6 +155,5 @@ fn overtaking_against_release() {
         drop(leaves);
         first.join();
         second.join();
-        world.finish();
     });
 }

@@ -2,13 +2,13 @@
 
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in, explore_on};
 
 /// One release lowers; one acquire fits below the old limit, but not below the new one.
 fn a_release_and_an_acquire(group: &'static str, form: Form) {
     let world = World::new(eager());
-    let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-    let leaves = world.active(group, form, 4).acquire_owned().unwrap();
+    let stays = world.held("a", Form::Sum, 2);
+    let leaves = world.held(group, form, 4);
     let coming = world.active(group, form, 3);
     let releasing = spawn(move || drop(leaves));
     let came = coming.acquire().unwrap();
@@ -57,9 +57,8 @@ fn custom() {
 /// Both need a higher limit than is set: neither returns before a call has covered it.
 #[test]
 fn two_raises() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let stays = world.held("a", Form::Sum, 2);
         let one = world.active("a", Form::Sum, 4);
         let other = world.active("a", Form::Sum, 8);
         let acquiring = spawn(move || one.acquire_owned().unwrap());
@@ -69,16 +68,14 @@ fn two_raises() {
         // One for the first guard, and at most one for each of these.
         assert!(world.oracle.calls().len() <= 3);
         drop((stays, one, other));
-        world.finish();
     });
 }
 
 /// An attempt that may not wait for another's call leaves nothing behind.
 #[test]
 fn an_attempt_against_a_call() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let stays = world.held("a", Form::Sum, 2);
         let one = world.active("a", Form::Sum, 4);
         let attempted = world.active("a", Form::Sum, 8);
         let acquiring = spawn(move || one.acquire_owned().unwrap());
@@ -88,15 +85,13 @@ fn an_attempt_against_a_call() {
         drop(attempted);
         world.assert_exact();
         drop((stays, one));
-        world.finish();
     });
 }
 
 /// What an attempt that goes again had taken is offered to whoever queued for it meanwhile.
 #[test]
 fn an_attempt_against_a_call_and_a_wait() {
-    explore(Size::Many, || {
-        let world = World::new(eager());
+    explore_in(Size::Many, eager(), |world| {
         let stays = world.active("a", Form::Capped(4), 1).acquire_owned();
         let high = world.active("b", Form::Fixed(9), 1);
         let attempted = world.active("a", Form::Capped(4), 3);
@@ -106,33 +101,28 @@ fn an_attempt_against_a_call_and_a_wait() {
         drop(coming.acquire().unwrap());
         attempting.join();
         drop((raising.join(), stays));
-        world.finish();
     });
 }
 
 /// A ceiling below what is called for: covered at the ceiling.
 #[test]
 fn at_the_ceiling() {
-    explore(Size::Two, || {
-        let world = World::on(super::oracle::Oracle::new(0, 5), eager());
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+    explore_on(Size::Two, (0, 5), eager(), |world| {
+        let _stays = world.held("a", Form::Sum, 2);
+        let leaves = world.held("a", Form::Sum, 4);
         let coming = world.active("a", Form::Sum, 4);
         let releasing = spawn(move || drop(leaves));
         drop(coming.acquire().unwrap());
         releasing.join();
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }
 
 #[test]
 fn three() {
-    explore(Size::Many, || {
-        let world = World::new(eager());
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-        let leaves = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+    explore_in(Size::Many, eager(), |world| {
+        let _stays = world.held("a", Form::Sum, 2);
+        let leaves = world.held("a", Form::Sum, 4);
         let coming = world.active("a", Form::Sum, 3);
         let large = world.active("a", Form::Sum, 8);
         let releasing = spawn(move || drop(leaves));
@@ -141,7 +131,5 @@ fn three() {
         releasing.join();
         growing.join();
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }

@@ -5,11 +5,11 @@
 use super::check::{Size, explore, join_all, spawn, yield_now};
 use super::claim::Form;
 use super::custom::Custom;
-use super::world::{Demand, Held, World, eager};
+use super::world::{Demand, Held, World, eager, explore_in};
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 use mlx_wired::clock::Clock;
-use mlx_wired::{CancelToken, OwnedGuard, Shortage, Wait};
+use mlx_wired::{CancelToken, OwnedGuard, Reclaimer, Shortage, Wait};
 #[cfg(not(loom))]
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,13 @@ impl Shelf {
         drop(taken);
     }
 
+    /// A reclaimer that gives back what it is told of.
+    fn reclaimer(&self) -> Reclaimer {
+        let gives = self.clone();
+        let reclaims = move |shortage: &Shortage| gives.reclaim(shortage, true);
+        self.world.manager.on_shortage(reclaims)
+    }
+
     /// A reclaimer gives back what it is told of, if `may`. Two at once are a violation.
     fn reclaim(&self, shortage: &Shortage, may: bool) {
         // A panic would be an event.
@@ -76,11 +83,8 @@ fn a_hold_is_given_back_while_work_leaves(form: Form) {
     let world = World::new(eager());
     let shelf = Shelf::new(&world);
     shelf.put("a", form, 2);
-    let work = world.active("a", form, 2).acquire_owned().unwrap();
-    let gives = shelf.clone();
-    let reclaimer = world
-        .manager
-        .on_shortage(move |shortage| gives.reclaim(shortage, true));
+    let work = world.held("a", form, 2);
+    let reclaimer = shelf.reclaimer();
     let step = world.active("a", form, 3);
     let leaving = spawn(move || drop(work));
     drop(step.acquire().unwrap());
@@ -109,10 +113,7 @@ fn a_hold_is_given_back_while_others_come_and_go(others: &[fn(Demand) -> Demand]
     let form = Form::Capped(4);
     let shelf = Shelf::new(&world);
     shelf.put("a", form, 3);
-    let gives = shelf.clone();
-    let reclaimer = world
-        .manager
-        .on_shortage(move |shortage| gives.reclaim(shortage, true));
+    let reclaimer = shelf.reclaimer();
     let step = world.active("a", form, 2);
     let others: Vec<_> = others
         .iter()
@@ -151,42 +152,30 @@ fn a_hold_is_given_back_while_both_come_and_go() {
 /// Each line has a first that asks. One asks at a time, and the other is woken for its turn.
 #[test]
 fn the_first_of_two_lines() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let form = Form::Capped(4);
-        let shelf = Shelf::new(&world);
+        let shelf = Shelf::new(world);
         shelf.put("a", form, 3);
         shelf.put("b", form, 3);
-        let gives = shelf.clone();
-        let reclaimer = world
-            .manager
-            .on_shortage(move |shortage| gives.reclaim(shortage, true));
+        let _reclaimer = shelf.reclaimer();
         let [step, other] = ["a", "b"].map(|group| world.active(group, form, 2));
         let asking = spawn(move || drop(other.acquire().unwrap()));
         drop(step.acquire().unwrap());
         asking.join();
-        drop(reclaimer);
-        world.finish();
     });
 }
 
 /// Under a budget one line serves both groups. The holds are given back for the one of them that comes second.
 #[test]
 fn two_groups_in_one_line() {
-    explore(Size::Small, || {
-        let world = World::new(eager().budget(4));
-        let shelf = Shelf::new(&world);
+    explore_in(Size::Small, eager().budget(4), |world| {
+        let shelf = Shelf::new(world);
         shelf.put("b", Form::Sum, 3);
-        let gives = shelf.clone();
-        let reclaimer = world
-            .manager
-            .on_shortage(move |shortage| gives.reclaim(shortage, true));
+        let _reclaimer = shelf.reclaimer();
         let [step, other] = ["a", "b"].map(|group| world.active(group, Form::Sum, 2));
         let asking = spawn(move || drop(other.acquire().unwrap()));
         drop(step.acquire().unwrap());
         asking.join();
-        drop(reclaimer);
-        world.finish();
     });
 }
 
@@ -234,29 +223,25 @@ fn the_first_times_out() {
 /// The waiter is set aside already, or about to be.
 #[test]
 fn a_reclaimer_comes() {
-    explore(Size::Small, || {
-        let world = World::new(eager());
+    explore_in(Size::Small, eager(), |world| {
         let form = Form::Capped(4);
-        let shelf = Shelf::new(&world);
+        let shelf = Shelf::new(world);
         shelf.put("a", form, 3);
         let step = world.active("a", form, 2);
         let waits = spawn(move || drop(step.acquire().unwrap()));
-        let reclaimer = world
+        let _reclaimer = world
             .manager
             .on_shortage(move |shortage| shelf.reclaim(shortage, true));
         waits.join();
-        drop(reclaimer);
-        world.finish();
     });
 }
 
 /// Each of two that are registered at once is asked: each gives back one hold, and the step needs both.
 #[test]
 fn two_reclaimers_come() {
-    explore(Size::Small, || {
-        let world = World::new(eager());
+    explore_in(Size::Small, eager(), |world| {
         let form = Form::Capped(4);
-        let shelf = Shelf::new(&world);
+        let shelf = Shelf::new(world);
         shelf.put("a", form, 2);
         shelf.put("a", form, 1);
         let register =
@@ -265,21 +250,18 @@ fn two_reclaimers_come() {
             let (world, gives) = (world.clone(), shelf.clone());
             move || register(&world, gives)
         });
-        let reclaimers = (register(&world, shelf), other.join());
+        let _reclaimers = (register(world, shelf), other.join());
         let step = world.active("a", form, 4);
         drop(step.acquire().unwrap());
-        drop(reclaimers);
-        world.finish();
     });
 }
 
 /// Of two reclaimers the first goes. The second is asked all the same.
 #[test]
 fn a_reclaimer_goes_before_another() {
-    explore(Size::Small, || {
-        let world = World::new(eager());
+    explore_in(Size::Small, eager(), |world| {
         let form = Form::Capped(4);
-        let shelf = Shelf::new(&world);
+        let shelf = Shelf::new(world);
         shelf.put("a", form, 3);
         let [first, second] = [false, true].map(|may| {
             let gives = shelf.clone();
@@ -292,17 +274,15 @@ fn a_reclaimer_goes_before_another() {
         drop(first);
         waits.join();
         drop(second);
-        world.finish();
     });
 }
 
 /// Of two reclaimers the first goes while the waiter asks its policy what it lacks. From then on it is not called.
 #[test]
 fn a_reclaimer_goes_while_a_policy_is_asked() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let form = Form::Custom(4);
-        let shelf = Shelf::new(&world);
+        let shelf = Shelf::new(world);
         shelf.put("a", form, 2);
         // The policy is asked about what stays.
         let stays = world.active("a", form, 1).staying_reservation();
@@ -326,17 +306,15 @@ fn a_reclaimer_goes_while_a_policy_is_asked() {
         policy.script.notes.store(true, Ordering::Relaxed);
         waits.join();
         drop((second, stays));
-        world.finish();
     });
 }
 
 /// The only reclaimer goes, then the hold. A waiter that comes after that never asks it.
 #[test]
 fn a_reclaimer_goes() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let form = Form::Capped(4);
-        let shelf = Shelf::new(&world);
+        let shelf = Shelf::new(world);
         shelf.put("a", form, 3);
         let (calls, gives) = (Arc::new(AtomicU64::new(0)), shelf.clone());
         let counts = calls.clone();
@@ -357,21 +335,19 @@ fn a_reclaimer_goes() {
         drop(hold);
         waits.join();
         assert_eq!(calls.load(Ordering::Relaxed), before, "it is gone");
-        world.finish();
     });
 }
 
 /// A waiter that asked in vain asks again, a second later.
 #[test]
 fn the_hold_is_in_use_at_first() {
-    explore(Size::Many, || {
-        let world = World::new(eager());
+    explore_in(Size::Many, eager(), |world| {
         let form = Form::Capped(4);
-        let shelf = Shelf::new(&world);
+        let shelf = Shelf::new(world);
         shelf.put("a", form, 3);
         let (calls, gives) = (Arc::new(AtomicU64::new(0)), shelf.clone());
         let counts = calls.clone();
-        let reclaimer = world.manager.on_shortage(move |shortage| {
+        let _reclaimer = world.manager.on_shortage(move |shortage| {
             let before = counts.fetch_add(1, Ordering::Relaxed);
             gives.reclaim(shortage, before > 1);
         });
@@ -382,7 +358,5 @@ fn the_hold_is_in_use_at_first() {
             yield_now();
         }
         waits.join();
-        drop(reclaimer);
-        world.finish();
     });
 }

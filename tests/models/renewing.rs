@@ -3,7 +3,7 @@
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
 use super::oracle::Oracle;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in, explore_on};
 use mlx_wired::{Config, Error};
 
 /// What the device recommends in these models; half of it with a margin of a half.
@@ -55,15 +55,11 @@ fn a_budget_against_a_release_max() {
 /// A budget comes and goes while a guard lives: nobody passes it meanwhile, and the fast paths work as before.
 #[test]
 fn a_budget_comes_and_goes_beside_a_guard() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let demand = world.active("a", Form::Capped(9), 4);
         let stays = demand.acquire_owned().unwrap();
         world.open();
-        let acquiring = spawn({
-            let demand = demand.clone();
-            move || drop(demand.acquire().unwrap())
-        });
+        let acquiring = demand.comes_and_goes();
         let budget = |config: Config| config.budget(7);
         world.manager.configure(budget).unwrap();
         // What stays and this are more than the budget, whatever the other does.
@@ -73,19 +69,17 @@ fn a_budget_comes_and_goes_beside_a_guard() {
         world.manager.configure(none).unwrap();
         acquiring.join();
         drop(stays);
-        world.finish();
     });
 }
 
 /// A budget comes while another thread calls the setter: it holds at once, not when that call is over.
 #[test]
 fn a_budget_during_a_raise() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         // The limit covers 8 bytes of the other group.
-        let nine = world.active("c", Form::Fixed(9), 0).acquire_owned();
+        let _nine = world.active("c", Form::Fixed(9), 0).acquire_owned();
         let demand = world.active("a", Form::Sum, 4);
-        let stays = demand.acquire_owned().unwrap();
+        let _stays = demand.acquire_owned().unwrap();
         world.open();
         let raises = world.active("b", Form::Fixed(12), 1);
         let raising = spawn(move || drop(raises.acquire().unwrap()));
@@ -95,17 +89,14 @@ fn a_budget_during_a_raise() {
         let none = |config: Config| config.budget(None);
         world.manager.configure(none).unwrap();
         raising.join();
-        drop((nine, stays));
-        world.finish();
     });
 }
 
 /// The one line of all groups becomes a line for each.
 #[test]
 fn a_budget_goes_while_waiters_wait() {
-    explore(Size::Three, || {
-        let world = World::new(eager().budget(6));
-        let stays = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+    explore_in(Size::Three, eager().budget(6), |world| {
+        let _stays = world.held("a", Form::Sum, 4);
         let waiting = ["b", "c"].map(|group| {
             let coming = world.active(group, Form::Capped(9), 4);
             spawn(move || drop(coming.acquire().unwrap()))
@@ -115,17 +106,14 @@ fn a_budget_goes_while_waiters_wait() {
         for waiting in waiting {
             waiting.join();
         }
-        drop(stays);
-        world.finish();
     });
 }
 
 /// A lower budget refuses for ever who waits, unless it was admitted before.
 #[test]
 fn a_lower_budget_against_a_wait() {
-    explore(Size::Three, || {
-        let world = World::new(eager().budget(9));
-        let leaves = world.active("a", Form::Sum, 5).acquire_owned().unwrap();
+    explore_in(Size::Three, eager().budget(9), |world| {
+        let leaves = world.held("a", Form::Sum, 5);
         let coming = world.active("b", Form::Sum, 6);
         let waiting = spawn(move || coming.acquire().map(drop));
         let releasing = spawn(move || drop(leaves));
@@ -135,20 +123,16 @@ fn a_lower_budget_against_a_wait() {
         let refused = waiting.join().err();
         let never = |error| matches!(error, Error::NeverAdmissible { .. });
         assert!(refused.is_none_or(never));
-        world.finish();
     });
 }
 
 /// The ceiling falls and rises under a guard that calls for more than the lower one.
 fn the_ceiling_moves(form: Form) {
     let world = World::on(Oracle::new(0, RECOMMENDED), eager());
-    let stays = world.active("a", form, 12).acquire_owned().unwrap();
+    let stays = world.held("a", form, 12);
     world.open();
     let demand = world.active("a", form, 3);
-    let acquiring = spawn({
-        let demand = demand.clone();
-        move || drop(demand.acquire().unwrap())
-    });
+    let acquiring = demand.comes_and_goes();
     // While the other comes and goes, the lower of the two is all that is promised.
     world.oracle.set_ceiling(RECOMMENDED / 2);
     world.manager.configure(half).unwrap();
@@ -192,8 +176,7 @@ fn a_lower_ceiling_against_a_raise() {
 /// With the ceiling falls the cap of the device: what was admitted before stays, what comes then waits.
 #[test]
 fn a_lower_cap_of_the_device_beside_a_guard() {
-    explore(Size::Two, || {
-        let world = World::on(Oracle::new(0, RECOMMENDED), eager());
+    explore_on(Size::Two, (0, RECOMMENDED), eager(), |world| {
         let demand = world.active("a", Form::Device, 6);
         let stays = demand.acquire_owned().unwrap();
         world.open();
@@ -208,6 +191,5 @@ fn a_lower_cap_of_the_device_beside_a_guard() {
         assert!(demand.try_acquire().is_err());
         drop(stays);
         acquiring.join();
-        world.finish();
     });
 }

@@ -2,13 +2,13 @@
 
 use super::check::{Size, explore, spawn};
 use super::claim::Form;
-use super::world::{World, eager};
+use super::world::{World, eager, explore_in};
 use mlx_wired::Error;
 
 fn grow_against_release(form: Form) {
     let world = World::new(eager());
-    let leaves = world.active("a", form, 2).acquire_owned().unwrap();
-    let mut grows = world.active("a", form, 2).acquire_owned().unwrap();
+    let leaves = world.held("a", form, 2);
+    let mut grows = world.held("a", form, 2);
     let releasing = spawn(move || drop(leaves));
     grows.resize(4).unwrap();
     releasing.join();
@@ -35,8 +35,7 @@ fn a_growth_against_a_release_custom() {
 /// What a growing guard has already is not in its own way.
 #[test]
 fn a_bound_guard_grows_against_a_release() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let leaves = world.active("a", Form::Capped(5), 2).acquire_owned();
         let grows = world.active("a", Form::Capped(5), 2);
         let mut grows = grows.acquire().unwrap();
@@ -44,23 +43,15 @@ fn a_bound_guard_grows_against_a_release() {
         grows.resize(4).unwrap();
         releasing.join();
         drop(grows);
-        world.finish();
     });
 }
 
 /// Two owned guards grow; the first to finish leaves.
 #[test]
 fn two_growths() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let mut one = world
-            .active("a", Form::Capped(6), 1)
-            .acquire_owned()
-            .unwrap();
-        let mut other = world
-            .active("a", Form::Capped(6), 2)
-            .acquire_owned()
-            .unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let mut one = world.held("a", Form::Capped(6), 1);
+        let mut other = world.held("a", Form::Capped(6), 2);
         let growing = spawn(move || {
             one.resize(4).unwrap();
             drop(one);
@@ -68,15 +59,13 @@ fn two_growths() {
         other.resize(4).unwrap();
         drop(other);
         growing.join();
-        world.finish();
     });
 }
 
 /// Two bound guards that grow against each other: one is told, and the other grows.
 #[test]
 fn two_growths_that_exclude_each_other() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let one = world.active("a", Form::Capped(6), 3);
         let other = world.active("a", Form::Capped(6), 3);
         let grow = |demand: super::world::Demand| {
@@ -91,31 +80,25 @@ fn two_growths_that_exclude_each_other() {
         let other_grew = grow(other);
         let one_grew = growing.join();
         assert!(one_grew || other_grew);
-        world.finish();
     });
 }
 
 /// A growing guard comes before those who wait, since they may wait for it.
 #[test]
 fn a_growth_against_a_wait() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let mut grows = world
-            .active("a", Form::Capped(6), 3)
-            .acquire_owned()
-            .unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let mut grows = world.held("a", Form::Capped(6), 3);
         let waits = world.active("a", Form::Capped(6), 4);
         let waiting = spawn(move || drop(waits.acquire().unwrap()));
         grows.resize(6).unwrap();
         drop(grows);
         waiting.join();
-        world.finish();
     });
 }
 
 fn shrink_against_acquire(form: Form) {
     let world = World::new(eager());
-    let mut shrinks = world.active("a", form, 6).acquire_owned().unwrap();
+    let mut shrinks = world.held("a", form, 6);
     let coming = world.active("a", form, 3);
     let acquiring = spawn(move || coming.acquire_owned().unwrap());
     shrinks.resize(2).unwrap();
@@ -143,21 +126,15 @@ fn a_smaller_size_against_an_acquire_custom() {
 /// What a guard that becomes smaller keeps is not there for a fast acquire.
 #[test]
 fn a_smaller_size_against_an_acquire_of_the_rest() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let high = world.active("b", Form::Fixed(9), 1).acquire_owned();
-        let mut shrinks = world
-            .active("a", Form::Capped(6), 6)
-            .acquire_owned()
-            .unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let _high = world.active("b", Form::Fixed(9), 1).acquire_owned();
+        let mut shrinks = world.held("a", Form::Capped(6), 6);
         world.open();
         let coming = world.active("a", Form::Capped(6), 5);
         let acquiring = spawn(move || drop(coming.acquire().unwrap()));
         shrinks.resize(2).unwrap();
         drop(shrinks);
         acquiring.join();
-        drop(high);
-        world.finish();
     });
 }
 
@@ -165,13 +142,9 @@ fn a_smaller_size_against_an_acquire_of_the_rest() {
 #[test]
 fn a_growth_that_fails() {
     for call in 1..4 {
-        explore(Size::Two, move || {
-            let world = World::new(eager());
+        explore_in(Size::Two, eager(), move |world| {
             world.oracle.fail([call]);
-            let mut grows = world
-                .active("a", Form::Capped(9), 2)
-                .acquire_owned()
-                .unwrap();
+            let mut grows = world.held("a", Form::Capped(9), 2);
             let coming = world.active("a", Form::Capped(9), 4);
             let acquiring = spawn(move || drop(coming.acquire()));
             let grown = grows.resize(5);
@@ -180,7 +153,6 @@ fn a_growth_that_fails() {
             drop(grows);
             world.clock.advance(std::time::Duration::from_secs(60));
             world.manager.maintain();
-            world.finish();
         });
     }
 }

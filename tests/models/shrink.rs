@@ -2,7 +2,7 @@
 
 use super::check::{Size, explore, join_all, spawn};
 use super::claim::Form;
-use super::world::{World, eager, quiet};
+use super::world::{World, eager, explore_in, quiet};
 use std::time::Duration;
 
 /// [`quiet`], without a cooldown: lowers by half or more.
@@ -15,8 +15,8 @@ fn by_half() -> mlx_wired::Config {
 /// Two leave at once; the limit must be what the one that stays calls for.
 fn two_leave(group: &'static str, form: Form, sizes: [u64; 2]) {
     let world = World::new(by_half());
-    let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-    let leave = sizes.map(|bytes| world.active(group, form, bytes).acquire_owned().unwrap());
+    let stays = world.held("a", Form::Sum, 2);
+    let leave = sizes.map(|bytes| world.held(group, form, bytes));
     world.open();
     let [one, other] = leave;
     let releasing = spawn(move || drop(one));
@@ -56,9 +56,9 @@ fn custom() {
 /// The group that calls for the most is another one afterwards, and that shrinks.
 fn the_holder_changes(form: Form) {
     let world = World::new(by_half());
-    let stays = world.active("a", form, 2).acquire_owned().unwrap();
-    let one = world.active("b", Form::Sum, 12).acquire_owned().unwrap();
-    let other = world.active("a", form, 9).acquire_owned().unwrap();
+    let stays = world.held("a", form, 2);
+    let one = world.held("b", Form::Sum, 12);
+    let other = world.held("a", form, 9);
     world.open();
     let releasing = spawn(move || drop(one));
     drop(other);
@@ -81,9 +81,8 @@ fn the_holder_changes_max() {
 /// One of the same size comes while the last of its size goes.
 #[test]
 fn the_same_size_comes_and_goes() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let stays = world.active("a", Form::Max, 2).acquire_owned().unwrap();
+    explore_in(Size::Two, eager(), |world| {
+        let _stays = world.held("a", Form::Max, 2);
         let size = world.active("a", Form::Max, 8);
         let leaves = size.acquire_owned().unwrap();
         let releasing = spawn(move || drop(leaves));
@@ -92,24 +91,21 @@ fn the_same_size_comes_and_goes() {
         world.assert_exact();
         drop(came);
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }
 
 /// A guard that came without the lock leaves by a swap, while a release in another group makes its own one that shrinks.
 #[test]
 fn a_swap_against_the_holder() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+    explore_in(Size::Two, eager(), |world| {
         let holder = world.active("b", Form::Fixed(99), 1);
         let holder = holder.acquire_owned().unwrap();
-        let warm = world.active("a", Form::Sum, 1).acquire_owned().unwrap();
+        let warm = world.held("a", Form::Sum, 1);
         world.open();
         let (small, large) = [2, 4]
             .map(|bytes| world.active("a", Form::Sum, bytes))
             .into();
-        let stays = small.acquire().unwrap();
+        let _stays = small.acquire().unwrap();
         drop(warm);
         // Its word is that of the swap: nothing changes in between.
         let leaves = large.acquire().unwrap();
@@ -117,41 +113,32 @@ fn a_swap_against_the_holder() {
         drop(leaves);
         releasing.join();
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }
 
 /// Small ones come and go below the shrink mark while a large one leaves.
 #[test]
 fn a_small_one_comes_and_goes() {
-    explore(Size::Two, || {
-        let world = World::new(by_half());
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
+    explore_in(Size::Two, by_half(), |world| {
+        let _stays = world.held("a", Form::Sum, 2);
         let small = world.active("a", Form::Sum, 4);
-        let large = world.active("a", Form::Sum, 4).acquire_owned().unwrap();
+        let large = world.held("a", Form::Sum, 4);
         let releasing = spawn(move || drop(large));
         drop(small.acquire().unwrap());
         releasing.join();
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }
 
 #[test]
 fn three_leave() {
-    explore(Size::Three, || {
-        let world = World::new(by_half());
-        let stays = world.active("a", Form::Sum, 2).acquire_owned().unwrap();
-        let leave =
-            [3, 3, 4].map(|bytes| world.active("a", Form::Sum, bytes).acquire_owned().unwrap());
+    explore_in(Size::Three, by_half(), |world| {
+        let _stays = world.held("a", Form::Sum, 2);
+        let leave = [3, 3, 4].map(|bytes| world.held("a", Form::Sum, bytes));
         let [one, two, three] = leave;
         let releasing = [spawn(move || drop(one)), spawn(move || drop(two))];
         drop(three);
         join_all(releasing);
         world.assert_exact();
-        drop(stays);
-        world.finish();
     });
 }

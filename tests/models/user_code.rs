@@ -1,10 +1,10 @@
 //! Policies that panic or release guards while they are asked: the others go on.
 
-use super::check::{Size, explore, join_all, spawn};
+use super::check::{Size, join_all, spawn};
 use super::claim::Form;
-use super::custom::Custom;
-use super::world::{World, eager};
-use mlx_wired::Error;
+use super::custom::{Custom, Script};
+use super::world::{Held, eager, explore_in};
+use mlx_wired::{Error, OwnedGuard};
 use std::sync::atomic::Ordering;
 
 const FORM: Form = Form::Custom(4);
@@ -13,8 +13,7 @@ const FORM: Form = Form::Custom(4);
 #[test]
 fn a_panic_in_can_admit() {
     for call in 1..5 {
-        explore(Size::Two, move || {
-            let world = World::new(eager());
+        explore_in(Size::Two, eager(), move |world| {
             let policy = Custom::new(&world.oracle, "a", 4);
             let leaves = world.under(&policy, "a", FORM, 4).acquire_owned().unwrap();
             policy.script.panics_in_admit.store(call, Ordering::Relaxed);
@@ -25,7 +24,6 @@ fn a_panic_in_can_admit() {
                 Err(error) => assert!(matches!(error, Error::PolicyPanicked { .. }), "{error}"),
             }
             releasing.join();
-            world.finish();
         });
     }
 }
@@ -34,8 +32,7 @@ fn a_panic_in_can_admit() {
 #[test]
 fn a_panic_about_the_head() {
     for call in 1..5 {
-        explore(Size::Three, move || {
-            let world = World::new(eager());
+        explore_in(Size::Three, eager(), move |world| {
             let policy = Custom::new(&world.oracle, "a", 4);
             let leaves = world.under(&policy, "a", FORM, 4).acquire_owned().unwrap();
             policy.script.panics_in_admit.store(call, Ordering::Relaxed);
@@ -45,7 +42,6 @@ fn a_panic_about_the_head() {
             });
             drop(leaves);
             join_all(coming);
-            world.finish();
         });
     }
 }
@@ -54,52 +50,39 @@ fn a_panic_about_the_head() {
 #[test]
 fn a_panic_in_limit() {
     for call in 1..5 {
-        explore(Size::Two, move || {
-            let world = World::new(eager());
+        explore_in(Size::Two, eager(), move |world| {
             let policy = Custom::new(&world.oracle, "a", 9);
             policy.script.panics_in_limit.store(call, Ordering::Relaxed);
             let form = Form::Custom(9);
             let leaves = world.under(&policy, "a", form, 4).acquire_owned().unwrap();
             let coming = world.under(&policy, "a", form, 3);
             let releasing = spawn(move || drop(leaves));
-            let came = coming.acquire().unwrap();
+            let _came = coming.acquire().unwrap();
             releasing.join();
             world.assert_exact();
-            drop(came);
-            world.finish();
         });
     }
 }
 
 /// A policy that releases a guard while it is asked: whoever asked examines the queue.
-#[test]
-fn a_release_inside_can_admit() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
+fn a_release_inside(release: fn(&Script, Held<OwnedGuard>)) {
+    explore_in(Size::Two, eager(), move |world| {
         let policy = Custom::new(&world.oracle, "a", 9);
         let waited_for = world.active("b", Form::Capped(4), 4);
-        let inner = waited_for.acquire_owned().unwrap();
-        policy.script.release_in_admit(inner);
+        release(&policy.script, waited_for.acquire_owned().unwrap());
         let asks = world.under(&policy, "a", Form::Custom(9), 3);
         let waiting = spawn(move || drop(waited_for.acquire().unwrap()));
         drop(asks.acquire().unwrap());
         waiting.join();
-        world.finish();
     });
 }
 
 #[test]
+fn a_release_inside_can_admit() {
+    a_release_inside(Script::release_in_admit);
+}
+
+#[test]
 fn a_release_inside_limit() {
-    explore(Size::Two, || {
-        let world = World::new(eager());
-        let policy = Custom::new(&world.oracle, "a", 9);
-        let waited_for = world.active("b", Form::Capped(4), 4);
-        let inner = waited_for.acquire_owned().unwrap();
-        policy.script.release_in_limit(inner);
-        let asks = world.under(&policy, "a", Form::Custom(9), 3);
-        let waiting = spawn(move || drop(waited_for.acquire().unwrap()));
-        drop(asks.acquire().unwrap());
-        waiting.join();
-        world.finish();
-    });
+    a_release_inside(Script::release_in_limit);
 }

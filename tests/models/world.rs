@@ -1,5 +1,6 @@
 //! A manager on the oracle, and guards that the oracle knows of.
 
+use super::check::{Running, Size, explore, spawn};
 use super::claim::{Claim, Form};
 use super::custom::Custom;
 use super::oracle::Oracle;
@@ -24,6 +25,29 @@ pub(crate) fn eager() -> Config {
     quiet()
         .shrink_threshold_ratio(0.0)
         .shrink_cooldown(Duration::ZERO)
+}
+
+/// Explores a model, each time in a world of its own ([`World::new`]). When the model ends everybody must have left.
+pub(crate) fn explore_in(
+    size: Size,
+    config: Config,
+    model: impl Fn(&Arc<World>) + Send + Sync + 'static,
+) {
+    explore_on(size, (0, 1000), config, model);
+}
+
+/// [`explore_in`], with a limit that was in force before, and a ceiling.
+pub(crate) fn explore_on(
+    size: Size,
+    (baseline, ceiling): (u64, u64),
+    config: Config,
+    model: impl Fn(&Arc<World>) + Send + Sync + 'static,
+) {
+    explore(size, move || {
+        let world = World::on(Oracle::new(baseline, ceiling), config.clone());
+        model(&world);
+        world.finish();
+    });
 }
 
 /// A manager of its own, and all that it works with.
@@ -89,6 +113,25 @@ impl World {
             Form::Own { .. } => unreachable!("its policy is given"),
         };
         self.demand(ticket, group, form, bytes)
+    }
+
+    /// A guard that is there from the start.
+    pub(crate) fn held(
+        self: &Arc<Self>,
+        group: &'static str,
+        form: Form,
+        bytes: u64,
+    ) -> Held<OwnedGuard> {
+        self.active(group, form, bytes).acquire_owned().unwrap()
+    }
+
+    /// Another thread, which does something to the manager.
+    pub(crate) fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        f: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> Running<T> {
+        let world = self.clone();
+        spawn(move || f(&world))
     }
 
     /// A demand under a policy of one's own.
@@ -174,6 +217,12 @@ impl Demand {
     pub(crate) fn room_for(mut self, bytes: u64) -> Self {
         self.ticket = self.ticket.room_for(bytes);
         self
+    }
+
+    /// Another thread, which acquires and releases.
+    pub(crate) fn comes_and_goes(&self) -> Running<()> {
+        let demand = self.clone();
+        spawn(move || drop(demand.acquire().unwrap()))
     }
 
     pub(crate) fn acquire(&self) -> Result<Held<Guard<'_>>, Error> {

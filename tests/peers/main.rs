@@ -2,55 +2,27 @@
 //!
 //! The originals need a Mac with a GPU, or a model; these run on the recording backend with a fake clock.
 
+#[path = "../kit/mod.rs"]
+mod kit;
 mod mlx;
 mod mlx_swift;
 mod mlx_swift_lm;
 mod mlxrs;
-#[path = "../rules/support.rs"]
-#[allow(dead_code, reason = "tests/rules uses the rest")]
-mod support;
 
-use mlx_wired::{Context, Error, EventKind, Policy, PolicyId, Sizes};
+use kit::{Custom, Rig, quiet};
+use mlx_wired::{
+    BudgetPolicy, Context, Error, EventKind, FixedPolicy, PeakPolicy, Policy, Sizes, SumPolicy,
+};
 use std::sync::{Arc, Mutex, PoisonError};
-use support::{Custom, Rig, quiet};
 
-const MIB: u64 = 1 << 20;
-
-/// A policy of one line: what the originals define in each test.
-#[derive(Debug, Clone)]
-struct Summing {
-    name: &'static str,
-    /// How many times the sum it calls for.
-    factor: u64,
-    /// What its sizes may be together.
-    cap: u64,
-    /// What comes on top.
-    base: u64,
+/// A sum under a name of its own: what the originals define in each test.
+fn sum(name: &str) -> Custom {
+    Custom::new().named(name)
 }
 
-impl Summing {
-    fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            factor: 1,
-            cap: u64::MAX,
-            base: 0,
-        }
-    }
-}
-
-impl Policy for Summing {
-    fn id(&self) -> PolicyId {
-        PolicyId::named(self.name)
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        context.baseline + self.base + live.sum * self.factor
-    }
-
-    fn can_admit(&self, _: &Context, live: &Sizes<'_>, new: u64) -> bool {
-        live.sum + new <= self.cap
-    }
+/// Twice its sum.
+fn double() -> Custom {
+    sum("double").limits(|context, live| context.baseline + 2 * live.sum)
 }
 
 /// What a policy is told on Metal with 48 GiB recommended when the baseline is `baseline`: the originals call policies
@@ -63,11 +35,44 @@ fn context(baseline: u64) -> Result<Context, Error> {
         *tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.clone());
         true
     });
-    drop(rig.manager.ticket(&probe, 1).acquire()?);
+    drop(rig.ticket(&probe, 1).acquire()?);
     let context = told.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(context.expect("the policy is asked"))
 }
 
 fn is_failure(kind: &EventKind) -> bool {
     matches!(kind, EventKind::LimitApplyFailed(_))
+}
+
+// What both mlx-swift-lm and mlxrs test of their policies.
+
+fn a_sum_is_capped() -> Result<(), Error> {
+    let (policy, context) = (SumPolicy::capped(200), context(100)?);
+    assert_eq!(policy.limit(&context, &Sizes::of(&[100, 50])), 200);
+    assert!(policy.can_admit(&context, &Sizes::of(&[50]), 50));
+    assert!(!policy.can_admit(&context, &Sizes::of(&[50]), 51));
+    Ok(())
+}
+
+fn a_peak_is_the_largest_or_the_baseline() -> Result<(), Error> {
+    let live = Sizes::of(&[150, 60, 20]);
+    assert_eq!(PeakPolicy.limit(&context(100)?, &live), 150);
+    assert_eq!(PeakPolicy.limit(&context(200)?, &live), 200);
+    Ok(())
+}
+
+fn a_fixed_limit_ignores_sizes() -> Result<(), Error> {
+    let policy = FixedPolicy::new(123);
+    assert_eq!(policy.limit(&context(0)?, &Sizes::EMPTY), 123);
+    assert_eq!(policy.limit(&context(500)?, &Sizes::of(&[3, 2, 1])), 123);
+    Ok(())
+}
+
+/// Of one with a base of 100 and a cap of 300.
+fn a_budget_has_a_base_and_a_cap(policy: &BudgetPolicy) -> Result<(), Error> {
+    let (context, live) = (context(50)?, Sizes::of(&[75]));
+    assert_eq!(policy.limit(&context, &live), 225);
+    assert!(policy.can_admit(&context, &live, 75));
+    assert!(!policy.can_admit(&context, &live, 76));
+    Ok(())
 }

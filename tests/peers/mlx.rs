@@ -3,7 +3,7 @@
 //! `test_memory_info` and `test_active_memory_count` are about MLX's counters: `tests/ffi_mlx.rs` has them, since they
 //! need MLX. `test_array_buffer_size` and `tests/residency_tests.cpp` test what is inside MLX.
 
-use crate::support::{Rig, quiet};
+use crate::kit::{Rig, quiet};
 use mlx_wired::ffi::{Backend, RecordingBackend};
 use mlx_wired::{Error, EventKind, FixedPolicy};
 
@@ -33,7 +33,7 @@ fn test_wired_memory_is_clamped_by_the_manager() -> Result<(), Error> {
     let recommended = rig.manager.ceiling().expect("Metal recommends");
     let events = rig.manager.subscribe(100);
     let policy = FixedPolicy::new(recommended + 10);
-    let guard = rig.manager.ticket(&policy, 1).acquire_owned()?;
+    let guard = rig.ticket(&policy, 1).acquire_owned()?;
     assert_eq!(rig.requested(), [recommended]);
     assert_eq!(
         (guard.wanted(), guard.applied()),

@@ -2,8 +2,8 @@
 //!
 //! The last test is one that a fork keeps beside them (RNT56/mlx-swift).
 
-use crate::support::{Rig, SECOND, kinds, next, queued, quiet};
-use crate::{MIB, Summing, is_failure};
+use crate::kit::{Custom, MIB, Rig, SECOND, kinds, next, quiet};
+use crate::{double, is_failure, sum};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Config, Error, Event, EventKind, Wait};
 use std::collections::HashMap;
@@ -35,15 +35,11 @@ fn applied(told: &[Event]) -> Vec<u64> {
 #[test]
 fn test_wired_memory_policy_stacking_and_custom_policies() -> Result<(), Error> {
     let rig = rig(quiet())?;
-    let sum = Summing::new("sum");
-    let double = Summing {
-        factor: 2,
-        ..Summing::new("double")
-    };
+    let (sum, double) = (sum("sum"), double());
     let tickets = [
-        rig.manager.ticket(&sum, 64 * MIB),
-        rig.manager.ticket(&sum, 64 * MIB),
-        rig.manager.ticket(&double, 96 * MIB),
+        rig.ticket(&sum, 64 * MIB),
+        rig.ticket(&sum, 64 * MIB),
+        rig.ticket(&double, 96 * MIB),
     ];
     let events = rig.manager.subscribe(100);
     let mut guards = Vec::new();
@@ -83,7 +79,7 @@ fn test_wired_memory_policy_stacking_and_custom_policies() -> Result<(), Error> 
 fn test_reservation_only_keeps_limit_at_baseline() -> Result<(), Error> {
     let rig = rig(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&Summing::new("sum"), 128 * MIB);
+    let ticket = rig.ticket(&sum("sum"), 128 * MIB);
     drop(ticket.reservation().acquire()?);
     let told: Vec<Event> = events.drain().collect();
     // The actor sets the baseline once more; here the setter is left alone.
@@ -97,9 +93,9 @@ fn test_reservation_only_keeps_limit_at_baseline() -> Result<(), Error> {
 fn test_reservation_plus_active_raises_and_restores_baseline() -> Result<(), Error> {
     let rig = rig(quiet())?;
     let events = rig.manager.subscribe(100);
-    let policy = Summing::new("sum");
-    let reservation = rig.manager.ticket(&policy, 128 * MIB).reservation();
-    let active = rig.manager.ticket(&policy, 64 * MIB);
+    let policy = sum("sum");
+    let reservation = rig.ticket(&policy, 128 * MIB).reservation();
+    let active = rig.ticket(&policy, 64 * MIB);
     let weights = reservation.acquire()?;
     drop(active.acquire()?);
     // Before the reservation goes.
@@ -120,10 +116,10 @@ fn test_hysteresis_prevents_small_shrink_while_active() -> Result<(), Error> {
         .shrink_threshold_ratio(0.5)
         .shrink_cooldown(Duration::ZERO);
     let rig = rig(config)?;
-    let policy = Summing::new("sum");
+    let policy = sum("sum");
     let (large, small) = (
-        rig.manager.ticket(&policy, 300 * MIB),
-        rig.manager.ticket(&policy, 20 * MIB),
+        rig.ticket(&policy, 300 * MIB),
+        rig.ticket(&policy, 20 * MIB),
     );
     let held = large.acquire()?;
     drop(small.acquire()?);
@@ -142,8 +138,8 @@ fn test_cooldown_prevents_rapid_oscillation_while_active() -> Result<(), Error> 
         .shrink_threshold_ratio(0.0)
         .shrink_cooldown(cooldown);
     let rig = rig(config)?;
-    let policy = Summing::new("sum");
-    let [a, b, c] = [100, 300, 50].map(|size| rig.manager.ticket(&policy, size * MIB));
+    let policy = sum("sum");
+    let [a, b, c] = [100, 300, 50].map(|size| rig.ticket(&policy, size * MIB));
     let held = a.acquire()?;
     drop(b.acquire()?);
     let (high, mid) = (BASELINE + 400 * MIB, BASELINE + 150 * MIB);
@@ -159,16 +155,13 @@ fn test_cooldown_prevents_rapid_oscillation_while_active() -> Result<(), Error> 
 
 /// A reservation of 100 MiB and work of 40 and 20 MiB under a cap of 150 MiB.
 fn admission_uses_all_sizes(rig: &Rig) -> Result<Vec<Event>, Error> {
-    let policy = Summing {
-        cap: 150 * MIB,
-        ..Summing::new("capped")
-    };
-    let reservation = rig.manager.ticket(&policy, 100 * MIB).reservation();
-    let [a, b] = [40, 20].map(|size| rig.manager.ticket(&policy, size * MIB));
+    let policy = Custom::capped(150 * MIB).named("capped");
+    let reservation = rig.ticket(&policy, 100 * MIB).reservation();
+    let [a, b] = [40, 20].map(|size| rig.ticket(&policy, size * MIB));
     let events = rig.manager.subscribe(100);
     let weights = reservation.acquire()?;
     let working = a.acquire()?;
-    let waiting = queued(&rig.manager, &b, Wait::new());
+    let waiting = rig.queued(&b);
     let told = next(&events, |kind| *kind == EventKind::AdmissionWait);
     assert_eq!((told.ticket, told.live), (Some(b.id()), 2));
     drop(working);
@@ -204,7 +197,7 @@ fn test_policy_only_mode_enforces_admission_on_cpu() -> Result<(), Error> {
 fn test_with_wired_limit_cancellation_does_not_double_end() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::cpu(), quiet().baseline_override(1024))?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&Summing::new("sum"), 64 * MIB);
+    let ticket = rig.ticket(&sum("sum"), 64 * MIB);
     let body = AssertUnwindSafe(|| ticket.with(|_| -> u8 { panic!("out of the body") }));
     catch_unwind(body).expect_err("the body panics");
     let ended = |kinds: &[EventKind]| {
@@ -213,11 +206,7 @@ fn test_with_wired_limit_cancellation_does_not_double_end() -> Result<(), Error>
     };
     assert_eq!(ended(&kinds(&events)), 1);
     // The manager is as before.
-    drop(
-        rig.manager
-            .ticket(&Summing::new("sum"), 32 * MIB)
-            .acquire()?,
-    );
+    drop(rig.ticket(&sum("sum"), 32 * MIB).acquire()?);
     assert_eq!(ended(&kinds(&events)), 1);
     rig.finish()
 }
@@ -226,16 +215,13 @@ fn test_with_wired_limit_cancellation_does_not_double_end() -> Result<(), Error>
 #[test]
 fn test_admission_wait_cancellation_removes_waiter() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::cpu(), quiet().baseline_override(1024))?.restoring(0);
-    let policy = Summing {
-        cap: 100 * MIB,
-        ..Summing::new("capped")
-    };
-    let active = rig.manager.ticket(&policy, 100 * MIB);
-    let blocked = rig.manager.ticket(&policy, 1);
+    let policy = Custom::capped(100 * MIB).named("capped");
+    let active = rig.ticket(&policy, 100 * MIB);
+    let blocked = rig.ticket(&policy, 1);
     let events = rig.manager.subscribe(100);
     let held = active.acquire()?;
     let token = CancelToken::new();
-    let waiting = queued(&rig.manager, &blocked, Wait::new().cancel(&token));
+    let waiting = rig.queued_with(&blocked, Wait::new().cancel(&token));
     token.cancel();
     let error = waiting.result().expect_err("no guard comes out of it");
     assert!(matches!(error, Error::Cancelled { .. }), "{error}");

@@ -4,40 +4,27 @@
 //! (`testConcurrentInferencesDefaultWiredMemory`, which takes no ticket) or measures a model
 //! (`testMeasurementBudgetNotBelowPeak`).
 
-use crate::support::{Pending, Rig, kinds, next, queued, quiet};
-use crate::{MIB, Summing, context};
-use mlx_wired::{
-    BudgetPolicy, Error, Event, EventKind, FixedPolicy, PeakPolicy, Policy, PolicyId, Sizes,
-    SumPolicy, Wait,
-};
+use crate::kit::{Custom, MIB, Pending, Rig, kinds, next, quiet};
+use crate::{double, sum};
+use mlx_wired::{BudgetPolicy, Error, Event, EventKind, Policy, PolicyId, SumPolicy};
 use std::sync::mpsc;
 
 /// `testWiredSumPolicyCapAffectsLimitAndAdmission`
 #[test]
 fn test_wired_sum_policy_cap_affects_limit_and_admission() -> Result<(), Error> {
-    let (policy, context) = (SumPolicy::capped(200), context(100)?);
-    assert_eq!(policy.limit(&context, &Sizes::of(&[100, 50])), 200);
-    assert!(policy.can_admit(&context, &Sizes::of(&[50]), 50));
-    assert!(!policy.can_admit(&context, &Sizes::of(&[50]), 51));
-    Ok(())
+    crate::a_sum_is_capped()
 }
 
 /// `testWiredMaxPolicyReturnsLargestDemandOrBaseline`
 #[test]
 fn test_wired_max_policy_returns_largest_demand_or_baseline() -> Result<(), Error> {
-    let sizes = Sizes::of(&[150, 60, 20]);
-    assert_eq!(PeakPolicy.limit(&context(100)?, &sizes), 150);
-    assert_eq!(PeakPolicy.limit(&context(200)?, &sizes), 200);
-    Ok(())
+    crate::a_peak_is_the_largest_or_the_baseline()
 }
 
 /// `testWiredFixedPolicyIgnoresActiveSizes`
 #[test]
 fn test_wired_fixed_policy_ignores_active_sizes() -> Result<(), Error> {
-    let policy = FixedPolicy::new(123);
-    assert_eq!(policy.limit(&context(0)?, &Sizes::EMPTY), 123);
-    assert_eq!(policy.limit(&context(500)?, &Sizes::of(&[3, 2, 1])), 123);
-    Ok(())
+    crate::a_fixed_limit_ignores_sizes()
 }
 
 /// `testWiredBudgetPolicyIdentityAndCapBehavior`
@@ -50,24 +37,15 @@ fn test_wired_budget_policy_identity_and_cap_behavior() -> Result<(), Error> {
     assert_ne!(first.id(), BudgetPolicy::new(100).with_cap(300).id());
     // There they are equal values too, which hides that they differ.
     assert_ne!(first, second);
-
-    let (context, live) = (context(50)?, Sizes::of(&[75]));
-    assert_eq!(first.limit(&context, &live), 225);
-    assert!(first.can_admit(&context, &live, 75));
-    assert!(!first.can_admit(&context, &live, 76));
-    Ok(())
+    crate::a_budget_has_a_base_and_a_cap(&first)
 }
 
 /// `testWiredMemoryPolicyStackingAndCustomPolicies`, with the library's own sum.
 #[test]
 fn test_wired_memory_policy_stacking_and_custom_policies() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let double = Summing {
-        factor: 2,
-        ..Summing::new("double")
-    };
-    let sum = rig.manager.ticket(&SumPolicy::new(), 64 * MIB);
-    let custom = rig.manager.ticket(&double, 96 * MIB);
+    let sum = rig.ticket(&SumPolicy::new(), 64 * MIB);
+    let custom = rig.ticket(&double(), 96 * MIB);
     let (first, second) = (sum.acquire()?, sum.acquire()?);
     let third = custom.acquire()?;
     assert_eq!(rig.requested(), [64, 128, 192].map(|limit| limit * MIB));
@@ -80,7 +58,7 @@ fn test_wired_memory_policy_stacking_and_custom_policies() -> Result<(), Error> 
 fn test_generate_emits_ticket_lifecycle_events() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 64 * MIB);
+    let ticket = rig.ticket(&SumPolicy::new(), 64 * MIB);
     let limit = ticket.with(|_| rig.limit())?;
     assert_eq!(limit, 64 * MIB, "raised while it works");
     let told: Vec<Event> = events.drain().collect();
@@ -99,11 +77,8 @@ fn test_admission_gating_serializes_inference() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
     // One guard of 64 MiB at a time.
-    let single = Summing {
-        cap: 64 * MIB,
-        ..Summing::new("single")
-    };
-    let tickets = [64 * MIB; 2].map(|size| rig.manager.ticket(&single, size));
+    let single = Custom::capped(64 * MIB).named("single");
+    let tickets = [64 * MIB; 2].map(|size| rig.ticket(&single, size));
     let (finish, finished) = mpsc::channel();
     let first = tickets[0].clone();
     let inference = Pending::spawn(move || {
@@ -114,7 +89,7 @@ fn test_admission_gating_serializes_inference() -> Result<(), Error> {
     });
     let started = next(&events, |kind| *kind == EventKind::TicketStarted);
     assert_eq!(started.ticket, Some(tickets[0].id()));
-    let second = queued(&rig.manager, &tickets[1], Wait::new());
+    let second = rig.queued(&tickets[1]);
     let waits = next(&events, |kind| *kind == EventKind::AdmissionWait);
     assert_eq!(waits.ticket, Some(tickets[1].id()));
     second.assert_pending();
@@ -134,12 +109,12 @@ fn test_admission_gating_serializes_inference() -> Result<(), Error> {
 #[test]
 fn test_shared_weights_across_policies_uses_max_not_sum() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let policy = |name| Summing {
-        base: 256 * MIB,
-        ..Summing::new(name)
+    let policy = |name| {
+        let weights = 256 * MIB;
+        sum(name).limits(move |context, live| context.baseline + weights + live.sum)
     };
-    let embed = rig.manager.ticket(&policy("embedding"), 64 * MIB);
-    let chat = rig.manager.ticket(&policy("chat"), 192 * MIB);
+    let embed = rig.ticket(&policy("embedding"), 64 * MIB);
+    let chat = rig.ticket(&policy("chat"), 192 * MIB);
     let held = (embed.acquire()?, chat.acquire()?);
     assert_eq!(rig.requested(), [320, 448].map(|limit| limit * MIB));
     drop(held);

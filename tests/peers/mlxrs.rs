@@ -3,7 +3,7 @@
 //! Not ported: the two that test a measurement's fields and an unfinished `tune`.
 
 use crate::context;
-use crate::support::{GIB, Pending, Rig, quiet};
+use crate::kit::{GIB, Pending, Rig, quiet};
 use mlx_wired::ffi::{RecordingBackend, Support};
 use mlx_wired::{BudgetPolicy, Error, FixedPolicy, PeakPolicy, Policy, PolicyId, Sizes, SumPolicy};
 use std::collections::HashSet;
@@ -15,11 +15,7 @@ use std::thread;
 
 #[test]
 fn wired_sum_policy_clamps_to_cap() -> Result<(), Error> {
-    let (policy, context) = (SumPolicy::capped(200), context(100)?);
-    assert_eq!(policy.limit(&context, &Sizes::of(&[100, 50])), 200);
-    assert!(policy.can_admit(&context, &Sizes::of(&[50]), 50));
-    assert!(!policy.can_admit(&context, &Sizes::of(&[50]), 51));
-    Ok(())
+    crate::a_sum_is_capped()
 }
 
 #[test]
@@ -51,10 +47,7 @@ fn wired_sum_policy_no_cap_clamps_to_recommended_if_available() -> Result<(), Er
 
 #[test]
 fn wired_max_policy_max_active_or_baseline() -> Result<(), Error> {
-    let live = Sizes::of(&[150, 60, 20]);
-    assert_eq!(PeakPolicy.limit(&context(100)?, &live), 150);
-    assert_eq!(PeakPolicy.limit(&context(200)?, &live), 200);
-    Ok(())
+    crate::a_peak_is_the_largest_or_the_baseline()
 }
 
 #[test]
@@ -72,10 +65,7 @@ fn wired_max_policy_admits_unconditionally() -> Result<(), Error> {
 
 #[test]
 fn wired_fixed_policy_returns_limit() -> Result<(), Error> {
-    let policy = FixedPolicy::new(123);
-    assert_eq!(policy.limit(&context(0)?, &Sizes::EMPTY), 123);
-    assert_eq!(policy.limit(&context(500)?, &Sizes::of(&[3, 2, 1])), 123);
-    Ok(())
+    crate::a_fixed_limit_ignores_sizes()
 }
 
 #[test]
@@ -95,11 +85,7 @@ fn wired_budget_policy_identity_and_cap_behavior() -> Result<(), Error> {
     let first = policy("shared", 100, 300);
     assert_eq!(first.id(), policy("shared", 999, 999).id());
     assert_ne!(first.id(), policy("other", 100, 300).id());
-    let (context, live) = (context(50)?, Sizes::of(&[75]));
-    assert_eq!(first.limit(&context, &live), 225);
-    assert!(first.can_admit(&context, &live, 75));
-    assert!(!first.can_admit(&context, &live, 76));
-    Ok(())
+    crate::a_budget_has_a_base_and_a_cap(&first)
 }
 
 #[test]

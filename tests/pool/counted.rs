@@ -1,4 +1,5 @@
-use super::{MIB, until};
+use super::MIB;
+use crate::kit::until;
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{BufferPool, PoolError};
 use mlx_wired::{Config, Context, Manager, Policy, PolicyId, Sizes, SumPolicy};

@@ -1,4 +1,5 @@
-use super::{KIB, MIB, address, pool, until};
+use super::{KIB, MIB, address, pool};
+use crate::kit::{assert_matches, until};
 use mlx_wired::PressureLevel::{Critical, Normal, Urgent, Warning};
 use mlx_wired::clock::{Clock, FakeClock, Sleeper, SystemClock};
 use mlx_wired::memory::{BufferPool, PoolBuf, PoolError};
@@ -82,10 +83,7 @@ fn no_buffer_in_use_is_evicted_and_no_call_hangs_when_all_are() {
     assert_eq!(pool.set_pressure(Critical), 0);
     pool.maintain();
     assert!(pool.get(MIB).is_err());
-    assert!(matches!(
-        pool.prewarm(MIB, 1),
-        Err(PoolError::TooLarge { .. })
-    ));
+    assert_matches!(pool.prewarm(MIB, 1), Err(PoolError::TooLarge { .. }));
     assert!(pool.get_timeout(MIB, Duration::ZERO).is_err());
     for (tag, buffer) in held.iter().enumerate() {
         assert!(buffer.iter().all(|byte| *byte == tag as u8 + 1));

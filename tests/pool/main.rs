@@ -13,6 +13,8 @@
 
 mod counted;
 mod idle;
+#[path = "../kit/mod.rs"]
+mod kit;
 #[cfg(target_os = "linux")]
 mod maps;
 mod scratch;
@@ -21,7 +23,7 @@ mod soup;
 mod waiting;
 
 use mlx_wired::memory::{BufferPool, PoolBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -42,13 +44,4 @@ fn pool_without_limit() -> BufferPool {
 /// Where a buffer's block is.
 fn address(buffer: &PoolBuf) -> usize {
     buffer.as_ptr() as usize
-}
-
-/// Waits until `holds`, which another thread brings about.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::yield_now();
-    }
 }

@@ -1,4 +1,5 @@
 use super::{KIB, MIB, address, pool, pool_without_limit};
+use crate::kit::assert_says;
 use mlx_wired::memory::PoolError;
 use std::error::Error;
 
@@ -159,10 +160,7 @@ fn an_error_names_those_who_hold() {
     assert_eq!(users, [("decode", 320 << 20), ("augment", 128 << 20)]);
     assert_eq!((*in_use, *limit), (448 << 20, 480 << 20));
     let full = format!("{error:#}");
-    assert!(
-        full.contains("(largest: \"decode\" 320 MiB, \"augment\" 128 MiB)"),
-        "{full}"
-    );
+    assert_says(&full, "(largest: \"decode\" 320 MiB, \"augment\" 128 MiB)");
     drop(held);
 }
 

@@ -1,4 +1,5 @@
-use super::{MIB, pool, until};
+use super::{MIB, pool};
+use crate::kit::until;
 use mlx_wired::clock::FakeClock;
 use mlx_wired::memory::{BufferPool, PoolError};
 use parking_lot::Mutex;

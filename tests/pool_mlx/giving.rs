@@ -26,8 +26,7 @@ fn active() -> usize {
 
 #[test]
 fn whole_pages_are_kept_where_mlx_keeps_and_come_back_once() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let (buffer, at) = filled(&pool, 64 * PAGE, 3.0);
     let before = active();
     let array = floats(buffer, 16 * PAGE);
@@ -49,8 +48,7 @@ fn whole_pages_are_kept_where_mlx_keeps_and_come_back_once() {
 
 #[test]
 fn what_has_no_whole_pages_is_copied_and_back_at_once() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     for bytes in [0, 4, 2048, PAGE + 4] {
         let (buffer, at) = filled(&pool, bytes, 1.0);
         let array = floats(buffer, bytes / 4);
@@ -64,8 +62,7 @@ fn what_has_no_whole_pages_is_copied_and_back_at_once() {
 
 #[test]
 fn every_length_of_whole_pages_is_kept_with_pages_of_either_size() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     for pages in 1..=9 {
         let (buffer, at) = filled(&pool, pages * PAGE, 1.0);
         let array = floats(buffer, pages * PAGE / 4);
@@ -76,8 +73,7 @@ fn every_length_of_whole_pages_is_kept_with_pages_of_either_size() {
 
 #[test]
 fn a_shape_is_checked_before_mlx_reads() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     for shape in [&[1025][..], &[33, 32], &[-1], &[-1, -1], &[i32::MAX; 4]] {
         let (buffer, _) = filled(&pool, 4096, 1.0);
         let error = buffer.into_array(shape, Dtype::Float32).unwrap_err();
@@ -98,8 +94,7 @@ fn a_shape_is_checked_before_mlx_reads() {
 
 #[test]
 fn every_type_and_shape() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     for dtype in EVERY_DTYPE {
         for shape in [&[][..], &[7], &[2, 3], &[1, 2, 1, 3], &[0], &[4, 0]] {
             let (buffer, _) = filled(&pool, 64, 1.0);
@@ -128,8 +123,7 @@ fn every_type_and_shape() {
 /// Rust has no other bools than 0 and 1, and a buffer has whatever bytes.
 #[test]
 fn bools_are_made_of_whatever_bytes() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let mut buffer = pool.get(PAGE).unwrap();
     for (place, byte) in buffer.iter_mut().enumerate() {
         *byte = place as u8;
@@ -143,8 +137,7 @@ fn bools_are_made_of_whatever_bytes() {
 /// MLX has no memory for its copy, and never calls the deleter. The CPU build as it is ends the process.
 #[test]
 fn a_buffer_comes_back_where_mlx_makes_no_array() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     // Not whole pages, so that it is copied.
     let buffer = pool.get(PAGE + 4).unwrap();
     if !refuse_over(PAGE) {
@@ -162,8 +155,7 @@ fn a_buffer_comes_back_where_mlx_makes_no_array() {
 
 #[test]
 fn a_view_keeps_the_buffer() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let (buffer, at) = filled(&pool, 4 * PAGE, 1.0);
     let array = floats(buffer, PAGE);
     let view = array.reshape(&[4, PAGE as i32 / 4]).unwrap();
@@ -178,8 +170,7 @@ fn a_view_keeps_the_buffer() {
 /// MLX writes a result where its input was, if nothing else has the input: into the buffer, which is MLX's then.
 #[test]
 fn a_donated_buffer_comes_back_with_the_result() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let (buffer, at) = filled(&pool, 4 * PAGE, 1.0);
     let input = floats(buffer, PAGE);
     let sum = input.add(array!(1.0_f32)).unwrap();
@@ -194,8 +185,7 @@ fn a_donated_buffer_comes_back_with_the_result() {
 
 #[test]
 fn an_input_that_is_still_held_is_not_written() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let (buffer, _) = filled(&pool, 4 * PAGE, 1.0);
     let input = floats(buffer, PAGE);
     let sum = input.add(array!(1.0_f32)).unwrap();
@@ -207,8 +197,7 @@ fn an_input_that_is_still_held_is_not_written() {
 /// A buffer is given by value, so two arrays over one cannot be written; their clones share one array of MLX's.
 #[test]
 fn two_arrays_never_share_a_buffer() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let arrays: Vec<_> = (0..8_u8)
         .map(|tag| floats(filled(&pool, 4 * PAGE, f32::from(tag)).0, PAGE))
         .collect();
@@ -252,8 +241,7 @@ fn an_array_outlives_its_pool() {
 
 #[test]
 fn the_last_handle_may_go_on_another_thread() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let (buffer, _) = filled(&pool, 4 * PAGE, 7.0);
     let array = floats(buffer, PAGE);
     thread::spawn(move || drop(array)).join().unwrap();
@@ -263,8 +251,7 @@ fn the_last_handle_may_go_on_another_thread() {
 /// The handles go while MLX works: what has the buffer last is MLX's own thread.
 #[test]
 fn mlx_may_let_go_on_a_thread_of_its_own() {
-    let _alone = alone();
-    let pool = pool();
+    let (_alone, pool) = pool();
     let (buffer, _) = filled(&pool, 4 * PAGE, 1.0);
     let array = floats(buffer, PAGE);
     let large = mlx_rs::ops::ones::<f32>(&[900, 900]).unwrap();

@@ -38,9 +38,11 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE.lock()
 }
 
-/// A pool that keeps everything and starts no thread.
-fn pool() -> BufferPool {
-    BufferPool::builder("test").decay(Duration::MAX).build()
+/// Holds other tests off, with a pool that keeps everything and starts no thread.
+fn pool() -> (MutexGuard<'static, ()>, BufferPool) {
+    let alone = alone();
+    let pool = BufferPool::builder("test").decay(Duration::MAX);
+    (alone, pool.build())
 }
 
 /// Where an array's values are.

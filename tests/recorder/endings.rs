@@ -1,14 +1,14 @@
 //! Recorders and managers that end at the same time.
 
-use super::{Rig, SECOND, rig, told};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
+use super::told;
+use crate::kit::{HookedClock, Rig, SECOND, quiet};
+use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{Backend, BackendError, Device, MemoryCounters, RecordingBackend};
-use mlx_wired::recorder::{End, Recorder, What};
+use mlx_wired::recorder::{End, Recorder, Recording, What};
 use mlx_wired::{Context, Error, Manager, Policy, PolicyId, Sizes, SumPolicy};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
-use std::thread;
-use std::time::Instant;
+use std::thread::{self, JoinHandle};
 
 /// A backend whose counters cannot be read until somebody is served.
 #[derive(Debug)]
@@ -71,51 +71,55 @@ fn a_recorder_that_reads_counters_does_not_keep_the_manager_alive() -> Result<()
     next.map(drop)
 }
 
-/// A clock that stops the thread that is the next but so many to ask for the time.
-#[derive(Debug, Clone)]
+/// Stops the thread that is the next but so many to ask for the time.
+#[derive(Clone)]
 struct Stopping {
-    time: FakeClock,
     left: Arc<AtomicUsize>,
     stop: Arc<(Barrier, Barrier)>,
 }
 
-impl Clock for Stopping {
-    fn now(&self) -> Instant {
-        let less = |left: usize| left.checked_sub(1);
-        let left = self.left.fetch_update(Relaxed, Relaxed, less);
-        if left == Ok(1) {
-            self.stop.0.wait();
-            self.stop.1.wait();
+impl Stopping {
+    fn new() -> Self {
+        Self {
+            left: Arc::default(),
+            stop: Arc::new((Barrier::new(2), Barrier::new(2))),
         }
-        self.time.now()
     }
 
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.time.park(sleeper, deadline);
+    fn clock(&self) -> HookedClock {
+        let this = self.clone();
+        HookedClock::new(FakeClock::new()).when_asked(move || {
+            let less = |left: usize| left.checked_sub(1);
+            if this.left.fetch_update(Relaxed, Relaxed, less) == Ok(1) {
+                this.stop.0.wait();
+                this.stop.1.wait();
+            }
+        })
+    }
+
+    /// Ends the recording in another thread, which stops when it asks for the time: once for the state under the lock,
+    /// once for who holds what.
+    fn stop_at_the_end_of(&self, recorder: Recorder) -> JoinHandle<Recording> {
+        self.left.store(2, Relaxed);
+        let ending = thread::spawn(move || recorder.finish());
+        self.stop.0.wait();
+        ending
     }
 }
 
 #[test]
 fn a_recorder_that_ends_does_not_keep_the_managers_place() -> Result<(), Error> {
-    let clock = Stopping {
-        time: FakeClock::new(),
-        left: Arc::default(),
-        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
-    };
+    let stopping = Stopping::new();
     let build = || {
         let backend = RecordingBackend::metal().exclusive("ends slowly");
         let builder = Manager::builder().backend(backend.build());
-        builder.clock(clock.clone()).build()
+        builder.clock(stopping.clock()).build()
     };
     let manager = build()?;
-    let recorder = Recorder::new(&manager);
-    // Once for the state under the lock, once for who holds what.
-    clock.left.store(2, Relaxed);
-    let ending = thread::spawn(move || recorder.finish());
-    clock.stop.0.wait();
+    let ending = stopping.stop_at_the_end_of(Recorder::new(&manager));
     drop(manager);
     let next = build();
-    clock.stop.1.wait();
+    stopping.stop.1.wait();
     drop(ending.join().expect("it ends well"));
     next.map(drop)
 }
@@ -141,45 +145,33 @@ impl Drop for Grudging {
 
 #[test]
 fn a_recorder_that_ends_last_is_not_to_blame_for_a_policy() -> Result<(), Error> {
-    let clock = Stopping {
-        time: FakeClock::new(),
-        left: Arc::default(),
-        stop: Arc::new((Barrier::new(2), Barrier::new(2))),
-    };
+    let stopping = Stopping::new();
     let manager = Manager::builder()
         .backend(mlx_wired::ffi::NoMlx::new())
-        .clock(clock.clone())
+        .clock(stopping.clock())
         .build()?;
     drop(manager.ticket(&Arc::new(Grudging), 1).acquire()?);
-    let recorder = Recorder::new(&manager);
-    // Once for the state under the lock, once for who holds what.
-    clock.left.store(2, Relaxed);
-    let ending = thread::spawn(move || recorder.finish());
-    clock.stop.0.wait();
+    let ending = stopping.stop_at_the_end_of(Recorder::new(&manager));
     drop(manager);
-    clock.stop.1.wait();
+    stopping.stop.1.wait();
     assert!(ending.join().is_ok());
     Ok(())
 }
 
 #[test]
 fn a_guard_that_has_grown_and_waits_for_the_limit_is_one() -> Result<(), Error> {
-    let Rig {
-        manager,
-        backend,
-        clock,
-    } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let recorder = Recorder::new(&rig.manager);
     let mut guard = ticket.acquire_owned()?;
     let mut gone = ticket.acquire_owned()?;
     gone.resize(5)?;
     drop(gone);
-    clock.advance(SECOND);
-    let gate = backend.gate();
+    rig.clock.advance(SECOND);
+    let gate = rig.backend.gate();
     let growing = thread::spawn(move || guard.resize(30).map(|()| guard));
     gate.wait_entered(1);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let recording = recorder.finish();
     gate.open();
     let guard = |bytes, from, to, end| (What::Guard, "SumPolicy".to_owned(), bytes, from, to, end);

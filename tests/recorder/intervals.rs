@@ -1,32 +1,33 @@
 //! Guards and waits as intervals.
 
-use super::{Rig, SECOND, rig, told, waiting};
+use super::{told, waiting};
+use crate::kit::{Rig, SECOND, acquiring, on, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Interval, Recorder, Recording, What};
-use mlx_wired::{Error, EventKind, Manager, SumPolicy};
+use mlx_wired::{Error, EventKind, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 #[test]
 fn guards_and_waits_have_a_beginning_and_an_end() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(10);
-    let (big, small) = (manager.ticket(&policy, 8), manager.ticket(&policy, 2));
+    let (big, small) = (rig.ticket(&policy, 8), rig.ticket(&policy, 2));
     let (big, small) = (big.label("big"), small.label("small"));
-    clock.advance(7 * SECOND);
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    rig.clock.advance(7 * SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     let first = big.acquire()?;
     let line = line!() - 1;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let other = small.acquire()?;
-    let waiter = waiting(&manager, &big);
-    clock.advance(2 * SECOND);
+    let waiter = waiting(&rig.manager, &big);
+    rig.clock.advance(2 * SECOND);
     drop(first);
-    waiter.join().expect("the waiter ends well")?;
-    clock.advance(SECOND);
+    waiter.result()?;
+    rig.clock.advance(SECOND);
     drop(other);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let recording = recorder.finish();
 
     assert_eq!((recording.duration(), recording.missing()), (6 * SECOND, 0));
@@ -57,47 +58,33 @@ fn guards_and_waits_have_a_beginning_and_an_end() -> Result<(), Error> {
 
 #[test]
 fn waits_that_are_given_up_end_so() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let _guard = ticket.acquire()?;
-    let recorder = Recorder::new(&manager);
-    let timed = {
-        let ticket = ticket.clone();
-        thread::spawn(move || ticket.admit_timeout(3 * SECOND).map(drop))
-    };
-    while manager.waiting().is_empty() {
-        thread::yield_now();
-    }
-    clock.advance(3 * SECOND);
-    assert!(timed.join().expect("it ends well").is_err());
+    let recorder = Recorder::new(&rig.manager);
+    let timed = rig.queued_with(&ticket, Wait::new().timeout(3 * SECOND));
+    rig.clock.advance(3 * SECOND);
+    assert!(timed.result().is_err());
     let recording = recorder.finish();
     let wait = told(&recording).into_iter().find(|it| it.0 == What::Wait);
     let name = "SumPolicy".to_owned();
     assert_eq!(wait, Some((What::Wait, name, 10, 0, 3, End::TimedOut)));
-    let totals = recording.totals();
-    let given_up: u64 = totals.iter().map(|total| total.given_up).sum();
+    let given_up: u64 = recording.totals().iter().map(|it| it.given_up).sum();
     assert_eq!(given_up, 1);
     Ok(())
 }
 
 #[test]
 fn a_wait_that_the_manager_ends_has_failed() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let _guard = ticket.acquire()?;
-    let recorder = Recorder::new(&manager);
-    let waits = {
-        let ticket = ticket.clone();
-        thread::spawn(move || ticket.acquire_owned().map(drop))
-    };
-    while manager.waiting().is_empty() {
-        thread::yield_now();
-    }
-    clock.advance(3 * SECOND);
-    manager.close();
-    let ended = waits.join().expect("it ends well");
-    assert_eq!(ended, Err(Error::Closed));
-    clock.advance(SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    let waits = rig.queued(&ticket);
+    rig.clock.advance(3 * SECOND);
+    rig.manager.close();
+    assert_eq!(waits.result().err(), Some(Error::Closed));
+    rig.clock.advance(SECOND);
     let recording = recorder.finish();
     let wait = told(&recording).into_iter().find(|it| it.0 == What::Wait);
     let name = "SumPolicy".to_owned();
@@ -109,14 +96,14 @@ fn a_wait_that_the_manager_ends_has_failed() -> Result<(), Error> {
 
 #[test]
 fn guards_that_lived_before_and_live_on_are_told() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let old = manager.ticket(&policy, 1).label("old");
+    let old = rig.ticket(&policy, 1).label("old");
     let (gone, stays) = (old.acquire()?, old.acquire()?);
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     drop(gone);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let recording = recorder.finish();
     let mut found = told(&recording);
     found.sort_by_key(|it| it.4);
@@ -135,13 +122,13 @@ fn guards_that_lived_before_and_live_on_are_told() -> Result<(), Error> {
 
 #[test]
 fn an_owned_guard_may_end_on_another_thread_and_a_resized_one_goes_on() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 4).label("grows");
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 4).label("grows");
+    let recorder = Recorder::new(&rig.manager);
     let mut guard = ticket.acquire_owned()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     guard.resize(6)?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let ended = thread::spawn(move || drop(guard)).join();
     ended.expect("the other thread ends well");
     let recording = recorder.finish();
@@ -159,16 +146,16 @@ fn an_owned_guard_may_end_on_another_thread_and_a_resized_one_goes_on() -> Resul
 
 #[test]
 fn of_two_alike_the_resized_one_goes_on() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let alike = || manager.ticket(&SumPolicy::uncapped(), 4).label("alike");
+    let rig = Rig::new(quiet())?;
+    let alike = || rig.ticket(&SumPolicy::uncapped(), 4).label("alike");
     let (one, other) = (alike(), alike());
-    let recorder = Recorder::new(&manager);
+    let recorder = Recorder::new(&rig.manager);
     let mut resized = one.acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let stays = other.acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     resized.resize(6)?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop((resized, stays));
     let intervals = told(&recorder.finish());
     let guard = |bytes, from, to, end| (What::Guard, "alike".to_owned(), bytes, from, to, end);
@@ -185,9 +172,7 @@ fn of_two_alike_the_resized_one_goes_on() -> Result<(), Error> {
 
 #[test]
 fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     // Two of the four wait.
     let ticket = manager.ticket(&SumPolicy::capped(20), 10).label("step");
     let stop = AtomicBool::new(false);
@@ -249,14 +234,14 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
 
 #[test]
 fn a_wait_that_began_before_is_told() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
-    let (held, both) = (ticket.acquire()?, manager.ticket(&SumPolicy::capped(10), 6));
-    let ends = waiting(&manager, &ticket);
-    let goes_on = waiting(&manager, &both);
-    clock.advance(SECOND);
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
+    let (held, both) = (ticket.acquire()?, rig.ticket(&SumPolicy::capped(10), 6));
+    let ends = waiting(&rig.manager, &ticket);
+    let goes_on = waiting(&rig.manager, &both);
+    rig.clock.advance(SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     let recording = recorder.finish();
     let name = || "SumPolicy".to_owned();
     let waits = |recording: &Recording| {
@@ -268,11 +253,11 @@ fn a_wait_that_began_before_is_told() -> Result<(), Error> {
     assert_eq!(waits(&recording), [open(10), open(6)]);
     assert!(recording.intervals().iter().all(|it| !it.begin_known));
 
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     drop(held);
-    ends.join().expect("it ends well")?;
-    goes_on.join().expect("it ends well")?;
+    ends.result()?;
+    goes_on.result()?;
     let ended = |bytes| (What::Wait, name(), bytes, 0, 1, End::Admitted);
     assert_eq!(waits(&recorder.finish()), [ended(10), ended(6)]);
     Ok(())
@@ -280,23 +265,16 @@ fn a_wait_that_began_before_is_told() -> Result<(), Error> {
 
 #[test]
 fn a_guard_that_was_on_its_way_is_held_from_then_on() -> Result<(), Error> {
-    let Rig {
-        manager,
-        backend,
-        clock,
-    } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
-    let gate = backend.gate();
-    let acquiring = thread::spawn({
-        let ticket = ticket.clone();
-        move || ticket.acquire_owned()
-    });
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let gate = rig.backend.gate();
+    let acquiring = acquiring(&ticket);
     gate.wait_entered(1);
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     gate.open();
-    let guard = acquiring.join().expect("it ends well")?;
-    clock.advance(4 * SECOND);
+    let guard = acquiring.result()?;
+    rig.clock.advance(4 * SECOND);
     let recording = recorder.finish();
     let name = "SumPolicy".to_owned();
     assert_eq!(told(&recording), [(What::Guard, name, 10, 1, 5, End::Open)]);
@@ -306,17 +284,17 @@ fn a_guard_that_was_on_its_way_is_held_from_then_on() -> Result<(), Error> {
 
 #[test]
 fn a_wait_whose_beginning_was_dropped_is_told() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(10);
     let (full, other) = (
-        manager.ticket(&policy, 10),
-        manager.ticket(&SumPolicy::uncapped(), 1),
+        rig.ticket(&policy, 10),
+        rig.ticket(&SumPolicy::uncapped(), 1),
     );
     let held = full.acquire()?;
-    let mut recorder = Recorder::with_capacity(&manager, 10);
-    let waiter = waiting(&manager, &full);
+    let mut recorder = Recorder::with_capacity(&rig.manager, 10);
+    let waiter = waiting(&rig.manager, &full);
     for _ in 0..10 {
-        clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         drop(other.acquire()?);
         recorder.poll();
     }
@@ -327,23 +305,20 @@ fn a_wait_whose_beginning_was_dropped_is_told() -> Result<(), Error> {
     let name = "SumPolicy".to_owned();
     assert!(waits.eq([(What::Wait, name, 10, 0, whole, End::Open)]));
 
-    let mut recorder = Recorder::with_capacity(&manager, 10);
-    let timed = manager.ticket(&policy, 6).label("timed");
-    let gives_up = thread::spawn(move || timed.admit_timeout(10 * SECOND).map(drop));
-    while manager.waiting().len() < 2 {
-        thread::yield_now();
-    }
+    let mut recorder = Recorder::with_capacity(&rig.manager, 10);
+    let timed = rig.ticket(&policy, 6).label("timed");
+    let gives_up = rig.queued_with(&timed, Wait::new().timeout(10 * SECOND));
     for _ in 0..10 {
-        clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         drop(other.acquire()?);
         recorder.poll();
     }
-    assert!(gives_up.join().expect("it ends well").is_err());
+    assert!(gives_up.result().is_err());
     let intervals = recorder.finish().intervals();
     let wait = intervals.iter().find(|it| it.name() == "timed");
     let ends =
         |it: &Interval| (it.what, it.begin_known, it.end) == (What::Wait, false, End::TimedOut);
     assert!(wait.is_some_and(ends), "{intervals:?}");
     drop(held);
-    waiter.join().expect("it ends well")
+    waiter.result()
 }

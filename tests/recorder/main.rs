@@ -2,38 +2,13 @@
 
 mod endings;
 mod intervals;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod recordings;
 
-use mlx_wired::clock::FakeClock;
-use mlx_wired::ffi::RecordingBackend;
+use kit::Pending;
 use mlx_wired::recorder::{End, Interval, Recording, What};
-use mlx_wired::{Config, Error, Manager, Ticket};
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-struct Rig {
-    manager: Manager,
-    backend: Arc<RecordingBackend>,
-    clock: FakeClock,
-}
-
-fn rig() -> Result<Rig, Error> {
-    let backend = RecordingBackend::metal().build();
-    let clock = FakeClock::new();
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .clock(clock.clone())
-        .config(Config::default().housekeeping(false))
-        .build()?;
-    Ok(Rig {
-        manager,
-        backend,
-        clock,
-    })
-}
+use mlx_wired::{Error, Manager, Ticket};
 
 /// What, name, bytes, from, to and end of each interval, times in seconds.
 fn told(recording: &Recording) -> Vec<(What, String, u64, u64, u64, End)> {
@@ -46,15 +21,9 @@ fn told(recording: &Recording) -> Vec<(What, String, u64, u64, u64, End)> {
 }
 
 /// A thread that acquires and was seen to wait, and then releases.
-fn waiting(manager: &Manager, ticket: &Ticket) -> thread::JoinHandle<Result<(), Error>> {
-    let before = manager.waiting().len();
+fn waiting(manager: &Manager, ticket: &Ticket) -> Pending<Result<(), Error>> {
     let ticket = ticket.clone();
-    let waiting = thread::Builder::new()
-        .name("waiter".to_owned())
-        .spawn(move || ticket.acquire().map(drop))
-        .expect("a thread can be started");
-    while manager.waiting().len() == before {
-        thread::yield_now();
-    }
+    let waiting = Pending::spawn_named("waiter", move || ticket.acquire().map(drop));
+    waiting.until_queued(manager);
     waiting
 }

@@ -1,21 +1,21 @@
 //! What a recording keeps, and what it tells of the whole.
 
-use super::{Rig, SECOND, rig};
+use crate::kit::{Rig, SECOND, acquiring, on, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Recorder, What};
-use mlx_wired::{Error, HolderState, Manager, SumPolicy};
+use mlx_wired::{Error, HolderState, SumPolicy};
 use std::thread;
 use std::time::Duration;
 
 #[test]
 fn a_recording_is_bounded_and_says_what_is_missing() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 4);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 4);
     let _keeps_the_limit = ticket.acquire()?;
-    let mut recorder = Recorder::with_capacity(&manager, 10);
+    let mut recorder = Recorder::with_capacity(&rig.manager, 10);
     for _ in 0..20 {
         let guard = ticket.acquire()?;
-        clock.advance(SECOND);
+        rig.clock.advance(SECOND);
         drop(guard);
         recorder.poll();
     }
@@ -31,7 +31,7 @@ fn a_recording_is_bounded_and_says_what_is_missing() -> Result<(), Error> {
     let open = intervals.iter().filter(|it| it.end == End::Open);
     assert_eq!(open.count(), 1, "the one that lives: {intervals:?}");
 
-    let recorder = Recorder::with_capacity(&manager, 10);
+    let recorder = Recorder::with_capacity(&rig.manager, 10);
     for _ in 0..20 {
         drop(ticket.acquire()?);
     }
@@ -42,19 +42,19 @@ fn a_recording_is_bounded_and_says_what_is_missing() -> Result<(), Error> {
 
 #[test]
 fn totals_say_what_each_source_used() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let (weights, step) = (manager.ticket(&policy, 100), manager.ticket(&policy, 10));
+    let (weights, step) = (rig.ticket(&policy, 100), rig.ticket(&policy, 10));
     let (weights, step) = (weights.label("weights"), step.label("step"));
-    let recorder = Recorder::new(&manager);
+    let recorder = Recorder::new(&rig.manager);
     let kept = weights.acquire()?;
     for _ in 0..3 {
         let guard = step.acquire()?;
-        clock.advance(2 * SECOND);
+        rig.clock.advance(2 * SECOND);
         drop(guard);
     }
     let both = (step.acquire()?, step.acquire()?);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     drop((kept, both));
     let totals = recorder.finish().totals();
     let names: Vec<_> = totals.iter().map(|total| &*total.name).collect();
@@ -70,17 +70,17 @@ fn totals_say_what_each_source_used() -> Result<(), Error> {
 
 #[test]
 fn a_heat_map_shows_sizes_against_time() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let recorder = Recorder::new(&manager);
-    let large = manager.ticket(&policy, 1000);
+    let recorder = Recorder::new(&rig.manager);
+    let large = rig.ticket(&policy, 1000);
     let large = large.acquire()?;
-    clock.advance(SECOND);
-    let small = manager.ticket(&policy, 16);
+    rig.clock.advance(SECOND);
+    let small = rig.ticket(&policy, 16);
     let small = small.acquire()?;
-    clock.advance(SECOND / 2);
+    rig.clock.advance(SECOND / 2);
     drop(large);
-    clock.advance(SECOND * 5 / 2);
+    rig.clock.advance(SECOND * 5 / 2);
     drop(small);
     let map = recorder.finish().heat_map(4);
     assert_eq!((map.column, &map.classes[..]), (SECOND, &[16, 1024][..]));
@@ -92,13 +92,13 @@ fn a_heat_map_shows_sizes_against_time() -> Result<(), Error> {
 
 #[test]
 fn the_leak_report_tells_held_leaked_and_forgotten_guards() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
+    let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let ticket = |bytes, label: &'static str| manager.ticket(&policy, bytes).label(label);
+    let ticket = |bytes, label: &'static str| rig.ticket(&policy, bytes).label(label);
     let older = ticket(1, "older");
     let older = older.acquire()?;
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     let held = ticket(2, "held");
     let held = held.acquire()?;
     let leaked = ticket(3, "leaked");
@@ -107,7 +107,7 @@ fn the_leak_report_tells_held_leaked_and_forgotten_guards() -> Result<(), Error>
     std::mem::forget(forgotten.acquire()?);
     let line = line!() - 1;
     drop(forgotten);
-    clock.advance(4 * SECOND);
+    rig.clock.advance(4 * SECOND);
     let report = recorder.finish().leaks();
 
     let found: Vec<_> = report
@@ -140,25 +140,21 @@ fn the_leak_report_tells_held_leaked_and_forgotten_guards() -> Result<(), Error>
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
     drop((older, held));
-    let nothing = Recorder::new(&rig()?.manager).finish().leaks();
+    let nothing = Recorder::new(&Rig::new(quiet())?.manager).finish().leaks();
     assert_eq!(nothing.to_string(), "nothing is held");
     Ok(())
 }
 
 #[test]
 fn mlxs_memory_is_sampled_beside_the_events() -> Result<(), Error> {
-    let Rig {
-        manager,
-        backend,
-        clock,
-    } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::capped(50), 10);
-    let mut recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::capped(50), 10);
+    let mut recorder = Recorder::new(&rig.manager);
     let guard = ticket.acquire()?;
-    backend.update_memory(|memory| memory.active = 77);
-    clock.advance(SECOND);
+    rig.backend.update_memory(|memory| memory.active = 77);
+    rig.clock.advance(SECOND);
     recorder.poll();
-    backend.fail_memory(true);
+    rig.backend.fail_memory(true);
     drop(guard);
     let recording = recorder.finish();
     let samples = recording.samples();
@@ -176,11 +172,11 @@ fn mlxs_memory_is_sampled_beside_the_events() -> Result<(), Error> {
 
 #[test]
 fn a_recorder_does_not_keep_the_manager_alive() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let mut recorder = Recorder::new(&manager);
-    drop(manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
-    clock.advance(SECOND);
-    drop(manager);
+    let rig = Rig::new(quiet())?;
+    let mut recorder = Recorder::new(&rig.manager);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    rig.clock.advance(SECOND);
+    drop(rig);
     recorder.poll();
     let recording = recorder.finish();
     assert!(recording.at_end().is_none());
@@ -193,9 +189,7 @@ fn a_recorder_does_not_keep_the_manager_alive() -> Result<(), Error> {
 fn nothing_is_lost_in_the_background_while_threads_acquire_and_release() -> Result<(), Error> {
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 200;
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .build()?;
+    let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::capped(30), 10).label("step");
     let recorder = Recorder::new(&manager);
     let recorder = recorder.in_background(Duration::from_millis(1));
@@ -231,13 +225,13 @@ fn nothing_is_lost_in_the_background_while_threads_acquire_and_release() -> Resu
 
 #[test]
 fn what_took_no_time_does_not_stay() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
-    let recorder = Recorder::new(&manager);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
+    let recorder = Recorder::new(&rig.manager);
     for _ in 0..3 {
         drop(ticket.acquire()?);
     }
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let totals = recorder.finish().totals();
     assert_eq!((totals[0].guards, totals[0].most), (3, 10));
     Ok(())
@@ -245,10 +239,10 @@ fn what_took_no_time_does_not_stay() -> Result<(), Error> {
 
 #[test]
 fn the_latest_events_are_kept_however_few() -> Result<(), Error> {
-    let Rig { manager, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 4);
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 4);
     let _stays = ticket.acquire_owned()?;
-    let recorder = Recorder::with_capacity(&manager, 10);
+    let recorder = Recorder::with_capacity(&rig.manager, 10);
     for _ in 0..20 {
         drop(ticket.acquire()?);
     }
@@ -263,31 +257,27 @@ fn the_latest_events_are_kept_however_few() -> Result<(), Error> {
 
 #[test]
 fn a_guard_of_the_recordings_time_is_not_older() -> Result<(), Error> {
-    let Rig { manager, clock, .. } = rig()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), 10);
-    let recorder = Recorder::new(&manager);
-    let acquire = || {
-        let ticket = ticket.clone();
-        let acquired = thread::spawn(move || ticket.acquire_owned());
-        acquired.join().expect("it ends well")
-    };
+    let rig = Rig::new(quiet())?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let recorder = Recorder::new(&rig.manager);
+    let acquire = || acquiring(&ticket).result();
     let first = acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let second = acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     // By a third thread: which of them it was nobody knows.
     drop(first);
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     let leaks = recorder.finish().leaks();
     let found = &leaks.outstanding[0];
     assert_eq!((found.held_for, found.older), (2 * SECOND, false));
 
     drop(second);
     let older = ticket.acquire_owned()?;
-    let recorder = Recorder::new(&manager);
-    clock.advance(SECOND);
+    let recorder = Recorder::new(&rig.manager);
+    rig.clock.advance(SECOND);
     let third = acquire()?;
-    clock.advance(SECOND);
+    rig.clock.advance(SECOND);
     // By the thread that has acquired the older one.
     drop(third);
     let leaks = recorder.finish().leaks();

@@ -1,7 +1,7 @@
 //! What the library did against what the model says.
 
 use crate::actors::Reply;
-use crate::asleep::is_asleep;
+use crate::kit::is_asleep;
 use crate::play::Play;
 use crate::snapshot;
 use crate::words::{Counts, Live, Refusal, Told};

@@ -21,8 +21,6 @@
 //! tests find these.
 
 mod actors;
-#[path = "../rules/support/asleep.rs"]
-mod asleep;
 mod beside;
 mod circle;
 mod compare;
@@ -30,6 +28,8 @@ mod elastic;
 mod ending;
 mod events;
 mod holding;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod library;
 mod limit;
 mod line;

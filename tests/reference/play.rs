@@ -1,9 +1,9 @@
 //! Plays a script with the library and the model at once, and compares them after each step.
 
 use crate::actors::{Actor, Command, Job, Pool, Reply};
-use crate::asleep::NotingClock;
 use crate::elastic::PRESSURES;
 use crate::events::Events;
+use crate::kit::NotingClock;
 use crate::library::config;
 use crate::model::Model;
 use crate::policies::{self, Outside};

@@ -5,11 +5,11 @@
 #![allow(clippy::print_stdout, reason = "the counts are for people")]
 
 mod altered;
-#[path = "../rules/support/asleep.rs"]
-mod asleep;
 mod baseline;
 mod compare;
 mod differences;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod ledger;
 mod player;
 mod policies;

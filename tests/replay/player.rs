@@ -1,6 +1,6 @@
 //! Plays the steps of a trace through the public API and writes down what came of each.
 
-use crate::asleep::{NotingClock, is_asleep};
+use crate::kit::{NotingClock, is_asleep};
 use crate::policies;
 use crate::trace::{Action, Header, Kind, Set, Step, TicketKind, Told, Trace};
 use mlx_wired::clock::FakeClock;

@@ -1,11 +1,12 @@
 //! R1, R16, R17 and R18: who is admitted, and in which order.
 
-use crate::support::{Acquiring, Custom, GIB, NotingClock, Rig, SECOND, numbers, queued, quiet};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
+use crate::kit::{
+    Acquiring, Custom, GIB, HookedClock, Rig, SECOND, assert_matches, numbers, quiet, would_block,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, CancelToken, Config, Error, FixedPolicy, Manager, MaxPolicy, Obstacle,
-    PeakPolicy, SumPolicy, Ticket, Wait,
+    BudgetPolicy, CancelToken, Error, FixedPolicy, MaxPolicy, Obstacle, PeakPolicy, SumPolicy,
+    Ticket, Wait,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,20 +16,14 @@ use std::time::Instant;
 fn r1_sizes_of_all_kinds_count() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(30);
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     let guards = (
         ticket.acquire()?,
         ticket.clone().reservation().acquire_owned()?,
         ticket.clone().resident().acquire_owned()?,
     );
     let refused = ticket.try_acquire().err();
-    let expected = Error::WouldBlock {
-        requested: 10,
-        in_use: 30,
-        capacity: Some(30),
-        waiting: 0,
-        obstacle: Obstacle::Cap,
-    };
+    let expected = would_block(10, (30, 30), Obstacle::Cap);
     assert_eq!(refused, Some(expected));
     drop(guards);
     rig.finish()
@@ -37,9 +32,9 @@ fn r1_sizes_of_all_kinds_count() -> Result<(), Error> {
 #[test]
 fn r1_groups_do_not_count_for_each_other() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let first = rig.manager.ticket(&SumPolicy::capped(10), 10);
-    let second = rig.manager.ticket(&SumPolicy::capped(11), 11);
-    let equal = rig.manager.ticket(&SumPolicy::capped(10), 1);
+    let first = rig.ticket(&SumPolicy::capped(10), 10);
+    let second = rig.ticket(&SumPolicy::capped(11), 11);
+    let equal = rig.ticket(&SumPolicy::capped(10), 1);
     let guards = (first.acquire()?, second.try_acquire()?);
     assert!(equal.try_acquire().is_err(), "equal caps are one group");
     drop(guards);
@@ -50,14 +45,14 @@ fn r1_groups_do_not_count_for_each_other() -> Result<(), Error> {
 fn r1_mlxs_own_baseline_does_not_refuse_and_an_override_does() -> Result<(), Error> {
     let device = || RecordingBackend::metal().initial_limit(40 * GIB);
     let rig = Rig::on(device(), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 48 * GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), 48 * GIB);
     drop(ticket.try_acquire()?);
     drop(ticket.try_acquire()?);
     rig.finish()?;
     let rig = Rig::on(device(), quiet().baseline_override(40 * GIB))?;
-    let fits = rig.manager.ticket(&SumPolicy::new(), 8 * GIB);
+    let fits = rig.ticket(&SumPolicy::new(), 8 * GIB);
     drop(fits.try_acquire()?);
-    let never = rig.manager.ticket(&SumPolicy::new(), 8 * GIB + 1);
+    let never = rig.ticket(&SumPolicy::new(), 8 * GIB + 1);
     let error = never.try_acquire().err();
     let expected = Error::NeverAdmissible {
         size: 8 * GIB + 1,
@@ -97,7 +92,7 @@ fn r1_policies_without_a_cap_admit_always() -> Result<(), Error> {
 fn r1_a_budget_counts_its_base() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = BudgetPolicy::new(60).with_cap(100);
-    let ticket = rig.manager.ticket(&policy, 20);
+    let ticket = rig.ticket(&policy, 20);
     let guards = (ticket.try_acquire()?, ticket.try_acquire()?);
     assert_eq!(rig.limit(), 100);
     assert!(ticket.try_acquire().is_err());
@@ -121,10 +116,9 @@ fn r16_first_in_first_out() -> Result<(), Error> {
         let rig = Rig::new(quiet())?;
         let of = |bytes| -> Ticket {
             if custom {
-                rig.manager
-                    .ticket(&Custom::capped(100).named("fifo"), bytes)
+                rig.ticket(&Custom::capped(100).named("fifo"), bytes)
             } else {
-                rig.manager.ticket(&SumPolicy::capped(100), bytes)
+                rig.ticket(&SumPolicy::capped(100), bytes)
             }
         };
         let mut guard = of(100).acquire_owned()?;
@@ -132,7 +126,7 @@ fn r16_first_in_first_out() -> Result<(), Error> {
         for n in 0..6 {
             // Some would fit beside others; none fits beside its predecessor.
             let size = if n % 2 == 0 { 100 } else { 60 };
-            queue.push((n, queued(&rig.manager, &of(size), Wait::new())));
+            queue.push((n, rig.queued(&of(size))));
         }
         while !queue.is_empty() {
             drop(guard);
@@ -149,10 +143,10 @@ fn r16_first_in_first_out() -> Result<(), Error> {
 fn r16_nobody_overtakes_a_waiting_head() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let large = rig.manager.ticket(&policy, 100);
-    let small = rig.manager.ticket(&policy, 1);
+    let large = rig.ticket(&policy, 100);
+    let small = rig.ticket(&policy, 1);
     let guard = small.acquire()?;
-    let head = queued(&rig.manager, &large, Wait::new());
+    let head = rig.queued(&large);
     let refused = small.try_acquire().err();
     let expected = Error::WouldBlock {
         requested: 1,
@@ -162,7 +156,7 @@ fn r16_nobody_overtakes_a_waiting_head() -> Result<(), Error> {
         obstacle: Obstacle::Line,
     };
     assert_eq!(refused, Some(expected), "1 would fit, but one waits");
-    let behind = queued(&rig.manager, &small, Wait::new());
+    let behind = rig.queued(&small);
     drop(guard);
     let large = head.result()?;
     behind.assert_pending();
@@ -175,11 +169,11 @@ fn r16_nobody_overtakes_a_waiting_head() -> Result<(), Error> {
 fn r16_one_release_admits_as_many_as_fit() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let large = rig.manager.ticket(&policy, 100);
-    let third = rig.manager.ticket(&policy, 33);
+    let large = rig.ticket(&policy, 100);
+    let third = rig.ticket(&policy, 33);
     let guard = large.acquire()?;
-    let waiting = [0, 1, 2].map(|_| queued(&rig.manager, &third, Wait::new()));
-    let last = queued(&rig.manager, &third, Wait::new());
+    let waiting = [0, 1, 2].map(|_| rig.queued(&third));
+    let last = rig.queued(&third);
     drop(guard);
     let mut guards = Vec::new();
     for pending in waiting {
@@ -198,22 +192,21 @@ fn r16_a_head_that_gives_up_lets_the_next_be_examined() -> Result<(), Error> {
         let rig = Rig::new(quiet())?;
         let of = |bytes| -> Ticket {
             if custom {
-                rig.manager
-                    .ticket(&Custom::capped(100).named("give up"), bytes)
+                rig.ticket(&Custom::capped(100).named("give up"), bytes)
             } else {
-                rig.manager.ticket(&SumPolicy::capped(100), bytes)
+                rig.ticket(&SumPolicy::capped(100), bytes)
             }
         };
         let guard = of(50).acquire_owned()?;
         let token = CancelToken::new();
-        let cancelled = queued(&rig.manager, &of(100), Wait::new().cancel(&token));
-        let timed = queued(&rig.manager, &of(100), Wait::new().timeout(SECOND));
-        let fits = queued(&rig.manager, &of(50), Wait::new());
+        let cancelled = rig.queued_with(&of(100), Wait::new().cancel(&token));
+        let timed = rig.queued_with(&of(100), Wait::new().timeout(SECOND));
+        let fits = rig.queued(&of(50));
         token.cancel();
-        assert!(matches!(
+        assert_matches!(
             cancelled.result(),
             Err(Error::Cancelled { requested: 100, .. })
-        ));
+        );
         fits.assert_pending();
         rig.clock.advance(SECOND);
         assert!(timed.result().is_err_and(|error| error.is_timeout()));
@@ -224,42 +217,26 @@ fn r16_a_head_that_gives_up_lets_the_next_be_examined() -> Result<(), Error> {
     Ok(())
 }
 
-/// Counts how often a park returns: the wake-ups.
-#[derive(Debug, Clone)]
-struct Counting(FakeClock, Arc<AtomicUsize>);
-
-impl Clock for Counting {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.0.park(sleeper, deadline);
-        self.1.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 #[test]
 fn r17_wake_ups_equal_admissions() -> Result<(), Error> {
     const WAITERS: usize = 50;
     let wakes = Arc::new(AtomicUsize::new(0));
-    let manager = Manager::builder()
-        .backend(RecordingBackend::metal().build())
-        .clock(NotingClock(Counting(FakeClock::new(), wakes.clone())))
-        .config(Config::default().housekeeping(false))
-        .build()?;
-    let ticket = manager.ticket(&SumPolicy::capped(10), 10);
+    let counts = wakes.clone();
+    let rig = Rig::clocked(quiet(), |clock| {
+        HookedClock::new(clock).after_sleep(move || {
+            counts.fetch_add(1, Ordering::SeqCst);
+        })
+    })?;
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let mut guard = ticket.acquire_owned()?;
-    let waiting: Vec<_> = (0..WAITERS)
-        .map(|_| queued(&manager, &ticket, Wait::new()))
-        .collect();
+    let waiting: Vec<_> = (0..WAITERS).map(|_| rig.queued(&ticket)).collect();
     for pending in waiting {
         drop(guard);
         guard = pending.result()?;
     }
     drop(guard);
     assert_eq!(wakes.load(Ordering::SeqCst), WAITERS);
-    Ok(())
+    rig.finish()
 }
 
 fn refusals(ticket: &Ticket) -> [Option<Error>; 9] {
@@ -330,15 +307,12 @@ fn r18_an_impossible_demand_fails_at_once_in_every_acquiring_call() -> Result<()
 fn r18_an_impossible_demand_does_not_wait_behind_others() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let full = rig.manager.ticket(&policy, 100);
+    let full = rig.ticket(&policy, 100);
     let guard = full.acquire()?;
-    let waiting = queued(&rig.manager, &full, Wait::new());
-    let never = rig.manager.ticket(&policy, 101);
+    let waiting = rig.queued(&full);
+    let never = rig.ticket(&policy, 101);
     for refused in refusals(&never) {
-        assert!(
-            matches!(refused, Some(Error::NeverAdmissible { .. })),
-            "{refused:?}"
-        );
+        assert_matches!(refused, Some(Error::NeverAdmissible { .. }));
     }
     drop(guard);
     drop(waiting.result()?);
@@ -348,12 +322,9 @@ fn r18_an_impossible_demand_does_not_wait_behind_others() -> Result<(), Error> {
 #[test]
 fn r18_a_base_above_the_cap_refuses_even_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&BudgetPolicy::new(101).with_cap(100), 0);
+    let ticket = rig.ticket(&BudgetPolicy::new(101).with_cap(100), 0);
     let refused = ticket.try_acquire().err();
-    assert!(
-        matches!(refused, Some(Error::NeverAdmissible { size: 0, .. })),
-        "{refused:?}"
-    );
+    assert_matches!(refused, Some(Error::NeverAdmissible { size: 0, .. }));
     rig.finish()
 }
 
@@ -361,9 +332,9 @@ fn r18_a_base_above_the_cap_refuses_even_nothing() -> Result<(), Error> {
 fn r18_whoever_could_be_admitted_at_better_times_waits() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().admits(|context, _, _| context.pressure == 0.0);
-    let ticket = rig.manager.ticket(&policy, 1);
+    let ticket = rig.ticket(&policy, 1);
     rig.manager.set_pressure(1.0)?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     rig.manager.set_pressure(0.0)?;
     drop(waiting.result()?);
     rig.finish()
@@ -372,7 +343,7 @@ fn r18_whoever_could_be_admitted_at_better_times_waits() -> Result<(), Error> {
 #[test]
 fn r18_a_demand_over_its_cap_is_never_admissible_however_large() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), u64::MAX);
+    let ticket = rig.ticket(&SumPolicy::capped(100), u64::MAX);
     let never = Error::NeverAdmissible {
         size: u64::MAX,
         capacity: Some(100),

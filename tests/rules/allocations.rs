@@ -1,7 +1,7 @@
 //! R15: a refusal allocates nothing.
 
-use crate::support::{Custom, Rig, acquiring, queued, quiet};
-use mlx_wired::{Error, SumPolicy, Ticket, Wait};
+use crate::kit::{Custom, Rig, acquiring, assert_matches, quiet};
+use mlx_wired::{Error, SumPolicy, Ticket};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -59,12 +59,9 @@ fn assert_refused_without_allocating(ticket: &Ticket) {
     let before = COUNT.get();
     let refused = ticket.try_acquire();
     let after = COUNT.get();
-    assert!(
-        matches!(
-            refused,
-            Err(Error::WouldBlock { .. } | Error::NoRoom { .. })
-        ),
-        "{refused:?}"
+    assert_matches!(
+        refused,
+        Err(Error::WouldBlock { .. } | Error::NoRoom { .. })
     );
     assert_eq!(after - before, 0, "allocations of {ticket:?}: {refused:?}");
 }
@@ -73,13 +70,13 @@ fn assert_refused_without_allocating(ticket: &Ticket) {
 fn r15_would_block_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     for ticket in [
-        rig.manager.ticket(&SumPolicy::capped(10), 10),
-        rig.manager.ticket(&Custom::capped(10), 10),
+        rig.ticket(&SumPolicy::capped(10), 10),
+        rig.ticket(&Custom::capped(10), 10),
     ] {
         let guard = ticket.acquire()?;
         assert_refused_without_allocating(&ticket);
         assert_refused_without_allocating(&ticket.clone().reservation());
-        let waiting = queued(&rig.manager, &ticket, Wait::new());
+        let waiting = rig.queued(&ticket);
         assert_refused_without_allocating(&ticket);
         drop(guard);
         drop(waiting.result()?);
@@ -90,7 +87,7 @@ fn r15_would_block_allocates_nothing() -> Result<(), Error> {
 #[test]
 fn r15_to_say_what_the_device_would_have_to_allow_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet().margin(0.1).reserve(1 << 30))?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 30 << 30);
+    let ticket = rig.ticket(&SumPolicy::new(), 30 << 30);
     let guard = ticket.acquire_owned()?;
     assert_refused_without_allocating(&ticket);
     drop(guard);
@@ -101,9 +98,9 @@ fn r15_to_say_what_the_device_would_have_to_allow_allocates_nothing() -> Result<
 fn r26_no_room_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
     for hold in [
-        rig.manager.ticket(&SumPolicy::capped(10), 8),
-        rig.manager.ticket(&Custom::capped(10), 8),
-        rig.manager.ticket(&SumPolicy::uncapped(), 98),
+        rig.ticket(&SumPolicy::capped(10), 8),
+        rig.ticket(&Custom::capped(10), 8),
+        rig.ticket(&SumPolicy::uncapped(), 98),
     ] {
         let step = hold.clone().label("step");
         let hold = hold.reservation().room_for(1);
@@ -120,11 +117,11 @@ fn r26_no_room_allocates_nothing() -> Result<(), Error> {
 fn r15_would_block_behind_a_setter_call_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     for ticket in [
-        rig.manager.ticket(&SumPolicy::capped(100), 10),
-        rig.manager.ticket(&SumPolicy::uncapped(), 10),
+        rig.ticket(&SumPolicy::capped(100), 10),
+        rig.ticket(&SumPolicy::uncapped(), 10),
     ] {
         let gate = rig.backend.gate();
-        let first = acquiring(&ticket, Wait::new());
+        let first = acquiring(&ticket);
         gate.wait_entered(1);
         assert_refused_without_allocating(&ticket);
         gate.open();
@@ -137,10 +134,10 @@ fn r15_would_block_behind_a_setter_call_allocates_nothing() -> Result<(), Error>
 fn r5_a_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_threshold_ratio(1.0))?;
     for ticket in [
-        rig.manager.ticket(&SumPolicy::capped(1000), 10),
-        rig.manager.ticket(&SumPolicy::uncapped(), 10),
-        rig.manager.ticket(&mlx_wired::MaxPolicy::new(), 10),
-        rig.manager.ticket(&mlx_wired::FixedPolicy::new(10), 10),
+        rig.ticket(&SumPolicy::capped(1000), 10),
+        rig.ticket(&SumPolicy::uncapped(), 10),
+        rig.ticket(&mlx_wired::MaxPolicy::new(), 10),
+        rig.ticket(&mlx_wired::FixedPolicy::new(10), 10),
     ] {
         let keep = (ticket.acquire()?, ticket.acquire()?);
         drop(keep.1);
@@ -158,7 +155,7 @@ fn r5_a_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
 #[test]
 fn r5_an_owned_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_threshold_ratio(1.0))?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(1000), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(1000), 10);
     let keep = (ticket.acquire_owned()?, ticket.acquire_owned()?);
     drop(keep.1);
     let allocations = COUNT.get();
@@ -173,8 +170,8 @@ fn r5_an_owned_guard_that_changes_no_limit_allocates_nothing() -> Result<(), Err
 #[test]
 fn r5_groups_in_turn_allocate_nothing_and_take_no_lock() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_threshold_ratio(1.0))?;
-    let large = rig.manager.ticket(&SumPolicy::capped(1000), 100);
-    let small = rig.manager.ticket(&SumPolicy::capped(50), 10);
+    let large = rig.ticket(&SumPolicy::capped(1000), 100);
+    let small = rig.ticket(&SumPolicy::capped(50), 10);
     let keep = [(); 5].map(|()| large.acquire_owned());
     let kept = small.acquire()?;
     drop((large.acquire()?, small.acquire()?));
@@ -192,12 +189,12 @@ fn r5_groups_in_turn_allocate_nothing_and_take_no_lock() -> Result<(), Error> {
 #[test]
 fn r5_a_group_that_joins_an_epoch_soon_takes_no_lock() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let held = rig.manager.ticket(&SumPolicy::uncapped(), 1000);
+    let held = rig.ticket(&SumPolicy::uncapped(), 1000);
     let held = held.acquire()?;
     for joining in [
-        rig.manager.ticket(&SumPolicy::capped(100), 10),
-        rig.manager.ticket(&mlx_wired::FixedPolicy::new(20), 10),
-        rig.manager.ticket(&mlx_wired::MaxPolicy::new(), 10),
+        rig.ticket(&SumPolicy::capped(100), 10),
+        rig.ticket(&mlx_wired::FixedPolicy::new(20), 10),
+        rig.ticket(&mlx_wired::MaxPolicy::new(), 10),
     ] {
         drop(joining.acquire()?);
         let allocations = COUNT.get();

@@ -1,6 +1,9 @@
 //! R32: how many active guards of a group live at once.
 
-use crate::support::{GIB, Pending, Rig, SECOND, Worker, acquiring, queued, quiet};
+use crate::kit::{
+    GIB, Pending, Rig, SECOND, Worker, acquiring, assert_matches, assert_says, in_the_way,
+    invalid_field, quiet,
+};
 use mlx_wired::{
     BudgetPolicy, Error, FixedPolicy, MaxPolicy, Obstacle, PeakPolicy, Policy, SumPolicy, Ticket,
     Wait, WireMode, snapshot::WaitReason,
@@ -8,33 +11,21 @@ use mlx_wired::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is in the way of an acquire that may not wait.
-#[track_caller]
-fn in_the_way(ticket: &Ticket) -> Obstacle {
-    match ticket.try_acquire() {
-        Err(Error::WouldBlock { obstacle, .. }) => obstacle,
-        other => panic!("expected that it would block, got {other:?}"),
-    }
-}
-
 const TWO: Obstacle = Obstacle::AtMost { most: 2 };
 
 #[test]
 fn r32_one_more_waits_in_line_for_a_place() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let job = rig.manager.ticket(&SumPolicy::capped(GIB).at_most(2), 1);
+    let job = rig.ticket(&SumPolicy::capped(GIB).at_most(2), 1);
     let (first, second) = (job.acquire_owned()?, job.acquire()?);
     assert_eq!(in_the_way(&job), TWO);
-    let third = queued(&rig.manager, &job, Wait::new().timeout(SECOND));
+    let third = rig.queued_with(&job, Wait::new().timeout(SECOND));
     let why = rig.manager.snapshot().waiters[0].why;
     assert_eq!(why, WaitReason::AtMost { active: 2, most: 2 });
     rig.clock.advance(SECOND);
     let error = third.result().expect_err("there was no place");
-    assert!(
-        matches!(error, Error::Timeout { obstacle: TWO, .. }),
-        "{error:?}"
-    );
-    let third = queued(&rig.manager, &job, Wait::new());
+    assert_matches!(error, Error::Timeout { obstacle: TWO, .. });
+    let third = rig.queued(&job);
     drop(first);
     let third = third.result()?;
     assert_eq!(in_the_way(&job), TWO);
@@ -45,12 +36,12 @@ fn r32_one_more_waits_in_line_for_a_place() -> Result<(), Error> {
 #[test]
 fn r32_every_built_in_policy_can_be_told_how_many() -> Result<(), Error> {
     fn check(rig: &Rig, policy: impl Policy + Clone) -> Result<(), Error> {
-        let job = rig.manager.ticket(&policy, 1);
+        let job = rig.ticket(&policy, 1);
         let _held = (job.acquire()?, job.acquire_owned()?);
         assert_eq!(in_the_way(&job), TWO);
         // A policy behind a pointer is that policy.
         let shared: Arc<dyn Policy> = Arc::new(policy);
-        assert_eq!(in_the_way(&rig.manager.ticket(&shared, 1)), TWO);
+        assert_eq!(in_the_way(&rig.ticket(&shared, 1)), TWO);
         Ok(())
     }
     let rig = Rig::new(quiet())?;
@@ -67,7 +58,7 @@ fn r32_every_built_in_policy_can_be_told_how_many() -> Result<(), Error> {
 fn r32_residents_and_reservations_do_not_count() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100).at_most(1);
-    let ticket = || rig.manager.ticket(&policy, 1);
+    let ticket = || rig.ticket(&policy, 1);
     let hold = [ticket().resident(), ticket().reservation()];
     let holds: Vec<_> = hold.iter().map(Ticket::acquire).collect();
     let work = ticket().acquire_owned()?;
@@ -87,9 +78,9 @@ fn r32_it_is_no_part_of_the_id_and_guards_of_every_ticket_count() -> Result<(), 
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
     assert_eq!(policy.clone().at_most(3).id(), policy.id());
-    let any = rig.manager.ticket(&policy, 1);
-    let many = rig.manager.ticket(&policy.clone().at_most(3), 1);
-    let few = rig.manager.ticket(&policy.clone().at_most(2), 1);
+    let any = rig.ticket(&policy, 1);
+    let many = rig.ticket(&policy.clone().at_most(3), 1);
+    let few = rig.ticket(&policy.clone().at_most(2), 1);
     let held = (any.acquire()?, any.acquire()?);
     assert_eq!(in_the_way(&few), TWO);
     let third = many.try_acquire()?;
@@ -104,12 +95,12 @@ fn r32_it_is_no_part_of_the_id_and_guards_of_every_ticket_count() -> Result<(), 
 fn r32_none_that_comes_later_passes_one_that_waits_for_a_place() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     for policy in [SumPolicy::uncapped(), SumPolicy::capped(GIB)] {
-        let any = rig.manager.ticket(&policy, 1);
-        let one = rig.manager.ticket(&policy.at_most(1), 1);
+        let any = rig.ticket(&policy, 1);
+        let one = rig.ticket(&policy.at_most(1), 1);
         let held = any.acquire_owned()?;
-        let waits = queued(&rig.manager, &one, Wait::new());
+        let waits = rig.queued(&one);
         assert_eq!(in_the_way(&any), Obstacle::Line);
-        let behind = queued(&rig.manager, &any, Wait::new());
+        let behind = rig.queued(&any);
         drop(held);
         let (waited, behind) = (waits.result()?, behind.result()?);
         drop((waited, behind));
@@ -121,8 +112,8 @@ fn r32_none_that_comes_later_passes_one_that_waits_for_a_place() -> Result<(), E
 fn r32_growth_is_not_looked_at() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let any = rig.manager.ticket(&policy, 1);
-    let mut one = rig.manager.ticket(&policy.at_most(1), 1).acquire_owned()?;
+    let any = rig.ticket(&policy, 1);
+    let mut one = rig.ticket(&policy.at_most(1), 1).acquire_owned()?;
     let beside = any.acquire()?;
     one.resize(10)?;
     drop((one, beside));
@@ -133,11 +124,11 @@ fn r32_growth_is_not_looked_at() -> Result<(), Error> {
 fn r32_leaked_guards_count_for_ever() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let one = rig.manager.ticket(&policy.clone().at_most(1), 1);
+    let one = rig.ticket(&policy.clone().at_most(1), 1);
     // One that waits already is told, too.
     let work = one.acquire_owned()?;
-    let waits = queued(&rig.manager, &one, Wait::new());
-    let waits_for_holds = queued(&rig.manager, &one, Wait::new().for_holds());
+    let waits = rig.queued(&one);
+    let waits_for_holds = rig.queued_with(&one, Wait::new().for_holds());
     work.leak();
     let told = |error: Error| match error {
         Error::NoRoom {
@@ -153,13 +144,11 @@ fn r32_leaked_guards_count_for_ever() -> Result<(), Error> {
     );
     let error = one.try_acquire().map(drop).expect_err("it is for ever");
     let text = format!("{error:#}");
-    assert!(
-        text.contains("at_most") && text.contains("at_most.rs:"),
-        "{text}"
-    );
+    assert_says(&text, "at_most");
+    assert_says(&text, "at_most.rs:");
     assert_eq!(told(error), leaked);
     // A ticket that may have one more is told nothing.
-    let two = rig.manager.ticket(&policy.at_most(2), 1);
+    let two = rig.ticket(&policy.at_most(2), 1);
     drop(two.try_acquire()?);
     waits_for_holds.assert_pending();
     rig.manager.close();
@@ -170,22 +159,16 @@ fn r32_leaked_guards_count_for_ever() -> Result<(), Error> {
 #[test]
 fn r32_a_thread_that_waits_for_its_own_place_is_a_circle() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let one = rig.manager.ticket(&SumPolicy::capped(100).at_most(1), 1);
+    let one = rig.ticket(&SumPolicy::capped(100).at_most(1), 1);
     let own = Worker::holding(&rig.manager, &one);
     let error = own.wants(&one, Wait::new()).result();
-    assert!(
-        matches!(error, Err(Error::WouldDeadlock { .. })),
-        "{error:?}"
-    );
+    assert_matches!(error, Err(Error::WouldDeadlock { .. }));
     // Two places, and two threads that want two each: the second closes it.
-    let two = rig.manager.ticket(&SumPolicy::uncapped().at_most(2), 1);
+    let two = rig.ticket(&SumPolicy::uncapped().at_most(2), 1);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &two));
     let first = first.waits(&two, Wait::new());
     let error = second.wants(&two, Wait::new()).result();
-    assert!(
-        matches!(error, Err(Error::WouldDeadlock { .. })),
-        "{error:?}"
-    );
+    assert_matches!(error, Err(Error::WouldDeadlock { .. }));
     assert_eq!(first.result()?, 1);
     rig.finish()
 }
@@ -193,22 +176,12 @@ fn r32_a_thread_that_waits_for_its_own_place_is_a_circle() -> Result<(), Error> 
 #[test]
 fn r32_a_number_of_none_is_refused_and_one_that_is_never_reached_is_none() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |n| rig.manager.ticket(&SumPolicy::capped(100).at_most(n), 1);
+    let ticket = |n| rig.ticket(&SumPolicy::capped(100).at_most(n), 1);
     for result in [
         ticket(0).acquire().map(drop),
         ticket(0).try_acquire().map(drop),
     ] {
-        let error = result.expect_err("it would admit nothing");
-        assert!(
-            matches!(
-                error,
-                Error::InvalidConfig {
-                    field: "at_most",
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        assert_eq!(invalid_field(result), "at_most", "it would admit nothing");
     }
     // A hold goes by no number.
     drop(ticket(0).reservation().acquire()?);
@@ -219,7 +192,7 @@ fn r32_a_number_of_none_is_refused_and_one_that_is_never_reached_is_none() -> Re
 #[test]
 fn r32_without_coordination_no_number_counts() -> Result<(), Error> {
     let rig = Rig::new(quiet().mode(WireMode::Uncoordinated))?;
-    let one = rig.manager.ticket(&SumPolicy::new().at_most(1), 1);
+    let one = rig.ticket(&SumPolicy::new().at_most(1), 1);
     drop((one.acquire()?, one.try_acquire()?, one.acquire_owned()?));
     rig.finish()
 }
@@ -229,9 +202,9 @@ fn r32_under_a_budget_and_while_somebody_watches_it_is_the_same() -> Result<(), 
     for budget in [None, Some(100)] {
         let rig = Rig::new(quiet().budget(budget))?;
         let events = rig.manager.subscribe(1 << 10);
-        let job = rig.manager.ticket(&SumPolicy::capped(60).at_most(2), 1);
+        let job = rig.ticket(&SumPolicy::capped(60).at_most(2), 1);
         let (_first, second) = (job.acquire()?, job.acquire_owned()?);
-        let third = queued(&rig.manager, &job, Wait::new());
+        let third = rig.queued(&job);
         drop(second);
         let _third = third.result()?;
         assert_eq!(in_the_way(&job), TWO);
@@ -244,12 +217,8 @@ fn r32_under_a_budget_and_while_somebody_watches_it_is_the_same() -> Result<(), 
 fn r32_acquires_and_releases_take_no_lock() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(GIB).at_most(2);
-    let weights = rig
-        .manager
-        .ticket(&policy, GIB / 2)
-        .resident()
-        .acquire_owned()?;
-    let job = rig.manager.ticket(&policy, 1);
+    let weights = rig.ticket(&policy, GIB / 2).resident().acquire_owned()?;
+    let job = rig.ticket(&policy, 1);
     let pair = || -> Result<(), Error> {
         drop((job.acquire()?, job.acquire_owned()?));
         Ok(())
@@ -270,8 +239,8 @@ fn r32_many_threads_and_a_resident_that_comes_and_goes() -> Result<(), Error> {
     const MOST: u64 = 3;
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped().at_most(MOST as usize);
-    let job = rig.manager.ticket(&policy, 1);
-    let resident = rig.manager.ticket(&policy, 1).resident();
+    let job = rig.ticket(&policy, 1);
+    let resident = rig.ticket(&policy, 1).resident();
     let (running, highest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut threads: Vec<Pending<Result<(), Error>>> = (0..6)
         .map(|_| {
@@ -301,11 +270,7 @@ fn r32_many_threads_and_a_resident_that_comes_and_goes() -> Result<(), Error> {
     let highest = highest.load(Ordering::SeqCst);
     assert!((1..=MOST).contains(&highest), "{highest} at once");
     // Every place is free again.
-    let all = (
-        acquiring(&job, Wait::new()).result()?,
-        job.acquire()?,
-        job.acquire()?,
-    );
+    let all = (acquiring(&job).result()?, job.acquire()?, job.acquire()?);
     assert_eq!(in_the_way(&job), Obstacle::AtMost { most: 3 });
     drop(all);
     rig.finish()

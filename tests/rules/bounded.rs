@@ -1,17 +1,18 @@
 //! R31: no more acquires wait than may; and R30 of those that are set aside.
 
-use crate::support::{Pending, Rig, SECOND, next, queued, quiet};
+use crate::kit::{Pending, Rig, SECOND, assert_matches, next, quiet};
+use crate::stalls::{is_stall, told};
 use mlx_wired::snapshot::WaitReason;
-use mlx_wired::{Error, EventKind, SumPolicy, Wait};
+use mlx_wired::{Error, SumPolicy, Wait};
 
 #[test]
 fn r31_one_more_than_may_wait_is_refused_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet().max_waiting(2))?;
-    let [one, other] = [10, 20].map(|cap| rig.manager.ticket(&SumPolicy::capped(cap), cap));
+    let [one, other] = [10, 20].map(|cap| rig.ticket(&SumPolicy::capped(cap), cap));
     let guards = (one.acquire_owned()?, other.acquire_owned()?);
     // Those of all groups count together.
-    let first = queued(&rig.manager, &one, Wait::new());
-    let second = queued(&rig.manager, &other, Wait::new().timeout(SECOND));
+    let first = rig.queued(&one);
+    let second = rig.queued_with(&other, Wait::new().timeout(SECOND));
     for ticket in [&one, &other] {
         let error = ticket.acquire_owned().err();
         assert_eq!(error, Some(Error::QueueFull { waiting: 2 }));
@@ -20,11 +21,8 @@ fn r31_one_more_than_may_wait_is_refused_at_once() -> Result<(), Error> {
     // A place that is left is another's.
     rig.clock.advance(SECOND);
     assert!(second.result().is_err_and(|error| error.is_timeout()));
-    let third = queued(&rig.manager, &other, Wait::new());
-    assert!(matches!(
-        one.acquire_owned(),
-        Err(Error::QueueFull { waiting: 2 })
-    ));
+    let third = rig.queued(&other);
+    assert_matches!(one.acquire_owned(), Err(Error::QueueFull { waiting: 2 }));
     drop(guards);
     drop((first.result()?, third.result()?));
     drop(one.acquire()?);
@@ -35,15 +33,12 @@ fn r31_one_more_than_may_wait_is_refused_at_once() -> Result<(), Error> {
 fn r31_one_that_is_set_aside_counts() -> Result<(), Error> {
     let rig = Rig::new(quiet().max_waiting(1))?;
     let policy = SumPolicy::capped(10);
-    let weights = rig.manager.ticket(&policy, 8).reservation();
-    let step = rig.manager.ticket(&policy, 2);
+    let weights = rig.ticket(&policy, 8).reservation();
+    let step = rig.ticket(&policy, 2);
     let (held, work) = (weights.acquire_owned()?, step.acquire_owned()?);
-    let aside = queued(&rig.manager, &weights, Wait::new());
+    let aside = rig.queued(&weights);
     assert!(rig.manager.waiting()[0].set_aside);
-    assert!(matches!(
-        step.acquire_owned(),
-        Err(Error::QueueFull { waiting: 1 })
-    ));
+    assert_matches!(step.acquire_owned(), Err(Error::QueueFull { waiting: 1 }));
     drop(work);
     // What need not wait is admitted.
     drop(step.acquire()?);
@@ -56,15 +51,12 @@ fn r31_one_that_is_set_aside_counts() -> Result<(), Error> {
 fn r31_growth_waits_all_the_same_and_counts() -> Result<(), Error> {
     let rig = Rig::new(quiet().max_waiting(1))?;
     let policy = SumPolicy::capped(10);
-    let half = rig.manager.ticket(&policy, 5);
+    let half = rig.ticket(&policy, 5);
     let (mut grows, other) = (half.acquire_owned()?, half.acquire_owned()?);
-    let waits = queued(&rig.manager, &half, Wait::new());
+    let waits = rig.queued(&half);
     let growing = Pending::spawn(move || grows.resize(8).map(|()| grows));
     growing.until_queued(&rig.manager);
-    assert!(matches!(
-        half.acquire_owned(),
-        Err(Error::QueueFull { waiting: 2 })
-    ));
+    assert_matches!(half.acquire_owned(), Err(Error::QueueFull { waiting: 2 }));
     drop(other);
     drop(growing.result()?);
     drop(waits.result()?);
@@ -75,19 +67,17 @@ fn r31_growth_waits_all_the_same_and_counts() -> Result<(), Error> {
 fn r31_what_never_fits_is_refused_for_that() -> Result<(), Error> {
     let rig = Rig::new(quiet().max_waiting(0))?;
     let policy = SumPolicy::capped(10);
-    let [step, large] = [4, 11].map(|bytes| rig.manager.ticket(&policy, bytes));
-    let hold = rig.manager.ticket(&policy, 8).reservation();
+    let [step, large] = [4, 11].map(|bytes| rig.ticket(&policy, bytes));
+    let hold = rig.ticket(&policy, 8).reservation();
     let weights = hold.acquire()?;
     assert!(large.acquire().is_err_and(|error| error.is_never()));
     assert!(matches!(step.acquire(), Err(Error::NoRoom { .. })));
     drop(weights);
-    let all = rig.manager.ticket(&policy, 10);
+    let all = rig.ticket(&policy, 10);
     let held = all.acquire()?;
     assert!(matches!(step.acquire(), Err(Error::WouldDeadlock { .. })));
-    assert!(
-        step.try_acquire()
-            .is_err_and(|error| error.is_would_block())
-    );
+    let refused = step.try_acquire().err();
+    assert!(refused.is_some_and(|error| error.is_would_block()));
     let elsewhere = Pending::spawn(move || step.acquire_owned()).result();
     assert_eq!(elsewhere.err(), Some(Error::QueueFull { waiting: 0 }));
     drop(held);
@@ -98,35 +88,23 @@ fn r31_what_never_fits_is_refused_for_that() -> Result<(), Error> {
 fn r30_a_waiter_that_is_set_aside_tells_of_itself() -> Result<(), Error> {
     let rig = Rig::new(quiet().stall_after(10 * SECOND))?;
     let policy = SumPolicy::capped(10);
-    let weights = rig.manager.ticket(&policy, 6).reservation();
-    let step = rig.manager.ticket(&policy, 4);
+    let weights = rig.ticket(&policy, 6).reservation();
+    let step = rig.ticket(&policy, 4);
     let (held, mut work) = (weights.acquire_owned()?, step.acquire_owned()?);
-    let aside = queued(&rig.manager, &weights, Wait::new());
+    let aside = rig.queued(&weights);
     let events = rig.manager.subscribe(100);
     for (later, stood) in [(10, 10), (10, 20), (20, 40)] {
         // That its line goes on is nothing to it.
-        let next_step = queued(&rig.manager, &step, Wait::new());
+        let next_step = rig.queued(&step);
         drop(work);
         work = next_step.result()?;
         rig.clock.advance(later * SECOND);
-        let event = next(&events, |kind| {
-            matches!(kind, EventKind::WaitStalled { .. })
-        });
-        let EventKind::WaitStalled {
-            stood: told,
-            behind,
-            why,
-            ..
-        } = event.kind
-        else {
-            unreachable!("it was looked for");
-        };
-        assert_eq!((told, behind), (stood * SECOND, 0));
         let by_holds = WaitReason::Holds {
             held: 6,
             capacity: Some(10),
         };
-        assert_eq!(why, by_holds);
+        let event = next(&events, is_stall);
+        assert_eq!(told(&event), (stood * SECOND, 0, by_holds));
     }
     drop((held, work));
     drop(aside.result()?);

@@ -1,6 +1,9 @@
 //! R25: a budget over all groups.
 
-use crate::support::{Acquiring, Custom, GIB, Pending, Rig, SECOND, eager, numbers, queued, quiet};
+use crate::kit::{
+    Acquiring, Custom, GIB, Pending, Rig, SECOND, assert_matches, eager, numbers, queued, quiet,
+    would_block,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, CancelToken, Config, Error, FixedPolicy, MaxPolicy, Obstacle, OwnedGuard,
@@ -10,21 +13,15 @@ use mlx_wired::{
 #[test]
 fn r25_two_groups_are_not_both_admitted() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(48 * GIB))?;
-    let one = rig.manager.ticket(&SumPolicy::new(), 40 * GIB);
-    let two = rig.manager.ticket(&MaxPolicy::new(), 40 * GIB);
+    let one = rig.ticket(&SumPolicy::new(), 40 * GIB);
+    let two = rig.ticket(&MaxPolicy::new(), 40 * GIB);
     let guard = one.acquire()?;
     let refused = two.try_acquire().err();
-    let expected = Error::WouldBlock {
-        requested: 40 * GIB,
-        in_use: 40 * GIB,
-        capacity: Some(48 * GIB),
-        waiting: 0,
-        obstacle: Obstacle::Budget,
-    };
+    let expected = would_block(40 * GIB, (40 * GIB, 48 * GIB), Obstacle::Budget);
     assert_eq!(refused, Some(expected));
-    let waiting = queued(&rig.manager, &two, Wait::new());
-    let small = rig.manager.ticket(&FixedPolicy::new(1), 8 * GIB);
-    let behind = queued(&rig.manager, &small, Wait::new());
+    let waiting = rig.queued(&two);
+    let small = rig.ticket(&FixedPolicy::new(1), 8 * GIB);
+    let behind = rig.queued(&small);
     drop(guard);
     drop((waiting.result()?, behind.result()?));
     rig.finish()
@@ -33,15 +30,15 @@ fn r25_two_groups_are_not_both_admitted() -> Result<(), Error> {
 #[test]
 fn r25_each_policy_counts_beside_the_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let capped = rig.manager.ticket(&SumPolicy::capped(20), 15);
-    let custom = rig.manager.ticket(&Custom::capped(60), 50);
+    let capped = rig.ticket(&SumPolicy::capped(20), 15);
+    let custom = rig.ticket(&Custom::capped(60), 50);
     let first = (capped.acquire()?, custom.acquire()?);
     // The policies' own caps, not the budget: 65 of 100.
     assert!(capped.try_acquire().is_err_and(|e| e.is_would_block()));
     assert!(custom.try_acquire().is_err_and(|e| e.is_would_block()));
-    let rest = rig.manager.ticket(&SumPolicy::uncapped(), 35);
+    let rest = rig.ticket(&SumPolicy::uncapped(), 35);
     let second = rest.try_acquire()?;
-    let more = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let more = rig.ticket(&SumPolicy::uncapped(), 1);
     assert!(more.try_acquire().is_err_and(|e| e.is_would_block()));
     drop((first, second));
     rig.finish()
@@ -90,19 +87,12 @@ fn r25_one_queue_serves_all_groups_in_turn() -> Result<(), Error> {
 #[test]
 fn r25_nobody_of_another_group_overtakes() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let held = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 60)
-        .acquire_owned()?;
-    let head = queued(
-        &rig.manager,
-        &rig.manager.ticket(&MaxPolicy::new(), 50),
-        Wait::new(),
-    );
+    let held = rig.ticket(&SumPolicy::uncapped(), 60).acquire_owned()?;
+    let head = rig.queued(&rig.ticket(&MaxPolicy::new(), 50));
     // It would fit, and its policy never refuses.
-    let small = rig.manager.ticket(&FixedPolicy::new(1), 1);
+    let small = rig.ticket(&FixedPolicy::new(1), 1);
     assert!(small.try_acquire().is_err_and(|e| e.is_would_block()));
-    let behind = queued(&rig.manager, &small, Wait::new());
+    let behind = rig.queued(&small);
     drop(held);
     drop((head.result()?, behind.result()?));
     rig.finish()
@@ -111,16 +101,13 @@ fn r25_nobody_of_another_group_overtakes() -> Result<(), Error> {
 #[test]
 fn r25_a_head_that_gives_up_lets_other_groups_go_on() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let held = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 60)
-        .acquire_owned()?;
-    let large = rig.manager.ticket(&MaxPolicy::new(), 50);
-    let small = rig.manager.ticket(&Custom::new(), 40);
+    let held = rig.ticket(&SumPolicy::uncapped(), 60).acquire_owned()?;
+    let large = rig.ticket(&MaxPolicy::new(), 50);
+    let small = rig.ticket(&Custom::new(), 40);
     let token = CancelToken::new();
     for wait in [Wait::new().cancel(&token), Wait::new().timeout(SECOND)] {
-        let head = queued(&rig.manager, &large, wait);
-        let behind = queued(&rig.manager, &small, Wait::new());
+        let head = rig.queued_with(&large, wait);
+        let behind = rig.queued(&small);
         token.cancel();
         rig.clock.advance(SECOND);
         assert!(head.result().is_err());
@@ -169,8 +156,8 @@ fn r25_what_exceeds_the_budget_never_comes() -> Result<(), Error> {
 #[test]
 fn r25_zero_admits_nothing_but_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(0))?;
-    let one = rig.manager.ticket(&SumPolicy::uncapped(), 1);
-    let nothing = rig.manager.ticket(&SumPolicy::uncapped(), 0);
+    let one = rig.ticket(&SumPolicy::uncapped(), 1);
+    let nothing = rig.ticket(&SumPolicy::uncapped(), 0);
     assert!(matches!(one.acquire(), Err(Error::NeverAdmissible { .. })));
     drop((nothing.acquire()?, nothing.try_acquire()?));
     rig.finish()
@@ -180,13 +167,13 @@ fn r25_zero_admits_nothing_but_nothing() -> Result<(), Error> {
 fn r25_reservations_and_residents_count() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
     let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 40).reservation().evictable();
-    let model = rig.manager.ticket(&MaxPolicy::new(), 40).resident();
-    let step = rig.manager.ticket(&policy, 30);
+    let weights = rig.ticket(&policy, 40).reservation().evictable();
+    let model = rig.ticket(&MaxPolicy::new(), 40).resident();
+    let step = rig.ticket(&policy, 30);
     let weights = weights.acquire()?;
     let model = model.acquire()?;
     assert!(step.try_acquire().is_err_and(|e| e.is_would_block()));
-    let waiting = queued(&rig.manager, &step, Wait::new());
+    let waiting = rig.queued(&step);
     drop(weights);
     drop(waiting.result()?);
     drop(model);
@@ -196,31 +183,15 @@ fn r25_reservations_and_residents_count() -> Result<(), Error> {
 #[test]
 fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
     let rig = Rig::new(eager().budget(100))?;
-    let mut one = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 40)
-        .acquire_owned()?;
-    let two = rig.manager.ticket(&MaxPolicy::new(), 40);
+    let mut one = rig.ticket(&SumPolicy::uncapped(), 40).acquire_owned()?;
+    let two = rig.ticket(&MaxPolicy::new(), 40);
     let mut two = two.acquire()?;
     two.try_resize(60)?;
     let refused = two.try_resize(61);
-    let expected = Err(Error::WouldBlock {
-        requested: 61,
-        in_use: 100,
-        capacity: Some(100),
-        waiting: 0,
-        obstacle: Obstacle::Budget,
-    });
+    let expected = Err(would_block(61, (100, 100), Obstacle::Budget));
     assert_eq!((refused, two.bytes()), (expected, 60));
-    assert!(matches!(
-        two.resize(101),
-        Err(Error::NeverAdmissible { .. })
-    ));
-    let waiting = queued(
-        &rig.manager,
-        &rig.manager.ticket(&Custom::new(), 20),
-        Wait::new(),
-    );
+    assert_matches!(two.resize(101), Err(Error::NeverAdmissible { .. }));
+    let waiting = rig.queued(&rig.ticket(&Custom::new(), 20));
     // Growing comes before the queue, whatever its group.
     let grown = Pending::spawn(move || one.resize(60).map(|()| one));
     grown.until_queued(&rig.manager);
@@ -236,8 +207,8 @@ fn r25_resizing_counts_against_the_budget() -> Result<(), Error> {
 #[test]
 fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let one = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let two = rig.manager.ticket(&MaxPolicy::new(), 10);
+    let one = rig.ticket(&SumPolicy::uncapped(), 10);
+    let two = rig.ticket(&MaxPolicy::new(), 10);
     // Both have been admitted without the lock.
     drop([(); 3].map(|()| (one.acquire_owned(), two.acquire_owned())));
     rig.manager.configure(|config| config.budget(25))?;
@@ -252,8 +223,8 @@ fn r25_old_tickets_go_by_the_new_budget() -> Result<(), Error> {
 fn r25_mode_off_knows_no_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet().mode(WireMode::Uncoordinated).budget(10))?;
     let policies = [SumPolicy::uncapped(), SumPolicy::capped(5)];
-    let tickets = policies.map(|policy| rig.manager.ticket(&policy, 40));
-    let custom = rig.manager.ticket(&Custom::capped(5), 40);
+    let tickets = policies.map(|policy| rig.ticket(&policy, 40));
+    let custom = rig.ticket(&Custom::capped(5), 40);
     let mut guards = Vec::new();
     for ticket in [&tickets[0], &tickets[1], &custom, &tickets[1]] {
         guards.push(ticket.acquire()?);
@@ -273,10 +244,10 @@ fn r25_without_wired_memory_the_budget_holds_too() -> Result<(), Error> {
     ] {
         let config: Config = config.budget(48);
         let rig = Rig::on(device, config)?;
-        let one = rig.manager.ticket(&SumPolicy::new(), 40);
-        let two = rig.manager.ticket(&MaxPolicy::new(), 40);
+        let one = rig.ticket(&SumPolicy::new(), 40);
+        let two = rig.ticket(&MaxPolicy::new(), 40);
         let guard = one.acquire()?;
-        let waiting = queued(&rig.manager, &two, Wait::new());
+        let waiting = rig.queued(&two);
         drop(guard);
         drop(waiting.result()?);
         assert_eq!(rig.calls(), 0);
@@ -288,11 +259,11 @@ fn r25_without_wired_memory_the_budget_holds_too() -> Result<(), Error> {
 #[test]
 fn r25_the_deadline_tells_what_all_groups_hold() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let held = rig.manager.ticket(&MaxPolicy::new(), 70).acquire_owned()?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(90), 40);
-    let other = rig.manager.ticket(&FixedPolicy::new(1), 40);
-    let waiting = queued(&rig.manager, &ticket, Wait::new().timeout(SECOND));
-    let behind = queued(&rig.manager, &other, Wait::new());
+    let held = rig.ticket(&MaxPolicy::new(), 70).acquire_owned()?;
+    let ticket = rig.ticket(&SumPolicy::capped(90), 40);
+    let other = rig.ticket(&FixedPolicy::new(1), 40);
+    let waiting = rig.queued_with(&ticket, Wait::new().timeout(SECOND));
+    let behind = rig.queued(&other);
     rig.clock.advance(SECOND);
     let expected = Error::Timeout {
         requested: 40,
@@ -317,13 +288,13 @@ fn r8_a_newer_policy_that_gets_in_by_another_groups_release_lowers_the_limit() -
         let policy = BudgetPolicy::new(base)
             .with_cap(5000)
             .with_id(PolicyId::named("two bases"));
-        rig.manager.ticket(&policy, bytes)
+        rig.ticket(&policy, bytes)
     };
     let first = ticket(1000, 10).acquire_owned()?;
-    let other = rig.manager.ticket(&SumPolicy::uncapped(), 60);
+    let other = rig.ticket(&SumPolicy::uncapped(), 60);
     let other = other.acquire_owned()?;
     assert_eq!(rig.limit(), 1010);
-    let next = queued(&rig.manager, &ticket(0, 40), Wait::new());
+    let next = rig.queued(&ticket(0, 40));
     drop(other);
     let second = next.result()?;
     assert_eq!(rig.limit(), 50);
@@ -334,12 +305,12 @@ fn r8_a_newer_policy_that_gets_in_by_another_groups_release_lowers_the_limit() -
 #[test]
 fn r25_the_line_of_all_groups_is_told_whatever_leaves_less() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let ticket = |cap, bytes| rig.manager.ticket(&SumPolicy::capped(cap), bytes);
+    let ticket = |cap, bytes| rig.ticket(&SumPolicy::capped(cap), bytes);
     let held = (
         ticket(50, 45).acquire_owned()?,
         ticket(20, 20).acquire_owned()?,
     );
-    let waiting = queued(&rig.manager, &ticket(20, 1), Wait::new());
+    let waiting = rig.queued(&ticket(20, 1));
     let refused = ticket(50, 20).try_acquire().map(drop).err();
     let expected = Error::WouldBlock {
         requested: 20,
@@ -357,21 +328,13 @@ fn r25_the_line_of_all_groups_is_told_whatever_leaves_less() -> Result<(), Error
 #[test]
 fn r25_an_error_tells_of_whatever_leaves_less() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let held = rig.manager.ticket(&MaxPolicy::new(), 10).acquire_owned()?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(50), bytes);
+    let held = rig.ticket(&MaxPolicy::new(), 10).acquire_owned()?;
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(50), bytes);
     let guard = ticket(45).acquire_owned()?;
     let refused = |bytes| ticket(bytes).try_acquire().map(drop).err();
-    let expected = |in_use, capacity, obstacle| {
-        Some(Error::WouldBlock {
-            requested: 20,
-            in_use,
-            capacity: Some(capacity),
-            waiting: 0,
-            obstacle,
-        })
-    };
+    let expected = |in_use, capacity, obstacle| Some(would_block(20, (in_use, capacity), obstacle));
     assert_eq!(refused(20), expected(45, 50, Obstacle::Cap), "5 against 45");
-    let more = rig.manager.ticket(&MaxPolicy::new(), 42).acquire_owned()?;
+    let more = rig.ticket(&MaxPolicy::new(), 42).acquire_owned()?;
     assert_eq!(
         refused(20),
         expected(97, 100, Obstacle::Budget),

@@ -1,6 +1,6 @@
 //! R28: caches that grow a little at a time cost few calls of the setter, many at once too.
 
-use crate::support::{GIB, Pending, Rig, SECOND, eager};
+use crate::kit::{GIB, Pending, Rig, SECOND, eager};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Config, Error, OwnedGuard, SumPolicy, Wait};
 
@@ -21,7 +21,7 @@ fn rig() -> Result<Rig, Error> {
 }
 
 fn caches(rig: &Rig) -> Result<Vec<OwnedGuard>, Error> {
-    let cache = rig.manager.ticket(&SumPolicy::new(), BY);
+    let cache = rig.ticket(&SumPolicy::new(), BY);
     (0..CACHES).map(|_| cache.acquire_owned()).collect()
 }
 
@@ -70,14 +70,14 @@ fn r28_sixteen_caches_that_grow_at_once_cost_no_more_calls_than_one() -> Result<
 #[test]
 fn r28_a_growth_that_waits_or_fails_rounds_nothing() -> Result<(), Error> {
     let rig = Rig::new(eager().growth_step(64))?;
-    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let capped = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let mut cache = capped(10).acquire_owned()?;
     let other = capped(60).acquire_owned()?;
     let token = CancelToken::new();
     let wait = Wait::new().cancel(&token);
     let growing = Pending::spawn(move || (cache.resize_with(50, wait), cache));
     growing.until_queued(&rig.manager);
-    let uncapped = rig.manager.ticket(&SumPolicy::uncapped(), 80);
+    let uncapped = rig.ticket(&SumPolicy::uncapped(), 80);
     let elsewhere = uncapped.acquire_owned()?;
     assert_eq!(rig.limit(), 80, "it waits to grow");
     token.cancel();
@@ -86,11 +86,8 @@ fn r28_a_growth_that_waits_or_fails_rounds_nothing() -> Result<(), Error> {
     drop(elsewhere);
     assert_eq!(rig.limit(), 70, "it has not grown");
     let calls = rig.calls();
-    assert!(
-        cache
-            .try_resize(50)
-            .is_err_and(|error| error.is_would_block())
-    );
+    let refused = cache.try_resize(50);
+    assert!(refused.is_err_and(|error| error.is_would_block()));
     assert_eq!((rig.limit(), rig.calls()), (70, calls));
     cache.resize(30)?;
     assert_eq!(rig.limit(), 128, "it has grown");

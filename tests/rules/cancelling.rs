@@ -1,16 +1,16 @@
 //! R15: tokens that cancel waits.
 
-use crate::support::{Pending, Rig, SECOND, queued, quiet};
+use crate::kit::{Pending, Rig, SECOND, assert_matches, queued, quiet};
 use mlx_wired::{CancelToken, Error, SumPolicy, Wait};
 
 #[test]
 fn r15_a_token_cancels_from_another_thread() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let token = CancelToken::new();
-    let waiting = [(); 3].map(|()| queued(&rig.manager, &ticket, Wait::new().cancel(&token)));
-    let other = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = [(); 3].map(|()| rig.queued_with(&ticket, Wait::new().cancel(&token)));
+    let other = rig.queued(&ticket);
     rig.clock.advance(SECOND);
     let clone = token.clone();
     Pending::spawn(move || clone.cancel()).result();
@@ -24,10 +24,10 @@ fn r15_a_token_cancels_from_another_thread() -> Result<(), Error> {
     assert_eq!(rig.manager.stats().cancellations, 3);
     assert_eq!(rig.manager.waiting().len(), 1);
     // Later ones too.
-    assert!(matches!(
+    assert_matches!(
         ticket.acquire_with(Wait::new().cancel(&token)),
         Err(Error::Cancelled { .. })
-    ));
+    );
     drop(guard);
     drop(other.result()?);
     rig.finish()
@@ -36,14 +36,14 @@ fn r15_a_token_cancels_from_another_thread() -> Result<(), Error> {
 #[test]
 fn r15_a_token_and_a_deadline_work_together() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let token = CancelToken::new();
     let wait = Wait::new().timeout(SECOND).cancel(&token);
-    let timed = queued(&rig.manager, &ticket, wait.clone());
+    let timed = rig.queued_with(&ticket, wait.clone());
     rig.clock.advance(SECOND);
     assert!(timed.result().is_err_and(|error| error.is_timeout()));
-    let cancelled = queued(&rig.manager, &ticket, wait);
+    let cancelled = rig.queued_with(&ticket, wait);
     token.cancel();
     assert!(matches!(cancelled.result(), Err(Error::Cancelled { .. })));
     drop(guard);

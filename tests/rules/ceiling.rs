@@ -1,6 +1,6 @@
 //! R10, and the sizes at the ends of their ranges.
 
-use crate::support::{Custom, GIB, Rig, eager, kinds, quiet};
+use crate::kit::{Custom, GIB, Rig, SECOND, eager, invalid_field, kinds, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Error, EventKind, FixedPolicy, GroupLimit, MaxPolicy, PeakPolicy, SumPolicy,
@@ -8,6 +8,15 @@ use mlx_wired::{
 
 fn ceiling(config: mlx_wired::Config) -> Result<Option<u64>, Error> {
     Ok(Rig::new(config)?.manager.ceiling())
+}
+
+/// The group's sum has no room for them.
+fn too_many_bytes(requested: u64) -> Error {
+    Error::GroupFull {
+        what: GroupLimit::Bytes,
+        requested,
+        maximum: (1 << 44) - 1,
+    }
 }
 
 #[test]
@@ -40,17 +49,8 @@ fn r10_the_ceiling_is_below_the_memory_size() -> Result<(), Error> {
 #[test]
 fn r10_margins_that_are_no_fraction_are_refused() {
     for margin in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-        let refused = Rig::new(quiet().margin(margin)).err();
-        let names = |error| {
-            matches!(
-                error,
-                Error::InvalidConfig {
-                    field: "margin",
-                    ..
-                }
-            )
-        };
-        assert!(refused.clone().is_some_and(names), "{margin}: {refused:?}");
+        let refused = Rig::new(quiet().margin(margin));
+        assert_eq!(invalid_field(refused), "margin", "{margin}");
     }
 }
 
@@ -59,7 +59,7 @@ fn r10_a_desire_above_the_ceiling_is_clamped_and_said_so() -> Result<(), Error> 
     let device = RecordingBackend::metal().expect_ceiling(36 * GIB);
     let rig = Rig::on(device, quiet().margin(0.25))?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 30 * GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 30 * GIB);
     let first = ticket.acquire()?;
     assert!(!first.is_clamped());
     let second = ticket.acquire()?;
@@ -102,17 +102,7 @@ fn r10_no_policy_gets_past_the_ceiling() -> Result<(), Error> {
 #[test]
 fn r10_an_override_above_the_ceiling_is_refused() {
     let above = quiet().margin(0.5).baseline_override(24 * GIB + 1);
-    let refused = Rig::new(above).err();
-    assert!(
-        matches!(
-            refused,
-            Some(Error::InvalidConfig {
-                field: "baseline_override",
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    assert_eq!(invalid_field(Rig::new(above)), "baseline_override");
     assert!(Rig::new(quiet().margin(0.5).baseline_override(24 * GIB)).is_ok());
 }
 
@@ -120,7 +110,7 @@ fn r10_an_override_above_the_ceiling_is_refused() {
 fn r10_a_captured_baseline_above_the_ceiling_is_kept_and_restored() -> Result<(), Error> {
     let device = RecordingBackend::metal().initial_limit(40 * GIB);
     let rig = Rig::on(device, eager().margin(0.5))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     assert_eq!(rig.limit(), 40 * GIB, "no acquire lowers below it");
     let second = ticket.acquire()?;
@@ -143,7 +133,7 @@ fn r10_no_policy_lowers_below_a_captured_baseline_above_the_ceiling() -> Result<
     rig.finish()?;
     for policy in [SumPolicy::new(), SumPolicy::capped(2 * GIB)] {
         let rig = Rig::on(device(), eager().margin(0.5))?;
-        let ticket = rig.manager.ticket(&policy, GIB);
+        let ticket = rig.ticket(&policy, GIB);
         let first = ticket.acquire()?;
         assert_eq!(rig.limit(), 40 * GIB);
         let second = ticket.acquire()?;
@@ -158,7 +148,7 @@ fn r10_no_policy_lowers_below_a_captured_baseline_above_the_ceiling() -> Result<
 fn r10_a_restored_baseline_is_bounded_by_mlxs_own_maximum() -> Result<(), Error> {
     let device = RecordingBackend::metal().initial_limit(60 * GIB);
     let rig = Rig::on(device, eager())?.restoring(48 * GIB);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     drop(ticket.acquire()?);
     drop(ticket.acquire()?);
     rig.backend.assert_rules();
@@ -194,7 +184,7 @@ fn r2_zero_sizes_are_demands_like_others() -> Result<(), Error> {
 #[test]
 fn r2_a_zero_size_alone_needs_no_call() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 0).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 0).acquire()?);
     assert_eq!(rig.calls(), 0);
     rig.finish()
 }
@@ -204,7 +194,7 @@ fn r18_a_sum_that_a_group_cannot_hold_is_refused_by_name() -> Result<(), Error> 
     let rig = Rig::new(quiet())?;
     for kind in 0..3 {
         let policy = SumPolicy::uncapped();
-        let half = rig.manager.ticket(&policy, 1 << 43);
+        let half = rig.ticket(&policy, 1 << 43);
         let half = match kind {
             0 => half,
             1 => half.reservation(),
@@ -214,16 +204,11 @@ fn r18_a_sum_that_a_group_cannot_hold_is_refused_by_name() -> Result<(), Error> 
         let refused = [
             half.acquire().err(),
             half.try_acquire().err(),
-            half.admit_timeout(crate::support::SECOND).err(),
+            half.admit_timeout(SECOND).err(),
             half.acquire_owned().err(),
         ];
         for error in refused {
-            let full = Error::GroupFull {
-                what: GroupLimit::Bytes,
-                requested: 1 << 43,
-                maximum: (1 << 44) - 1,
-            };
-            assert_eq!(error, Some(full));
+            assert_eq!(error, Some(too_many_bytes(1 << 43)));
         }
         drop(first);
         drop(half.acquire()?);
@@ -234,26 +219,15 @@ fn r18_a_sum_that_a_group_cannot_hold_is_refused_by_name() -> Result<(), Error> 
 #[test]
 fn r18_small_sizes_overflow_a_group_as_large_ones_do() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 4 * GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 4 * GIB);
     let mut guards = Vec::new();
     for _ in 0..4095 {
         guards.push(ticket.acquire()?);
     }
     for _ in 0..3 {
-        let refused = ticket.acquire().err();
-        assert!(
-            matches!(
-                refused,
-                Some(Error::GroupFull {
-                    what: GroupLimit::Bytes,
-                    ..
-                })
-            ),
-            "{refused:?}"
-        );
+        assert_eq!(ticket.acquire().err(), Some(too_many_bytes(4 * GIB)));
     }
-    let _gone = guards.pop();
-    drop(_gone);
+    drop(guards.pop());
     guards.push(ticket.acquire()?);
     assert_eq!(rig.limit(), 48 * GIB);
     drop(guards);
@@ -263,7 +237,7 @@ fn r18_small_sizes_overflow_a_group_as_large_ones_do() -> Result<(), Error> {
 #[test]
 fn r18_more_driving_guards_than_a_group_counts_are_refused_by_name() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(1), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(1), 1);
     let mut guards = Vec::new();
     for _ in 0..131_071 {
         guards.push(ticket.acquire()?);
@@ -296,12 +270,7 @@ fn r18_sizes_beyond_any_group_are_refused() -> Result<(), Error> {
                 .resident(),
         ] {
             let refused = ticket.acquire().err();
-            let full = Error::GroupFull {
-                what: GroupLimit::Bytes,
-                requested: bytes,
-                maximum: (1 << 44) - 1,
-            };
-            assert_eq!(refused, Some(full), "{ticket:?}");
+            assert_eq!(refused, Some(too_many_bytes(bytes)), "{ticket:?}");
         }
     }
     assert_eq!(rig.calls(), 0);

@@ -1,33 +1,21 @@
 //! R19: waits that would never end are refused, and only those.
 
-use crate::support::{Custom, Pending, Rig, SECOND, Worker, kinds, next, queued, quiet, until};
+use crate::kit::{
+    Custom, Pending, Rig, SECOND, Worker, assert_matches, deadlock, kinds, next, quiet, until,
+};
 use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
-/// The error's numbers: asked for, held, threads.
-#[track_caller]
-pub(crate) fn circle<T>(result: Result<T, Error>) -> (u64, u64, usize) {
-    match result.map(|_| ()) {
-        Err(Error::WouldDeadlock {
-            requested,
-            held,
-            threads,
-            ..
-        }) => (requested, held, threads),
-        other => panic!("expected a circle, got {other:?}"),
-    }
-}
-
 #[test]
 fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
-    let other = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
+    let other = rig.ticket(&SumPolicy::capped(100), 50);
     let guard = ticket.acquire()?;
-    assert_eq!(circle(other.acquire()), (50, 60, 1));
-    assert_eq!(circle(other.acquire_owned()), (50, 60, 1));
+    assert_eq!(deadlock(other.acquire()), (50, 60, 1));
+    assert_eq!(deadlock(other.acquire_owned()), (50, 60, 1));
     assert!(other.try_acquire().is_err_and(|e| e.is_would_block()));
     assert!(rig.manager.waiting().is_empty());
     drop(guard);
@@ -38,7 +26,7 @@ fn r19_a_thread_that_would_wait_for_itself() -> Result<(), Error> {
 #[test]
 fn r19_the_error_tells_where_the_guard_was_taken_and_what_to_do() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let (guard, line) = (ticket.acquire()?, line!());
     let error = ticket.acquire().expect_err("it holds the rest");
     let Error::WouldDeadlock { held_at, .. } = &error else {
@@ -61,9 +49,7 @@ fn r19_the_error_tells_where_the_guard_was_taken_and_what_to_do() -> Result<(), 
 fn r19_every_worker_holds_one_and_wants_a_second() -> Result<(), Error> {
     const WORKERS: usize = 4;
     let rig = Rig::new(quiet())?;
-    let ticket = rig
-        .manager
-        .ticket(&SumPolicy::capped(10 * WORKERS as u64), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10 * WORKERS as u64), 10);
     let all_hold = Arc::new(Barrier::new(WORKERS));
     let workers: Vec<_> = (0..WORKERS)
         .map(|_| {
@@ -79,7 +65,7 @@ fn r19_every_worker_holds_one_and_wants_a_second() -> Result<(), Error> {
     let refused: Vec<_> = results.into_iter().filter(Result::is_err).collect();
     assert_eq!(refused.len(), 1, "the last, who closes the circle");
     for result in refused {
-        assert_eq!(circle(result), (10, 10, WORKERS));
+        assert_eq!(deadlock(result), (10, 10, WORKERS));
     }
     rig.finish()
 }
@@ -87,7 +73,7 @@ fn r19_every_worker_holds_one_and_wants_a_second() -> Result<(), Error> {
 #[test]
 fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(2)
         .build()
@@ -98,7 +84,7 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
         scope.spawn(|scope| {
             let _guard = ticket.acquire().expect("the first");
             let left = || {
-                until(|| begun.load(Ordering::SeqCst), "the other half runs");
+                until("the other half runs", || begun.load(Ordering::SeqCst));
                 // This worker takes it up while it waits for the other half.
                 scope.spawn(|_| {
                     let result = ticket.acquire().map(|_guard| ());
@@ -108,20 +94,20 @@ fn r19_a_worker_that_waits_inside_a_join_steals_a_job() -> Result<(), Error> {
             };
             let right = || {
                 begun.store(true, Ordering::SeqCst);
-                until(|| done.load(Ordering::SeqCst), "the third job ends");
+                until("the third job ends", || done.load(Ordering::SeqCst));
             };
             rayon::join(left, right);
         });
     });
     let stolen = stolen.into_inner();
-    assert_eq!(circle(stolen.expect("it ran")), (10, 10, 1));
+    assert_eq!(deadlock(stolen.expect("it ran")), (10, 10, 1));
     rig.finish()
 }
 
 #[test]
 fn r19_owned_guards_are_held_by_no_thread() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let kept: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
     let (keep, other) = (kept.clone(), ticket.clone());
     let waiting = Pending::spawn(move || {
@@ -138,7 +124,7 @@ fn r19_owned_guards_are_held_by_no_thread() -> Result<(), Error> {
 #[test]
 fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let half = rig.ticket(&SumPolicy::capped(100), 50);
     for by_token in [false, true] {
         let token = CancelToken::new();
         let wait = if by_token {
@@ -152,10 +138,10 @@ fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
         second.assert_pending();
         rig.clock.advance(SECOND);
         token.cancel();
-        assert!(matches!(
+        assert_matches!(
             first.result(),
             Err(Error::Timeout { .. } | Error::Cancelled { .. })
-        ));
+        );
         assert_eq!(second.result(), Ok(50));
     }
     rig.finish()
@@ -165,7 +151,7 @@ fn r19_who_may_give_up_makes_nobody_stuck() -> Result<(), Error> {
 fn r29_a_deadline_in_a_circle_fails_nobody() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let half = rig.ticket(&SumPolicy::capped(100), 50);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &half));
     let first = first.waits(&half, Wait::new());
     let second = second.waits(&half, Wait::new().timeout(SECOND));
@@ -189,12 +175,12 @@ fn r29_a_deadline_in_a_circle_fails_nobody() -> Result<(), Error> {
 #[test]
 fn r19_who_waits_behind_a_head_that_waits_for_it() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let half = ticket(50);
     let held = half.acquire()?;
-    let head = queued(&rig.manager, &ticket(100), Wait::new());
+    let head = rig.queued(&ticket(100));
     // It would fit, but not before the head, which waits for the other half.
-    assert_eq!(circle(ticket(10).acquire()), (10, 50, 2));
+    assert_eq!(deadlock(ticket(10).acquire()), (10, 50, 2));
     head.assert_pending();
     drop(held);
     drop(head.result()?);
@@ -204,7 +190,7 @@ fn r19_who_waits_behind_a_head_that_waits_for_it() -> Result<(), Error> {
 #[test]
 fn r19_no_alarm_while_somebody_who_runs_can_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let third = ticket(30);
     let held = third.acquire()?;
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &third));
@@ -219,7 +205,7 @@ fn r19_no_alarm_while_somebody_who_runs_can_release() -> Result<(), Error> {
 #[test]
 fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let mut guard = ticket.acquire()?;
     let other = ticket.clone();
     let first = Pending::spawn(move || {
@@ -227,7 +213,7 @@ fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
         guard.resize(80).map(|()| guard.bytes())
     });
     first.until_queued(&rig.manager);
-    assert_eq!(circle(guard.resize(60)), (60, 50, 2));
+    assert_eq!(deadlock(guard.resize(60)), (60, 50, 2));
     assert_eq!(guard.bytes(), 50, "it keeps its size");
     guard.resize(20)?;
     assert_eq!(first.result(), Ok(80));
@@ -238,11 +224,11 @@ fn r19_two_growing_guards_that_wait_for_each_other() -> Result<(), Error> {
 #[test]
 fn r19_a_growing_guard_does_not_wait_for_itself() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let mut guard = ticket.acquire()?;
     guard.resize(100)?;
-    let other = rig.manager.ticket(&SumPolicy::capped(100), 1);
-    assert_eq!(circle(other.acquire()), (1, 100, 1));
+    let other = rig.ticket(&SumPolicy::capped(100), 1);
+    assert_eq!(deadlock(other.acquire()), (1, 100, 1));
     drop(guard);
     rig.finish()
 }
@@ -251,12 +237,12 @@ fn r19_a_growing_guard_does_not_wait_for_itself() -> Result<(), Error> {
 fn r29_evictable_holds_of_waiting_threads_are_held_too() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let weights = rig.manager.ticket(&policy, 50).reservation().evictable();
-    let step = rig.manager.ticket(&policy, 50);
+    let weights = rig.ticket(&policy, 50).reservation().evictable();
+    let step = rig.ticket(&policy, 50);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &weights));
     let first = first.waits(&step, Wait::new());
     let second = second.wants(&step, Wait::new());
-    assert_eq!(circle(second.result()), (50, 50, 2));
+    assert_eq!(deadlock(second.result()), (50, 50, 2));
     assert_eq!(first.result(), Ok(50));
     rig.finish()
 }
@@ -265,11 +251,11 @@ fn r29_evictable_holds_of_waiting_threads_are_held_too() -> Result<(), Error> {
 fn r19_a_circle_through_two_groups() -> Result<(), Error> {
     for budget in [None, Some(200)] {
         let rig = Rig::new(quiet().budget(budget))?;
-        let one = rig.manager.ticket(&SumPolicy::capped(10), 10);
-        let two = rig.manager.ticket(&SumPolicy::capped(20), 20);
+        let one = rig.ticket(&SumPolicy::capped(10), 10);
+        let two = rig.ticket(&SumPolicy::capped(20), 20);
         let held = two.acquire()?;
         let first = Worker::holding(&rig.manager, &one).waits(&two, Wait::new());
-        assert_eq!(circle(one.acquire()), (10, 20, 2));
+        assert_eq!(deadlock(one.acquire()), (10, 20, 2));
         drop(held);
         assert_eq!(first.result(), Ok(20));
         rig.finish()?;
@@ -280,11 +266,11 @@ fn r19_a_circle_through_two_groups() -> Result<(), Error> {
 #[test]
 fn r19_a_circle_through_the_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let one = rig.manager.ticket(&SumPolicy::uncapped(), 50);
-    let two = rig.manager.ticket(&SumPolicy::capped(120), 50);
+    let one = rig.ticket(&SumPolicy::uncapped(), 50);
+    let two = rig.ticket(&SumPolicy::capped(120), 50);
     let held = two.acquire()?;
     let first = Worker::holding(&rig.manager, &one).waits(&one, Wait::new());
-    assert_eq!(circle(two.acquire()), (50, 50, 2));
+    assert_eq!(deadlock(two.acquire()), (50, 50, 2));
     drop(held);
     assert_eq!(first.result(), Ok(50));
     rig.finish()
@@ -294,10 +280,10 @@ fn r19_a_circle_through_the_budget() -> Result<(), Error> {
 fn r19_custom_policies_are_asked_about_what_would_be_left() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let one_at_a_time = Custom::new().admits(|_, live, _| live.count == 0);
-    let ticket = rig.manager.ticket(&one_at_a_time, 10);
+    let ticket = rig.ticket(&one_at_a_time, 10);
     let held = ticket.acquire()?;
-    assert_eq!(circle(ticket.acquire()), (10, 10, 1));
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    assert_eq!(deadlock(ticket.acquire()), (10, 10, 1));
+    let waiting = rig.queued(&ticket);
     drop(held);
     drop(waiting.result()?);
     rig.finish()
@@ -317,13 +303,13 @@ fn r19_a_policy_that_changes_its_mind_meanwhile_is_no_circle() -> Result<(), Err
             admits
         })
         .ever(|_, _| true);
-    let ticket = rig.manager.ticket(&policy, 60);
+    let ticket = rig.ticket(&policy, 60);
     let second = Worker::holding(&rig.manager, &ticket).wants(&ticket, Wait::new());
     let admitted = || {
         rig.manager.poke().expect("not from inside a policy");
         rig.manager.stats().admissions == 2
     };
-    until(admitted, "it is admitted");
+    until("it is admitted", admitted);
     assert_eq!(second.result(), Ok(60));
     rig.finish()
 }

@@ -1,6 +1,6 @@
 //! Errors explain themselves: they name the largest holders and the queue.
 
-use crate::support::{GIB, Pending, Rig, SECOND, Worker, acquiring, queued, quiet, until};
+use crate::kit::{GIB, Pending, Rig, SECOND, Worker, acquiring, quiet, until};
 use mlx_wired::snapshot::Contention;
 use mlx_wired::{Error, SumPolicy, Wait};
 use std::thread;
@@ -19,13 +19,13 @@ fn named(contention: &Contention) -> (Vec<&str>, Vec<&str>) {
 fn r19_a_timeout_names_the_largest_holders_and_the_queue() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(10 * GIB);
-    let small = rig.manager.ticket(&policy, GIB).label("small");
-    let large = rig.manager.ticket(&policy, 8 * GIB).label("large");
-    let elsewhere = rig.manager.ticket(&SumPolicy::capped(20 * GIB), 9 * GIB);
+    let small = rig.ticket(&policy, GIB).label("small");
+    let large = rig.ticket(&policy, 8 * GIB).label("large");
+    let elsewhere = rig.ticket(&SumPolicy::capped(20 * GIB), 9 * GIB);
     let held = (small.acquire()?, large.acquire()?, elsewhere.acquire()?);
     let line = line!() - 1;
-    let waiting = queued(&rig.manager, &large, Wait::new().timeout(SECOND));
-    let behind = queued(&rig.manager, &small.clone().label("behind"), Wait::new());
+    let waiting = rig.queued_with(&large, Wait::new().timeout(SECOND));
+    let behind = rig.queued(&small.clone().label("behind"));
     rig.clock.advance(SECOND);
 
     let error = waiting.result().expect_err("its time is over");
@@ -55,7 +55,7 @@ fn r19_a_timeout_names_the_largest_holders_and_the_queue() -> Result<(), Error> 
 fn r19_an_error_lists_no_more_than_a_handful() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(80);
-    let one = rig.manager.ticket(&policy, 10).label("one");
+    let one = rig.ticket(&policy, 10).label("one");
     let guards: Vec<_> = (0..8).map(|_| one.acquire()).collect::<Result<_, _>>()?;
     let error = one
         .admit_timeout(std::time::Duration::ZERO)
@@ -73,13 +73,10 @@ fn r19_an_error_lists_no_more_than_a_handful() -> Result<(), Error> {
 #[test]
 fn r25_with_a_budget_everybody_is_in_the_way() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let first = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 60)
-        .label("first");
-    let second = rig.manager.ticket(&SumPolicy::capped(90), 50);
+    let first = rig.ticket(&SumPolicy::uncapped(), 60).label("first");
+    let second = rig.ticket(&SumPolicy::capped(90), 50);
     let guard = first.acquire()?;
-    let waiting = queued(&rig.manager, &first, Wait::new());
+    let waiting = rig.queued(&first);
     let error = second.admit_timeout(std::time::Duration::ZERO).err();
     let Some(Error::Timeout { contention, .. }) = &error else {
         panic!("{error:?}");
@@ -94,10 +91,10 @@ fn r25_with_a_budget_everybody_is_in_the_way() -> Result<(), Error> {
 fn r18_a_demand_that_is_never_admissible_tells_who_holds_and_waits() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(10);
-    let full = rig.manager.ticket(&policy, 10).label("full");
+    let full = rig.ticket(&policy, 10).label("full");
     let guard = full.acquire()?;
-    let waiting = queued(&rig.manager, &full, Wait::new());
-    let never = rig.manager.ticket(&policy, 11);
+    let waiting = rig.queued(&full);
+    let never = rig.ticket(&policy, 11);
     let error = never.try_acquire().err();
     let Some(Error::NeverAdmissible { contention, .. }) = &error else {
         panic!("{error:?}");
@@ -112,7 +109,7 @@ fn r18_a_demand_that_is_never_admissible_tells_who_holds_and_waits() -> Result<(
 fn r19_a_circle_names_the_guards_in_it() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(10);
-    let half = rig.manager.ticket(&policy, 5).label("half");
+    let half = rig.ticket(&policy, 5).label("half");
     let gate = std::sync::Arc::new(std::sync::Barrier::new(2));
     let workers: Vec<_> = (0..2)
         .map(|_| {
@@ -133,8 +130,8 @@ fn r19_a_circle_names_the_guards_in_it() -> Result<(), Error> {
     };
     assert_eq!(results[1], Ok(()));
     assert_eq!(named(contention), (vec!["half", "half"], vec!["half"]));
-    until(|| rig.manager.holders().is_empty(), "all is released");
-    drop(acquiring(&half, Wait::new()).result()?);
+    until("all is released", || rig.manager.holders().is_empty());
+    drop(acquiring(&half).result()?);
     rig.finish()
 }
 
@@ -150,7 +147,7 @@ fn culprit<T>(result: Result<T, Error>) -> (u64, u32) {
 #[test]
 fn r19_of_a_circle_the_waiters_own_guard_is_told_before_a_larger_one() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let small = ticket(10);
     let (held, line) = (small.acquire()?, line!());
     let other = Worker::holding(&rig.manager, &ticket(60)).waits(&ticket(40), Wait::new());
@@ -163,12 +160,12 @@ fn r19_of_a_circle_the_waiters_own_guard_is_told_before_a_larger_one() -> Result
 #[test]
 fn r19_of_a_circle_a_guard_of_the_group_is_told_before_a_larger_one() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
-    let elsewhere = rig.manager.ticket(&SumPolicy::capped(200), 70);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 10);
+    let elsewhere = rig.ticket(&SumPolicy::capped(200), 70);
     let first = elsewhere.acquire()?;
     let (held, line) = (ticket.acquire()?, line!());
     let last = elsewhere.acquire()?;
-    let wanted = rig.manager.ticket(&SumPolicy::capped(100), 95);
+    let wanted = rig.ticket(&SumPolicy::capped(100), 95);
     assert_eq!(culprit(wanted.acquire()), (10, line));
     drop((first, held, last));
     rig.finish()

@@ -1,10 +1,10 @@
 //! R40: what a call costs does not depend on how many guards live, or on what other managers hold.
 
 use crate::allocations::memory_of;
-use crate::support::{Pending, Rig, SECOND, queued, quiet};
+use crate::kit::{Pending, Rig, SECOND, quiet};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::snapshot::Contention;
-use mlx_wired::{BudgetPolicy, Error, Guard, Manager, OwnedGuard, SumPolicy, Ticket, Wait};
+use mlx_wired::{BudgetPolicy, Error, Guard, Manager, OwnedGuard, SumPolicy, Ticket};
 use std::time::{Duration, Instant};
 
 const MANY: usize = 20_000;
@@ -35,13 +35,13 @@ fn r40_a_ticket_costs_the_same_beside_many_guards() -> Result<(), Error> {
     let tickets = || {
         let begin = Instant::now();
         for request in 0..1_000 {
-            let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+            let ticket = rig.ticket(&SumPolicy::uncapped(), 1);
             drop(ticket.label(format!("request {request}")));
         }
         begin.elapsed()
     };
     let alone = least(tickets);
-    let pages = guards(&rig.manager.ticket(&SumPolicy::uncapped(), 1), MANY)?;
+    let pages = guards(&rig.ticket(&SumPolicy::uncapped(), 1), MANY)?;
     let beside = least(tickets);
     assert!(beside < 10 * alone, "{alone:?} alone, {beside:?} beside");
     drop(pages);
@@ -51,7 +51,7 @@ fn r40_a_ticket_costs_the_same_beside_many_guards() -> Result<(), Error> {
 #[test]
 fn r40_a_resize_costs_the_same_beside_many_guards() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1).reservation();
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 1).reservation();
     let mut cache = ticket.acquire_owned()?;
     let mut growths = || {
         let from = cache.bytes();
@@ -72,11 +72,9 @@ fn r40_a_resize_costs_the_same_beside_many_guards() -> Result<(), Error> {
 #[test]
 fn r40_a_refusal_lists_no_more_than_it_tells() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let full = rig.manager.ticket(&SumPolicy::capped(MANY as u64), 1);
+    let full = rig.ticket(&SumPolicy::capped(MANY as u64), 1);
     let held = guards(&full, MANY)?;
-    let never = rig
-        .manager
-        .ticket(&SumPolicy::capped(MANY as u64), 1 + MANY as u64);
+    let never = rig.ticket(&SumPolicy::capped(MANY as u64), 1 + MANY as u64);
     for (ticket, is) in [(&never, "never"), (&full, "timeout")] {
         let refused = || ticket.admit_timeout(Duration::ZERO).map(drop);
         let (error, memory) = memory_of(refused);
@@ -92,7 +90,7 @@ fn r40_a_refusal_lists_no_more_than_it_tells() -> Result<(), Error> {
 #[test]
 fn r40_a_deadline_that_comes_lists_no_more_than_it_tells() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let full = rig.manager.ticket(&SumPolicy::capped(MANY as u64), 1);
+    let full = rig.ticket(&SumPolicy::capped(MANY as u64), 1);
     let held = guards(&full, MANY)?;
     let waiting: Vec<_> = (0..10)
         .map(|_| {
@@ -117,7 +115,7 @@ fn r40_a_deadline_that_comes_lists_no_more_than_it_tells() -> Result<(), Error> 
 fn r40_an_error_is_as_large_as_what_it_tells() -> Result<(), Error> {
     const ERRORS: usize = 20;
     let rig = Rig::new(quiet())?;
-    let full = rig.manager.ticket(&SumPolicy::capped(1000), 1);
+    let full = rig.ticket(&SumPolicy::capped(1000), 1);
     let held = guards(&full, 1000)?;
     let refused = |_| full.admit_timeout(Duration::ZERO).map(drop);
     let (errors, memory) = memory_of(|| (0..ERRORS).map(refused).collect::<Vec<_>>());
@@ -132,7 +130,7 @@ fn r40_an_error_is_as_large_as_what_it_tells() -> Result<(), Error> {
 fn r40_an_error_names_the_largest_of_as_many_as_are_looked_at() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(1000);
-    let ticket = |bytes, name: &str| rig.manager.ticket(&policy, bytes).label(name);
+    let ticket = |bytes, name: &str| rig.ticket(&policy, bytes).label(name);
     let (small, large) = (ticket(1, "small"), ticket(500, "large"));
     let names_the_largest = || {
         let told = contention(large.admit_timeout(Duration::ZERO));
@@ -158,7 +156,7 @@ fn r40_an_error_names_the_largest_of_as_many_as_are_looked_at() -> Result<(), Er
 fn r40_many_guards_of_another_manager_hide_no_holder() -> Result<(), Error> {
     let (rig, other) = (Rig::new(quiet())?, Rig::new(quiet())?);
     let pages = guards(&other.manager.ticket(&SumPolicy::uncapped(), 1), MANY)?;
-    let full = rig.manager.ticket(&SumPolicy::capped(10), 7).label("full");
+    let full = rig.ticket(&SumPolicy::capped(10), 7).label("full");
     let held = full.acquire_owned()?;
     let more = guards(&other.manager.ticket(&SumPolicy::uncapped(), 1), MANY)?;
     let (told, memory) = memory_of(|| contention(full.admit_timeout(Duration::ZERO)));
@@ -176,10 +174,10 @@ fn r40_many_guards_of_another_manager_hide_no_holder() -> Result<(), Error> {
 #[test]
 fn r40_under_a_budget_an_error_names_the_largest_of_all_groups() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(1000))?;
-    let group = |bytes| rig.manager.ticket(&BudgetPolicy::new(0), bytes);
+    let group = |bytes| rig.ticket(&BudgetPolicy::new(0), bytes);
     let held = (1..=40).map(|bytes| group(bytes).acquire_owned());
     let held = held.collect::<Result<Vec<_>, _>>()?;
-    let waiting = queued(&rig.manager, &group(200), Wait::new());
+    let waiting = rig.queued(&group(200));
     let told = contention(group(300).admit_timeout(Duration::ZERO));
     let sizes: Vec<u64> = told.holders.iter().map(|holder| holder.bytes).collect();
     assert_eq!(sizes, [40, 39, 38, 37, 36]);
@@ -192,12 +190,10 @@ fn r40_under_a_budget_an_error_names_the_largest_of_all_groups() -> Result<(), E
 #[test]
 fn r40_an_error_tells_the_first_of_a_long_queue() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let full = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let full = rig.ticket(&SumPolicy::capped(10), 10);
     let held = full.acquire_owned()?;
     let name = |number: usize| full.clone().label(format!("number {number}"));
-    let waiting: Vec<_> = (0..30)
-        .map(|number| queued(&rig.manager, &name(number), Wait::new()))
-        .collect();
+    let waiting: Vec<_> = (0..30).map(|number| rig.queued(&name(number))).collect();
     let told = contention(full.admit_timeout(Duration::ZERO));
     let names: Vec<_> = told.queue.iter().map(|it| it.label.as_deref()).collect();
     let expected = ["number 0", "number 1", "number 2", "number 3", "number 4"];
@@ -239,7 +235,7 @@ fn r40_the_memory_of_a_burst_goes_back() -> Result<(), Error> {
 fn r40_a_poke_under_a_budget_costs_what_it_costs_without() -> Result<(), Error> {
     const GROUPS: usize = 300;
     let rig = Rig::new(quiet())?;
-    let group = || rig.manager.ticket(&BudgetPolicy::new(0), 1).acquire_owned();
+    let group = || rig.ticket(&BudgetPolicy::new(0), 1).acquire_owned();
     let held = (0..GROUPS)
         .map(|_| group())
         .collect::<Result<Vec<_>, _>>()?;

@@ -1,6 +1,6 @@
 //! R20 and the policies of the user's own: what they are told, and when they are asked again.
 
-use crate::support::{Custom, Pending, Rig, Worker, acquiring, eager, queued, quiet, until};
+use crate::kit::{Custom, Pending, Rig, Worker, acquiring, deadlock, eager, quiet, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Context, Error, SumPolicy, Wait, WireMode};
 use parking_lot::Mutex;
@@ -15,8 +15,8 @@ fn r20_poke_examines_the_queue_again() -> Result<(), Error> {
     let policy = Custom::new()
         .admits(move |_, _, _| flag.load(Ordering::SeqCst))
         .ever(|_, _| true);
-    let ticket = rig.manager.ticket(&policy, 10);
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let ticket = rig.ticket(&policy, 10);
+    let waiting = rig.queued(&ticket);
     rig.manager.poke()?;
     waiting.assert_pending();
     open.store(true, Ordering::SeqCst);
@@ -31,7 +31,7 @@ fn r20_poke_asks_for_the_limit_again() -> Result<(), Error> {
     let extra = Arc::new(AtomicU64::new(5));
     let more = extra.clone();
     let policy = Custom::new().limits(move |_, live| live.sum + more.load(Ordering::SeqCst));
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     let guard = ticket.acquire()?;
     assert_eq!(rig.limit(), 15);
     extra.store(50, Ordering::SeqCst);
@@ -52,12 +52,12 @@ fn r20_a_poke_during_a_call_raises_the_limit_though_somebody_waits_for_that_call
     let more = extra.clone();
     let policy = Custom::new().limits(move |_, live| live.sum + more.load(Ordering::SeqCst));
     let gate = rig.backend.gate();
-    let first = acquiring(&rig.manager.ticket(&policy, 10), Wait::new());
+    let first = acquiring(&rig.ticket(&policy, 10));
     gate.wait_entered(1);
     // The call that is in flight is enough for it.
     let sum = SumPolicy::uncapped();
-    let covered = acquiring(&rig.manager.ticket(&sum, 5), Wait::new());
-    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    let covered = acquiring(&rig.ticket(&sum, 5));
+    until("it waits", || rig.manager.snapshot().uncovered == 2);
     extra.store(50, Ordering::SeqCst);
     rig.manager.poke()?;
     gate.open();
@@ -71,14 +71,11 @@ fn r20_a_poke_during_a_call_raises_the_limit_though_somebody_waits_for_that_call
 fn r20_pressure_reaches_policies_and_its_fall_admits() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().admits(|context, _, _| context.pressure < 0.5);
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     rig.manager.set_pressure(0.9)?;
-    assert!(
-        ticket
-            .try_acquire()
-            .is_err_and(|error| error.is_would_block())
-    );
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let refused = ticket.try_acquire().err();
+    assert!(refused.is_some_and(|error| error.is_would_block()));
+    let waiting = rig.queued(&ticket);
     rig.manager.set_pressure(0.6)?;
     waiting.assert_pending();
     rig.manager.set_pressure(0.1)?;
@@ -95,7 +92,7 @@ fn r20_pressure_out_of_range_is_clamped() -> Result<(), Error> {
         log.lock().push(context.pressure);
         true
     });
-    let ticket = rig.manager.ticket(&policy, 1);
+    let ticket = rig.ticket(&policy, 1);
     for pressure in [-3.0, 7.0, f64::NAN] {
         rig.manager.set_pressure(pressure)?;
         drop(ticket.acquire()?);
@@ -133,7 +130,7 @@ impl Seen {
 fn r1_the_baseline_is_zero_for_admission_and_mlxs_for_the_limit() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(100), quiet())?;
     let seen = Seen::default();
-    let ticket = rig.manager.ticket(&seen.policy(), 10);
+    let ticket = rig.ticket(&seen.policy(), 10);
     let guard = ticket.acquire()?;
     assert_eq!(rig.limit(), 110);
     drop(ticket.acquire()?);
@@ -156,7 +153,7 @@ fn r1_a_configured_baseline_counts_in_both() -> Result<(), Error> {
     )?
     .restoring(40);
     let seen = Seen::default();
-    let ticket = rig.manager.ticket(&seen.policy(), 10);
+    let ticket = rig.ticket(&seen.policy(), 10);
     drop(ticket.acquire()?);
     let (admission, limit) = seen.baselines();
     assert_eq!(admission, [40]);
@@ -182,10 +179,10 @@ fn r1_a_policy_sees_its_group_and_the_whole() -> Result<(), Error> {
             assert_eq!(context.mode, WireMode::Auto);
             true
         });
-    let other = rig.manager.ticket(&SumPolicy::uncapped(), 1000);
+    let other = rig.ticket(&SumPolicy::uncapped(), 1000);
     let _other = other.acquire()?;
-    let weights = rig.manager.ticket(&policy, 5).reservation();
-    let step = rig.manager.ticket(&policy, 20);
+    let weights = rig.ticket(&policy, 5).reservation();
+    let step = rig.ticket(&policy, 20);
     let first = weights.acquire()?;
     let second = step.acquire()?;
     let third = weights.acquire()?;
@@ -211,8 +208,8 @@ fn r2_the_newest_custom_policy_of_an_id_speaks_for_its_group() -> Result<(), Err
     let doubled = Custom::new()
         .named("shared id")
         .limits(|_, live| 2 * live.sum);
-    let plain = rig.manager.ticket(&plain, 10);
-    let doubled = rig.manager.ticket(&doubled, 10);
+    let plain = rig.ticket(&plain, 10);
+    let doubled = rig.ticket(&doubled, 10);
     let first = plain.acquire()?;
     assert_eq!(rig.limit(), 10);
     let second = doubled.acquire()?;
@@ -236,9 +233,9 @@ fn r19_who_waits_for_something_outside_is_in_no_circle() -> Result<(), Error> {
         .ever(|_, _| true);
     let calm = Custom::new().admits(|context, _, _| context.pressure < 0.5);
     let shared = Custom::new().admits(|context, _, new| context.total_live + new <= 35);
-    let other = rig.manager.ticket(&SumPolicy::uncapped(), 30);
+    let other = rig.ticket(&SumPolicy::uncapped(), 30);
     for policy in [gated, calm, shared] {
-        let ticket = rig.manager.ticket(&policy, 10);
+        let ticket = rig.ticket(&policy, 10);
         let worker = Worker::holding(&rig.manager, &ticket);
         open.store(false, Ordering::SeqCst);
         rig.manager.set_pressure(1.0)?;
@@ -260,13 +257,11 @@ fn r19_pressure_hides_no_circle() -> Result<(), Error> {
     let policy = Custom::new()
         .admits(|context, live, new| context.pressure < 0.5 && live.sum + new <= 100)
         .ever(|_, new| new <= 100);
-    let worker = Worker::holding(&rig.manager, &rig.manager.ticket(&policy, 60));
+    let worker = Worker::holding(&rig.manager, &rig.ticket(&policy, 60));
     rig.manager.set_pressure(1.0)?;
     // It would wait for itself once the pressure has gone.
-    let waiting = worker.wants(&rig.manager.ticket(&policy, 50), Wait::new());
-    let error = waiting.result().err();
-    let is_circle = matches!(error, Some(Error::WouldDeadlock { .. }));
-    assert!(is_circle, "{error:?}");
+    let waiting = worker.wants(&rig.ticket(&policy, 50), Wait::new());
+    assert_eq!(deadlock(waiting.result()), (50, 60, 1));
     rig.finish()
 }
 
@@ -274,7 +269,7 @@ fn r19_pressure_hides_no_circle() -> Result<(), Error> {
 fn r3_a_limit_that_goes_by_the_whole_counts_who_comes() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::capped(100).limits(|context, _| context.total_live);
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     let first = ticket.acquire()?;
     assert_eq!(rig.limit(), 10);
     let second = ticket.acquire()?;
@@ -297,7 +292,7 @@ fn r19_a_policy_that_changes_its_mind_makes_no_circle_of_one_guard() -> Result<(
                     .is_err()
         })
         .ever(|_, _| true);
-    let small = rig.manager.ticket(&policy, 25);
+    let small = rig.ticket(&policy, 25);
     let growing = Pending::spawn(move || {
         let mut guard = small.acquire()?;
         guard.resize(100)?;
@@ -334,7 +329,7 @@ fn r1_a_policy_that_wants_sizes_sees_each_in_descending_order() -> Result<(), Er
             told.lock().push(see(live));
             live.sum
         });
-    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let ticket = |bytes| rig.ticket(&policy, bytes);
     let sees = |each: &[u64]| {
         let last = all.lock().last().cloned();
         let sum = each.iter().sum();
@@ -378,21 +373,9 @@ fn r1_a_policy_that_wants_sizes_sees_each_in_descending_order() -> Result<(), Er
 fn r19_a_policy_that_goes_by_the_whole_may_wait_for_itself() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().admits(|context, _, new| context.total_live + new <= 100);
-    let ticket = rig.manager.ticket(&policy, 60);
+    let ticket = rig.ticket(&policy, 60);
     let waits = Worker::holding(&rig.manager, &ticket).wants(&ticket, Wait::new());
-    let refused = waits.result();
-    assert!(
-        matches!(
-            refused,
-            Err(Error::WouldDeadlock {
-                requested: 60,
-                held: 60,
-                threads: 1,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    assert_eq!(deadlock(waits.result()), (60, 60, 1));
     rig.finish()
 }
 
@@ -402,15 +385,12 @@ fn r26a_a_policy_that_goes_by_the_whole_waits_in_line_beside_other_groups_holds(
 -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().admits(|context, _, new| context.total_live + new <= 100);
-    let ticket = rig.manager.ticket(&policy, 30);
-    let hold = rig.manager.ticket(&SumPolicy::uncapped(), 80).reservation();
+    let ticket = rig.ticket(&policy, 30);
+    let hold = rig.ticket(&SumPolicy::uncapped(), 80).reservation();
     let hold = hold.acquire_owned()?;
-    assert!(
-        ticket
-            .try_acquire()
-            .is_err_and(|error| error.is_would_block())
-    );
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let refused = ticket.try_acquire().err();
+    assert!(refused.is_some_and(|error| error.is_would_block()));
+    let waiting = rig.queued(&ticket);
     assert!(!rig.manager.waiting()[0].set_aside);
     drop(hold);
     rig.manager.poke()?;

@@ -1,8 +1,6 @@
 //! R22: destructors of policies run where nothing is held that others wait for.
 
-use crate::support::{
-    Brake, Custom, GIB, Pending, Rig, SECOND, acquiring, assert_alive, queued, quiet, until,
-};
+use crate::kit::{Brake, Custom, GIB, Pending, Rig, SECOND, acquiring, assert_alive, quiet, until};
 use mlx_wired::{Context, Error, FixedPolicy, Manager, Policy, PolicyId, Sizes, Ticket, Wait};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +30,7 @@ impl Departing {
 
     /// Nobody else has the policy.
     fn ticket(self, rig: &Rig, bytes: u64) -> Ticket {
-        rig.manager.ticket(&Arc::new(self), bytes)
+        rig.ticket(&Arc::new(self), bytes)
     }
 }
 
@@ -81,11 +79,7 @@ fn r22_the_policy_of_a_waiter_that_gave_up_while_it_was_asked() -> Result<(), Er
     let waits = Departing::new(&rig, looks);
     let (brake, drops) = (Brake::default(), waits.drops.clone());
     assert!(waits.in_admit.set(brake.clone()).is_ok());
-    let waiting = queued(
-        &rig.manager,
-        &waits.ticket(&rig, 1),
-        Wait::new().timeout(SECOND),
-    );
+    let waiting = rig.queued_with(&waits.ticket(&rig, 1), Wait::new().timeout(SECOND));
     let releasing = Pending::spawn(move || drop(held));
     brake.wait_stopped();
     rig.clock.advance(SECOND);
@@ -101,7 +95,7 @@ fn r22_the_policy_of_a_waiter_that_gave_up_while_it_was_asked() -> Result<(), Er
 #[test]
 fn r22_a_policy_that_is_replaced_while_it_is_asked() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let other = rig.manager.ticket(&Custom::new().named(GROUP), 1);
+    let other = rig.ticket(&Custom::new().named(GROUP), 1);
     let held = other.acquire_owned()?;
     let policy = Departing::new(&rig, looks);
     let (brake, drops) = (Brake::default(), policy.drops.clone());
@@ -112,8 +106,8 @@ fn r22_a_policy_that_is_replaced_while_it_is_asked() -> Result<(), Error> {
     let manager = rig.manager.clone();
     let poking = Pending::spawn(move || manager.poke());
     brake.wait_stopped();
-    let replacing = acquiring(&other, Wait::new());
-    until(|| rig.manager.snapshot().uncovered > 0, "it is replaced");
+    let replacing = acquiring(&other);
+    until("it is replaced", || rig.manager.snapshot().uncovered > 0);
     assert_eq!(drops.load(Ordering::SeqCst), 0, "it is being asked");
     brake.release();
     poking.result()?;
@@ -128,7 +122,7 @@ fn replaced(farewell: fn(&Manager)) -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let first = Departing::new(&rig, farewell);
     let drops = first.drops.clone();
-    let second = rig.manager.ticket(&Custom::new().named(GROUP), 1);
+    let second = rig.ticket(&Custom::new().named(GROUP), 1);
     drop(first.ticket(&rig, 1).acquire_owned()?);
     let replacing = Pending::spawn(move || {
         let acquired = catch_unwind(AssertUnwindSafe(|| second.acquire_owned()));

@@ -1,6 +1,6 @@
 //! R37: what errors say. `{}` is one line of at most 160 bytes, `{:#}` is everything, and methods tell what to answer.
 
-use crate::support::{Custom, GIB, Pending, Rig, SECOND, queued, quiet};
+use crate::kit::{Custom, GIB, Pending, Rig, SECOND, quiet};
 use mlx_wired::ffi::{
     Backend, BackendError, Device, DeviceKind, MemoryCounters, RecordingBackend, Support,
 };
@@ -33,7 +33,7 @@ fn six_guards(rig: &Rig, policy: &SumPolicy) -> Result<Vec<OwnedGuard>, Error> {
     let numbered = sizes.into_iter().enumerate();
     numbered
         .map(|(n, bytes)| {
-            let ticket = rig.manager.ticket(policy, bytes);
+            let ticket = rig.ticket(policy, bytes);
             ticket.label(format!("decode {n}")).acquire_owned()
         })
         .collect()
@@ -44,10 +44,10 @@ fn r37_a_timeout_is_short_and_names_everybody_when_asked() -> Result<(), Error> 
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(60);
     let guards = six_guards(&rig, &policy)?;
-    let ahead = rig.manager.ticket(&policy, 60).label("ahead");
-    let ahead = queued(&rig.manager, &ahead, Wait::new());
-    let prefill = rig.manager.ticket(&policy, 20).label("prefill");
-    let waiting = queued(&rig.manager, &prefill, Wait::new().timeout(SECOND));
+    let ahead = rig.ticket(&policy, 60).label("ahead");
+    let ahead = rig.queued(&ahead);
+    let prefill = rig.ticket(&policy, 20).label("prefill");
+    let waiting = rig.queued_with(&prefill, Wait::new().timeout(SECOND));
     rig.clock.advance(SECOND);
     let (short, all) = forms(&failed(waiting.result()));
     assert_eq!(
@@ -75,7 +75,7 @@ fn r37_a_demand_that_never_fits_is_refused_shortly() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(60);
     let guards = six_guards(&rig, &policy)?;
-    let (short, all) = forms(&failed(rig.manager.ticket(&policy, 61).acquire()));
+    let (short, all) = forms(&failed(rig.ticket(&policy, 61).acquire()));
     let expected =
         "61 B never fits into the 60 B its policy allows; split the work or raise the cap";
     assert_eq!(short, expected);
@@ -91,10 +91,10 @@ fn r37_a_demand_that_never_fits_is_refused_shortly() -> Result<(), Error> {
 fn r37_a_circle_is_told_of_shortly() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let outer = rig.manager.ticket(&policy, 60).label("outer step");
+    let outer = rig.ticket(&policy, 60).label("outer step");
     let guard = outer.acquire()?;
     let line = line!() - 1;
-    let (short, all) = forms(&failed(rig.manager.ticket(&policy, 50).acquire()));
+    let (short, all) = forms(&failed(rig.ticket(&policy, 50).acquire()));
     assert_eq!(
         short,
         "waiting for 50 B never ends: this thread holds what it waits for; acquire before the work is split, or \
@@ -161,7 +161,7 @@ const LONG: &str = "the table of what each tenant may hold could not be read: it
 fn r37_of_a_panicking_policy_the_whole_message_is_told_when_asked() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().admits(|_, _, _| panic!("{LONG}"));
-    let (short, all) = forms(&failed(rig.manager.ticket(&policy, 1).acquire()));
+    let (short, all) = forms(&failed(rig.ticket(&policy, 1).acquire()));
     assert!(
         short.starts_with("policy Custom panicked: the table of"),
         "{short}"
@@ -177,7 +177,7 @@ fn r37_of_a_panicking_policy_the_whole_message_is_told_when_asked() -> Result<()
 #[test]
 fn r37_of_a_failed_hook_the_whole_reason_is_told_when_asked() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), GIB);
     let mut guard = ticket.acquire()?;
     guard.before_release(|| Err(LONG.into()));
     let error = guard.release().error.expect("the hook fails");
@@ -199,7 +199,7 @@ fn others() -> Result<Vec<Error>, Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(60);
     let full = six_guards(&rig, &policy)?;
-    let small = rig.manager.ticket(&policy, 10);
+    let small = rig.ticket(&policy, 10);
     let token = CancelToken::new();
     token.cancel();
     let mut errors = vec![
@@ -208,13 +208,13 @@ fn others() -> Result<Vec<Error>, Error> {
         failed(rig.manager.configure(|config| config.margin(2.0))),
         failed(rig.manager.configure(|config| config.baseline_override(1))),
     ];
-    let waiting = queued(&rig.manager, &small, Wait::new());
+    let waiting = rig.queued(&small);
     rig.manager.close();
     errors.extend([failed(waiting.result()), failed(small.acquire())]);
     drop(full);
 
     let rig = Rig::new(quiet())?;
-    let huge = rig.manager.ticket(&SumPolicy::uncapped(), 1 << 50);
+    let huge = rig.ticket(&SumPolicy::uncapped(), 1 << 50);
     errors.push(failed(huge.acquire()));
     let inner: Arc<Mutex<Option<Ticket>>> = Arc::default();
     let (asked, kept) = (inner.clone(), Arc::new(Mutex::new(None)));
@@ -225,7 +225,7 @@ fn others() -> Result<Vec<Error>, Error> {
         }
         true
     });
-    let nested = rig.manager.ticket(&nesting, 1);
+    let nested = rig.ticket(&nesting, 1);
     *inner.lock() = Some(nested.clone());
     drop(nested.acquire()?);
     errors.extend(kept.lock().take());
@@ -266,15 +266,12 @@ fn status(error: &Error) -> u16 {
 fn r37_the_methods_tell_what_a_server_answers() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(60);
-    let full = rig.manager.ticket(&policy, 60).acquire_owned()?;
-    let (some, more) = (
-        rig.manager.ticket(&policy, 1),
-        rig.manager.ticket(&policy, 61),
-    );
+    let full = rig.ticket(&policy, 60).acquire_owned()?;
+    let (some, more) = (rig.ticket(&policy, 1), rig.ticket(&policy, 61));
     let token = CancelToken::new();
     token.cancel();
     let cancelled = Wait::new().cancel(&token);
-    let huge = rig.manager.ticket(&SumPolicy::uncapped(), 1 << 50);
+    let huge = rig.ticket(&SumPolicy::uncapped(), 1 << 50);
     let answers = [
         (failed(some.try_acquire()), 503),
         (failed(some.admit_timeout(Duration::ZERO)), 504),
@@ -289,7 +286,7 @@ fn r37_the_methods_tell_what_a_server_answers() -> Result<(), Error> {
     drop(full);
 
     rig.backend.fail_next(1);
-    let refused = failed(rig.manager.ticket(&SumPolicy::uncapped(), 1).acquire());
+    let refused = failed(rig.ticket(&SumPolicy::uncapped(), 1).acquire());
     assert!(matches!(refused, Error::SetLimit { .. }), "{refused:?}");
     assert_eq!(status(&refused), 503);
     let guards = Error::GroupFull {
@@ -307,8 +304,8 @@ fn r37_the_methods_tell_what_a_server_answers() -> Result<(), Error> {
 fn r15_a_refusal_at_once_is_told_as_such() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(10);
-    let full = rig.manager.ticket(&policy, 10).acquire_owned()?;
-    let ticket = rig.manager.ticket(&policy, 1);
+    let full = rig.ticket(&policy, 10).acquire_owned()?;
+    let ticket = rig.ticket(&policy, 1);
     let late = failed(ticket.admit_timeout(Duration::ZERO)).to_string();
     assert!(late.starts_with("1 B not admitted at once: "), "{late}");
     let now = Pending::spawn(move || ticket.try_acquire().map(drop)).result();

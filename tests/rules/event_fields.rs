@@ -1,17 +1,17 @@
 //! R24: what each event carries, and how many wait.
 
-use crate::support::{GIB, Rig, queued, quiet};
-use mlx_wired::{Error, Event, EventKind, FixedPolicy, SumPolicy, Wait};
+use crate::kit::{GIB, Rig, quiet};
+use mlx_wired::{Error, Event, EventKind, FixedPolicy, SumPolicy};
 
 #[test]
 fn r24_events_count_who_waits_in_other_groups() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let full = rig.manager.ticket(&SumPolicy::capped(10), 10);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let full = rig.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
     let stays = ticket.acquire_owned()?;
     let held = full.acquire_owned()?;
-    let waiting = queued(&rig.manager, &full, Wait::new());
+    let waiting = rig.queued(&full);
     events.drain().for_each(drop);
     // Nothing changes for anybody else.
     drop(ticket.acquire()?);
@@ -30,10 +30,10 @@ fn r24_a_withdrawn_demand_is_told_of_its_own_thread() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
     let policy = SumPolicy::capped(80);
-    let weights = rig.manager.ticket(&policy, 80).reservation().evictable();
-    let ticket = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 80).reservation().evictable();
+    let ticket = rig.ticket(&policy, 10);
     let held = weights.acquire_owned()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     let waiter = rig.manager.waiting()[0].thread;
     rig.backend.fail_next(1);
     // This thread admits the other, and calls the setter for it.
@@ -51,7 +51,7 @@ fn r24_no_more_events_wait_than_the_capacity() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let slow = rig.manager.subscribe(3);
     let quick = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
     let stays = ticket.acquire_owned()?;
     slow.drain().for_each(drop);
     let told = || -> Result<Vec<u64>, Error> {

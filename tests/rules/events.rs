@@ -1,6 +1,6 @@
 //! R24: what subscribers are told.
 
-use crate::support::{GIB, PATIENCE, Rig, SECOND, kinds, queued, quiet};
+use crate::kit::{GIB, PATIENCE, Rig, SECOND, kinds, of_kind, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{CancelToken, Error, Event, EventKind, FixedPolicy, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ fn r24_a_guards_life_is_told_in_order() -> Result<(), Error> {
     };
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     let told = kinds(&events);
     let in_order = [
@@ -34,15 +34,14 @@ fn r24_a_guards_life_is_told_in_order() -> Result<(), Error> {
     let positions = in_order.each_ref().map(|kind| position(&told, kind));
     assert!(positions.is_sorted(), "{told:?}");
     assert!(position(&told, &AdmissionGranted) < position(&told, &TicketStarted));
-    for kind in in_order
-        .iter()
-        .filter(|kind| **kind != LimitApplied && **kind != LimitComputed)
-    {
-        assert_eq!(
-            told.iter().filter(|other| *other == kind).count(),
-            1,
-            "{kind:?}"
-        );
+    for kind in [
+        BaselineCaptured,
+        TicketStarted,
+        TicketEnded,
+        BaselineRestored,
+    ] {
+        let times = told.iter().filter(|other| **other == kind).count();
+        assert_eq!(times, 1, "{kind:?}");
     }
     rig.finish()
 }
@@ -51,7 +50,7 @@ fn r24_a_guards_life_is_told_in_order() -> Result<(), Error> {
 fn r24_sequences_have_no_gaps_and_time_is_the_managers() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     for _ in 0..5 {
         drop(ticket.acquire()?);
         rig.clock.advance(SECOND);
@@ -71,9 +70,9 @@ fn r24_sequences_have_no_gaps_and_time_is_the_managers() -> Result<(), Error> {
 fn r24_events_carry_ticket_sizes_and_counts() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     let told: Vec<Event> = events.drain().collect();
     let find = |kind: &EventKind| -> &Event {
         let found = told.iter().rev().find(|event| event.kind == *kind);
@@ -88,11 +87,8 @@ fn r24_events_carry_ticket_sizes_and_counts() -> Result<(), Error> {
     assert_eq!((started.live, started.waiters), (1, 0));
     // As in mlx-swift, it does not count itself.
     let wait = find(&EventKind::AdmissionWait);
-    assert_eq!(
-        (wait.ticket, wait.live, wait.waiters),
-        (Some(ticket.id()), 1, 0),
-        "itself not counted, as in the Swift actor"
-    );
+    assert_eq!(wait.ticket, Some(ticket.id()));
+    assert_eq!((wait.live, wait.waiters), (1, 0), "itself not counted");
     let computed = find(&EventKind::LimitComputed);
     assert!(computed.desired.is_some());
     let applied = find(&EventKind::LimitApplied);
@@ -109,13 +105,11 @@ fn r24_events_carry_ticket_sizes_and_counts() -> Result<(), Error> {
 fn r24_the_baseline_is_told_again_if_mlx_answers_otherwise() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     let captured = || -> Vec<u64> {
-        let of_kind = events
-            .drain()
-            .filter(|event| event.kind == EventKind::BaselineCaptured);
-        of_kind.map(|event| event.baseline).collect()
+        let told = of_kind(&events, &EventKind::BaselineCaptured);
+        told.iter().map(|event| event.baseline).collect()
     };
     assert_eq!(captured(), [0, 7], "counted with, then answered");
     drop(ticket.acquire()?);
@@ -127,7 +121,7 @@ fn r24_the_baseline_is_told_again_if_mlx_answers_otherwise() -> Result<(), Error
 fn r24_reservations_capture_no_baseline() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10).reservation();
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10).reservation();
     drop(ticket.acquire()?);
     let told = kinds(&events);
     assert!(told.contains(&EventKind::TicketStarted) && told.contains(&EventKind::TicketEnded));
@@ -139,11 +133,11 @@ fn r24_reservations_capture_no_baseline() -> Result<(), Error> {
 fn r24_waits_and_their_ends_are_told() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let token = CancelToken::new();
-    let cancelled = queued(&rig.manager, &ticket, Wait::new().cancel(&token));
-    let timed = queued(&rig.manager, &ticket, Wait::new().timeout(SECOND));
+    let cancelled = rig.queued_with(&ticket, Wait::new().cancel(&token));
+    let timed = rig.queued_with(&ticket, Wait::new().timeout(SECOND));
     let _before = kinds(&events);
     token.cancel();
     assert!(cancelled.result().is_err());
@@ -161,29 +155,22 @@ fn r24_waits_and_their_ends_are_told() -> Result<(), Error> {
 #[test]
 fn r24_a_wait_that_the_manager_ends_is_told_as_its_threads() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let _guard = ticket.acquire_owned()?;
     let events = rig.manager.subscribe(100);
-    let waits = queued(&rig.manager, &ticket, Wait::new());
-    let began = events
-        .drain()
-        .find(|it| it.kind == EventKind::AdmissionWait);
+    let waits = rig.queued(&ticket);
+    let began = of_kind(&events, &EventKind::AdmissionWait);
     rig.manager.close();
     assert_eq!(waits.result().err(), Some(Error::Closed));
-    let ended: Vec<Event> = events
-        .drain()
-        .filter(|it| matches!(it.kind, EventKind::AdmissionFailed(_)))
-        .collect();
-    let [ended] = &ended[..] else {
-        panic!("told once: {ended:?}");
+    let is_failure = |it: &Event| matches!(it.kind, EventKind::AdmissionFailed(_));
+    let ended: Vec<Event> = events.drain().filter(is_failure).collect();
+    let ([began], [ended]) = (&began[..], &ended[..]) else {
+        panic!("each is told once: {began:?} {ended:?}");
     };
-    assert_eq!(
-        ended.kind,
-        EventKind::AdmissionFailed(Error::Closed.to_string())
-    );
-    let began = began.expect("it waited");
+    let closed = EventKind::AdmissionFailed(Error::Closed.to_string());
+    assert_eq!(ended.kind, closed);
     let whose = |it: &Event| (it.ticket, it.thread, it.place);
-    assert_eq!(whose(ended), whose(&began));
+    assert_eq!(whose(ended), whose(began));
     assert_eq!(ended.waiters, 0);
     Ok(())
 }
@@ -193,7 +180,7 @@ fn r24_a_slow_subscriber_loses_events_and_is_told_how_many() -> Result<(), Error
     let rig = Rig::new(quiet())?;
     let slow = rig.manager.subscribe(3);
     let quick = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     for _ in 0..5 {
         drop(ticket.acquire()?);
     }
@@ -217,7 +204,7 @@ fn r24_a_subscriber_that_is_gone_costs_nothing() -> Result<(), Error> {
     let first = rig.manager.subscribe(0);
     let second = rig.manager.subscribe(100);
     drop(first);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     assert!(second.try_recv().is_some());
     drop(second);
@@ -232,23 +219,17 @@ fn r24_a_subscriber_that_is_gone_costs_nothing() -> Result<(), Error> {
 #[test]
 fn r24_guards_taken_before_anybody_watched_are_counted() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let guards = (ticket.acquire()?, ticket.acquire()?);
     let events = rig.manager.subscribe(100);
     let third = ticket.acquire()?;
-    let lives: Vec<u64> = events
-        .drain()
-        .filter(|event| event.kind == EventKind::TicketStarted)
-        .map(|event| event.live)
-        .collect();
-    assert_eq!(lives, [3]);
+    let lives = |kind| -> Vec<u64> {
+        let told = of_kind(&events, &kind);
+        told.iter().map(|event| event.live).collect()
+    };
+    assert_eq!(lives(EventKind::TicketStarted), [3]);
     drop((guards, third));
-    let ended: Vec<u64> = events
-        .drain()
-        .filter(|event| event.kind == EventKind::TicketEnded)
-        .map(|event| event.live)
-        .collect();
-    assert_eq!(ended, [2, 1, 0]);
+    assert_eq!(lives(EventKind::TicketEnded), [2, 1, 0]);
     rig.finish()
 }
 
@@ -256,11 +237,8 @@ fn r24_guards_taken_before_anybody_watched_are_counted() -> Result<(), Error> {
 fn r24_a_subscriber_is_told_of_nothing_before_it_came() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let first = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
-    let held = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 100)
-        .acquire_owned()?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 1);
+    let held = rig.ticket(&SumPolicy::uncapped(), 100).acquire_owned()?;
     drop((ticket.acquire()?, ticket.acquire()?));
     let before: Vec<Event> = first.drain().collect();
     // Nobody has asked for these yet.
@@ -311,7 +289,7 @@ fn r24_a_model_near_the_ceiling_is_warned_of() -> Result<(), Error> {
 fn r24_events_about_the_limit_carry_the_one_in_force() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let guard = ticket.acquire()?;
     rig.backend.fail_next(1);
     ticket.acquire().expect_err("the setter fails");
@@ -340,18 +318,15 @@ fn r24_events_tell_the_acquirers_thread_place_and_name() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
     let policy = SumPolicy::capped(10);
-    let ticket = rig.manager.ticket(&policy, 10).label("step");
+    let ticket = rig.ticket(&policy, 10).label("step");
     let guard = ticket.acquire()?;
     let line = line!() - 1;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     let waiter = rig.manager.waiting()[0].thread;
     // This thread admits the other.
     drop(guard);
     drop(waiting.result()?);
-    let started: Vec<Event> = events
-        .drain()
-        .filter(|event| event.kind == EventKind::TicketStarted)
-        .collect();
+    let started = of_kind(&events, &EventKind::TicketStarted);
     let own = std::thread::current();
     assert_eq!(started[0].thread, own.id());
     assert_eq!(started[0].thread_name.as_deref(), own.name());
@@ -365,17 +340,15 @@ fn r24_events_tell_the_acquirers_thread_place_and_name() -> Result<(), Error> {
 fn r24_events_have_the_name_that_the_ticket_had_then() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
     let _stays = ticket.clone().acquire_owned()?;
     let ticket = ticket.label("first");
     drop(ticket.acquire()?);
     drop(ticket.acquire()?);
     let ticket = ticket.label("second");
     drop(ticket.acquire()?);
-    let ended = events
-        .drain()
-        .filter(|event| event.kind == EventKind::TicketEnded);
-    let names: Vec<_> = ended.map(|event| event.label).collect();
+    let ended = of_kind(&events, &EventKind::TicketEnded);
+    let names: Vec<_> = ended.into_iter().map(|event| event.label).collect();
     let expected = ["first", "first", "second"].map(|name| Some(name.into()));
     assert_eq!(names, expected);
     Ok(())
@@ -386,8 +359,8 @@ fn r24_events_have_the_name_that_the_ticket_had_then() -> Result<(), Error> {
 fn r24_threads_may_share_a_subscriber() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1 << 20);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
-    let last = rig.manager.ticket(&FixedPolicy::new(GIB), 11);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
+    let last = rig.ticket(&FixedPolicy::new(GIB), 11);
     let _stays = ticket.acquire_owned()?;
     let is_last = |event: &Event| event.size == Some(11) && event.kind == EventKind::TicketEnded;
     let over = AtomicBool::new(false);
@@ -428,7 +401,7 @@ fn r24_threads_may_share_a_subscriber() -> Result<(), Error> {
 fn r24_what_one_thread_leaves_another_gets() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1 << 20);
-    let ticket = rig.manager.ticket(&FixedPolicy::new(GIB), 10);
+    let ticket = rig.ticket(&FixedPolicy::new(GIB), 10);
     let _stays = ticket.acquire_owned()?;
     for round in 0..5_000 {
         events.drain().for_each(drop);

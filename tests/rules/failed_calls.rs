@@ -1,13 +1,12 @@
 //! R11: whom a failed call concerns, and what follows it.
 
-use crate::support::{Brake, Custom, Pending, Rig, SECOND, acquiring, queued, quiet, until};
+use crate::kit::{Brake, Custom, Pending, Rig, SECOND, acquiring, quiet, until};
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Error, FixedPolicy, Guard, Manager, OnApplyFailure, PeakPolicy, PolicyId,
-    SumPolicy, Wait,
+    SumPolicy,
 };
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,10 +16,10 @@ fn r11_whom_the_limit_covers_already_is_not_taken_along() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let based = |base| {
         let policy = BudgetPolicy::new(base).with_id(PolicyId::named("two bases"));
-        rig.manager.ticket(&policy, 0)
+        rig.ticket(&policy, 0)
     };
     let (small, large) = (based(5), based(10));
-    let other = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let other = rig.ticket(&SumPolicy::uncapped(), 1);
     let guard = small.acquire()?;
     rig.backend.set_failing(true);
     // It speaks for its group from now on, so 10 is called for still.
@@ -36,10 +35,10 @@ fn r11_whom_the_limit_covers_already_is_not_taken_along() -> Result<(), Error> {
 #[test]
 fn r11_admitted_waiters_that_raise_nothing_do_not_try_again() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(60))?;
-    let driving = rig.manager.ticket(&SumPolicy::uncapped(), 40);
+    let driving = rig.ticket(&SumPolicy::uncapped(), 40);
     let driving = driving.acquire_owned()?;
-    let reserved = rig.manager.ticket(&FixedPolicy::new(120), 30).reservation();
-    let waiting = [(); 2].map(|()| queued(&rig.manager, &reserved, Wait::new()));
+    let reserved = rig.ticket(&FixedPolicy::new(120), 30).reservation();
+    let waiting = [(); 2].map(|()| rig.queued(&reserved));
     rig.backend.set_failing(true);
     let calls = rig.calls();
     drop(driving);
@@ -56,12 +55,12 @@ fn r11_admitted_waiters_that_raise_nothing_do_not_try_again() -> Result<(), Erro
 fn r11_what_failed_and_is_not_called_for_any_more_closes_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let guard = rig.manager.ticket(&policy, 10);
+    let guard = rig.ticket(&policy, 10);
     let guard = guard.acquire()?;
     rig.backend.fail_next(1);
-    assert!(rig.manager.ticket(&policy, 1).acquire().is_err());
+    assert!(rig.ticket(&policy, 1).acquire().is_err());
     let admissions = rig.manager.stats().admissions;
-    drop(rig.manager.ticket(&policy, 0).acquire()?);
+    drop(rig.ticket(&policy, 0).acquire()?);
     let stats = rig.manager.stats();
     assert_eq!(stats.admissions, admissions, "it took no lock");
     drop(guard);
@@ -71,7 +70,7 @@ fn r11_what_failed_and_is_not_called_for_any_more_closes_nothing() -> Result<(),
 #[test]
 fn r11_a_raise_that_failed_takes_the_place_of_an_owed_shrink() -> Result<(), Error> {
     let rig = Rig::new(quiet().on_apply_failure(OnApplyFailure::Proceed))?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let stays = ticket(50).acquire_owned()?;
     drop(ticket(100).acquire_owned()?);
     assert_eq!(rig.manager.snapshot().owed.shrink_in, Some(SECOND));
@@ -88,16 +87,12 @@ fn r11_a_raise_that_failed_takes_the_place_of_an_owed_shrink() -> Result<(), Err
 #[test]
 fn r11_who_is_examined_after_its_policy_has_released_does_not_try_again() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let stays = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let stays = rig.ticket(&SumPolicy::uncapped(), 1);
     let (stays, leaves) = (stays.acquire_owned()?, stays.acquire_owned()?);
-    let leaves = Mutex::new(Some(leaves));
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(leaves.lock().take());
-        true
-    });
+    let releases = Custom::releasing(leaves);
     rig.backend.set_failing(true);
     let calls = rig.calls();
-    assert!(rig.manager.ticket(&releases, 10).acquire().is_err());
+    assert!(rig.ticket(&releases, 10).acquire().is_err());
     assert_eq!(rig.calls(), calls + 1);
     rig.backend.set_failing(false);
     drop(stays);
@@ -108,24 +103,20 @@ fn r11_who_is_examined_after_its_policy_has_released_does_not_try_again() -> Res
 #[test]
 fn r11_who_examines_what_its_policy_has_released_fails_with_those_who_call() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let stays = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let stays = rig.ticket(&SumPolicy::uncapped(), 1);
     let stays = stays.acquire_owned()?;
     let brake = Brake::default();
     let (alone, armed) = Custom::one_at_a_time(&brake);
-    let alone = rig.manager.ticket(&alone, 1);
-    let left = Mutex::new(Some(alone.acquire_owned()?));
-    let behind = queued(&rig.manager, &alone, Wait::new());
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(left.lock().take());
-        true
-    });
-    let releases = rig.manager.ticket(&releases, 10);
+    let alone = rig.ticket(&alone, 1);
+    let releases = Custom::releasing(alone.acquire_owned()?);
+    let behind = rig.queued(&alone);
+    let releases = rig.ticket(&releases, 10);
     armed.store(true, Ordering::SeqCst);
     rig.backend.set_failing(true);
     let calls = rig.calls();
     let examines = Pending::spawn(move || releases.acquire().map(Guard::leak));
     brake.wait_stopped();
-    let other = rig.manager.ticket(&SumPolicy::uncapped(), 20);
+    let other = rig.ticket(&SumPolicy::uncapped(), 20);
     assert!(other.acquire().is_err());
     brake.release();
     assert!(examines.result().is_err());
@@ -158,8 +149,8 @@ fn r11_a_restore_that_fails_outlives_the_last_handle() -> Result<(), Error> {
         clock.advance(SECOND);
         backend.current_limit() == 0
     };
-    until(is_restored, "the restore is tried again");
-    until(|| build().is_ok(), "nobody owns the limit");
+    until("the restore is tried again", is_restored);
+    until("nobody owns the limit", || build().is_ok());
     Ok(())
 }
 
@@ -171,10 +162,10 @@ fn r11_whom_the_first_call_of_an_epoch_has_covered_is_not_taken_along() -> Resul
         let rig = Rig::on(backend.fail_call(2), quiet())?;
         let acquiring = |bytes| {
             let uncovered = rig.manager.snapshot().uncovered;
-            let ticket = rig.manager.ticket(&PeakPolicy, bytes);
-            let pending = acquiring(&ticket, Wait::new());
+            let ticket = rig.ticket(&PeakPolicy, bytes);
+            let pending = acquiring(&ticket);
             let waits = || rig.manager.snapshot().uncovered > uncovered;
-            until(waits, "it waits for a call");
+            until("it waits for a call", waits);
             pending
         };
         let gate = rig.backend.gate();
@@ -196,10 +187,10 @@ fn r11_whom_the_first_call_of_an_epoch_has_covered_is_not_taken_along() -> Resul
 fn r11_a_first_call_that_leaves_a_reservation_uncovered_covers_nobody() -> Result<(), Error> {
     let backend = RecordingBackend::metal().initial_limit(7);
     let rig = Rig::on(backend.fail_call(2), quiet())?;
-    let weights = rig.manager.ticket(&SumPolicy::uncapped(), 50);
+    let weights = rig.ticket(&SumPolicy::uncapped(), 50);
     let weights = weights.reservation().acquire_owned()?;
     // 50 was enough for both while the baseline was taken for 0.
-    assert!(rig.manager.ticket(&PeakPolicy, 50).acquire().is_err());
+    assert!(rig.ticket(&PeakPolicy, 50).acquire().is_err());
     assert_eq!(rig.requested(), [50, 57, 7]);
     drop(weights);
     rig.finish()
@@ -211,16 +202,13 @@ fn r11_who_proceeds_unwired_is_wired_by_the_call_after_the_first_that_succeeds()
     let backend = RecordingBackend::metal().initial_limit(7).fail_call(1);
     let config = quiet().on_apply_failure(OnApplyFailure::Proceed);
     let rig = Rig::on(backend, config)?;
-    let unwired = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 50)
-        .acquire_owned()?;
-    let peak = |bytes| acquiring(&rig.manager.ticket(&PeakPolicy, bytes), Wait::new());
+    let unwired = rig.ticket(&SumPolicy::uncapped(), 50).acquire_owned()?;
+    let peak = |bytes| acquiring(&rig.ticket(&PeakPolicy, bytes));
     let gate = rig.backend.gate();
     let first = peak(10);
     gate.wait_entered(1);
     let second = peak(5);
-    until(|| rig.manager.snapshot().uncovered == 2, "it waits");
+    until("it waits", || rig.manager.snapshot().uncovered == 2);
     gate.open();
     let guards = (first.result()?, second.result()?);
     // 57 is called for since the baseline is known.
@@ -236,8 +224,8 @@ fn r11_a_shrink_that_failed_is_owed_though_a_raise_has_succeeded_since() -> Resu
     let extra = Arc::new(AtomicU64::new(0));
     let more = extra.clone();
     let asks = Custom::new().limits(move |_, live| live.sum + more.load(Ordering::SeqCst));
-    let asks = rig.manager.ticket(&asks, 1).acquire_owned()?;
-    let sum = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let asks = rig.ticket(&asks, 1).acquire_owned()?;
+    let sum = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let (stays, lowers) = (sum(10).acquire_owned()?, sum(100).acquire_owned()?);
     let wants = |bytes| {
         extra.store(bytes, Ordering::SeqCst);
@@ -270,14 +258,14 @@ fn r21_a_release_tells_nothing_of_a_call_that_another_made() -> Result<(), Error
         }
         context.baseline + live.sum
     });
-    let _stays = rig.manager.ticket(&asks, 100).acquire_owned()?;
-    let leaves = rig.manager.ticket(&asks, 1).acquire_owned()?;
+    let _stays = rig.ticket(&asks, 100).acquire_owned()?;
+    let leaves = rig.ticket(&asks, 1).acquire_owned()?;
     is_last.store(true, Ordering::SeqCst);
     let leaves = Pending::spawn(move || leaves.release());
     brake.wait_stopped();
     rig.backend.fail_next(1);
-    let fails = rig.manager.ticket(&SumPolicy::uncapped(), 500);
-    assert!(acquiring(&fails, Wait::new()).result().is_err());
+    let fails = rig.ticket(&SumPolicy::uncapped(), 500);
+    assert!(acquiring(&fails).result().is_err());
     brake.release();
     assert_eq!(leaves.result().error, None);
     Ok(())

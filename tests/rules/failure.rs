@@ -1,10 +1,10 @@
 //! R11: a setter that fails.
 
-use crate::support::{
-    Custom, GIB, Pending, Rig, SECOND, acquiring, eager, kinds, next, queued, quiet,
+use crate::kit::{
+    Custom, GIB, Pending, Rig, SECOND, acquiring, eager, kinds, next, quiet, until_started,
 };
 use mlx_wired::ffi::{Outcome, RecordingBackend};
-use mlx_wired::{Config, Error, EventKind, OnApplyFailure, SumPolicy, Wait, WireMode};
+use mlx_wired::{Config, Error, EventKind, OnApplyFailure, SumPolicy, WireMode};
 use std::time::Duration;
 
 fn assert_set_limit(result: Option<Error>, limit: u64) {
@@ -21,7 +21,7 @@ fn is_failure(kind: &EventKind) -> bool {
 #[test]
 fn r11_a_failed_raise_withdraws_the_demand() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     rig.backend.fail_next(1);
     assert_set_limit(ticket.acquire().err(), 10);
     assert_eq!(rig.calls(), 1, "no retry within the acquire");
@@ -37,7 +37,7 @@ fn r11_a_failed_raise_withdraws_the_demand() -> Result<(), Error> {
 #[test]
 fn r11_every_acquiring_call_tells_the_failure() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.set_failing(true);
     assert_set_limit(ticket.acquire().err(), 10);
     assert_set_limit(ticket.try_acquire().err(), 10);
@@ -53,7 +53,7 @@ fn r11_every_acquiring_call_tells_the_failure() -> Result<(), Error> {
 #[test]
 fn r11_who_was_covered_before_keeps_its_limit() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let first = ticket.acquire()?;
     rig.backend.fail_next(1);
     assert_set_limit(ticket.acquire().err(), 20);
@@ -67,15 +67,13 @@ fn r11_who_was_covered_before_keeps_its_limit() -> Result<(), Error> {
 fn r11_all_whom_the_call_was_to_cover_fail_together() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(10_000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let gate = rig.backend.gate();
     rig.backend.set_failing(true);
-    let first = acquiring(&ticket, Wait::new());
+    let first = acquiring(&ticket);
     gate.wait_entered(1);
-    let others: Vec<_> = (0..8).map(|_| acquiring(&ticket, Wait::new())).collect();
-    for _ in 0..9 {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    let others: Vec<_> = (0..8).map(|_| acquiring(&ticket)).collect();
+    until_started(&events, 9);
     gate.open();
     assert_set_limit(first.result().err(), 10);
     for other in others {
@@ -94,15 +92,15 @@ fn r11_the_queue_is_examined_after_a_withdrawal() -> Result<(), Error> {
     for custom in [false, true] {
         let rig = Rig::new(quiet())?;
         let ticket = if custom {
-            rig.manager.ticket(&Custom::capped(10), 10)
+            rig.ticket(&Custom::capped(10), 10)
         } else {
-            rig.manager.ticket(&SumPolicy::capped(10), 10)
+            rig.ticket(&SumPolicy::capped(10), 10)
         };
         let gate = rig.backend.gate();
         rig.backend.fail_next(1);
-        let first = acquiring(&ticket, Wait::new());
+        let first = acquiring(&ticket);
         gate.wait_entered(1);
-        let second = queued(&rig.manager, &ticket, Wait::new());
+        let second = rig.queued(&ticket);
         gate.open();
         assert_set_limit(first.result().err(), 10);
         drop(second.result()?);
@@ -115,9 +113,9 @@ fn r11_the_queue_is_examined_after_a_withdrawal() -> Result<(), Error> {
 fn r11_an_admitted_waiter_whose_raise_fails_holds_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
-    let large = rig.manager.ticket(&policy, 60);
-    let waiting = queued(&rig.manager, &large, Wait::new());
+    let guard = rig.ticket(&policy, 50).acquire_owned()?;
+    let large = rig.ticket(&policy, 60);
+    let waiting = rig.queued(&large);
     rig.clock.advance(SECOND);
     rig.backend.set_failing(true);
     drop(guard);
@@ -127,14 +125,14 @@ fn r11_an_admitted_waiter_whose_raise_fails_holds_nothing() -> Result<(), Error>
     rig.backend.set_failing(false);
     rig.manager.maintain();
     assert_eq!(rig.limit(), 0);
-    drop(rig.manager.ticket(&policy, 100).try_acquire()?);
+    drop(rig.ticket(&policy, 100).try_acquire()?);
     rig.finish()
 }
 
 #[test]
 fn r11_a_panicking_setter_is_a_failing_one() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.panic_next(1);
     let error = ticket.acquire().err();
     assert!(
@@ -166,7 +164,7 @@ fn r11_a_panicking_setter_is_a_failing_one() -> Result<(), Error> {
 #[test]
 fn r11_proceed_gives_guards_that_say_they_run_unwired() -> Result<(), Error> {
     let rig = Rig::new(quiet().on_apply_failure(OnApplyFailure::Proceed))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.set_failing(true);
     let first = ticket.acquire()?;
     let second = ticket.acquire()?;
@@ -183,7 +181,7 @@ fn r11_proceed_gives_guards_that_say_they_run_unwired() -> Result<(), Error> {
 #[test]
 fn r11_proceed_keeps_those_wired_that_were() -> Result<(), Error> {
     let rig = Rig::new(quiet().on_apply_failure(OnApplyFailure::Proceed))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let first = ticket.acquire()?;
     rig.backend.fail_next(1);
     let second = ticket.acquire()?;
@@ -200,8 +198,8 @@ fn r11_proceed_keeps_those_wired_that_were() -> Result<(), Error> {
 fn r11_a_failed_restore_is_reported_and_retried_at_the_next_transition() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1000);
-    let work = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let reservation = rig.manager.ticket(&SumPolicy::uncapped(), 1).reservation();
+    let work = rig.ticket(&SumPolicy::uncapped(), 10);
+    let reservation = rig.ticket(&SumPolicy::uncapped(), 1).reservation();
     let guard = work.acquire()?;
     rig.backend.fail_next(1);
     let released = guard.release();
@@ -218,11 +216,11 @@ fn r11_a_failed_restore_is_reported_and_retried_at_the_next_transition() -> Resu
 fn r11_a_reservation_does_not_wait_for_a_restore_that_fails() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let guard = rig.manager.ticket(&policy, 10).acquire_owned()?;
+    let guard = rig.ticket(&policy, 10).acquire_owned()?;
     rig.backend.set_failing(true);
     drop(guard);
-    let large = rig.manager.ticket(&policy, 1000).reservation();
-    let large = acquiring(&large, Wait::new()).result()?;
+    let large = rig.ticket(&policy, 1000).reservation();
+    let large = acquiring(&large).result()?;
     assert_eq!(rig.calls(), 3, "one more try");
     rig.backend.set_failing(false);
     rig.manager.maintain();
@@ -234,7 +232,7 @@ fn r11_a_reservation_does_not_wait_for_a_restore_that_fails() -> Result<(), Erro
 #[test]
 fn r11_maintain_retries_a_failed_restore() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.fail_next(0);
     let guard = ticket.acquire()?;
     rig.backend.fail_next(2);
@@ -248,7 +246,7 @@ fn r11_maintain_retries_a_failed_restore() -> Result<(), Error> {
 #[test]
 fn r11_a_failed_restore_after_linger_is_retried_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(Duration::from_secs(100)))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
     rig.clock.advance(Duration::from_secs(100));
     rig.backend.fail_next(1);
     rig.manager.maintain();
@@ -261,14 +259,14 @@ fn r11_a_failed_restore_after_linger_is_retried_at_once() -> Result<(), Error> {
 #[test]
 fn r11_a_failed_shrink_is_retried_at_the_next_transition() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let first = ticket.acquire()?;
     let second = ticket.acquire()?;
     rig.backend.fail_next(1);
     let released = second.release();
     assert_set_limit(released.error, 10);
     assert_eq!(rig.manager.applied(), 20);
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 0).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 0).acquire()?);
     assert_eq!(rig.limit(), 10);
     drop(first);
     rig.finish()
@@ -278,7 +276,7 @@ fn r11_a_failed_shrink_is_retried_at_the_next_transition() -> Result<(), Error> 
 fn r11_housekeeping_retries_with_back_off() -> Result<(), Error> {
     let rig = Rig::new(Config::default())?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let guard = ticket.acquire()?;
     rig.backend.set_failing(true);
     drop(guard);
@@ -307,7 +305,7 @@ fn r11_housekeeping_retries_with_back_off() -> Result<(), Error> {
 #[test]
 fn r11_the_baseline_never_ratchets() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut epochs = Vec::new();
     for _ in 0..5 {
         let guard = ticket.acquire()?;
@@ -327,7 +325,7 @@ fn r11_the_baseline_never_ratchets() -> Result<(), Error> {
 #[test]
 fn r11_a_first_set_that_fails_captures_nothing() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.fail_next(1);
     assert_set_limit(ticket.acquire().err(), 10);
     drop(ticket.acquire()?);
@@ -341,7 +339,7 @@ fn r11_a_recomputation_that_fails_leaves_the_captured_baseline() -> Result<(), E
         RecordingBackend::metal().initial_limit(7).fail_call(2),
         quiet(),
     )?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     assert_set_limit(ticket.acquire().err(), 17);
     rig.manager.maintain();
     rig.finish()
@@ -350,7 +348,7 @@ fn r11_a_recomputation_that_fails_leaves_the_captured_baseline() -> Result<(), E
 #[test]
 fn r11_the_mode_does_not_change_under_a_restore_that_is_owed() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let guard = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let guard = rig.ticket(&SumPolicy::uncapped(), 10);
     let guard = guard.acquire()?;
     rig.backend.set_failing(true);
     drop(guard);
@@ -364,7 +362,7 @@ fn r11_the_mode_does_not_change_under_a_restore_that_is_owed() -> Result<(), Err
 #[test]
 fn r11_close_during_failures_restores_at_last() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let guard = ticket.acquire_owned()?;
     rig.backend.set_failing(true);
     rig.manager.close();
@@ -379,14 +377,12 @@ fn r11_close_during_failures_restores_at_last() -> Result<(), Error> {
 fn r11_whom_the_call_before_has_covered_keeps_its_guard() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().fail_call(2), quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 10);
     let gate = rig.backend.gate();
-    let first = acquiring(&ticket, Wait::new());
+    let first = acquiring(&ticket);
     gate.wait_entered(1);
-    let second = acquiring(&ticket, Wait::new());
-    for _ in 0..2 {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    let second = acquiring(&ticket);
+    until_started(&events, 2);
     gate.open();
     assert_set_limit(second.result().err(), 20);
     let first = first.result()?;
@@ -399,10 +395,10 @@ fn r11_whom_the_call_before_has_covered_keeps_its_guard() -> Result<(), Error> {
 fn r11_admitted_waiters_fail_together() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(80);
-    let weights = rig.manager.ticket(&policy, 80).reservation().evictable();
-    let ticket = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 80).reservation().evictable();
+    let ticket = rig.ticket(&policy, 10);
     let held = weights.acquire_owned()?;
-    let waiting = [(); 8].map(|()| queued(&rig.manager, &ticket, Wait::new()));
+    let waiting = [(); 8].map(|()| rig.queued(&ticket));
     rig.backend.set_failing(true);
     drop(held);
     for pending in waiting {

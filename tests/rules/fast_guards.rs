@@ -1,7 +1,7 @@
 //! R8 and R12: guards that came without the lock leave as the others do.
 
-use crate::support::{Custom, GIB, Rig, SECOND, queued, quiet};
-use mlx_wired::{BudgetPolicy, Config, Error, MaxPolicy, PeakPolicy, Policy, SumPolicy, Wait};
+use crate::kit::{Custom, GIB, Rig, SECOND, quiet};
+use mlx_wired::{BudgetPolicy, Config, Error, MaxPolicy, PeakPolicy, Policy, SumPolicy};
 use std::time::Duration;
 
 /// Lowers at once, by half or more.
@@ -16,7 +16,7 @@ fn by_half() -> Config {
 fn leave(policy: impl Policy + Clone, unit: u64, last: bool, watched: bool) -> Result<(), Error> {
     let rig = Rig::new(by_half())?;
     let _watches = watched.then(|| rig.manager.subscribe(100));
-    let ticket = |units| rig.manager.ticket(&policy, units * unit);
+    let ticket = |units| rig.ticket(&policy, units * unit);
     let stays = ticket(1).acquire_owned()?;
     let large = ticket(8);
     let locked = large.acquire()?;
@@ -65,7 +65,7 @@ fn r12_under_a_maximum() -> Result<(), Error> {
 fn leave_alone(policy: &(impl Policy + Clone), first_is_last: bool) -> Result<(), Error> {
     let config = by_half().shrink_threshold_ratio(0.9);
     let rig = Rig::new(config)?;
-    let ticket = rig.manager.ticket(policy, 1);
+    let ticket = rig.ticket(policy, 1);
     let opens = ticket.acquire_owned()?;
     drop([ticket.acquire_owned()?, ticket.acquire_owned()?]);
     let (limit, calls) = (rig.limit(), rig.calls());
@@ -100,7 +100,7 @@ fn r12_beside_guards_that_came_without_the_lock() -> Result<(), Error> {
 #[test]
 fn r8_as_many_as_came_leave() -> Result<(), Error> {
     let rig = Rig::new(by_half())?;
-    let of = |bytes| rig.manager.ticket(&MaxPolicy::new(), bytes);
+    let of = |bytes| rig.ticket(&MaxPolicy::new(), bytes);
     let (small, large) = (of(1), of(8));
     let stays = small.acquire_owned()?;
     let mut guards = vec![large.acquire()?];
@@ -123,9 +123,9 @@ fn r8_as_many_as_came_leave() -> Result<(), Error> {
 #[test]
 fn r8_a_custom_guards_release_does_what_is_due() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let sum = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let sum = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let stays = sum(100).acquire_owned()?;
-    let custom = rig.manager.ticket(&Custom::new(), 1).acquire_owned()?;
+    let custom = rig.ticket(&Custom::new(), 1).acquire_owned()?;
     drop(sum(100).acquire_owned()?);
     assert_eq!(rig.limit(), 200);
     rig.clock.advance(SECOND);
@@ -141,9 +141,9 @@ fn r2_a_larger_reservation_keeps_no_epoch_open() -> Result<(), Error> {
     for watched in [false, true] {
         let rig = Rig::new(quiet())?;
         let _watches = watched.then(|| rig.manager.subscribe(100));
-        let driving = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+        let driving = rig.ticket(&SumPolicy::uncapped(), 10);
         let driving = (driving.acquire_owned()?, driving.acquire_owned()?);
-        let resident = rig.manager.ticket(&MaxPolicy::new(), 100).reservation();
+        let resident = rig.ticket(&MaxPolicy::new(), 100).reservation();
         let resident = resident.acquire_owned()?;
         assert_eq!(rig.limit(), 100);
         drop(driving.0);
@@ -159,9 +159,9 @@ fn r2_a_larger_reservation_keeps_no_epoch_open() -> Result<(), Error> {
 #[test]
 fn r24_an_admission_from_the_queue_is_counted_once() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     let held = ticket.acquire_owned()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     assert_eq!(rig.manager.stats().admissions, 1);
     drop(held);
     let guard = waiting.result()?;

@@ -1,6 +1,6 @@
 //! R35: where nothing is wired, bytes are free only when the work on them is done.
 
-use crate::support::{Custom, GIB, Rig, eager, kinds, quiet};
+use crate::kit::{Custom, GIB, Rig, eager, kinds, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Config, Error, EventKind, FixedPolicy, MaxPolicy, OwnedGuard, SumPolicy,
@@ -32,7 +32,7 @@ fn elsewhere<R: Send>(guard: OwnedGuard, f: impl FnOnce(OwnedGuard) -> R + Send)
 #[test]
 fn r35_on_a_card_every_release_synchronises_its_own_thread_first() -> Result<(), Error> {
     let rig = card(Config::default())?;
-    let step = rig.manager.ticket(&SumPolicy::new(), GIB);
+    let step = rig.ticket(&SumPolicy::new(), GIB);
     let this = thread::current().id();
     for released in 1..=3 {
         drop(step.acquire()?);
@@ -66,12 +66,12 @@ fn r35_beside_other_guards_of_every_policy() -> Result<(), Error> {
             let _events = watched.then(|| rig.manager.subscribe(1000));
             let tickets = if custom {
                 let policy = Custom::new();
-                [1, 2, 3].map(|bytes| rig.manager.ticket(&policy, bytes))
+                [1, 2, 3].map(|bytes| rig.ticket(&policy, bytes))
             } else {
                 [
-                    rig.manager.ticket(&SumPolicy::capped(100), 1),
-                    rig.manager.ticket(&MaxPolicy::new(), 2).resident(),
-                    rig.manager.ticket(&BudgetPolicy::new(5), 3),
+                    rig.ticket(&SumPolicy::capped(100), 1),
+                    rig.ticket(&MaxPolicy::new(), 2).resident(),
+                    rig.ticket(&BudgetPolicy::new(5), 3),
                 ]
             };
             let kept = tickets.clone();
@@ -92,7 +92,7 @@ fn r35_beside_other_guards_of_every_policy() -> Result<(), Error> {
 #[test]
 fn r35_under_a_budget_over_all_groups() -> Result<(), Error> {
     let rig = card(quiet().budget(10))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 5);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 5);
     let (first, second) = (ticket.acquire()?, ticket.acquire()?);
     drop(first);
     drop(second);
@@ -103,7 +103,7 @@ fn r35_under_a_budget_over_all_groups() -> Result<(), Error> {
 #[test]
 fn r35_the_demand_counts_while_it_synchronises() -> Result<(), Error> {
     let rig = card(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let gate = rig.backend.synchronize_gate();
     thread::scope(|scope| {
         let (acquired, holds) = mpsc::channel();
@@ -126,7 +126,7 @@ fn r35_the_demand_counts_while_it_synchronises() -> Result<(), Error> {
 #[test]
 fn r35_a_reservation_has_no_work_of_its_own() -> Result<(), Error> {
     let rig = card(quiet())?;
-    let weights = rig.manager.ticket(&SumPolicy::new(), GIB).reservation();
+    let weights = rig.ticket(&SumPolicy::new(), GIB).reservation();
     drop(weights.acquire()?);
     weights.acquire_owned()?.release();
     assert_eq!(synchronized(&rig), 0);
@@ -136,7 +136,7 @@ fn r35_a_reservation_has_no_work_of_its_own() -> Result<(), Error> {
 #[test]
 fn r35_to_shrink_finishes_nothing() -> Result<(), Error> {
     let rig = card(quiet())?;
-    let mut guard = rig.manager.ticket(&SumPolicy::new(), GIB).acquire_owned()?;
+    let mut guard = rig.ticket(&SumPolicy::new(), GIB).acquire_owned()?;
     guard.resize(1)?;
     assert_eq!(synchronized(&rig), 0);
     drop(guard);
@@ -147,7 +147,7 @@ fn r35_to_shrink_finishes_nothing() -> Result<(), Error> {
 #[test]
 fn r35_unwinding_synchronises_too() -> Result<(), Error> {
     let rig = card(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), GIB);
     let unwound = catch_unwind(AssertUnwindSafe(|| -> Result<(), Error> {
         let _guard = ticket.acquire()?;
         panic!("the work's own panic");
@@ -165,7 +165,7 @@ fn r35_a_hook_runs_in_place_of_synchronising_wherever_it_is_released() -> Result
         SyncOnRelease::Always,
     ] {
         let rig = card(quiet().sync_on_release(choice))?;
-        let ticket = rig.manager.ticket(&FixedPolicy::new(5), GIB);
+        let ticket = rig.ticket(&FixedPolicy::new(5), GIB);
         let _kept = ticket.acquire_owned()?;
         let runs = Arc::new(AtomicUsize::new(0));
         let hooked = || -> Result<OwnedGuard, Error> {
@@ -190,7 +190,7 @@ fn r35_a_hook_runs_in_place_of_synchronising_wherever_it_is_released() -> Result
 fn r35_what_is_evaluated_needs_no_synchronising() -> Result<(), Error> {
     for device in [RecordingBackend::cuda(), RecordingBackend::metal()] {
         let rig = Rig::on(device, quiet())?;
-        let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+        let ticket = rig.ticket(&SumPolicy::new(), GIB);
         assert_eq!(ticket.acquire()?.release_evaluated().error, None);
         ticket.acquire_owned()?.release_evaluated();
         assert_eq!(synchronized(&rig), 0);
@@ -203,7 +203,7 @@ fn r35_what_is_evaluated_needs_no_synchronising() -> Result<(), Error> {
 #[test]
 fn r35_a_finish_of_ones_own_is_enough_where_nothing_is_wired() -> Result<(), Error> {
     let rig = card(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), GIB);
     let mut finished = 0;
     ticket.acquire()?.release_after(|| finished += 1);
     assert_eq!((finished, synchronized(&rig)), (1, 0));
@@ -214,7 +214,7 @@ fn r35_a_finish_of_ones_own_is_enough_where_nothing_is_wired() -> Result<(), Err
 fn r35_never_synchronises_nothing() -> Result<(), Error> {
     for device in [RecordingBackend::cuda(), RecordingBackend::metal()] {
         let rig = Rig::on(device, quiet().sync_on_release(SyncOnRelease::Never))?;
-        let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+        let ticket = rig.ticket(&SumPolicy::new(), GIB);
         drop(ticket.acquire()?);
         ticket.acquire_owned()?.release();
         assert_eq!(synchronized(&rig), 0);
@@ -233,7 +233,7 @@ fn r35_always_synchronises_on_every_device() -> Result<(), Error> {
         for mode in [WireMode::Auto, WireMode::Never, WireMode::Uncoordinated] {
             let config = quiet().sync_on_release(SyncOnRelease::Always).mode(mode);
             let rig = Rig::on(device.clone(), config)?;
-            let ticket = rig.manager.ticket(&FixedPolicy::new(5), GIB);
+            let ticket = rig.ticket(&FixedPolicy::new(5), GIB);
             let kept = ticket.acquire()?;
             drop(ticket.acquire()?);
             ticket.acquire_owned()?.release();
@@ -259,7 +259,7 @@ fn r35_auto_leaves_other_devices_as_they_are() -> Result<(), Error> {
         (RecordingBackend::cuda(), off),
     ] {
         let rig = Rig::on(device, config)?;
-        let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+        let ticket = rig.ticket(&SumPolicy::new(), GIB);
         drop(ticket.acquire()?);
         ticket.acquire_owned()?.release();
         assert_eq!(synchronized(&rig), 0);
@@ -272,7 +272,7 @@ fn r35_the_choice_may_change_while_guards_live() -> Result<(), Error> {
     let choose = |choice| move |config: Config| config.sync_on_release(choice);
     for device in [RecordingBackend::cuda(), RecordingBackend::cpu()] {
         let rig = Rig::on(device, quiet().sync_on_release(SyncOnRelease::Never))?;
-        let ticket = rig.manager.ticket(&FixedPolicy::new(5), 1);
+        let ticket = rig.ticket(&FixedPolicy::new(5), 1);
         let kept = ticket.acquire_owned()?;
         let guards = [ticket.acquire()?, ticket.acquire()?, ticket.acquire()?];
         let [first, second, third] = guards;
@@ -297,7 +297,7 @@ fn r35_the_choice_may_change_while_guards_live() -> Result<(), Error> {
 fn r35_a_failure_is_told_and_counted_and_does_not_prevent_the_release() -> Result<(), Error> {
     let rig = card(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     rig.backend.fail_synchronize(true);
     let released = ticket.acquire()?.release();
     let Some(Error::Release { reason }) = released.error else {
@@ -316,7 +316,7 @@ fn r35_a_failure_is_told_and_counted_and_does_not_prevent_the_release() -> Resul
 #[test]
 fn r35_without_an_error_handler_that_returns_it_is_skipped_and_told_of_once() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::cuda().synchronizes(false), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), GIB);
     // Nobody listens yet.
     drop(ticket.acquire()?);
     let events = rig.manager.subscribe(100);

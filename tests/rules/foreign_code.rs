@@ -1,6 +1,6 @@
 //! R22: the less obvious places where foreign code runs.
 
-use crate::support::{Custom, Pending, Rig, assert_alive, forget_unused_groups, quiet};
+use crate::kit::{Custom, Pending, Rig, assert_alive, forget_unused_groups, quiet};
 use mlx_wired::ffi::{Backend, BackendError, Device, DeviceKind, MemoryCounters, Support};
 use mlx_wired::{Context, Error, Manager, OwnedGuard, Policy, PolicyId, Sizes, SumPolicy};
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ fn r22_a_panic_in_wants_sizes_wedges_nothing() -> Result<(), Error> {
     let policy = Asked(Arc::new(move || {
         assert!(!flag.load(Ordering::SeqCst), "armed")
     }));
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     let guard = ticket.acquire_owned()?;
     armed.store(true, Ordering::SeqCst);
     // An error, a guard or a panic in the caller: whatever it is, the others go on.
@@ -168,7 +168,7 @@ impl Drop for Bomb {
 fn r22_a_payload_that_panics_when_dropped_wedges_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().limits(|_, _| std::panic::panic_any(Bomb));
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     // An error, a guard or a panic in the caller: whatever it is, the others go on.
     let _ended = std::thread::spawn(move || drop(ticket.acquire())).join();
     assert_alive(&rig);
@@ -192,10 +192,10 @@ fn r22_what_a_policy_releases_when_it_is_asked_about_a_circle_goes_to_who_waits(
             live.sum + new <= 100
         })
         .ever(|_, _| true);
-    let first = rig.manager.ticket(&policy, 100).acquire_owned()?;
+    let first = rig.ticket(&policy, 100).acquire_owned()?;
     *parcel.lock() = Some(first);
-    let held = rig.manager.ticket(&SumPolicy::uncapped(), 1);
-    let wanted = rig.manager.ticket(&policy, 50);
+    let held = rig.ticket(&SumPolicy::uncapped(), 1);
+    let wanted = rig.ticket(&policy, 50);
     let waits = Pending::spawn(move || {
         let _held = held.acquire()?;
         wanted.acquire().map(|guard| guard.bytes())

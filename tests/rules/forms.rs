@@ -1,6 +1,6 @@
 //! The forms of acquiring: owned beside borrowed, and a wait of zero beside `try_`.
 
-use crate::support::{Rig, queued, quiet};
+use crate::kit::{Rig, quiet};
 use mlx_wired::clock::Clock;
 use mlx_wired::{CancelToken, Error, Manager, SumPolicy, Wait};
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn would_block<T>(result: Result<T, Error>) -> bool {
 #[test]
 fn r15_each_form_has_an_owned_one_that_fails_as_it_does() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let second = Duration::from_secs(1);
     let deadline = rig.clock.now() + second;
     drop(ticket.try_acquire_owned()?);
@@ -34,8 +34,8 @@ fn r15_an_owned_guard_with_a_timeout_comes_in_one_line_and_names_its_caller() ->
     let rig = Rig::new(quiet())?;
     let (policy, second) = (SumPolicy::capped(10), Duration::from_secs(1));
     let line = line!() + 1;
-    let _timed = rig.manager.ticket(&policy, 1).admit_timeout_owned(second)?;
-    let _tried = rig.manager.ticket(&policy, 1).try_acquire_owned()?;
+    let _timed = rig.ticket(&policy, 1).admit_timeout_owned(second)?;
+    let _tried = rig.ticket(&policy, 1).try_acquire_owned()?;
     let lines = rig.manager.holders().into_iter().map(|it| it.place.line());
     let mut lines: Vec<u32> = lines.collect();
     lines.sort_unstable();
@@ -46,13 +46,13 @@ fn r15_an_owned_guard_with_a_timeout_comes_in_one_line_and_names_its_caller() ->
 #[test]
 fn r15_a_wait_of_none_is_as_the_try_forms() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 6);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 6);
     drop(ticket.acquire_with(Wait::none())?);
     let mut held = ticket.acquire_owned_with(Wait::none())?;
     let tried = ticket.try_acquire().err();
     assert_eq!(ticket.acquire_with(Wait::none()).err(), tried);
     assert_eq!(ticket.acquire_owned_with(Wait::none()).err(), tried);
-    let rest = rig.manager.ticket(&SumPolicy::capped(10), 4);
+    let rest = rig.ticket(&SumPolicy::capped(10), 4);
     let other = rest.try_acquire_owned()?;
     assert!(would_block(held.resize_with(7, Wait::none())));
     assert_eq!(held.bytes(), 6);
@@ -67,9 +67,9 @@ fn r15_a_wait_of_none_is_as_the_try_forms() -> Result<(), Error> {
 #[test]
 fn r15_a_wait_of_none_does_not_pass_who_waits() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(10), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(10), bytes);
     let held = ticket(6).acquire_owned()?;
-    let waiting = queued(&rig.manager, &ticket(6), Wait::new());
+    let waiting = rig.queued(&ticket(6));
     assert!(would_block(ticket(1).acquire_with(Wait::none())));
     drop(held);
     drop(waiting.result()?);
@@ -79,7 +79,7 @@ fn r15_a_wait_of_none_does_not_pass_who_waits() -> Result<(), Error> {
 #[test]
 fn r15_a_wait_of_none_does_not_wait_for_a_call_in_flight() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let gate = rig.backend.gate();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| ticket.acquire_owned());
@@ -108,7 +108,7 @@ fn r39_what_was_set_can_be_read() -> Result<(), Error> {
     let unset = Wait::new();
     assert_eq!((unset.get_deadline(), unset.get_timeout()), (None, None));
     assert!(unset.get_cancel().is_none());
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 1);
+    let ticket = rig.ticket(&SumPolicy::new(), 1);
     assert_eq!(ticket.get_label(), None);
     assert_eq!(ticket.label("step").get_label(), Some("step"));
     let builder = Manager::builder();

@@ -1,8 +1,8 @@
 //! R21, R16: guards that wait to grow, and who waits with them.
 
-use crate::support::{
-    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, eager, kinds, numbers, queued, quiet,
-    until,
+use crate::kit::{
+    Brake, Custom, Pending, Rig, SECOND, Worker, acquiring, deadlock, eager, kinds, numbers, quiet,
+    until, would_block,
 };
 use mlx_wired::{CancelToken, Error, EventKind, Obstacle, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
@@ -26,10 +26,10 @@ fn growing(
 #[test]
 fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let growing_one = ticket(40).acquire_owned()?;
     let other = ticket(40).acquire_owned()?;
-    let waiting = queued(&rig.manager, &ticket(30), Wait::new());
+    let waiting = rig.queued(&ticket(30));
     let grown = growing(&rig, growing_one, 80, Wait::new());
     let first = rig.manager.waiting()[0].bytes;
     assert_eq!(first, 80, "it is the first in line");
@@ -45,7 +45,7 @@ fn r21_a_growing_guard_comes_before_the_queue() -> Result<(), Error> {
 #[test]
 fn r21_growing_guards_are_served_in_their_order() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let held = ticket(40).acquire_owned()?;
     let guards = [ticket(20).acquire_owned()?, ticket(20).acquire_owned()?];
     let [first, second] = guards;
@@ -67,8 +67,8 @@ fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> 
         let rig = Rig::new(quiet())?;
         let brake = Brake::default();
         let (alone, armed) = Custom::one_at_a_time(&brake);
-        let alone = rig.manager.ticket(&alone, 1);
-        let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+        let alone = rig.ticket(&alone, 1);
+        let capped = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
         let mut later = capped(10).acquire_owned()?;
         let mut earlier = capped(50).acquire_owned()?;
         let (holder, begins) = (alone.clone(), Brake::default());
@@ -79,9 +79,9 @@ fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> 
             earlier.resize(95).map(|()| earlier.bytes())
         });
         begins.wait_stopped();
-        let behind = queued(&rig.manager, &alone, Wait::new());
+        let behind = rig.queued(&alone);
         // It looks for a circle before it waits, and the policy is asked about the one behind.
-        let in_line = is_awaited.then(|| queued(&rig.manager, &capped(100), Wait::new()));
+        let in_line = is_awaited.then(|| rig.queued(&capped(100)));
         armed.store(true, Ordering::SeqCst);
         begins.release();
         brake.wait_stopped();
@@ -103,20 +103,14 @@ fn r21_no_guard_grows_before_one_that_looks_for_a_circle() -> Result<(), Error> 
 #[test]
 fn r21_try_resize_does_not_wait_for_anothers_setter_call() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 10);
     let mut guard = ticket.acquire_owned()?;
     let gate = rig.backend.gate();
-    let raising = acquiring(&ticket, Wait::new());
+    let raising = acquiring(&ticket);
     gate.wait_entered(1);
     let events = rig.manager.subscribe(100);
     let refused = guard.try_resize(30);
-    let expected = Err(Error::WouldBlock {
-        requested: 30,
-        in_use: 20,
-        capacity: Some(100),
-        waiting: 0,
-        obstacle: Obstacle::Setter,
-    });
+    let expected = Err(would_block(30, (20, 100), Obstacle::Setter));
     assert_eq!((refused, guard.bytes()), (expected, 10));
     let told = kinds(&events);
     assert!(
@@ -139,7 +133,7 @@ fn r21_try_resize_does_not_wait_for_anothers_setter_call() -> Result<(), Error> 
 #[test]
 fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let held = ticket.acquire_owned()?;
     let token = CancelToken::new();
     let guard = ticket.acquire_owned()?;
@@ -163,11 +157,8 @@ fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Erro
     token.cancel();
     let (result, mut guard) = pending.result();
     assert!(matches!(result, Err(Error::Cancelled { .. })));
-    assert!(
-        guard
-            .resize_timeout(51, Duration::ZERO)
-            .is_err_and(|e| e.is_timeout())
-    );
+    let late = guard.resize_timeout(51, Duration::ZERO);
+    assert!(late.is_err_and(|error| error.is_timeout()));
     assert_eq!(guard.bytes(), 50);
     drop(held);
     guard.resize_timeout(60, SECOND)?;
@@ -178,7 +169,7 @@ fn r21_a_timeout_and_a_token_end_the_wait_and_keep_the_size() -> Result<(), Erro
 #[test]
 fn r21_a_closed_manager_lets_guards_shrink_only() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let mut guard = ticket.acquire()?;
     let waits = growing(&rig, ticket.acquire_owned()?, 60, Wait::new());
     rig.manager.close();
@@ -202,8 +193,8 @@ fn r21_a_shrink_while_a_policy_is_asked_is_not_lost() -> Result<(), Error> {
         }
         live.sum + new <= 100
     });
-    let mut guard = rig.manager.ticket(&policy, 100).acquire_owned()?;
-    let pending = acquiring(&rig.manager.ticket(&policy, 50), Wait::new());
+    let mut guard = rig.ticket(&policy, 100).acquire_owned()?;
+    let pending = acquiring(&rig.ticket(&policy, 50));
     brake.wait_stopped();
     guard.resize(50)?;
     brake.release();
@@ -215,17 +206,14 @@ fn r21_a_shrink_while_a_policy_is_asked_is_not_lost() -> Result<(), Error> {
 #[test]
 fn r21_a_thread_that_waits_holds_its_resized_size() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let worker = Worker::holding(&rig.manager, &ticket(30));
     let ten = ticket(10);
     let mut guard = ten.acquire()?;
     guard.resize(70)?;
     let pending = worker.waits(&ticket(20), Wait::new());
-    let refused = guard.resize(80);
-    assert!(matches!(
-        refused,
-        Err(Error::WouldDeadlock { held: 70, .. })
-    ));
+    let (_, held, _) = deadlock(guard.resize(80));
+    assert_eq!(held, 70);
     drop(guard);
     assert_eq!(pending.result(), Ok(20));
     rig.finish()
@@ -242,9 +230,9 @@ fn r21_who_gave_up_is_not_judged() -> Result<(), Error> {
         }
         true
     });
-    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let guard = rig.ticket(&policy, 50).acquire_owned()?;
     let gives_up = growing(&rig, guard, 80, Wait::new().timeout(SECOND));
-    let other = acquiring(&rig.manager.ticket(&policy, 7), Wait::new());
+    let other = acquiring(&rig.ticket(&policy, 7));
     brake.wait_stopped();
     let manager = rig.manager.clone();
     let poked = Pending::spawn(move || manager.poke());
@@ -276,7 +264,7 @@ fn r21_who_gave_up_while_its_policy_was_asked_is_not_judged_by_new_settings() ->
         }
         live.sum + new <= 60
     });
-    let guard = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let guard = rig.ticket(&policy, 50).acquire_owned()?;
     let gives_up = growing(&rig, guard, 80, Wait::new().timeout(SECOND));
     stops.store(true, Ordering::SeqCst);
     let manager = rig.manager.clone();
@@ -284,7 +272,7 @@ fn r21_who_gave_up_while_its_policy_was_asked_is_not_judged_by_new_settings() ->
     brake.wait_stopped();
     let (manager, lingering) = (rig.manager.clone(), rig.manager.config().linger(SECOND));
     let configured = Pending::spawn(move || manager.configure(|config| config.linger(SECOND)));
-    until(|| rig.manager.config() == lingering, "they are in force");
+    until("they are in force", || rig.manager.config() == lingering);
     rig.clock.advance(SECOND);
     let (result, guard) = gives_up.result();
     assert!(result.is_err_and(|error| error.is_timeout()));
@@ -301,18 +289,12 @@ fn r21_who_gave_up_while_its_policy_was_asked_is_not_judged_by_new_settings() ->
 #[test]
 fn r19_two_owned_guards_that_grow_against_each_other() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 50);
     let (guard, mut other) = (ticket.acquire_owned()?, ticket.acquire_owned()?);
     let first = growing(&rig, guard, 80, Wait::new());
     let (result, other) = Pending::spawn(move || (other.resize(60), other)).result();
-    assert!(matches!(
-        result,
-        Err(Error::WouldDeadlock {
-            held: 50,
-            threads: 2,
-            ..
-        })
-    ));
+    let (_, held, threads) = deadlock(result);
+    assert_eq!((held, threads), (50, 2));
     // Only one of them is growing now.
     let bound = rig.manager.holders().iter().filter(|it| it.bound).count();
     assert_eq!(bound, 1);
@@ -326,7 +308,7 @@ fn r19_two_owned_guards_that_grow_against_each_other() -> Result<(), Error> {
 #[test]
 fn r24_a_snapshot_adds_up_while_a_guard_that_has_grown_waits_for_the_limit() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire_owned()?;
     let gate = rig.backend.gate();
     let growing = Pending::spawn(move || guard.resize(100).map(|()| guard));
@@ -334,11 +316,7 @@ fn r24_a_snapshot_adds_up_while_a_guard_that_has_grown_waits_for_the_limit() -> 
     let during = rig.manager.snapshot();
     gate.open();
     assert_eq!((during.live, during.live_bytes), (1, 100));
-    assert_eq!(
-        (during.uncovered, during.guards_add_up),
-        (1, true),
-        "{during}"
-    );
+    assert!(during.uncovered == 1 && during.guards_add_up, "{during}");
     drop(growing.result()?);
     rig.finish()
 }
@@ -346,18 +324,14 @@ fn r24_a_snapshot_adds_up_while_a_guard_that_has_grown_waits_for_the_limit() -> 
 #[test]
 fn r19_a_guard_that_grows_waits_for_its_threads_other_guard() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let (large, small) = (ticket(60), ticket(10));
     let grown = Pending::spawn(move || {
         let _other = large.acquire()?;
         let mut guard = small.acquire()?;
         guard.resize(50)
     });
-    let error = grown.result().err();
-    let held = match error {
-        Some(Error::WouldDeadlock { held, threads, .. }) => Some((held, threads)),
-        _ => None,
-    };
-    assert_eq!(held, Some((60, 1)), "{error:?}");
+    let (_, held, threads) = deadlock(grown.result());
+    assert_eq!((held, threads), (60, 1));
     rig.finish()
 }

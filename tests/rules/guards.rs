@@ -1,8 +1,8 @@
 //! R21: what guards report and do.
 
-use crate::support::{Custom, GIB, Pending, Rig, SECOND, eager, queued, quiet};
+use crate::kit::{Custom, GIB, Pending, Rig, SECOND, eager, quiet};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Error, FixedPolicy, Kind, MaxPolicy, OwnedGuard, PeakPolicy, SumPolicy, Wait};
+use mlx_wired::{Error, FixedPolicy, Kind, MaxPolicy, OwnedGuard, PeakPolicy, SumPolicy};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 #[test]
 fn r21_a_guard_reports_its_demand_and_the_limit() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(100), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10).label("step");
     let first = ticket.acquire()?;
     let second = ticket.acquire()?;
     assert_eq!((first.bytes(), second.bytes()), (10, 10));
@@ -33,14 +33,14 @@ fn r21_a_guard_reports_its_demand_and_the_limit() -> Result<(), Error> {
 fn r21_wanted_is_what_the_group_called_for() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let max = MaxPolicy::new();
-    let large = rig.manager.ticket(&max, 100);
-    let small = rig.manager.ticket(&max, 10);
+    let large = rig.ticket(&max, 100);
+    let small = rig.ticket(&max, 10);
     let guards = (large.acquire()?, small.acquire()?);
     assert_eq!((guards.0.wanted(), guards.1.wanted()), (100, 100));
     drop(guards);
     let guards = (
-        rig.manager.ticket(&PeakPolicy, 100).acquire_owned()?,
-        rig.manager.ticket(&PeakPolicy, 10).acquire_owned()?,
+        rig.ticket(&PeakPolicy, 100).acquire_owned()?,
+        rig.ticket(&PeakPolicy, 10).acquire_owned()?,
     );
     assert_eq!((guards.0.wanted(), guards.1.wanted()), (100, 100));
     drop(guards);
@@ -50,7 +50,7 @@ fn r21_wanted_is_what_the_group_called_for() -> Result<(), Error> {
 #[test]
 fn r21_wanted_of_a_custom_group_is_that_of_the_admission() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&Custom::new(), 10);
+    let ticket = rig.ticket(&Custom::new(), 10);
     let first = ticket.acquire()?;
     let second = ticket.acquire()?;
     assert_eq!((first.wanted(), second.wanted()), (10, 20));
@@ -61,9 +61,9 @@ fn r21_wanted_of_a_custom_group_is_that_of_the_admission() -> Result<(), Error> 
 #[test]
 fn r21_waited_is_the_time_in_the_queue() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     rig.clock.advance(3 * SECOND);
     drop(guard);
     let guard = waiting.result()?;
@@ -78,8 +78,8 @@ fn r21_waited_is_the_time_in_the_queue() -> Result<(), Error> {
 fn r21_a_lone_reservation_is_not_wired() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 10).reservation();
-    let step = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 10).reservation();
+    let step = rig.ticket(&policy, 10);
     let weights = weights.acquire()?;
     assert!(!weights.is_wired(), "nothing holds the limit up");
     assert_eq!(weights.epoch(), 0);
@@ -94,7 +94,7 @@ fn r21_a_lone_reservation_is_not_wired() -> Result<(), Error> {
 #[test]
 fn r21_nothing_is_wired_where_there_is_no_wired_memory() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::cuda(), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), GIB);
     let guard = ticket.acquire()?;
     assert!(!guard.is_wired() && !guard.is_clamped());
     assert_eq!((guard.wanted(), guard.applied()), (GIB, GIB));
@@ -105,8 +105,8 @@ fn r21_nothing_is_wired_where_there_is_no_wired_memory() -> Result<(), Error> {
 #[test]
 fn r21_release_tells_what_became_of_the_limit() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let fixed = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let fixed = rig.ticket(&FixedPolicy::new(10), 1);
     let guards = (ticket.acquire()?, ticket.acquire_owned()?, fixed.acquire()?);
     let second = guards.1.release();
     assert_eq!(
@@ -123,7 +123,7 @@ fn r21_release_tells_what_became_of_the_limit() -> Result<(), Error> {
 #[test]
 fn r21_a_guard_releases_while_its_thread_unwinds() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     for owned in [false, true] {
         let unwound = catch_unwind(AssertUnwindSafe(|| -> Result<(), Error> {
             if owned {
@@ -143,7 +143,7 @@ fn r21_a_guard_releases_while_its_thread_unwinds() -> Result<(), Error> {
 #[test]
 fn r21_a_panic_in_release_after_releases() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
     let unwound = catch_unwind(AssertUnwindSafe(|| {
         guard.release_after(|| panic!("finish"))
@@ -156,7 +156,7 @@ fn r21_a_panic_in_release_after_releases() -> Result<(), Error> {
 #[test]
 fn r21_with_releases_after_the_closure() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let inside = ticket.with(|guard| (guard.bytes(), rig.limit()))?;
     assert_eq!(inside, (10, 10));
     assert_eq!(rig.limit(), 0);
@@ -167,11 +167,11 @@ fn r21_with_releases_after_the_closure() -> Result<(), Error> {
 fn r21_leak_keeps_the_demand() -> Result<(), Error> {
     let rig = Rig::new(eager())?.restoring(20);
     let policy = SumPolicy::capped(30);
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     ticket.acquire()?.leak();
     ticket.acquire_owned()?.leak();
     drop(ticket);
-    let again = rig.manager.ticket(&policy, 10);
+    let again = rig.ticket(&policy, 10);
     let guard = again.acquire()?;
     assert_eq!(guard.wanted(), 30);
     assert!(again.try_acquire().is_err());
@@ -183,10 +183,7 @@ fn r21_leak_keeps_the_demand() -> Result<(), Error> {
 #[test]
 fn r21_an_owned_guard_may_go_to_another_thread_and_outlive_its_ticket() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let guard = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 10)
-        .acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::uncapped(), 10).acquire_owned()?;
     let released = Pending::spawn(move || guard.release()).result();
     assert_eq!((released.limit, released.error), (0, None));
     rig.finish()
@@ -195,7 +192,7 @@ fn r21_an_owned_guard_may_go_to_another_thread_and_outlive_its_ticket() -> Resul
 #[test]
 fn r21_a_hook_that_is_not_needed_does_not_run() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     let mut second = ticket.acquire()?;
     let ran = Arc::new(AtomicBool::new(false));
@@ -231,7 +228,7 @@ thread_local! {
 fn r21_a_guard_in_a_thread_local_releases_at_the_threads_end() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     for policy in [Custom::new(), Custom::new()] {
-        let ticket = rig.manager.ticket(&policy, 10);
+        let ticket = rig.ticket(&policy, 10);
         let thread = thread::spawn(move || {
             // Registered before any of the library's own locals, so destroyed after them.
             KEPT.with(|kept| kept.borrow_mut().take());
@@ -247,13 +244,10 @@ fn r21_a_guard_in_a_thread_local_releases_at_the_threads_end() -> Result<(), Err
 
 #[test]
 fn r21_a_guard_stays_wired_when_its_group_has_shrunk() -> Result<(), Error> {
-    let custom = crate::support::Custom::new();
+    let custom = crate::kit::Custom::new();
     let rig = Rig::new(eager())?;
     let policy = SumPolicy::uncapped();
-    let tickets = [
-        rig.manager.ticket(&policy, 10),
-        rig.manager.ticket(&custom, 10),
-    ];
+    let tickets = [rig.ticket(&policy, 10), rig.ticket(&custom, 10)];
     for ticket in tickets {
         let (first, second) = (ticket.acquire()?, ticket.acquire()?);
         drop(first);

@@ -1,7 +1,7 @@
 //! R29: circles of waits that holds are part of.
 
-use crate::holds::{Ten, is_circle};
-use crate::support::{Pending, Rig, SECOND, Worker, kinds, queued, quiet};
+use crate::holds::Ten;
+use crate::kit::{Pending, Rig, SECOND, Worker, deadlock, kinds, quiet};
 use mlx_wired::{CancelToken, Error, EventKind, PolicyId, SumPolicy, Wait};
 use std::sync::mpsc;
 
@@ -26,7 +26,7 @@ fn r29_two_that_grow_against_each_other_beside_a_job() -> Result<(), Error> {
     first_goes.send(()).expect("it waits");
     first.until_queued(&ten.rig.manager);
     second_goes.send(()).expect("it waits");
-    is_circle(second.result());
+    deadlock(second.result());
     first.result()?;
     drop(job);
     ten.rig.finish()
@@ -35,15 +35,15 @@ fn r29_two_that_grow_against_each_other_beside_a_job() -> Result<(), Error> {
 #[test]
 fn r29_a_hold_that_is_let_in_closes_a_circle() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(6), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(6), bytes);
     let ends = ticket(1).acquire_owned()?;
     let worker = Worker::holding(&rig.manager, &ticket(4));
-    let model = queued(&rig.manager, &ticket(2).resident(), Wait::new());
+    let model = rig.queued(&ticket(2).resident());
     let circle = worker.waits(&ticket(1).reservation().room_for(2), Wait::new());
     drop(ends);
     // Beside the model and its own 4 bytes the worker never gets another.
     let model = model.result()?;
-    is_circle(circle.result());
+    deadlock(circle.result());
     drop(ticket(2).acquire()?);
     drop(model);
     rig.finish()
@@ -65,9 +65,9 @@ fn r29_work_of_its_own_does_not_matter_to_the_room_that_a_hold_wants() -> Result
 fn r29_a_thread_that_is_to_leave_room_in_another_group_waits_for_itself() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(10))?;
     let (one, other) = (SumPolicy::uncapped(), SumPolicy::capped(100));
-    let hold = rig.manager.ticket(&one, 4).reservation().room_for(4);
+    let hold = rig.ticket(&one, 4).reservation().room_for(4);
     let held = hold.acquire()?;
-    is_circle(rig.manager.ticket(&other, 3).reservation().acquire());
+    deadlock(rig.ticket(&other, 3).reservation().acquire());
     drop(held);
     rig.finish()
 }
@@ -84,11 +84,7 @@ fn r29_who_has_leaked_a_guard_may_wait_for_it() -> Result<(), Error> {
     });
     waits.until_queued(&ten.rig.manager);
     token.cancel();
-    assert!(
-        waits
-            .result()
-            .is_err_and(|error| matches!(error, Error::Cancelled { .. }))
-    );
+    assert!(waits.result().is_err_and(|error| error.is_cancelled()));
     Ok(())
 }
 
@@ -125,17 +121,17 @@ fn r29_a_circle_with_a_deadline_is_told_of_once() -> Result<(), Error> {
 #[test]
 fn r29_the_first_to_come_is_failed_in_line_or_set_aside() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(12), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(12), bytes);
     let [first, second] = [(); 2].map(|()| Worker::holding(&rig.manager, &ticket(3)));
     let evictable = ticket(5).reservation().evictable().acquire_owned()?;
     let ends = ticket(1).acquire_owned()?;
     // One is set aside, since 5 and 8 are more than 12; the other two are in line.
-    let model = queued(&rig.manager, &ticket(1).resident(), Wait::new());
+    let model = rig.queued(&ticket(1).resident());
     let first = first.waits(&ticket(8), Wait::new());
     let second = second.waits(&ticket(1), Wait::new());
     // The model closes the circle: 6, 3, 3 and 1 are more than 12, and so are 3, 3 and 8.
     drop(ends);
-    is_circle(first.result());
+    deadlock(first.result());
     assert_eq!(second.result()?, 1);
     drop((model.result()?, evictable));
     rig.finish()

@@ -1,13 +1,13 @@
 //! R19: who holds what, where and on which thread is always known.
 
-use crate::support::{Rig, SECOND, quiet};
+use crate::kit::{Rig, SECOND, quiet};
 use mlx_wired::{Error, HolderState, Kind, SumPolicy};
 use std::thread;
 
 #[test]
 fn r19_kinds_and_names_of_one_ticket_are_told_apart() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let step = rig.manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    let step = rig.ticket(&SumPolicy::uncapped(), 10).label("step");
     let guard = step.acquire()?;
     let weights = step.clone().reservation().label("weights");
     let other = weights.acquire()?;
@@ -31,12 +31,12 @@ fn r19_kinds_and_names_of_one_ticket_are_told_apart() -> Result<(), Error> {
 #[test]
 fn r19_a_ticket_is_known_after_its_variants_have_gone() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 60);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 60);
     drop(ticket.clone().reservation());
     drop(ticket.clone().label("another"));
     // Enough new tickets that those that are gone are forgotten.
     for _ in 0..1000 {
-        drop(rig.manager.ticket(&SumPolicy::capped(100), 1));
+        drop(rig.ticket(&SumPolicy::capped(100), 1));
     }
     let guard = ticket.acquire()?;
     assert_eq!(rig.manager.holders().len(), 1);
@@ -48,7 +48,7 @@ fn r19_a_ticket_is_known_after_its_variants_have_gone() -> Result<(), Error> {
 #[test]
 fn r24_a_guards_age_is_not_its_predecessors() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let first = ticket.acquire()?;
     let age_of_the_younger = || {
         let holders = rig.manager.holders();
@@ -73,7 +73,7 @@ fn r24_a_guards_age_is_not_its_predecessors() -> Result<(), Error> {
 #[test]
 fn r19_a_leaked_guard_keeps_the_kind_and_name_it_was_acquired_with() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10).label("step");
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10).label("step");
     ticket.acquire()?.leak();
     let _renamed = ticket.reservation().label("weights");
     let holders = rig.manager.holders();
@@ -86,7 +86,7 @@ fn r19_a_leaked_guard_keeps_the_kind_and_name_it_was_acquired_with() -> Result<(
 #[test]
 fn r19_a_forgotten_guard_is_seen_though_its_ticket_has_another_name() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     std::mem::forget(ticket.acquire()?);
     let _renamed = ticket.label("another");
     let holders = rig.manager.holders();
@@ -97,7 +97,7 @@ fn r19_a_forgotten_guard_is_seen_though_its_ticket_has_another_name() -> Result<
 #[test]
 fn r19_a_resized_guard_that_was_forgotten_is_told_so() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire()?;
     guard.resize(20)?;
     guard.resize(30)?;
@@ -114,7 +114,7 @@ fn r19_guards_forgotten_by_a_thread_that_has_ended_are_told_so() -> Result<(), E
     // More than the slots of a thread.
     const GUARDS: usize = 70;
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 1);
     let forgets = || -> Result<(), Error> {
         for _ in 0..GUARDS {
             std::mem::forget(ticket.acquire()?);

@@ -1,6 +1,6 @@
 //! R40: groups and sizes in which nothing lives and nothing waits cost nothing, and are there when they are used again.
 
-use crate::support::{Custom, Rig, SECOND, forget_unused_groups, quiet};
+use crate::kit::{Custom, Rig, SECOND, forget_unused_groups, quiet};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::{BudgetPolicy, Config, Error, Manager, MaxPolicy, PeakPolicy, SumPolicy, Ticket};
 use std::time::{Duration, Instant};
@@ -16,6 +16,14 @@ fn pairs(ticket: &Ticket) -> Duration {
         drop(ticket.acquire().expect("it fits"));
     }
     begin.elapsed()
+}
+
+#[track_caller]
+fn assert_cheap(alone: Duration, beside: Duration) {
+    assert!(
+        beside < FACTOR * alone,
+        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
+    );
 }
 
 /// Times pairs that begin and end an epoch, alone and beside what `idle` makes.
@@ -41,10 +49,7 @@ fn compare(
     // The idle ones are found to be idle.
     pairs(&first);
     let beside = pairs(&first).min(pairs(&first));
-    assert!(
-        beside < FACTOR * alone,
-        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
-    );
+    assert_cheap(alone, beside);
 }
 
 #[test]
@@ -87,10 +92,7 @@ fn r40_groups_that_were_idle_when_all_were_judged_again_cost_nothing() -> Result
     drop(staying);
     pairs(&first);
     let beside = pairs(&first).min(pairs(&first));
-    assert!(
-        beside < FACTOR * alone,
-        "200 pairs: {alone:?} alone, {beside:?} beside {IDLE} that are idle"
-    );
+    assert_cheap(alone, beside);
     rig.finish()
 }
 
@@ -98,9 +100,9 @@ fn r40_groups_that_were_idle_when_all_were_judged_again_cost_nothing() -> Result
 #[test]
 fn r40_a_group_that_was_idle_is_covered_and_restored_as_before() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let stays = rig.manager.ticket(&SumPolicy::uncapped(), 5);
+    let stays = rig.ticket(&SumPolicy::uncapped(), 5);
     let tickets: Vec<Ticket> = (0..200)
-        .map(|n| rig.manager.ticket(&BudgetPolicy::new(n), 100))
+        .map(|n| rig.ticket(&BudgetPolicy::new(n), 100))
         .collect();
     for _ in 0..2 {
         let staying = stays.acquire()?;
@@ -127,7 +129,7 @@ fn r40_a_group_that_was_idle_is_covered_and_restored_as_before() -> Result<(), E
 fn r40_a_size_that_was_idle_counts_as_before() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let sizes: Vec<Ticket> = (1..=200)
-        .map(|bytes| rig.manager.ticket(&PeakPolicy, bytes))
+        .map(|bytes| rig.ticket(&PeakPolicy, bytes))
         .collect();
     let staying = sizes[9].acquire()?;
     for _ in 0..2 {
@@ -148,7 +150,7 @@ fn r40_a_size_that_was_idle_counts_as_before() -> Result<(), Error> {
 #[test]
 fn r22_what_is_due_is_done_after_a_policy_that_is_the_first_to_be_asked() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
     forget_unused_groups(&rig.manager);
     rig.clock.advance(SECOND);
     assert_eq!(rig.limit(), 10, "the end of linger is due");
@@ -157,7 +159,7 @@ fn r22_what_is_due_is_done_after_a_policy_that_is_the_first_to_be_asked() -> Res
         manager.maintain();
         false
     });
-    let refused = rig.manager.ticket(&refuses, 1).try_acquire().err();
+    let refused = rig.ticket(&refuses, 1).try_acquire().err();
     assert!(refused.is_some_and(|error| error.is_would_block()));
     assert_eq!(rig.limit(), 0);
     rig.finish()

@@ -1,7 +1,7 @@
 //! R26a, R27, R28, R31: nothing is left behind by a hold, a grown guard or a waiter that has gone.
 
-use crate::support::{Brake, Custom, Pending, Rig, SECOND, eager, queued, quiet, until};
-use mlx_wired::{Error, OwnedGuard, SumPolicy, Wait};
+use crate::kit::{Brake, Custom, Pending, Rig, SECOND, eager, quiet, until};
+use mlx_wired::{Error, OwnedGuard, SumPolicy};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,12 +10,9 @@ use std::sync::atomic::Ordering;
 fn r28_a_grown_guard_that_leaves_while_somebody_watches_rounds_no_more() -> Result<(), Error> {
     let rig = Rig::new(eager().growth_step(64))?;
     let events = rig.manager.subscribe(1000);
-    let anchor = rig.manager.ticket(&SumPolicy::capped(2000), 1000);
+    let anchor = rig.ticket(&SumPolicy::capped(2000), 1000);
     let anchor = anchor.acquire_owned()?;
-    let mut grown = rig
-        .manager
-        .ticket(&SumPolicy::capped(100), 10)
-        .acquire_owned()?;
+    let mut grown = rig.ticket(&SumPolicy::capped(100), 10).acquire_owned()?;
     grown.resize(20)?;
     assert_eq!(rig.limit(), 1024);
     drop(grown);
@@ -29,20 +26,14 @@ fn r26a_a_hold_released_inside_a_policy_is_seen_by_the_whole_line() -> Result<()
     // A group that has become idle is no longer looked at once it was not used for so many acquires.
     for acquires in 0..140 {
         let rig = Rig::new(quiet().budget(100))?;
-        let stash: Arc<Mutex<Option<OwnedGuard>>> = Arc::default();
-        let inner = stash.clone();
-        let policy = Custom::new().admits(move |_, _, _| {
-            drop(inner.lock().take());
-            true
-        });
-        let [one, other] = [80, 90].map(|cap| rig.manager.ticket(&SumPolicy::capped(cap), 60));
-        *stash.lock() = Some(one.reservation().acquire_owned()?);
-        let aside = queued(&rig.manager, &other.reservation(), Wait::new());
-        let step = rig.manager.ticket(&SumPolicy::capped(50), 1);
+        let [one, other] = [80, 90].map(|cap| rig.ticket(&SumPolicy::capped(cap), 60));
+        let policy = Custom::releasing(one.reservation().acquire_owned()?);
+        let aside = rig.queued(&other.reservation());
+        let step = rig.ticket(&SumPolicy::capped(50), 1);
         for _ in 0..acquires {
             drop(step.acquire()?);
         }
-        drop(rig.manager.ticket(&policy, 1).acquire()?);
+        drop(rig.ticket(&policy, 1).acquire()?);
         drop(aside.result()?);
         rig.finish()?;
     }
@@ -54,8 +45,8 @@ fn r31_one_that_is_refused_after_it_looked_for_a_circle_holds_nobody_back() -> R
     let rig = Rig::new(quiet().max_waiting(2))?;
     let brake = Brake::default();
     let (alone, armed) = Custom::one_at_a_time(&brake);
-    let alone = rig.manager.ticket(&alone, 1);
-    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let alone = rig.ticket(&alone, 1);
+    let capped = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let held = capped(100).acquire_owned()?;
     let (holder, wanted, begins) = (alone.clone(), capped(50), Brake::default());
     let begin = begins.clone();
@@ -65,12 +56,12 @@ fn r31_one_that_is_refused_after_it_looked_for_a_circle_holds_nobody_back() -> R
         wanted.acquire().map(drop)
     });
     begins.wait_stopped();
-    let behind = queued(&rig.manager, &alone, Wait::new());
+    let behind = rig.queued(&alone);
     armed.store(true, Ordering::SeqCst);
     begins.release();
     // It looks for a circle, and the policy is asked about the one behind.
     brake.wait_stopped();
-    let later = queued(&rig.manager, &capped(50), Wait::new());
+    let later = rig.queued(&capped(50));
     drop(held);
     brake.release();
     assert_eq!(refused.result(), Err(Error::QueueFull { waiting: 2 }));
@@ -83,13 +74,13 @@ fn r31_one_that_is_refused_after_it_looked_for_a_circle_holds_nobody_back() -> R
 fn r27_one_that_is_the_first_aside_again_asks_reclaimers_that_came_meanwhile() -> Result<(), Error>
 {
     let rig = Rig::new(quiet())?;
-    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let capped = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let hold = |bytes| capped(bytes).reservation().evictable();
     let mut large = hold(50).acquire_owned()?;
     let mut small = hold(5).acquire_owned()?;
     let work = capped(41).acquire_owned()?;
     let idle = rig.manager.on_shortage(|_| {});
-    let waits = queued(&rig.manager, &capped(60), Wait::new());
+    let waits = rig.queued(&capped(60));
     // It is noted as the one that was woken to ask.
     large.resize(45)?;
     drop(idle);
@@ -107,7 +98,7 @@ fn r27_one_that_is_the_first_aside_again_asks_reclaimers_that_came_meanwhile() -
     *shelved = Some(small);
     drop(shelved);
     let is_in_line = || rig.manager.waiting().iter().all(|it| !it.set_aside);
-    until(is_in_line, "it has asked");
+    until("it has asked", is_in_line);
     drop(work);
     drop(waits.result()?);
     rig.finish()

@@ -1,9 +1,9 @@
 //! R2 to R6: which limit, when it is there, and at what cost.
 
-use crate::support::{GIB, Pending, Rig, acquiring, eager, kinds, next, queued, quiet, until};
+use crate::kit::{GIB, Pending, Rig, acquiring, eager, kinds, quiet, until, until_started};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
-    BudgetPolicy, Error, EventKind, FixedPolicy, MaxPolicy, PeakPolicy, PolicyId, SumPolicy, Wait,
+    BudgetPolicy, Error, EventKind, FixedPolicy, MaxPolicy, PeakPolicy, PolicyId, SumPolicy,
 };
 use std::thread;
 
@@ -35,9 +35,9 @@ fn r2_the_built_in_policies_call_for_their_limits() -> Result<(), Error> {
 #[test]
 fn r2_the_limit_is_the_maximum_over_the_groups() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let sum = rig.manager.ticket(&SumPolicy::uncapped(), 30);
-    let max = rig.manager.ticket(&MaxPolicy::new(), 50);
-    let fixed = rig.manager.ticket(&FixedPolicy::new(40), 1);
+    let sum = rig.ticket(&SumPolicy::uncapped(), 30);
+    let max = rig.ticket(&MaxPolicy::new(), 50);
+    let fixed = rig.ticket(&FixedPolicy::new(40), 1);
     let small = sum.acquire()?;
     let large = max.acquire()?;
     assert_eq!(rig.limit(), 50);
@@ -58,8 +58,8 @@ fn r2_the_limit_is_the_maximum_over_the_groups() -> Result<(), Error> {
 fn r2_reservations_size_the_limit_and_do_not_hold_it_up() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let step = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 100).reservation();
+    let step = rig.ticket(&policy, 10);
     let weights = weights.acquire()?;
     assert_eq!(rig.calls(), 0, "not wired while idle");
     let step = step.acquire()?;
@@ -74,8 +74,8 @@ fn r2_reservations_size_the_limit_and_do_not_hold_it_up() -> Result<(), Error> {
 fn r2_a_reservation_that_comes_during_work_raises_the_limit() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let policy = SumPolicy::uncapped();
-    let step = rig.manager.ticket(&policy, 10);
-    let weights = rig.manager.ticket(&policy, 100).reservation();
+    let step = rig.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 100).reservation();
     let step = step.acquire()?;
     let weights = weights.acquire()?;
     assert_eq!(rig.limit(), 110);
@@ -89,8 +89,8 @@ fn r2_a_reservation_that_comes_during_work_raises_the_limit() -> Result<(), Erro
 fn r2_a_resident_holds_the_limit_up_by_itself() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let policy = SumPolicy::uncapped();
-    let model = rig.manager.ticket(&policy, 100).resident();
-    let step = rig.manager.ticket(&policy, 10);
+    let model = rig.ticket(&policy, 100).resident();
+    let step = rig.ticket(&policy, 10);
     let model = model.acquire()?;
     assert_eq!(rig.limit(), 100);
     drop(step.acquire()?);
@@ -105,8 +105,8 @@ fn r2_the_newest_policy_of_an_id_speaks_even_after_its_guard_has_gone() -> Resul
     let id = PolicyId::named("one group");
     let plain = BudgetPolicy::new(0).with_id(id.clone());
     let padded = BudgetPolicy::new(100).with_id(id);
-    let plain = rig.manager.ticket(&plain, 10);
-    let padded = rig.manager.ticket(&padded, 10);
+    let plain = rig.ticket(&plain, 10);
+    let padded = rig.ticket(&padded, 10);
     let first = plain.acquire()?;
     assert_eq!(rig.limit(), 10);
     let second = padded.acquire()?;
@@ -128,8 +128,8 @@ fn r3_every_acquire_returns_with_its_demand_covered() -> Result<(), Error> {
         let (rig, policies) = (&rig, &policies);
         let worker = |n: u64| {
             scope.spawn(move || -> Result<(), Error> {
-                let sum = rig.manager.ticket(&policies.0, n * 1000);
-                let max = rig.manager.ticket(&policies.1, n * 1500);
+                let sum = rig.ticket(&policies.0, n * 1000);
+                let max = rig.ticket(&policies.1, n * 1500);
                 for _ in 0..300 {
                     let own = sum.acquire()?;
                     // R4: until the release begins, whatever the others do.
@@ -156,13 +156,13 @@ fn r3_every_acquire_returns_with_its_demand_covered() -> Result<(), Error> {
 fn r4_a_demand_that_comes_while_the_limit_is_lowered_is_covered_before_it_returns()
 -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let keep = ticket.acquire()?;
     let go = ticket.acquire_owned()?;
     let gate = rig.backend.gate();
     let releasing = Pending::spawn(move || drop(go));
     gate.wait_entered(1);
-    let coming = acquiring(&ticket, Wait::new());
+    let coming = acquiring(&ticket);
     gate.pass(1);
     gate.wait_entered(2);
     assert_eq!(rig.limit(), GIB, "the one that stayed is covered");
@@ -178,12 +178,12 @@ fn r4_a_demand_that_comes_while_the_limit_is_lowered_is_covered_before_it_return
 #[test]
 fn r4_an_acquire_during_the_restoring_call_waits_for_its_own_raise() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let guard = ticket.acquire_owned()?;
     let gate = rig.backend.gate();
     let releasing = Pending::spawn(move || drop(guard));
     gate.wait_entered(1);
-    let coming = acquiring(&ticket, Wait::new());
+    let coming = acquiring(&ticket);
     gate.pass(1);
     // The restoring call has gone through; the raise is at the gate.
     gate.wait_entered(2);
@@ -202,17 +202,13 @@ fn r5_many_acquires_before_the_first_call_returns_cost_two_calls() -> Result<(),
     const THREADS: usize = 16;
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(10_000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let gate = rig.backend.gate();
-    let first = acquiring(&ticket, Wait::new());
+    let first = acquiring(&ticket);
     gate.wait_entered(1);
-    let others: Vec<_> = (1..THREADS)
-        .map(|_| acquiring(&ticket, Wait::new()))
-        .collect();
+    let others: Vec<_> = (1..THREADS).map(|_| acquiring(&ticket)).collect();
     // Each has added its demand.
-    for _ in 0..THREADS {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    until_started(&events, THREADS);
     gate.open();
     let mut guards = vec![first.result()?];
     for other in others {
@@ -226,7 +222,7 @@ fn r5_many_acquires_before_the_first_call_returns_cost_two_calls() -> Result<(),
 #[test]
 fn r5_a_burst_of_releases_costs_two_calls() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guards = Vec::new();
     for _ in 0..16 {
         guards.push(ticket.acquire_owned()?);
@@ -247,7 +243,7 @@ fn r5_a_burst_of_releases_costs_two_calls() -> Result<(), Error> {
 #[test]
 fn r5_nothing_is_set_that_is_set_already() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     for _ in 0..10 {
         drop(ticket.acquire()?);
@@ -262,9 +258,9 @@ fn r5_nothing_is_set_that_is_set_already() -> Result<(), Error> {
 #[test]
 fn r5_a_hand_over_neither_lowers_nor_raises() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let guard = ticket.acquire()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     drop(guard);
     let next = waiting.result()?;
     assert_eq!(rig.requested(), [10]);
@@ -275,7 +271,7 @@ fn r5_a_hand_over_neither_lowers_nor_raises() -> Result<(), Error> {
 #[test]
 fn r6_the_baseline_is_what_mlx_answered_and_comes_back_exactly() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(77), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     assert_eq!(rig.requested(), [10, 87, 77]);
     drop(ticket.acquire()?);
@@ -286,7 +282,7 @@ fn r6_the_baseline_is_what_mlx_answered_and_comes_back_exactly() -> Result<(), E
 #[test]
 fn r6_an_answer_that_changes_nothing_costs_no_second_call() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(77), quiet())?;
-    drop(rig.manager.ticket(&FixedPolicy::new(10), 1).acquire()?);
+    drop(rig.ticket(&FixedPolicy::new(10), 1).acquire()?);
     assert_eq!(rig.requested(), [10, 77]);
     rig.finish()
 }
@@ -296,10 +292,7 @@ fn r6_an_answer_that_changes_nothing_costs_no_second_call() -> Result<(), Error>
 fn r6_under_an_override_the_first_limit_is_set_even_if_it_is_nothing() -> Result<(), Error> {
     let device = RecordingBackend::metal().initial_limit(5);
     let rig = Rig::on(device, quiet().baseline_override(7))?.restoring(7);
-    let guard = rig
-        .manager
-        .ticket(&FixedPolicy::new(0), 1)
-        .acquire_owned()?;
+    let guard = rig.ticket(&FixedPolicy::new(0), 1).acquire_owned()?;
     assert_eq!(rig.requested(), [0]);
     drop(guard);
     assert_eq!(rig.requested(), [0, 7]);
@@ -313,7 +306,7 @@ fn r6_an_override_takes_the_answers_place() -> Result<(), Error> {
         quiet().baseline_override(20),
     )?
     .restoring(20);
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
     assert_eq!(rig.requested(), [30, 20]);
     rig.finish()
 }
@@ -322,7 +315,7 @@ fn r6_an_override_takes_the_answers_place() -> Result<(), Error> {
 fn r6_a_foreign_change_is_reported_and_not_hidden() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let first = ticket.acquire()?;
     rig.backend.foreign_set(500);
     let second = ticket.acquire()?;
@@ -340,7 +333,7 @@ fn r6_a_foreign_change_is_reported_and_not_hidden() -> Result<(), Error> {
 #[test]
 fn r6_a_foreign_change_between_epochs_becomes_the_baseline() -> Result<(), Error> {
     let rig = Rig::new(quiet())?.restoring(50);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     rig.backend.foreign_set(50);
     let guard = ticket.acquire()?;
@@ -355,7 +348,7 @@ fn r6_the_first_set_is_never_a_foreign_change() -> Result<(), Error> {
     for config in [quiet(), quiet().baseline_override(5)] {
         let rig = Rig::on(RecordingBackend::metal().initial_limit(77), config)?;
         let events = rig.manager.subscribe(1000);
-        drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+        drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
         assert_eq!(rig.manager.stats().foreign_changes, 0);
         let foreign = |kind: &EventKind| matches!(kind, EventKind::ForeignLimit { .. });
         assert!(!kinds(&events).iter().any(foreign));
@@ -368,18 +361,16 @@ fn r6_the_baseline_counts_while_it_is_being_captured() -> Result<(), Error> {
     // Two come before MLX has answered for the first time: both are covered over its answer.
     let rig = Rig::on(RecordingBackend::metal().initial_limit(77), quiet())?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let gate = rig.backend.gate();
-    let first = acquiring(&ticket, Wait::new());
+    let first = acquiring(&ticket);
     gate.wait_entered(1);
-    let second = acquiring(&ticket, Wait::new());
-    for _ in 0..2 {
-        let _started = next(&events, |kind| *kind == EventKind::TicketStarted);
-    }
+    let second = acquiring(&ticket);
+    until_started(&events, 2);
     gate.open();
     let guards = (first.result()?, second.result()?);
     assert_eq!(rig.limit(), 97);
-    until(|| rig.manager.applied() == 97, "the shadow follows");
+    until("the shadow follows", || rig.manager.applied() == 97);
     drop(guards);
     rig.finish()
 }

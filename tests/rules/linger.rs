@@ -1,21 +1,17 @@
 //! R8 and R9: what is done later, and by whom.
 
-use crate::support::{Custom, GIB, PATIENCE, Rig, SECOND, acquiring, eager, next, queued, quiet};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
-use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Config, Error, EventKind, FixedPolicy, Manager, PolicyId, SumPolicy, Wait};
-use parking_lot::Mutex;
+use crate::kit::{Custom, GIB, HookedClock, PATIENCE, Rig, SECOND, acquiring, eager, next, quiet};
+use mlx_wired::{Config, Error, EventKind, FixedPolicy, PolicyId, SumPolicy, Wait};
 use std::cell::OnceCell;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LINGER: Duration = Duration::from_secs(10);
 
 #[test]
 fn r8_maintain_does_the_shrink_that_the_cooldown_held_back() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     rig.manager.maintain();
@@ -34,8 +30,8 @@ fn r8_maintain_does_the_shrink_that_the_cooldown_held_back() -> Result<(), Error
 fn r8_every_transition_looks_while_a_shrink_is_owed() -> Result<(), Error> {
     for by_release in [false, true] {
         let rig = Rig::new(quiet())?;
-        let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
-        let other = rig.manager.ticket(&FixedPolicy::new(1), 1);
+        let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
+        let other = rig.ticket(&FixedPolicy::new(1), 1);
         let first = ticket.acquire()?;
         let small = other.acquire()?;
         drop(ticket.acquire()?);
@@ -59,12 +55,12 @@ fn r8_every_transition_looks_while_a_shrink_is_owed() -> Result<(), Error> {
 fn r8_an_admission_looks_that_a_timeout_made_possible() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let ticket = |bytes| rig.ticket(&policy, bytes);
     let (large, middle) = (ticket(60), ticket(30));
     let kept = middle.acquire()?;
     drop(large.acquire()?);
-    let waits = queued(&rig.manager, &ticket(80), Wait::new().timeout(SECOND));
-    let behind = queued(&rig.manager, &ticket(10), Wait::new());
+    let waits = rig.queued_with(&ticket(80), Wait::new().timeout(SECOND));
+    let behind = rig.queued(&ticket(10));
     assert_eq!(rig.limit(), 90, "the cooldown holds the shrink back");
     rig.clock.advance(SECOND);
     assert!(waits.result().is_err_and(|error| error.is_timeout()));
@@ -78,7 +74,7 @@ fn r8_an_admission_looks_that_a_timeout_made_possible() -> Result<(), Error> {
 fn r8_the_housekeeping_thread_does_the_shrink_when_it_is_due() -> Result<(), Error> {
     let rig = Rig::new(Config::default())?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     assert_eq!(rig.limit(), 2 * GIB);
@@ -94,7 +90,7 @@ fn r8_the_housekeeping_thread_does_the_shrink_when_it_is_due() -> Result<(), Err
 fn r8_housekeeping_starts_again_when_something_is_owed_again() -> Result<(), Error> {
     let rig = Rig::new(Config::default().linger(LINGER))?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     for _ in 0..3 {
         drop(ticket.acquire()?);
         assert_eq!(rig.limit(), GIB);
@@ -107,7 +103,7 @@ fn r8_housekeeping_starts_again_when_something_is_owed_again() -> Result<(), Err
 #[test]
 fn r8_a_shrink_that_growth_made_needless_is_not_done() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     let second = ticket.acquire()?;
@@ -122,7 +118,7 @@ fn r8_a_shrink_that_growth_made_needless_is_not_done() -> Result<(), Error> {
 #[test]
 fn r9_the_baseline_comes_back_after_linger() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     drop(ticket.acquire()?);
     rig.clock.advance(LINGER - Duration::from_nanos(1));
     rig.manager.maintain();
@@ -136,7 +132,7 @@ fn r9_the_baseline_comes_back_after_linger() -> Result<(), Error> {
 #[test]
 fn r9_back_to_back_work_does_not_restore_and_counts_as_one_epoch() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let mut epochs = Vec::new();
     for _ in 0..5 {
         let guard = ticket.acquire()?;
@@ -161,7 +157,7 @@ fn r9_back_to_back_work_does_not_restore_and_counts_as_one_epoch() -> Result<(),
 #[test]
 fn r9_a_guard_that_lives_past_linger_holds_the_limit() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     drop(ticket.acquire()?);
     let guard = ticket.acquire()?;
     rig.clock.advance(2 * LINGER);
@@ -182,7 +178,7 @@ fn r9_a_guard_that_lives_past_linger_holds_the_limit() -> Result<(), Error> {
 #[test]
 fn r9_a_reservation_neither_prevents_nor_prolongs_the_end() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let weights = ticket.clone().reservation();
     let held = weights.acquire()?;
     drop(ticket.acquire()?);
@@ -199,12 +195,12 @@ fn r9_a_reservation_neither_prevents_nor_prolongs_the_end() -> Result<(), Error>
 fn r9_a_reservation_larger_than_the_lingering_limit_raises_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
     let policy = SumPolicy::uncapped();
-    drop(rig.manager.ticket(&policy, GIB).acquire()?);
-    let weights = rig.manager.ticket(&policy, 5 * GIB).reservation();
-    let weights = acquiring(&weights, Wait::new()).result()?;
+    drop(rig.ticket(&policy, GIB).acquire()?);
+    let weights = rig.ticket(&policy, 5 * GIB).reservation();
+    let weights = acquiring(&weights).result()?;
     assert_eq!(rig.requested(), [GIB]);
     // Whoever drives next raises for the reservation too, though it is of another group and covered itself.
-    let other = rig.manager.ticket(&FixedPolicy::new(1), 1);
+    let other = rig.ticket(&FixedPolicy::new(1), 1);
     let other = other.acquire()?;
     assert_eq!(rig.limit(), 5 * GIB);
     drop((weights, other));
@@ -216,7 +212,7 @@ fn r9_a_reservation_larger_than_the_lingering_limit_raises_nothing() -> Result<(
 #[test]
 fn r9_close_ends_linger_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
     assert_eq!(rig.limit(), GIB);
     rig.manager.close();
     rig.finish()
@@ -225,7 +221,7 @@ fn r9_close_ends_linger_at_once() -> Result<(), Error> {
 #[test]
 fn r9_dropping_the_last_handle_ends_linger_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     drop(ticket.acquire()?);
     let backend = rig.backend.clone();
     let second = rig.manager.clone();
@@ -243,7 +239,7 @@ fn r9_dropping_the_last_handle_ends_linger_at_once() -> Result<(), Error> {
 #[test]
 fn r9_linger_may_be_ended_by_changing_it() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(LINGER))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
     rig.manager
         .configure(|config| config.linger(Duration::ZERO))?;
     rig.finish()
@@ -253,7 +249,7 @@ fn r9_linger_may_be_ended_by_changing_it() -> Result<(), Error> {
 fn r23_linger_may_become_shorter_or_longer_while_an_epoch_lingers() -> Result<(), Error> {
     for linger in [LINGER / 2, 2 * LINGER] {
         let rig = Rig::new(quiet().linger(LINGER))?;
-        drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
+        drop(rig.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
         rig.clock.advance(SECOND);
         rig.manager.configure(|config| config.linger(linger))?;
         assert_eq!(
@@ -273,19 +269,16 @@ fn r23_linger_may_become_shorter_or_longer_while_an_epoch_lingers() -> Result<()
 #[test]
 fn r9_linger_counts_from_an_end_inside_a_policy_too() -> Result<(), Error> {
     let rig = Rig::new(Config::default().linger(LINGER))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     drop(ticket.acquire()?);
     rig.clock.advance(LINGER - 2 * SECOND);
     // It takes no lock: nobody notes that the epoch is driven again.
     let admissions = rig.manager.stats().admissions;
-    let last = Mutex::new(Some(ticket.acquire_owned()?));
+    let last = ticket.acquire_owned()?;
     assert_eq!(rig.manager.stats().admissions, admissions);
     rig.clock.advance(SECOND);
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(last.lock().take());
-        true
-    });
-    let reservation = rig.manager.ticket(&releases, 1).reservation();
+    let releases = Custom::releasing(last);
+    let reservation = rig.ticket(&releases, 1).reservation();
     drop(reservation.acquire()?);
     assert_eq!(rig.manager.snapshot().owed.restore_in, Some(LINGER));
     rig.manager.close();
@@ -295,7 +288,7 @@ fn r9_linger_counts_from_an_end_inside_a_policy_too() -> Result<(), Error> {
 #[test]
 fn r9_a_linger_without_end_lasts_until_close() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(Duration::MAX))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     drop(ticket.acquire()?);
     rig.clock.advance(1000 * LINGER);
     rig.manager.maintain();
@@ -310,11 +303,11 @@ fn r3_a_reservation_taken_while_the_epoch_lingers_counts_for_the_next_driving_gu
 -> Result<(), Error> {
     let rig = Rig::new(Config::default().linger(LINGER))?;
     let weights = SumPolicy::uncapped().with_id(PolicyId::named("weights"));
-    let step = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
-    let small = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let step = rig.ticket(&SumPolicy::uncapped(), GIB);
+    let small = rig.ticket(&SumPolicy::uncapped(), 1);
     drop(step.acquire()?);
     assert_eq!(rig.limit(), GIB, "it lingers");
-    let weights = rig.manager.ticket(&weights, 3 * GIB).reservation();
+    let weights = rig.ticket(&weights, 3 * GIB).reservation();
     let held = weights.acquire()?;
     assert_eq!(rig.limit(), GIB, "a reservation raises nothing");
     let driving = small.acquire()?;
@@ -328,7 +321,7 @@ fn r3_a_reservation_taken_while_the_epoch_lingers_counts_for_the_next_driving_gu
 fn r8_a_release_looks_though_its_guard_came_while_the_epoch_lingered() -> Result<(), Error> {
     // Without housekeeping every transition looks.
     let rig = Rig::new(eager().housekeeping(true).linger(LINGER))?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let [before, large, small] = [100, 60, 10].map(ticket);
     drop(before.acquire()?);
     // Now that the group has a fast path.
@@ -343,13 +336,7 @@ fn r8_a_release_looks_though_its_guard_came_while_the_epoch_lingered() -> Result
     rig.finish()
 }
 
-/// A clock that tells when it parks a thread for the first time, and when that thread ends.
-#[derive(Debug, Clone)]
-struct Watched {
-    time: FakeClock,
-    told: Arc<Mutex<Sender<&'static str>>>,
-}
-
+/// Tells when its thread ends.
 struct Farewell(Sender<&'static str>);
 
 impl Drop for Farewell {
@@ -363,47 +350,32 @@ thread_local! {
     static FAREWELL: OnceCell<Farewell> = const { OnceCell::new() };
 }
 
-impl Clock for Watched {
-    fn now(&self) -> Instant {
-        self.time.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        let told = self.told.lock().clone();
-        FAREWELL.with(|farewell| {
-            farewell.get_or_init(|| {
-                let _gone = told.send("parks");
-                Farewell(told)
-            });
-        });
-        self.time.park(sleeper, deadline);
-    }
-}
-
 #[test]
 fn r8_housekeeping_that_is_switched_off_ends() -> Result<(), Error> {
-    let backend = RecordingBackend::metal().build();
     let (sender, told) = mpsc::channel();
-    let clock = Watched {
-        time: FakeClock::new(),
-        told: Arc::new(Mutex::new(sender)),
+    // Tells when a thread sleeps for the first time, and when that thread ends.
+    let watches = move || {
+        FAREWELL.with(|farewell| {
+            farewell.get_or_init(|| {
+                let _gone = sender.send("parks");
+                Farewell(sender.clone())
+            });
+        });
     };
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .clock(clock.clone())
-        .build()?;
-    let ticket = manager.ticket(&SumPolicy::uncapped(), GIB);
+    let rig = Rig::clocked(Config::default(), |clock| {
+        HookedClock::new(clock).before_sleep(watches)
+    })?;
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     assert_eq!(told.recv_timeout(PATIENCE), Ok("parks"));
-    manager.configure(|config| config.housekeeping(false))?;
+    rig.manager.configure(|config| config.housekeeping(false))?;
     assert_eq!(told.recv_timeout(PATIENCE), Ok("ended"));
-    clock.time.advance(SECOND);
-    assert_eq!(backend.current_limit(), 2 * GIB);
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.limit(), 2 * GIB);
     // Every transition looks instead.
     drop(ticket.acquire_owned()?);
-    assert_eq!(backend.current_limit(), GIB);
+    assert_eq!(rig.limit(), GIB);
     drop(first);
-    backend.assert_rules();
-    Ok(())
+    rig.finish()
 }

@@ -1,36 +1,11 @@
 //! R5: a guard that changes no limit takes no lock.
 
-use crate::support::{Brake, GIB, Pending, acquiring, quiet};
-use mlx_wired::clock::{Clock, FakeClock, Sleeper};
-use mlx_wired::ffi::RecordingBackend;
+use crate::kit::{Brake, GIB, HookedClock, Pending, Rig, acquiring, quiet};
 use mlx_wired::{
-    BudgetPolicy, Error, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy,
-    SumPolicy, Wait,
+    BudgetPolicy, Error, FixedPolicy, Manager, MaxPolicy, OwnedGuard, PeakPolicy, Policy, SumPolicy,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-
-/// A clock that stops whoever asks for the time next.
-#[derive(Debug, Clone, Default)]
-struct Stopping {
-    time: FakeClock,
-    armed: Arc<AtomicBool>,
-    brake: Brake,
-}
-
-impl Clock for Stopping {
-    fn now(&self) -> Instant {
-        if self.armed.swap(false, Ordering::SeqCst) {
-            self.brake.stop();
-        }
-        self.time.now()
-    }
-
-    fn park(&self, sleeper: &Sleeper, deadline: Option<Instant>) {
-        self.time.park(sleeper, deadline);
-    }
-}
 
 /// Runs `work` on a thread of its own. Once that calls its second argument, and until it returns, somebody else holds the
 /// manager's lock: a thread that enters a queue asks for the time under it. The guard that `work` returns is released
@@ -38,28 +13,30 @@ impl Clock for Stopping {
 fn locked_out(
     work: impl FnOnce(&Manager, &dyn Fn()) -> Result<OwnedGuard, Error> + Send + 'static,
 ) -> Result<(), Error> {
-    let clock = Stopping::default();
-    let backend = RecordingBackend::metal().build();
-    let manager = Manager::builder()
-        .backend(backend.clone())
-        .clock(clock.clone())
-        .config(quiet().shrink_threshold_ratio(0.5))
-        .build()?;
-    let full = manager.ticket(&SumPolicy::capped(10), 10);
+    // Stops the thread that is next to ask for the time.
+    let (brake, armed) = (Brake::default(), Arc::new(AtomicBool::new(false)));
+    let (stops, arms) = (brake.clone(), armed.clone());
+    let rig = Rig::clocked(quiet().shrink_threshold_ratio(0.5), |clock| {
+        HookedClock::new(clock).when_asked(move || {
+            if armed.swap(false, Ordering::SeqCst) {
+                stops.stop();
+            }
+        })
+    })?;
+    let full = rig.ticket(&SumPolicy::capped(10), 10);
     let fills = full.acquire_owned()?;
-    let (brake, all) = (clock.brake.clone(), manager.clone());
+    let (stopped, all) = (brake.clone(), rig.manager.clone());
     let worker = Pending::spawn(move || {
         work(&all, &|| {
-            clock.armed.store(true, Ordering::SeqCst);
-            let _waits = acquiring(&full, Wait::new());
-            clock.brake.wait_stopped();
+            arms.store(true, Ordering::SeqCst);
+            let _waits = acquiring(&full);
+            stopped.wait_stopped();
         })
     });
     let stays = worker.result();
     brake.release();
     drop((stays?, fills));
-    manager.close();
-    backend.assert_rules();
+    rig.manager.close();
     Ok(())
 }
 

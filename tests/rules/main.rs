@@ -31,6 +31,8 @@ mod holds;
 mod hysteresis;
 mod idle;
 mod judged_again;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod late_circles;
 mod left_behind;
 mod limit;
@@ -58,7 +60,6 @@ mod slow_policies;
 mod snapshot;
 mod stalls;
 mod staying;
-mod support;
 mod synchronize;
 mod user_code;
 mod waiting;

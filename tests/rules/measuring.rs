@@ -1,6 +1,6 @@
 //! R41: the budget is true. The backend measures what a device without wired memory can hold, and the manager asks again.
 
-use crate::support::{Custom, GIB, NotingClock, Pending, Rig, kinds, queued, quiet};
+use crate::kit::{Custom, GIB, NotingClock, Pending, Rig, assert_matches, kinds, queued, quiet};
 use mlx_wired::clock::FakeClock;
 use mlx_wired::ffi::{
     Backend, BackendError, Budget, Device, DeviceKind, MemoryCounters, NoMlx, RecordingBackend,
@@ -29,17 +29,17 @@ fn r41_the_budget_is_measured_again() -> Result<(), Error> {
     for again in CALLS {
         let rig = Rig::on(RecordingBackend::cpu(), quiet())?;
         let events = rig.manager.subscribe(100);
-        let ticket = rig.manager.ticket(&SumPolicy::new(), 8 * GIB);
+        let ticket = rig.ticket(&SumPolicy::new(), 8 * GIB);
         let held = ticket.acquire_owned()?;
-        let fits = queued(&rig.manager, &ticket, Wait::new());
+        let fits = rig.queued(&ticket);
         rig.backend.set_budget(16 * GIB);
         assert_eq!(rig.manager.budget(), Some(12 * GIB), "nobody has asked");
         again(&rig)?;
         assert_eq!(rig.manager.budget(), Some(16 * GIB));
         let guard = fits.result()?;
-        let never = queued(&rig.manager, &ticket, Wait::new());
-        let small = rig.manager.ticket(&SumPolicy::new(), GIB);
-        let small = queued(&rig.manager, &small, Wait::new());
+        let never = rig.queued(&ticket);
+        let small = rig.ticket(&SumPolicy::new(), GIB);
+        let small = rig.queued(&small);
         rig.backend.set_budget(4 * GIB);
         again(&rig)?;
         let refused = never.result().err();
@@ -89,15 +89,12 @@ fn r41_a_custom_policy_sees_the_new_budget() -> Result<(), Error> {
     let by_budget = Custom::new()
         .admits(|context, live, new| Some(live.sum + new) <= context.budget)
         .ever(|context, new| Some(new) <= context.budget);
-    let ticket = rig.manager.ticket(&by_budget, 8 * GIB);
+    let ticket = rig.ticket(&by_budget, 8 * GIB);
     let held = ticket.acquire_owned()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     rig.backend.set_budget(6 * GIB);
     rig.manager.poke()?;
-    assert!(matches!(
-        waiting.result(),
-        Err(Error::NeverAdmissible { .. })
-    ));
+    assert_matches!(waiting.result(), Err(Error::NeverAdmissible { .. }));
     drop(held);
     Ok(())
 }

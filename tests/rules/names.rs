@@ -1,9 +1,8 @@
 //! R42: names are data. Labels, policies' and threads' names and messages are printed escaped and cut.
 
-use crate::support::{Custom, Pending, Rig, queued, quiet};
+use crate::kit::{Custom, Pending, Rig, quiet};
 use mlx_wired::recorder::Recorder;
-use mlx_wired::{Config, Context, Error, Policy, PolicyId, Sizes, SumPolicy, Wait};
-use std::thread;
+use mlx_wired::{Config, Error, SumPolicy};
 use std::time::Duration;
 
 /// What forges a line of a log, what commands a terminal, what is longer than any message.
@@ -29,36 +28,14 @@ fn assert_plain(text: &str, most: usize) {
     );
 }
 
-/// Sums, under any name.
-#[derive(Debug, Clone)]
-struct Named(String);
-
-impl Policy for Named {
-    fn id(&self) -> PolicyId {
-        PolicyId::named(&*self.0)
-    }
-
-    fn limit(&self, context: &Context, live: &Sizes<'_>) -> u64 {
-        context.baseline.saturating_add(live.sum)
-    }
-
-    fn can_admit(&self, _: &Context, live: &Sizes<'_>, new: u64) -> bool {
-        live.sum + new <= 10
-    }
-
-    fn label(&self) -> String {
-        self.0.clone()
-    }
-}
-
 #[test]
 fn r42_labels_are_escaped_and_cut_in_errors_and_snapshots() -> Result<(), Error> {
     for label in names() {
         let rig = Rig::new(quiet())?;
         let recorder = Recorder::new(&rig.manager);
-        let ticket = rig.manager.ticket(&SumPolicy::capped(10), 8).label(&*label);
+        let ticket = rig.ticket(&SumPolicy::capped(10), 8).label(&*label);
         let held = ticket.acquire_owned()?;
-        let waiting = queued(&rig.manager, &ticket, Wait::new());
+        let waiting = rig.queued(&ticket);
         let error = ticket
             .admit_timeout(Duration::ZERO)
             .expect_err("8 of 10 are held");
@@ -85,13 +62,13 @@ fn r42_labels_are_escaped_and_cut_in_errors_and_snapshots() -> Result<(), Error>
 fn r42_names_of_policies_are_escaped_and_cut() -> Result<(), Error> {
     for name in names() {
         let rig = Rig::new(quiet())?;
-        let policy = Named(name);
-        let held = rig.manager.ticket(&policy, 8).acquire_owned()?;
-        let ticket = rig.manager.ticket(&policy, 8);
+        let policy = Custom::capped(10).named(&name).called(&name);
+        let held = rig.ticket(&policy, 8).acquire_owned()?;
+        let ticket = rig.ticket(&policy, 8);
         let late = ticket
             .admit_timeout(Duration::ZERO)
             .expect_err("8 of 10 are held");
-        let never = rig.manager.ticket(&policy, 11).acquire().err();
+        let never = rig.ticket(&policy, 11).acquire().err();
         for error in [late, never.expect("11 never fit")] {
             assert_plain(&error.to_string(), 161);
             assert_plain(&format!("{error:#}"), 1 << 10);
@@ -107,14 +84,10 @@ fn r42_names_of_policies_are_escaped_and_cut() -> Result<(), Error> {
 fn r42_names_of_threads_are_escaped_and_cut() -> Result<(), Error> {
     for name in names() {
         let rig = Rig::new(quiet())?;
-        let ticket = rig.manager.ticket(&SumPolicy::capped(10), 8);
-        let held = {
-            let ticket = ticket.clone();
-            let named = thread::Builder::new().name(name);
-            let spawned = named.spawn(move || ticket.acquire_owned());
-            let spawned = spawned.expect("its name has no zero byte");
-            spawned.join().expect("it acquires")?
-        };
+        let ticket = rig.ticket(&SumPolicy::capped(10), 8);
+        let acquires = ticket.clone();
+        let named = Pending::spawn_named(&name, move || acquires.acquire_owned());
+        let held = named.result()?;
         let error = ticket
             .admit_timeout(Duration::ZERO)
             .expect_err("8 of 10 are held");
@@ -132,8 +105,8 @@ fn r42_messages_are_told_whole_and_in_one_line() -> Result<(), Error> {
     let escaped = MESSAGE.escape_default().to_string();
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().admits(|_, _, _| panic!("{MESSAGE}"));
-    let panicked = rig.manager.ticket(&policy, 1).acquire().err();
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let panicked = rig.ticket(&policy, 1).acquire().err();
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 1);
     let mut guard = ticket.acquire()?;
     guard.before_release(|| Err(MESSAGE.into()));
     let failed = guard.release().error;
@@ -152,7 +125,7 @@ fn r42_a_snapshot_of_many_long_names_is_no_longer_than_of_short_ones_by_much() -
 {
     let printed = |label: &str| -> Result<usize, Error> {
         let rig = Rig::new(Config::default().housekeeping(false))?;
-        let ticket = rig.manager.ticket(&SumPolicy::capped(100), 1).label(label);
+        let ticket = rig.ticket(&SumPolicy::capped(100), 1).label(label);
         let (manager, acquires) = (rig.manager.clone(), ticket.clone());
         let guards = Pending::spawn(move || (0..100).map(|_| acquires.acquire_owned()).collect());
         let guards: Result<Vec<_>, Error> = guards.result();

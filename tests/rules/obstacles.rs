@@ -1,6 +1,6 @@
 //! R37: the cure names what is really in the way, and so does [`Obstacle`].
 
-use crate::support::{Custom, GIB, Rig, SECOND, numbers, queued, quiet};
+use crate::kit::{Custom, GIB, Rig, SECOND, assert_says, numbers, quiet};
 use mlx_wired::ffi::{RecordingBackend, Support};
 use mlx_wired::{BudgetPolicy, Config, Error, Obstacle, SumPolicy, Wait};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ fn said(error: &Error) -> String {
 
 /// What is in the way of a demand of a policy capped by the device, and what is said of it.
 fn refused(rig: &Rig, bytes: u64) -> (Option<Obstacle>, String) {
-    let error = rig.manager.ticket(&SumPolicy::new(), bytes).acquire().err();
+    let error = rig.ticket(&SumPolicy::new(), bytes).acquire().err();
     let error = error.expect("it never fits");
     assert!(error.is_never(), "{error:?}");
     (error.obstacle(), said(&error))
@@ -33,16 +33,13 @@ fn r37_the_cap_of_a_policy_may_be_raised_and_the_devices_not() -> Result<(), Err
             wired_limit_mb: raised
         })
     );
-    assert!(
-        said_of_device.contains("sudo sysctl iogpu.wired_limit_mb=50176"),
-        "{said_of_device}"
-    );
+    assert_says(&said_of_device, "sudo sysctl iogpu.wired_limit_mb=50176");
     assert!(
         said_of_device.contains("the device") && !said_of_device.contains("cap"),
         "{said_of_device}"
     );
 
-    let own = rig.manager.ticket(&SumPolicy::capped(GIB), 2 * GIB);
+    let own = rig.ticket(&SumPolicy::capped(GIB), 2 * GIB);
     let own = own.acquire().expect_err("2 GiB never fit into 1");
     assert_eq!(own.obstacle(), Some(Obstacle::Cap));
     assert!(said(&own).contains("raise the cap"), "{own}");
@@ -107,15 +104,15 @@ fn r37_with_a_margin_the_sysctl_leaves_room_for_it() -> Result<(), Error> {
 #[test]
 fn r37_the_budget_over_all_groups_is_named_where_it_is_the_least() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(10 * GIB))?;
-    let huge = rig.manager.ticket(&SumPolicy::uncapped(), 20 * GIB);
+    let huge = rig.ticket(&SumPolicy::uncapped(), 20 * GIB);
     let error = huge.acquire().expect_err("the budget is 10 GiB");
     assert_eq!(error.obstacle(), Some(Obstacle::Budget));
     let text = said(&error);
-    assert!(
-        text.contains("the budget of 10 gib; split the work or raise the budget"),
-        "{text}"
+    assert_says(
+        &text,
+        "the budget of 10 gib; split the work or raise the budget",
     );
-    let small = rig.manager.ticket(&SumPolicy::capped(GIB), 20 * GIB);
+    let small = rig.ticket(&SumPolicy::capped(GIB), 20 * GIB);
     let error = small.acquire().expect_err("the cap is 1 GiB");
     assert_eq!(error.obstacle(), Some(Obstacle::Cap));
     rig.finish()
@@ -153,10 +150,7 @@ fn r37_the_sysctl_is_named_where_it_raises_what_the_device_allows() -> Result<()
                 wired_limit_mb: u32::try_from(mib).ok(),
             };
             assert_eq!(obstacle, Some(named), "{gib} GiB");
-            assert!(
-                said.contains(&format!("iogpu.wired_limit_mb={mib}`")),
-                "{said}"
-            );
+            assert_says(&said, &format!("iogpu.wired_limit_mb={mib}`"));
         }
         // What would leave the system nothing is no cure.
         let (obstacle, said) = refused(&rig, gib * GIB - 512 * MIB);
@@ -196,16 +190,13 @@ fn r37_no_sysctl_is_named_where_nothing_is_wired() -> Result<(), Error> {
 fn r37_the_base_of_a_policy_counts_in_what_the_device_must_allow() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = BudgetPolicy::new(8 * GIB);
-    let error = rig.manager.ticket(&policy, 42 * GIB).acquire().err();
+    let error = rig.ticket(&policy, 42 * GIB).acquire().err();
     let error = error.expect("40 are left");
     let raised = Obstacle::Device {
         wired_limit_mb: Some(50 * 1024),
     };
     assert_eq!(error.obstacle(), Some(raised));
-    assert!(
-        said(&error).contains("the 40 gib the device leaves"),
-        "{error}"
-    );
+    assert_says(&said(&error), "the 40 gib the device leaves");
     rig.finish()
 }
 
@@ -221,7 +212,7 @@ fn gated() -> (Custom, Arc<AtomicBool>) {
 fn r37_nothing_is_to_be_released_where_nothing_is_held() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let (policy, open) = gated();
-    let ticket = rig.manager.ticket(&policy, MIB).label("tenant");
+    let ticket = rig.ticket(&policy, MIB).label("tenant");
     let late = ticket
         .admit_timeout(Duration::ZERO)
         .expect_err("it is shut");
@@ -234,10 +225,7 @@ fn r37_nothing_is_to_be_released_where_nothing_is_held() -> Result<(), Error> {
             "{text}"
         );
     }
-    assert!(
-        late.to_string().contains("policy Custom refuses it"),
-        "{late}"
-    );
+    assert_says(&late.to_string(), "policy Custom refuses it");
     // Where something is held, it may be said.
     open.store(true, Ordering::SeqCst);
     let guard = ticket.acquire()?;
@@ -256,20 +244,20 @@ fn r37_nothing_is_to_be_released_where_nothing_is_held() -> Result<(), Error> {
 fn r37_the_pressure_is_named_where_a_policy_may_go_by_it() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = Custom::new().admits(|context, _, _| context.pressure < 0.5);
-    let ticket = rig.manager.ticket(&policy, MIB);
+    let ticket = rig.ticket(&policy, MIB);
     rig.manager.set_pressure(0.75)?;
     let error = ticket
         .admit_timeout(Duration::ZERO)
         .expect_err("it is scarce");
     assert_eq!(error.obstacle(), Some(Obstacle::Pressure { percent: 75 }));
     let text = error.to_string();
-    assert!(
-        text.contains("policy Custom refuses it at a pressure of 75 %; wait until it falls"),
-        "{text}"
+    assert_says(
+        &text,
+        "policy Custom refuses it at a pressure of 75 %; wait until it falls",
     );
     // What is refused at any pressure is not refused for that.
     let never = Custom::new().admits(|_, _, _| false);
-    let error = rig.manager.ticket(&never, 1).acquire().expect_err("never");
+    let error = rig.ticket(&never, 1).acquire().expect_err("never");
     assert_eq!(error.obstacle(), Some(Obstacle::Policy));
     rig.manager.set_pressure(0.0)?;
     drop(ticket.try_acquire()?);
@@ -280,10 +268,10 @@ fn r37_the_pressure_is_named_where_a_policy_may_go_by_it() -> Result<(), Error> 
 fn r37_who_is_behind_others_is_told_so_where_there_is_room() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let held = rig.manager.ticket(&policy, 10).acquire_owned()?;
-    let head = queued(&rig.manager, &rig.manager.ticket(&policy, 95), Wait::new());
-    let small = rig.manager.ticket(&policy, 5);
-    let behind = queued(&rig.manager, &small, Wait::new().timeout(SECOND));
+    let held = rig.ticket(&policy, 10).acquire_owned()?;
+    let head = rig.queued(&rig.ticket(&policy, 95));
+    let small = rig.ticket(&policy, 5);
+    let behind = rig.queued_with(&small, Wait::new().timeout(SECOND));
     rig.clock.advance(SECOND);
     let error = behind.result().expect_err("its time is over");
     assert_eq!(error.obstacle(), Some(Obstacle::Line));
@@ -293,7 +281,7 @@ fn r37_who_is_behind_others_is_told_so_where_there_is_room() -> Result<(), Error
         "{text}"
     );
     // What lacks the bytes is told of those.
-    let large = rig.manager.ticket(&policy, 95).try_acquire().err();
+    let large = rig.ticket(&policy, 95).try_acquire().err();
     assert_eq!(
         large.and_then(|error| error.obstacle()),
         Some(Obstacle::Cap)
@@ -307,12 +295,9 @@ fn r37_who_is_behind_others_is_told_so_where_there_is_room() -> Result<(), Error
 fn r37_a_growing_guard_is_behind_no_new_one_and_counts_what_it_has() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
     let policy = SumPolicy::capped(90);
-    let other = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 45)
-        .acquire_owned()?;
-    let mut grows = rig.manager.ticket(&policy, 40).acquire_owned()?;
-    let head = queued(&rig.manager, &rig.manager.ticket(&policy, 30), Wait::new());
+    let other = rig.ticket(&SumPolicy::uncapped(), 45).acquire_owned()?;
+    let mut grows = rig.ticket(&policy, 40).acquire_owned()?;
+    let head = rig.queued(&rig.ticket(&policy, 30));
     let refused = grows.try_resize(60).err().map(numbers);
     let expected = Error::WouldBlock {
         requested: 60,
@@ -332,21 +317,15 @@ fn r37_a_growing_guard_is_behind_no_new_one_and_counts_what_it_has() -> Result<(
 #[test]
 fn r37_a_cap_that_others_fill_is_told_with_the_devices_sysctl_in_full_only() -> Result<(), Error> {
     let rig = Rig::new(Config::default().housekeeping(false))?;
-    let held = rig
-        .manager
-        .ticket(&SumPolicy::new(), 40 * GIB)
-        .acquire_owned()?;
-    let more = rig.manager.ticket(&SumPolicy::new(), 10 * GIB);
+    let held = rig.ticket(&SumPolicy::new(), 40 * GIB).acquire_owned()?;
+    let more = rig.ticket(&SumPolicy::new(), 10 * GIB);
     let error = more.try_acquire().expect_err("8 are left");
     let raised = Obstacle::Device {
         wired_limit_mb: Some(50 * 1024),
     };
     assert_eq!(error.obstacle(), Some(raised));
     assert!(!error.to_string().contains("sysctl"), "{error}");
-    assert!(
-        format!("{error:#}").contains("wired_limit_mb=51200"),
-        "{error:#}"
-    );
+    assert_says(&format!("{error:#}"), "wired_limit_mb=51200");
     drop(held);
     rig.finish()
 }

@@ -1,8 +1,6 @@
 //! R16: small tickets may pass a large head a bounded number of times.
 
-use crate::support::{
-    Acquiring, Brake, Custom, Pending, Rig, SECOND, acquiring, queued, quiet, until,
-};
+use crate::kit::{Acquiring, Custom, Pending, Rig, SECOND, acquiring, quiet, until};
 use mlx_wired::{CancelToken, Error, OwnedGuard, SumPolicy, Ticket, Wait};
 
 /// A capacity of 100 in one group.
@@ -20,16 +18,16 @@ impl Line {
     }
 
     fn ticket(&self, bytes: u64) -> Ticket {
-        self.rig.manager.ticket(&self.policy, bytes)
+        self.rig.ticket(&self.policy, bytes)
     }
 
     fn queued(&self, bytes: u64) -> Acquiring {
-        queued(&self.rig.manager, &self.ticket(bytes), Wait::new())
+        self.rig.queued(&self.ticket(bytes))
     }
 
     /// Acquires on another thread what is admitted at once.
     fn passes(&self, bytes: u64) -> Result<OwnedGuard, Error> {
-        acquiring(&self.ticket(bytes), Wait::new()).result()
+        acquiring(&self.ticket(bytes)).result()
     }
 
     fn sizes_waiting(&self) -> Vec<u64> {
@@ -126,7 +124,7 @@ fn r16_the_count_of_a_head_that_gives_up_goes_with_it() -> Result<(), Error> {
     let held = line.passes(60)?;
     let token = CancelToken::new();
     let large = line.ticket(100);
-    let first = queued(&line.rig.manager, &large, Wait::new().cancel(&token));
+    let first = line.rig.queued_with(&large, Wait::new().cancel(&token));
     let small = line.passes(10)?;
     let second = line.queued(100);
     let blocked = line.queued(10);
@@ -191,11 +189,11 @@ fn r16_try_acquire_overtakes_nobody() -> Result<(), Error> {
 fn r16_custom_policies_are_overtaken_alike() -> Result<(), Error> {
     let rig = Rig::new(quiet().overtaking(1))?;
     let policy = Custom::capped(100);
-    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let ticket = |bytes| rig.ticket(&policy, bytes);
     let held = ticket(60).acquire_owned()?;
-    let large = queued(&rig.manager, &ticket(100), Wait::new());
-    let small = acquiring(&ticket(10), Wait::new()).result()?;
-    let blocked = queued(&rig.manager, &ticket(10), Wait::new());
+    let large = rig.queued(&ticket(100));
+    let small = acquiring(&ticket(10)).result()?;
+    let blocked = rig.queued(&ticket(10));
     drop((held, small));
     let large = large.result()?;
     blocked.assert_pending();
@@ -207,15 +205,12 @@ fn r16_custom_policies_are_overtaken_alike() -> Result<(), Error> {
 #[test]
 fn r16_overtaking_crosses_groups_under_a_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100).overtaking(1))?;
-    let large = rig.manager.ticket(&SumPolicy::uncapped(), 100);
-    let small = rig.manager.ticket(&SumPolicy::capped(50), 10);
-    let held = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 60)
-        .acquire_owned()?;
-    let head = queued(&rig.manager, &large, Wait::new());
-    let passed = acquiring(&small, Wait::new()).result()?;
-    let blocked = queued(&rig.manager, &small, Wait::new());
+    let large = rig.ticket(&SumPolicy::uncapped(), 100);
+    let small = rig.ticket(&SumPolicy::capped(50), 10);
+    let held = rig.ticket(&SumPolicy::uncapped(), 60).acquire_owned()?;
+    let head = rig.queued(&large);
+    let passed = acquiring(&small).result()?;
+    let blocked = rig.queued(&small);
     drop((held, passed));
     let head = head.result()?;
     blocked.assert_pending();
@@ -229,11 +224,11 @@ fn r16_a_deadline_ends_a_wait_that_others_overtake() -> Result<(), Error> {
     let line = Line::new(3)?;
     let held = line.passes(60)?;
     let large = line.ticket(100);
-    let head = queued(&line.rig.manager, &large, Wait::new().timeout(SECOND));
+    let head = line.rig.queued_with(&large, Wait::new().timeout(SECOND));
     let small = line.passes(10)?;
     line.rig.clock.advance(SECOND);
     assert!(head.result().is_err_and(|error| error.is_timeout()));
-    until(|| line.sizes_waiting().is_empty(), "nobody waits");
+    until("nobody waits", || line.sizes_waiting().is_empty());
     drop((held, small));
     line.rig.finish()
 }
@@ -241,27 +236,20 @@ fn r16_a_deadline_ends_a_wait_that_others_overtake() -> Result<(), Error> {
 #[test]
 fn r16_nobody_is_passed_too_often_by_two_who_admit_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100).overtaking(1))?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let most = ticket(80).acquire_owned()?;
     let rest = [ticket(10).acquire_owned()?, ticket(10).acquire_owned()?];
-    let brake = Brake::default();
-    let asked = brake.clone();
-    let slow = Custom::new()
-        .admits(move |_, _, _| {
-            asked.stop();
-            true
-        })
-        .ever(|_, _| true);
-    let slow = rig.manager.ticket(&slow, 10);
-    let large = queued(&rig.manager, &ticket(70), Wait::new());
-    let passing = queued(&rig.manager, &slow, Wait::new());
-    let behind = queued(&rig.manager, &ticket(10), Wait::new());
+    let (slow, brake) = Custom::slow();
+    let slow = rig.ticket(&slow, 10);
+    let large = rig.queued(&ticket(70));
+    let passing = rig.queued(&slow);
+    let behind = rig.queued(&ticket(10));
     let [first, second] = rest;
     // The one asks about whom it may let pass; the other has seen by then that nobody has passed the large one.
     let one = Pending::spawn(move || drop(first));
     brake.wait_stopped();
     let other = Pending::spawn(move || drop(second));
-    until(|| rig.manager.snapshot().live == 1, "both are released");
+    until("both are released", || rig.manager.snapshot().live == 1);
     brake.release();
     one.result();
     other.result();
@@ -279,7 +267,7 @@ fn r16_r40_overtaking_passes_at_most_64() -> Result<(), Error> {
     let line = Line::new(1000)?;
     let held = line.passes(60)?;
     let (token, hundred) = (CancelToken::new(), line.ticket(100));
-    let gives_up = queued(&line.rig.manager, &hundred, Wait::new().cancel(&token));
+    let gives_up = line.rig.queued_with(&hundred, Wait::new().cancel(&token));
     let mut large: Vec<_> = (1..MOST).map(|_| line.queued(100)).collect();
     let passed = line.passes(10)?;
     // One more in line, and no waiter behind it is looked at.

@@ -1,6 +1,6 @@
 //! R19, R40: an owned guard is told of wherever it is released, for as long as it lives.
 
-use crate::support::{Pending, Rig, quiet};
+use crate::kit::{Pending, Rig, quiet};
 use mlx_wired::{BudgetPolicy, Error, HolderState, OwnedGuard, SumPolicy};
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use std::thread;
 const GUARDS: usize = 100;
 
 fn guards(rig: &Rig, bytes: u64) -> Result<Vec<OwnedGuard>, Error> {
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), bytes);
     (0..GUARDS).map(|_| ticket.acquire_owned()).collect()
 }
 
@@ -89,14 +89,14 @@ fn r19_owned_guards_that_grow_or_are_leaked_are_told_once() -> Result<(), Error>
 #[test]
 fn r19_a_forgotten_guard_is_told_of_after_its_ticket_beyond_the_slots_too() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let step = rig.manager.ticket(&SumPolicy::uncapped(), 1).label("step");
+    let step = rig.ticket(&SumPolicy::uncapped(), 1).label("step");
     for _ in 0..GUARDS {
         std::mem::forget(step.acquire()?);
     }
     drop(step);
     // Enough tickets that those that are gone are forgotten.
     for _ in 0..1000 {
-        drop(rig.manager.ticket(&SumPolicy::uncapped(), 1));
+        drop(rig.ticket(&SumPolicy::uncapped(), 1));
     }
     let holders = rig.manager.holders();
     assert_eq!(holders.len(), GUARDS);
@@ -116,7 +116,7 @@ fn r40_owned_guards_go_anywhere_while_threads_come_and_go() -> Result<(), Error>
         static LAST: RefCell<Vec<OwnedGuard>> = const { RefCell::new(Vec::new()) };
     }
     let rig = Rig::new(quiet())?;
-    let tickets = [1, 2, 3].map(|bytes| rig.manager.ticket(&BudgetPolicy::new(0), bytes));
+    let tickets = [1, 2, 3].map(|bytes| rig.ticket(&BudgetPolicy::new(0), bytes));
     let pool = Mutex::new(Vec::new());
     let life = |mut seed: u64| {
         let mut random = move |below: u64| {

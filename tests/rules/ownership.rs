@@ -1,11 +1,13 @@
 //! R23: one owner, its settings, and its end.
 
-use crate::support::{Custom, GIB, Pending, Rig, SECOND, acquiring, eager, next, queued, quiet};
+use crate::kit::{
+    Custom, GIB, Pending, Rig, SECOND, acquiring, again, assert_matches, eager, invalid_field,
+    is_again, next, quiet,
+};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     Config, Error, EventKind, Manager, OnApplyFailure, Policy, SumPolicy, Wait, WireMode,
 };
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -63,41 +65,15 @@ fn r23_backends_without_a_resource_exclude_nobody() -> Result<(), Error> {
     rigs.1.finish()
 }
 
-const CHILD: &str = "MLX_WIRED_RULES_CHILD";
-
-/// Runs the named test of this binary alone in a process of its own.
-fn alone(test: &str) {
-    alone_with(test, "MLX_WIRED", None);
-}
-
-/// [`alone`], with another value of a variable of the environment.
-fn alone_with(test: &str, variable: &str, value: Option<&str>) {
-    let binary = std::env::current_exe().expect("this binary has a path");
-    let output = Command::new(binary)
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD, "1")
-        .env_remove("MLX_WIRED")
-        .envs(value.map(|value| (variable, value)))
-        .output()
-        .expect("this binary runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
-}
-
 #[test]
 fn r23_the_shared_manager_is_configured_before_its_first_use() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
-        alone("ownership::r23_the_shared_manager_is_configured_before_its_first_use");
+    if !is_again() {
+        let test = "ownership::r23_the_shared_manager_is_configured_before_its_first_use";
+        again(test, &[]);
         return Ok(());
     }
-    let refused = Manager::init_shared(Config::default().margin(2.0)).err();
-    assert!(
-        matches!(refused, Some(Error::InvalidConfig { .. })),
-        "{refused:?}"
-    );
+    let refused = Manager::init_shared(Config::default().margin(2.0));
+    assert_eq!(invalid_field(refused), "margin");
     let config = quiet().margin(0.125).linger(SECOND);
     let made = Manager::init_shared(config.clone())?;
     assert_eq!(made.config(), config);
@@ -115,8 +91,11 @@ fn r23_the_shared_manager_is_configured_before_its_first_use() -> Result<(), Err
 
 #[test]
 fn r23_the_shared_manager_is_made_on_first_use() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
-        alone("ownership::r23_the_shared_manager_is_made_on_first_use");
+    if !is_again() {
+        again(
+            "ownership::r23_the_shared_manager_is_made_on_first_use",
+            &[],
+        );
         return Ok(());
     }
     drop(SumPolicy::new().ticket(10).acquire()?);
@@ -139,7 +118,7 @@ const ONLY_IDLE: [(&str, Change); 2] = [
 fn r23_some_settings_change_only_while_idle() -> Result<(), Error> {
     for (field, change) in ONLY_IDLE {
         let rig = Rig::new(quiet())?;
-        let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+        let ticket = rig.ticket(&SumPolicy::capped(10), 10);
         let before = rig.manager.config();
         for kind in [
             ticket.clone(),
@@ -174,7 +153,7 @@ fn r36_a_backend_in_use_says_where_its_owner_was_built() -> Result<(), Error> {
 #[test]
 fn r23_a_zero_size_guard_is_not_idle() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 0);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 0);
     for ticket in [ticket.clone(), ticket.reservation()] {
         let guard = ticket.acquire()?;
         let (field, change) = ONLY_IDLE[0];
@@ -187,10 +166,7 @@ fn r23_a_zero_size_guard_is_not_idle() -> Result<(), Error> {
 #[test]
 fn r23_the_others_change_at_any_time() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let guard = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 10)
-        .acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::uncapped(), 10).acquire_owned()?;
     rig.manager.configure(|config| {
         config
             .shrink_threshold_ratio(7.0)
@@ -212,13 +188,7 @@ fn r23_values_out_of_range_change_nothing() -> Result<(), Error> {
     let refused = rig
         .manager
         .configure(|config| config.linger(SECOND).margin(f64::NAN));
-    assert!(matches!(
-        refused,
-        Err(Error::InvalidConfig {
-            field: "margin",
-            ..
-        })
-    ));
+    assert_eq!(invalid_field(refused), "margin");
     assert_eq!(rig.manager.config(), quiet());
     rig.finish()
 }
@@ -226,14 +196,11 @@ fn r23_values_out_of_range_change_nothing() -> Result<(), Error> {
 #[test]
 fn r23_a_new_margin_counts_for_device_caps_of_old_tickets() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 30 << 30);
+    let ticket = rig.ticket(&SumPolicy::new(), 30 << 30);
     drop(ticket.acquire()?);
     rig.manager.configure(|config| config.margin(0.5))?;
     let refused = ticket.acquire().err();
-    assert!(
-        matches!(refused, Some(Error::NeverAdmissible { .. })),
-        "{refused:?}"
-    );
+    assert_matches!(refused, Some(Error::NeverAdmissible { .. }));
     rig.manager.configure(|config| config.margin(0.0))?;
     drop(ticket.acquire()?);
     rig.finish()
@@ -242,7 +209,7 @@ fn r23_a_new_margin_counts_for_device_caps_of_old_tickets() -> Result<(), Error>
 #[test]
 fn r23_a_lingering_epoch_ends_before_idle_settings_change() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
     assert_eq!(rig.limit(), 10);
     rig.manager
         .configure(|config| config.mode(WireMode::Never))?;
@@ -257,13 +224,9 @@ fn r23_a_lingering_epoch_ends_before_idle_settings_change() -> Result<(), Error>
 #[test]
 fn r23_a_setting_that_is_refused_ends_no_linger() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
     let refuses = Custom::new().admits(|_, _, _| false).ever(|_, _| true);
-    let waiting = queued(
-        &rig.manager,
-        &rig.manager.ticket(&refuses, 1),
-        Wait::new().timeout(SECOND),
-    );
+    let waiting = rig.queued_with(&rig.ticket(&refuses, 1), Wait::new().timeout(SECOND));
     for (field, change) in ONLY_IDLE {
         assert_eq!(rig.manager.configure(change), Err(Error::Busy { field }));
         assert_eq!(rig.limit(), 10, "nothing is changed then");
@@ -277,7 +240,7 @@ fn r23_a_setting_that_is_refused_ends_no_linger() -> Result<(), Error> {
 #[test]
 fn r23_an_end_that_fails_for_a_setting_is_tried_once() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
     rig.backend.fail_next(1);
     let (field, change) = ONLY_IDLE[0];
     assert_eq!(rig.manager.configure(change), Err(Error::Busy { field }));
@@ -290,7 +253,7 @@ fn r23_an_end_that_fails_for_a_setting_is_tried_once() -> Result<(), Error> {
 #[test]
 fn r23_an_acquire_during_a_change_of_mode_keeps_its_restore() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     let events = rig.manager.subscribe(100);
     let gate = rig.backend.gate();
@@ -298,7 +261,7 @@ fn r23_an_acquire_during_a_change_of_mode_keeps_its_restore() -> Result<(), Erro
     let changing = Pending::spawn(move || manager.configure(|config| config.mode(WireMode::Never)));
     // Ending the lingering epoch is in flight.
     gate.wait_entered(1);
-    let coming = acquiring(&ticket, Wait::new());
+    let coming = acquiring(&ticket);
     let _added = next(&events, |kind| *kind == EventKind::TicketStarted);
     gate.open();
     let guard = coming.result()?;
@@ -312,18 +275,15 @@ fn r23_an_acquire_during_a_change_of_mode_keeps_its_restore() -> Result<(), Erro
 #[test]
 fn r23_close_ends_waits_gives_no_guards_and_restores_with_the_last() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(20), 10);
-    let custom = rig.manager.ticket(&Custom::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(20), 10);
+    let custom = rig.ticket(&Custom::capped(10), 10);
     let guards = (ticket.acquire()?, ticket.acquire()?, custom.acquire()?);
-    let waiting = [
-        queued(&rig.manager, &ticket, Wait::new()),
-        queued(&rig.manager, &custom, Wait::new()),
-    ];
+    let waiting = [rig.queued(&ticket), rig.queued(&custom)];
     rig.manager.close();
     for pending in waiting {
         assert_eq!(pending.result().err(), Some(Error::Closed));
     }
-    let fresh = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let fresh = rig.ticket(&SumPolicy::uncapped(), 1);
     for ticket in [&ticket, &custom, &fresh] {
         assert_eq!(ticket.acquire().err(), Some(Error::Closed));
         assert_eq!(ticket.try_acquire().err(), Some(Error::Closed));
@@ -343,9 +303,9 @@ fn r23_close_ends_waits_gives_no_guards_and_restores_with_the_last() -> Result<(
 #[test]
 fn r23_close_reaches_who_waits_for_the_setter() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let gate = rig.backend.gate();
-    let pending = acquiring(&ticket, Wait::new());
+    let pending = acquiring(&ticket);
     gate.wait_entered(1);
     rig.manager.close();
     gate.open();
@@ -360,10 +320,7 @@ fn r23_close_reaches_who_waits_for_the_setter() -> Result<(), Error> {
 #[test]
 fn r23_guards_outlive_the_last_handle() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let guard = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 10)
-        .acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::uncapped(), 10).acquire_owned()?;
     let backend = rig.backend.clone();
     drop(rig);
     assert_eq!(backend.current_limit(), 10);
@@ -381,23 +338,23 @@ fn r23_close_from_inside_a_policy_gives_no_guard() -> Result<(), Error> {
         manager.close();
         true
     });
-    let ticket = rig.manager.ticket(&policy, 10);
-    let result = acquiring(&ticket, Wait::new()).result();
+    let ticket = rig.ticket(&policy, 10);
+    let result = acquiring(&ticket).result();
     assert_eq!(result.err(), Some(Error::Closed));
     rig.finish()
 }
 
 #[test]
 fn r8_where_no_thread_can_be_started_every_transition_looks() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
+    if !is_again() {
         let test = "ownership::r8_where_no_thread_can_be_started_every_transition_looks";
         // No thread gets a stack of that size.
-        alone_with(test, "RUST_MIN_STACK", Some("1152921504606846976"));
+        again(test, &[("RUST_MIN_STACK", "1152921504606846976")]);
         return Ok(());
     }
     assert!(thread::Builder::new().spawn(|| ()).is_err());
     let rig = Rig::new(Config::default())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     assert_eq!(rig.limit(), 2 * GIB, "the cooldown holds the shrink back");

@@ -1,9 +1,8 @@
 //! R13 and R14: where there is nothing to wire, and where it is not wanted.
 
-use crate::support::{GIB, Rig, SECOND, kinds, queued, quiet};
+use crate::kit::{GIB, Rig, SECOND, again, is_again, kinds, quiet};
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder, Support};
-use mlx_wired::{Config, Error, EventKind, Manager, SumPolicy, Wait, WireMode};
-use std::process::Command;
+use mlx_wired::{Config, Error, EventKind, Manager, SumPolicy, WireMode};
 use std::time::Duration;
 
 /// Every way to have no setter, with the budget that device gives.
@@ -34,12 +33,12 @@ fn r14_admission_and_sizing_work_and_the_setter_is_never_touched() -> Result<(),
         rig.backend.forbid_calls();
         let events = rig.manager.subscribe(1000);
         assert_eq!(rig.manager.budget(), Some(budget));
-        let ticket = rig.manager.ticket(&SumPolicy::new(), budget);
+        let ticket = rig.ticket(&SumPolicy::new(), budget);
         // The existing systems' deadlock: what fits is admitted.
         let guard = ticket.try_acquire()?;
         assert_eq!((guard.wanted(), guard.applied()), (budget, budget));
         assert!(!guard.is_wired() && !guard.is_clamped());
-        let waiting = queued(&rig.manager, &ticket, Wait::new());
+        let waiting = rig.queued(&ticket);
         drop(guard);
         drop(waiting.result()?);
         assert_eq!(rig.manager.applied(), 0);
@@ -60,7 +59,7 @@ fn r13_support_is_the_devices_and_no_ceiling_is_made_up() -> Result<(), Error> {
         let rig = Rig::on(RecordingBackend::metal().support(support), quiet())?;
         assert_eq!(rig.manager.support(), support);
         assert_eq!(rig.manager.ceiling(), None);
-        drop(rig.manager.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
+        drop(rig.ticket(&SumPolicy::uncapped(), GIB).acquire()?);
         assert_eq!(rig.calls(), 0);
         rig.finish()?;
     }
@@ -71,18 +70,12 @@ fn r13_support_is_the_devices_and_no_ceiling_is_made_up() -> Result<(), Error> {
 fn r14_the_baseline_is_the_override_else_zero() -> Result<(), Error> {
     let never = quiet().mode(WireMode::Never);
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), never.clone())?;
-    let guard = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 10)
-        .acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::uncapped(), 10).acquire_owned()?;
     assert_eq!(guard.wanted(), 10);
     drop(guard);
     rig.finish()?;
     let rig = Rig::new(never.baseline_override(40))?;
-    let guard = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 10)
-        .acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::uncapped(), 10).acquire_owned()?;
     assert_eq!(guard.wanted(), 50);
     drop(guard);
     rig.finish()
@@ -91,7 +84,7 @@ fn r14_the_baseline_is_the_override_else_zero() -> Result<(), Error> {
 #[test]
 fn r14_the_baseline_is_zero_after_a_switch_to_never() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     rig.manager
         .configure(|config| config.mode(WireMode::Never))?;
@@ -106,7 +99,7 @@ fn r14_the_baseline_is_zero_after_a_switch_to_never() -> Result<(), Error> {
 fn r14_a_switch_to_wiring_counts_with_mlxs_answer() -> Result<(), Error> {
     let never = quiet().mode(WireMode::Never);
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), never)?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     rig.manager
         .configure(|config| config.mode(WireMode::Auto))?;
@@ -125,11 +118,11 @@ fn r14_a_switch_to_wiring_counts_with_mlxs_answer() -> Result<(), Error> {
 fn r14_off_admits_everything_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet().mode(WireMode::Uncoordinated))?;
     rig.backend.forbid_calls();
-    let refusing = crate::support::Custom::new().admits(|_, _, _| false);
+    let refusing = crate::kit::Custom::new().admits(|_, _, _| false);
     let tickets = [
-        rig.manager.ticket(&SumPolicy::capped(10), 100),
-        rig.manager.ticket(&SumPolicy::new(), 100 * GIB),
-        rig.manager.ticket(&refusing, 1),
+        rig.ticket(&SumPolicy::capped(10), 100),
+        rig.ticket(&SumPolicy::new(), 100 * GIB),
+        rig.ticket(&refusing, 1),
     ];
     for ticket in tickets {
         let guards = (
@@ -143,27 +136,12 @@ fn r14_off_admits_everything_at_once() -> Result<(), Error> {
     rig.finish()
 }
 
-/// Runs the named test of this binary again, as another process with `MLX_WIRED`.
-fn again(test: &str, value: &str) {
-    let binary = std::env::current_exe().expect("this binary has a path");
-    let output = Command::new(binary)
-        .args(["--exact", test, "--nocapture"])
-        .env("MLX_WIRED", value)
-        .env(CHILD, "1")
-        .output()
-        .expect("this binary runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "MLX_WIRED={value}: {text}");
-    assert!(text.contains("1 passed"), "it ran: {text}");
-}
-
-const CHILD: &str = "MLX_WIRED_RULES_CHILD";
-
 #[test]
 fn r14_the_environment_says_never() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
+    if !is_again() {
+        let test = "policy_only::r14_the_environment_says_never";
         for value in ["never", "auto", "sometimes", ""] {
-            again("policy_only::r14_the_environment_says_never", value);
+            again(test, &[("MLX_WIRED", value)]);
         }
         return Ok(());
     }
@@ -171,7 +149,7 @@ fn r14_the_environment_says_never() -> Result<(), Error> {
     let metal = || RecordingBackend::metal().exclusive("the child's limit");
     let rig = Rig::on(metal(), quiet())?;
     let events = rig.manager.subscribe(100);
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
     // R43: an empty one is none.
     let wires = value == "auto" || value.is_empty();
     assert_eq!(rig.calls() > 0, wires);
@@ -198,16 +176,14 @@ fn r14_the_environment_says_never() -> Result<(), Error> {
 
 #[test]
 fn r14_the_environment_is_asked_once() -> Result<(), Error> {
-    if std::env::var_os(CHILD).is_none() {
-        again("policy_only::r14_the_environment_is_asked_once", "auto");
+    if !is_again() {
+        let test = "policy_only::r14_the_environment_is_asked_once";
+        again(test, &[("MLX_WIRED", "auto")]);
         return Ok(());
     }
     let metal = RecordingBackend::metal().exclusive("the child's limit");
     let rig = Rig::on(metal, quiet())?;
-    let guard = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 10)
-        .acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::uncapped(), 10).acquire_owned()?;
     // SAFETY: the child runs this test alone, and no other thread of it reads or writes the environment.
     unsafe { std::env::set_var("MLX_WIRED", "never") };
     rig.manager.configure(|config| config.linger(SECOND))?;

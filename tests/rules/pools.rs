@@ -4,7 +4,7 @@
 //! another job of the pool, half of which wants the guard. Whoever has that half waits in the manager, the holder waits in
 //! the pool, and neither can see the other's wait. It is not run here, since it does not end.
 
-use crate::support::{Rig, quiet, until};
+use crate::kit::{Rig, quiet, until};
 use mlx_wired::{Error, SumPolicy};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::mpsc;
@@ -29,7 +29,7 @@ fn split_over_both() {
 fn r37_to_acquire_before_the_work_is_split_ends() -> Result<(), Error> {
     const JOBS: usize = 20;
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let (tell, ended) = mpsc::channel();
     std::thread::spawn(move || {
         let pool = pool(2);
@@ -55,7 +55,7 @@ fn r37_to_acquire_before_the_work_is_split_ends() -> Result<(), Error> {
 #[test]
 fn r37_to_spawn_the_inner_work_and_block_on_a_channel_ends() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let (outer, inner) = (pool(2), Arc::new(pool(1)));
     let (open, opened) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
@@ -81,10 +81,9 @@ fn r37_to_spawn_the_inner_work_and_block_on_a_channel_ends() -> Result<(), Error
         rayon::join(|| (), || drop(ticket.acquire().expect("it is released")));
         tell.send("it has had it").expect("the test waits");
     });
-    until(
-        || rig.manager.waiting().len() == 1,
-        "half of the job waits for the guard",
-    );
+    until("half of the job waits for the guard", || {
+        rig.manager.waiting().len() == 1
+    });
     open.send(()).expect("the inner work waits");
     let mut ends: Vec<_> = (0..2)
         .filter_map(|_| told.recv_timeout(SOON).ok())

@@ -1,44 +1,18 @@
 //! R30: the one line that is ever printed, and that a notice costs what it tells. Each in a process of its own.
 
-use crate::support::{Rig, SECOND, queued, until};
-use mlx_wired::{Config, Error, OwnedGuard, SumPolicy, Wait};
-use std::process::Command;
-
-const CHILD: &str = "MLX_WIRED_TEST_CHILD";
-
-/// Runs the named test of this file again, in a process with these variables. Returns what it wrote to stderr.
-#[track_caller]
-fn again(test: &str, variables: &[(&str, &str)]) -> String {
-    let binary = std::env::current_exe().expect("this binary has a path");
-    let output = Command::new(binary)
-        .args(["--exact", &format!("printed::{test}"), "--nocapture"])
-        .env_remove("MLX_WIRED_QUIET")
-        .env_remove("RUST_BACKTRACE")
-        .envs(variables.iter().copied())
-        .env(CHILD, "1")
-        .output()
-        .expect("this binary runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{out}\n{err}");
-    assert!(out.contains("1 passed"), "it ran: {out}");
-    err
-}
-
-fn is_child() -> bool {
-    std::env::var_os(CHILD).is_some()
-}
+use crate::kit::{Rig, SECOND, again, is_again, until};
+use mlx_wired::{Config, Error, OwnedGuard, SumPolicy};
 
 /// A wait for half a minute.
 fn stall(rig: &Rig) -> Result<(), Error> {
     let policy = SumPolicy::capped(10);
-    let held = rig.manager.ticket(&policy, 8).label("decode");
+    let held = rig.ticket(&policy, 8).label("decode");
     let held = held.acquire()?;
-    let step = rig.manager.ticket(&policy, 4).label("prefill\n\u{1b}[2J");
-    let waiting = queued(&rig.manager, &step, Wait::new());
+    let step = rig.ticket(&policy, 4).label("prefill\n\u{1b}[2J");
+    let waiting = rig.queued(&step);
     let before = rig.manager.stats().stalls;
     rig.clock.advance(30 * SECOND);
-    until(|| rig.manager.stats().stalls > before, "it is told of");
+    until("it is told of", || rig.manager.stats().stalls > before);
     drop(held);
     drop(waiting.result()?);
     Ok(())
@@ -46,8 +20,8 @@ fn stall(rig: &Rig) -> Result<(), Error> {
 
 #[test]
 fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<(), Error> {
-    let test = "r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens";
-    if is_child() {
+    let test = "printed::r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens";
+    if is_again() {
         let config = Config::default().housekeeping(false);
         stall(&Rig::new(config.clone())?)?;
         // These print nothing.
@@ -57,12 +31,12 @@ fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<()
         return stall(&watched);
     }
     for variable in ["", "0"] {
-        let told = again(test, &[("MLX_WIRED_QUIET", variable)]);
+        let (_, told) = again(test, &[("MLX_WIRED_QUIET", variable)]);
         let lines: Vec<_> = told.lines().collect();
         assert_eq!(lines.len(), 1, "{lines:?}");
         for word in [
             "mlx-wired: prefill\\n\\u{1b}[2J has waited 30.0s for 4 B at ",
-            "support.rs",
+            "kit/threads.rs",
             "0 more wait behind it",
             "no waiter for 30.0s: 8 B of 10 B in use; ",
             "decode, 8 B, acquired at ",
@@ -71,7 +45,8 @@ fn r30_a_stalled_line_is_one_line_of_stderr_where_nothing_listens() -> Result<()
             assert!(lines[0].contains(word), "no {word} in {}", lines[0]);
         }
     }
-    assert_eq!(again(test, &[("MLX_WIRED_QUIET", "1")]), "");
+    let (_, told) = again(test, &[("MLX_WIRED_QUIET", "1")]);
+    assert_eq!(told, "");
     Ok(())
 }
 
@@ -88,30 +63,22 @@ fn peak() -> u64 {
 #[test]
 #[cfg(target_os = "linux")]
 fn r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of() -> Result<(), Error> {
-    if !is_child() {
-        let quiet = [("MLX_WIRED_QUIET", "1")];
-        again(
-            "r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of",
-            &quiet,
-        );
+    if !is_again() {
+        let test = "printed::r30_a_notice_takes_no_memory_for_those_it_does_not_tell_of";
+        again(test, &[("MLX_WIRED_QUIET", "1")]);
         return Ok(());
     }
     let rig = Rig::new(Config::default())?;
-    let page = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 1)
-        .label("kv page");
+    let page = rig.ticket(&SumPolicy::uncapped(), 1).label("kv page");
     let pages: Result<Vec<OwnedGuard>, Error> = (0..20_000).map(|_| page.acquire_owned()).collect();
     let pages = pages?;
-    let slot = rig.manager.ticket(&SumPolicy::capped(1), 1).label("slot");
+    let slot = rig.ticket(&SumPolicy::capped(1), 1).label("slot");
     let busy = slot.acquire_owned()?;
-    let waiting: Vec<_> = (0..200)
-        .map(|_| queued(&rig.manager, &slot, Wait::new()))
-        .collect();
+    let waiting: Vec<_> = (0..200).map(|_| rig.queued(&slot)).collect();
     let before = peak();
     for told in 1..=2 {
         rig.clock.advance(30 * SECOND);
-        until(|| rig.manager.stats().stalls == told, "it is told of");
+        until("it is told of", || rig.manager.stats().stalls == told);
     }
     drop(busy);
     for waiting in waiting {

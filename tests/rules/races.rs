@@ -1,8 +1,6 @@
 //! R15, R16, R23, R24, R25: what others do while a policy or the setter is called, which happens without any lock.
 
-use crate::support::{
-    Brake, Custom, GIB, Pending, Rig, Worker, acquiring, assert_alive, queued, quiet, until,
-};
+use crate::kit::{Brake, Custom, GIB, Pending, Rig, Worker, acquiring, assert_alive, quiet, until};
 use mlx_wired::{Error, FixedPolicy, OwnedGuard, SumPolicy, Ticket, Wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +16,9 @@ fn r15_a_release_while_the_policy_refuses_is_not_lost() -> Result<(), Error> {
         }
         live.count == 0
     });
-    let ticket = rig.manager.ticket(&policy, 10);
+    let ticket = rig.ticket(&policy, 10);
     let guard = ticket.acquire_owned()?;
-    let pending = acquiring(&ticket, Wait::new());
+    let pending = acquiring(&ticket);
     brake.wait_stopped();
     drop(guard);
     brake.release();
@@ -41,8 +39,8 @@ fn r15_a_poke_while_the_policy_refuses_is_not_lost() -> Result<(), Error> {
             answer
         })
         .ever(|_, _| true);
-    let ticket = rig.manager.ticket(&policy, 10);
-    let pending = acquiring(&ticket, Wait::new());
+    let ticket = rig.ticket(&policy, 10);
+    let pending = acquiring(&ticket);
     brake.wait_stopped();
     open.store(true, Ordering::SeqCst);
     rig.manager.poke()?;
@@ -54,15 +52,10 @@ fn r15_a_poke_while_the_policy_refuses_is_not_lost() -> Result<(), Error> {
 #[test]
 fn r25_the_budget_holds_while_a_policy_is_asked() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(48))?;
-    let brake = Brake::default();
-    let asked = brake.clone();
-    let policy = Custom::new().admits(move |_, _, _| {
-        asked.stop();
-        true
-    });
-    let slow = rig.manager.ticket(&policy, 40);
-    let quick = rig.manager.ticket(&SumPolicy::uncapped(), 40);
-    let pending = acquiring(&slow, Wait::new());
+    let (policy, brake) = Custom::slow();
+    let slow = rig.ticket(&policy, 40);
+    let quick = rig.ticket(&SumPolicy::uncapped(), 40);
+    let pending = acquiring(&slow);
     brake.wait_stopped();
     let first = quick.acquire()?;
     brake.release();
@@ -84,15 +77,15 @@ fn r22_a_group_may_go_while_its_policy_is_asked_for_the_limit() -> Result<(), Er
         }
         live.sum
     });
-    let older = rig.manager.ticket(&FixedPolicy::new(5), 1);
-    let guard = rig.manager.ticket(&policy, 10).acquire_owned()?;
+    let older = rig.ticket(&FixedPolicy::new(5), 1);
+    let guard = rig.ticket(&policy, 10).acquire_owned()?;
     armed.store(true, Ordering::SeqCst);
     let manager = rig.manager.clone();
     let poked = Pending::spawn(move || manager.poke());
     brake.wait_stopped();
     drop((older, guard));
     // A new group takes the place of one of the two that nobody uses any more; the other's is empty.
-    let newer = rig.manager.ticket(&FixedPolicy::new(6), 1);
+    let newer = rig.ticket(&FixedPolicy::new(6), 1);
     brake.release();
     poked.result()?;
     drop(newer);
@@ -103,14 +96,11 @@ fn r22_a_group_may_go_while_its_policy_is_asked_for_the_limit() -> Result<(), Er
 #[test]
 fn r23_close_admits_nobody_who_waits_under_a_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(10))?;
-    let held = rig.manager.ticket(&SumPolicy::uncapped(), 5);
+    let held = rig.ticket(&SumPolicy::uncapped(), 5);
     let guard = held.acquire()?;
-    let large = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let small = rig.manager.ticket(&FixedPolicy::new(5), 5);
-    let waits = [
-        queued(&rig.manager, &large, Wait::new()),
-        queued(&rig.manager, &small, Wait::new()),
-    ];
+    let large = rig.ticket(&SumPolicy::uncapped(), 10);
+    let small = rig.ticket(&FixedPolicy::new(5), 5);
+    let waits = [rig.queued(&large), rig.queued(&small)];
     rig.manager.close();
     for pending in waits {
         assert_eq!(pending.result().err(), Some(Error::Closed));
@@ -123,20 +113,20 @@ fn r23_close_admits_nobody_who_waits_under_a_budget() -> Result<(), Error> {
 fn r21_a_shrink_stays_whatever_becomes_of_a_call_in_flight() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let half = rig.manager.ticket(&policy, 50).reservation();
+    let weights = rig.ticket(&policy, 100).reservation();
+    let half = rig.ticket(&policy, 50).reservation();
     let mut weights = weights.acquire()?;
-    let waiting = queued(&rig.manager, &half, Wait::new());
+    let waiting = rig.queued(&half);
     let gate = rig.backend.gate();
-    let step = rig.manager.ticket(&SumPolicy::uncapped(), 7);
-    let raising = acquiring(&step, Wait::new());
+    let step = rig.ticket(&SumPolicy::uncapped(), 7);
+    let raising = acquiring(&step);
     gate.wait_entered(1);
     assert_eq!(weights.try_resize(50), Ok(()));
     assert_eq!(weights.bytes(), 50);
     gate.open();
     let waiting = waiting.result()?;
     drop(raising.result()?);
-    assert!(rig.manager.ticket(&policy, 1).try_acquire().is_err());
+    assert!(rig.ticket(&policy, 1).try_acquire().is_err());
     drop((weights, waiting));
     rig.finish()
 }
@@ -145,11 +135,11 @@ fn r21_a_shrink_stays_whatever_becomes_of_a_call_in_flight() -> Result<(), Error
 fn r15_try_acquire_takes_what_is_covered_while_somebody_watches() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let _events = rig.manager.subscribe(1);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let large = rig.manager.ticket(&FixedPolicy::new(50), 1);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let large = rig.ticket(&FixedPolicy::new(50), 1);
     let held = (large.acquire()?, ticket.acquire()?);
     let gate = rig.backend.gate();
-    let raising = acquiring(&rig.manager.ticket(&FixedPolicy::new(90), 1), Wait::new());
+    let raising = acquiring(&rig.ticket(&FixedPolicy::new(90), 1));
     gate.wait_entered(1);
     drop(ticket.try_acquire()?);
     gate.open();
@@ -160,21 +150,18 @@ fn r15_try_acquire_takes_what_is_covered_while_somebody_watches() -> Result<(), 
 #[test]
 fn r24_only_who_slept_for_anothers_call_is_coalesced() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let fixed = |limit| rig.manager.ticket(&FixedPolicy::new(limit), 1);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
+    let fixed = |limit| rig.ticket(&FixedPolicy::new(limit), 1);
     let coalesced = || rig.manager.stats().coalesced;
     // By its own call; then under the lock, covered already.
     let first = ticket.acquire_owned()?;
     let covered = fixed(1).reservation().acquire_owned()?;
     assert_eq!(coalesced(), 0);
     let gate = rig.backend.gate();
-    let raises = acquiring(&ticket, Wait::new());
+    let raises = acquiring(&ticket);
     gate.wait_entered(1);
-    let sleeps = acquiring(&fixed(20), Wait::new());
-    until(
-        || rig.manager.snapshot().uncovered == 2,
-        "both wait for the call",
-    );
+    let sleeps = acquiring(&fixed(20));
+    until("both wait", || rig.manager.snapshot().uncovered == 2);
     gate.open();
     let guards = (raises.result()?, sleeps.result()?);
     assert_eq!(coalesced(), 1);
@@ -191,7 +178,7 @@ fn r18_a_budget_that_shrinks_while_a_policy_is_asked_refuses_at_once() -> Result
         asked.stop();
         true
     });
-    let pending = acquiring(&rig.manager.ticket(&shut, 10), Wait::new());
+    let pending = acquiring(&rig.ticket(&shut, 10));
     brake.wait_stopped();
     rig.manager.configure(|config| config.budget(5))?;
     brake.release();
@@ -199,7 +186,7 @@ fn r18_a_budget_that_shrinks_while_a_policy_is_asked_refuses_at_once() -> Result
     let never = |error: &Error| matches!(error, Error::NeverAdmissible { size: 10, .. });
     assert!(refused.as_ref().is_some_and(never), "{refused:?}");
     // Nobody stands in the one line.
-    drop(rig.manager.ticket(&SumPolicy::uncapped(), 5).acquire()?);
+    drop(rig.ticket(&SumPolicy::uncapped(), 5).acquire()?);
     rig.finish()
 }
 
@@ -213,7 +200,7 @@ fn r23_who_was_admitted_under_other_settings_is_judged_anew() -> Result<(), Erro
         asked.stop();
         fits
     });
-    let pending = acquiring(&rig.manager.ticket(&fits, 40 * GIB), Wait::new());
+    let pending = acquiring(&rig.ticket(&fits, 40 * GIB));
     brake.wait_stopped();
     rig.manager.configure(|config| config.margin(0.5))?;
     brake.release();
@@ -231,12 +218,12 @@ fn while_somebody_looks_for_a_circle(
 ) -> Result<(), Error> {
     let brake = Brake::default();
     let (alone, armed) = Custom::one_at_a_time(&brake);
-    let alone = rig.manager.ticket(&alone, 1);
-    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let alone = rig.ticket(&alone, 1);
+    let capped = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let half = capped(50).acquire_owned()?;
     let holder = Worker::holding(&rig.manager, &alone);
     // About this one the policy is asked.
-    let behind = queued(&rig.manager, &alone, Wait::new());
+    let behind = rig.queued(&alone);
     armed.store(true, Ordering::SeqCst);
     let large = holder.wants(&capped(60), Wait::new());
     brake.wait_stopped();
@@ -265,7 +252,7 @@ fn r16_what_is_freed_while_somebody_looks_for_a_circle_is_theirs() -> Result<(),
     let rig = Rig::new(quiet())?;
     let mut later = None;
     while_somebody_looks_for_a_circle(&rig, |half, capped| {
-        later = Some(queued(&rig.manager, &capped(60), Wait::new()));
+        later = Some(rig.queued(&capped(60)));
         let waiting = rig.manager.waiting().len();
         drop(half);
         assert_eq!(rig.manager.waiting().len(), waiting, "nobody gets in");

@@ -1,7 +1,7 @@
 //! R29: circles in real programs. What stays counts as held for ever, whatever thread holds it, and so hides no circle; waits
 //! with a deadline belong to circles, too.
 
-use crate::support::{Pending, Rig, next, quiet};
+use crate::kit::{Pending, Rig, assert_says, next, quiet};
 use mlx_wired::{Error, EventKind, Guard, Manager, SumPolicy, Ticket};
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn assert_circle(result: Result<u64, Error>) {
 #[test]
 fn r29_the_weights_of_main_do_not_hide_the_circle_of_two_growers() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let weights = ticket(20).reservation().label("weights");
     let weights = weights.acquire()?;
     let first = Named::holding("first", ticket(40), |guard| grow(guard, 60));
@@ -77,7 +77,7 @@ fn r29_the_weights_of_main_do_not_hide_the_circle_of_two_growers() -> Result<(),
 #[test]
 fn r29_an_owned_model_does_not_hide_the_circle_of_two_that_want_a_second() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::capped(100), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::capped(100), bytes);
     let model = ticket(40).resident().label("model").acquire_owned()?;
     let [first, second] = ["first", "second"].map(|name| {
         let other = ticket(30);
@@ -96,7 +96,7 @@ fn r29_an_owned_model_does_not_hide_the_circle_of_two_that_want_a_second() -> Re
 fn r29_a_circle_of_waits_with_deadlines_is_told_of_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1000);
-    let half = rig.manager.ticket(&SumPolicy::capped(100), 50);
+    let half = rig.ticket(&SumPolicy::capped(100), 50);
     let [first, second] = ["upper half", "lower half"].map(|name| {
         let other = half.clone();
         Named::holding(name, half.clone(), move |_held| {
@@ -109,10 +109,8 @@ fn r29_a_circle_of_waits_with_deadlines_is_told_of_at_once() -> Result<(), Error
         matches!(kind, EventKind::CircleWithDeadline { .. })
     });
     let text = format!("{:?}", told.kind);
-    assert!(
-        text.contains("upper half") && text.contains("lower half"),
-        "{text}"
-    );
+    assert_says(&text, "upper half");
+    assert_says(&text, "lower half");
     // Each has a way out, so neither fails before its deadline.
     first.assert_pending();
     second.assert_pending();

@@ -1,6 +1,6 @@
 //! R22: guards that are released inside a policy.
 
-use crate::support::{Custom, Pending, Rig, acquiring, eager, queued};
+use crate::kit::{Custom, Pending, Rig, acquiring, eager};
 use mlx_wired::{CancelToken, Error, OwnedGuard, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ fn r22_a_guard_released_inside_a_policy_is_examined_afterwards() -> Result<(), E
                 }
                 live.sum
             });
-        let other = rig.manager.ticket(&SumPolicy::capped(100), 100);
+        let other = rig.ticket(&SumPolicy::capped(100), 100);
         *stash.lock() = Some(other.acquire_owned()?);
-        let waiting = queued(&rig.manager, &other, Wait::new());
-        let ticket = rig.manager.ticket(&policy, 10);
+        let waiting = rig.queued(&other);
+        let ticket = rig.ticket(&policy, 10);
         let guard = Pending::spawn(move || ticket.acquire_owned()).result()?;
         let admitted = waiting.result()?;
         assert_eq!(rig.limit(), 100);
@@ -58,9 +58,9 @@ fn r22_a_guard_of_the_same_group_released_inside_can_admit() -> Result<(), Error
             fits
         })
         .ever(|_, _| true);
-    let ticket = rig.manager.ticket(&policy, 100);
+    let ticket = rig.ticket(&policy, 100);
     *stash.lock() = Some(ticket.acquire_owned()?);
-    let acquired = acquiring(&ticket, Wait::new()).result()?;
+    let acquired = acquiring(&ticket).result()?;
     assert_eq!(rig.limit(), 100);
     drop(acquired);
     rig.finish()
@@ -80,11 +80,11 @@ fn r22_a_guard_released_inside_can_admit_after_a_head_gave_up() -> Result<(), Er
             fits
         })
         .ever(|_, _| true);
-    let of = |bytes| rig.manager.ticket(&policy, bytes);
+    let of = |bytes| rig.ticket(&policy, bytes);
     *stash.lock() = Some(of(60).acquire_owned()?);
     let token = CancelToken::new();
-    let head = queued(&rig.manager, &of(100), Wait::new().cancel(&token));
-    let behind = queued(&rig.manager, &of(50), Wait::new());
+    let head = rig.queued_with(&of(100), Wait::new().cancel(&token));
+    let behind = rig.queued(&of(50));
     token.cancel();
     assert!(head.result().is_err());
     drop(behind.result()?);

@@ -1,12 +1,12 @@
 //! R21: live guards that change their size.
 
-use crate::support::{
-    Custom, Pending, Rig, SECOND, eager, forget_unused_groups, kinds, numbers, queued, quiet,
+use crate::kit::{
+    Custom, Pending, Rig, SECOND, eager, forget_unused_groups, kinds, numbers, quiet, would_block,
 };
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{
     BudgetPolicy, Error, EventKind, FixedPolicy, GroupLimit, MaxPolicy, Obstacle, PeakPolicy,
-    SumPolicy, Ticket, Wait,
+    SumPolicy, Ticket,
 };
 
 const MAX_SUM: u64 = (1 << 44) - 1;
@@ -21,7 +21,7 @@ fn in_use(ticket: &Ticket) -> u64 {
 #[test]
 fn r21_resize_changes_the_demand_and_the_limit() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(7), eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut owned = ticket.acquire_owned()?;
     let mut guard = ticket.acquire()?;
     guard.resize(50)?;
@@ -79,8 +79,8 @@ fn r21_every_kind_and_policy_resizes() -> Result<(), Error> {
 fn r21_a_reservation_resizes_without_holding_the_limit_up() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let policy = SumPolicy::capped(100);
-    let weights = rig.manager.ticket(&policy, 10).reservation();
-    let step = rig.manager.ticket(&policy, 10);
+    let weights = rig.ticket(&policy, 10).reservation();
+    let step = rig.ticket(&policy, 10);
     let mut weights = weights.acquire()?;
     weights.resize(60)?;
     assert_eq!(rig.calls(), 0);
@@ -98,7 +98,7 @@ fn r21_a_reservation_resizes_without_holding_the_limit_up() -> Result<(), Error>
 #[test]
 fn r21_sizes_of_zero() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 0);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 0);
     let mut guard = ticket.acquire()?;
     guard.resize(10)?;
     assert_eq!(rig.limit(), 10);
@@ -114,9 +114,9 @@ fn r21_sizes_of_zero() -> Result<(), Error> {
 #[test]
 fn r21_the_same_size_costs_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     let mut guard = ticket.acquire()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     guard.resize(10)?;
     guard.try_resize(10)?;
     drop(guard);
@@ -132,10 +132,10 @@ fn r21_a_shrink_admits_waiters() -> Result<(), Error> {
         .iter()
         .zip([100, rig.manager.budget().expect("Metal")])
     {
-        let half = rig.manager.ticket(policy, all / 2);
-        let whole = rig.manager.ticket(policy, all);
+        let half = rig.ticket(policy, all / 2);
+        let whole = rig.ticket(policy, all);
         let mut guard = whole.acquire()?;
-        let waiting = [(); 2].map(|()| queued(&rig.manager, &half, Wait::new()));
+        let waiting = [(); 2].map(|()| rig.queued(&half));
         guard.try_resize(all / 2)?;
         let [first, second] = waiting;
         drop(first.result()?);
@@ -148,15 +148,9 @@ fn r21_a_shrink_admits_waiters() -> Result<(), Error> {
 #[test]
 fn r21_try_resize_tells_the_numbers_and_changes_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 40);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 40);
     let (mut guard, mut owned) = (ticket.acquire()?, ticket.acquire_owned()?);
-    let expected = Err(Error::WouldBlock {
-        requested: 61,
-        in_use: 80,
-        capacity: Some(100),
-        waiting: 0,
-        obstacle: Obstacle::Cap,
-    });
+    let expected = Err(would_block(61, (80, 100), Obstacle::Cap));
     assert_eq!(guard.try_resize(61), expected);
     assert_eq!(owned.try_resize(61), expected);
     assert_eq!((guard.bytes(), owned.bytes(), rig.limit()), (40, 40, 80));
@@ -169,7 +163,7 @@ fn r21_try_resize_tells_the_numbers_and_changes_nothing() -> Result<(), Error> {
 #[test]
 fn r21_a_failing_setter_gives_the_old_size_back() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(100), 10);
     for owned in [false, true] {
         let events = rig.manager.subscribe(100);
         rig.backend.set_failing(false);
@@ -203,18 +197,14 @@ fn r21_a_failing_setter_gives_the_old_size_back() -> Result<(), Error> {
             "the guard ends once: {told:?}"
         );
     }
-    drop(
-        rig.manager
-            .ticket(&SumPolicy::capped(100), 100)
-            .try_acquire()?,
-    );
+    drop(rig.ticket(&SumPolicy::capped(100), 100).try_acquire()?);
     rig.finish()
 }
 
 #[test]
 fn r21_what_cannot_be_is_refused_at_once() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let capped = rig.manager.ticket(&SumPolicy::capped(100), 10);
+    let capped = rig.ticket(&SumPolicy::capped(100), 10);
     let mut guard = capped.acquire()?;
     let never = Err(Error::NeverAdmissible {
         size: 101,
@@ -225,7 +215,7 @@ fn r21_what_cannot_be_is_refused_at_once() -> Result<(), Error> {
     assert_eq!(guard.resize(101).map_err(numbers), never);
     assert_eq!(guard.try_resize(101).map_err(numbers), never);
     assert_eq!(guard.resize_timeout(101, SECOND).map_err(numbers), never);
-    let uncapped = rig.manager.ticket(&MaxPolicy::new(), 10);
+    let uncapped = rig.ticket(&MaxPolicy::new(), 10);
     let (mut first, mut second) = (uncapped.acquire()?, uncapped.acquire()?);
     let full = |requested| {
         Err(Error::GroupFull {
@@ -251,10 +241,7 @@ fn r21_what_cannot_be_is_refused_at_once() -> Result<(), Error> {
 fn r21_holders_and_events_tell_the_new_size() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), 10)
-        .label("cache");
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10).label("cache");
     let (mut guard, line) = (ticket.acquire()?, line!());
     let mut owned = ticket.acquire_owned()?;
     guard.resize(30)?;
@@ -288,7 +275,7 @@ fn r21_holders_and_events_tell_the_new_size() -> Result<(), Error> {
 fn r21_an_owned_guard_that_another_thread_resizes_is_still_that_of_its_acquirer()
 -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire_owned()?;
     let guard = Pending::spawn(move || guard.resize(20).map(|()| guard)).result()?;
     assert_eq!(rig.manager.holders()[0].thread, std::thread::current().id());
@@ -299,7 +286,7 @@ fn r21_an_owned_guard_that_another_thread_resizes_is_still_that_of_its_acquirer(
 #[test]
 fn r21_resizing_from_a_policy_is_refused() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let guard = parking_lot::Mutex::new(ticket.acquire_owned()?);
     let (sent, results) = std::sync::mpsc::channel();
     let policy = Custom::new().admits(move |_, _, _| {
@@ -307,7 +294,7 @@ fn r21_resizing_from_a_policy_is_refused() -> Result<(), Error> {
         let results = (guard.resize(20), guard.try_resize(5), guard.bytes());
         sent.send(results).is_ok()
     });
-    let asks = rig.manager.ticket(&policy, 1);
+    let asks = rig.ticket(&policy, 1);
     drop(asks.acquire()?);
     let refused = || Err(Error::Reentrant);
     assert_eq!(results.recv(), Ok((refused(), refused(), 10)));
@@ -327,7 +314,7 @@ fn r21_a_custom_policy_is_asked_about_the_others_only() -> Result<(), Error> {
             let told = (live.count, live.sum, live.max, live.each.to_vec(), new);
             sent.send((told, context.total_live)).is_ok()
         });
-    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let ticket = |bytes| rig.ticket(&policy, bytes);
     let (small, large) = (ticket(10).acquire_owned()?, ticket(30));
     let mut large = large.acquire()?;
     large.resize(40)?;

@@ -1,6 +1,6 @@
 //! R38: MLX promotes what did not fit only inside a change of the limit, which a program may ask for.
 
-use crate::support::{GIB, Rig, SECOND, quiet};
+use crate::kit::{GIB, Rig, SECOND, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Error, SumPolicy};
 
@@ -8,7 +8,7 @@ use mlx_wired::{Error, SumPolicy};
 fn r38_the_limit_goes_a_byte_up_and_down_again() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     assert_eq!(rig.manager.rewire(), Ok(false), "nothing drives");
-    let ticket = rig.manager.ticket(&SumPolicy::new(), GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), GIB);
     let guard = ticket.acquire()?;
     assert_eq!(rig.manager.rewire(), Ok(true));
     assert_eq!((rig.limit(), rig.calls()), (GIB + 1, 2));
@@ -35,7 +35,7 @@ fn r38_at_the_ceiling_it_goes_a_byte_down_and_up() -> Result<(), Error> {
 #[test]
 fn r38_it_restarts_no_cooldown() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |bytes| rig.manager.ticket(&SumPolicy::new(), bytes);
+    let ticket = |bytes| rig.ticket(&SumPolicy::new(), bytes);
     let small = ticket(GIB).acquire_owned()?;
     let large = ticket(9 * GIB).acquire_owned()?;
     drop(large);
@@ -52,7 +52,7 @@ fn r38_it_restarts_no_cooldown() -> Result<(), Error> {
 #[test]
 fn r38_a_failure_is_told_and_nothing_is_wired_elsewhere() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let guard = rig.manager.ticket(&SumPolicy::new(), GIB).acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::new(), GIB).acquire_owned()?;
     rig.backend.fail_next(1);
     let failed = rig.manager.rewire();
     assert!(matches!(failed, Err(Error::SetLimit { .. })), "{failed:?}");
@@ -60,7 +60,7 @@ fn r38_a_failure_is_told_and_nothing_is_wired_elsewhere() -> Result<(), Error> {
     drop(guard);
     rig.finish()?;
     let rig = Rig::on(RecordingBackend::cpu(), quiet())?;
-    let guard = rig.manager.ticket(&SumPolicy::new(), GIB).acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::new(), GIB).acquire_owned()?;
     assert_eq!(rig.manager.rewire(), Ok(false), "no wired memory");
     drop(guard);
     rig.finish()

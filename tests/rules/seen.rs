@@ -1,6 +1,6 @@
 //! R39: what is seen of scarce memory, and what snapshots tell of budget, pressure, policies and waits.
 
-use crate::support::{Custom, GIB, Rig, SECOND, queued, quiet};
+use crate::kit::{Custom, GIB, Rig, SECOND, queued, quiet};
 use mlx_wired::snapshot::WaitReason;
 use mlx_wired::{
     Error, EventKind, FixedPolicy, MaxPolicy, PolicyId, Subscriber, SumPolicy, Wait, WireMode,
@@ -41,8 +41,8 @@ fn near(events: &Subscriber) -> Vec<u64> {
 fn r39_live_bytes_that_pass_the_ceiling_over_all_groups_are_told_of_once() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1000);
-    let sum = |gib: u64| rig.manager.ticket(&SumPolicy::uncapped(), gib * GIB);
-    let max = |gib: u64| rig.manager.ticket(&MaxPolicy::new(), gib * GIB);
+    let sum = |gib: u64| rig.ticket(&SumPolicy::uncapped(), gib * GIB);
+    let max = |gib: u64| rig.ticket(&MaxPolicy::new(), gib * GIB);
     let (twenty, eight, one) = (sum(20), sum(8), sum(1));
     let kept = (twenty.acquire_owned()?, max(20).acquire_owned()?);
     let at_ceiling = eight.acquire_owned()?;
@@ -71,9 +71,9 @@ fn r39_live_bytes_are_looked_at_where_no_limit_changes() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     // The limit is at the ceiling all the while, and each pair is one record of the journal.
     let policy = FixedPolicy::new(CEILING);
-    let most = rig.manager.ticket(&policy, 48 * GIB).acquire_owned()?;
+    let most = rig.ticket(&policy, 48 * GIB).acquire_owned()?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&policy, GIB);
+    let ticket = rig.ticket(&policy, GIB);
     for _ in 0..4 {
         drop(ticket.acquire()?);
         assert_eq!(above(&events), [49]);
@@ -86,10 +86,10 @@ fn r39_live_bytes_are_looked_at_where_no_limit_changes() -> Result<(), Error> {
 fn r39_what_passed_the_ceiling_unwatched_is_no_event() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = FixedPolicy::new(CEILING);
-    let ticket = rig.manager.ticket(&policy, 30 * GIB);
+    let ticket = rig.ticket(&policy, 30 * GIB);
     let guards = (ticket.acquire_owned()?, ticket.acquire_owned()?);
     let events = rig.manager.subscribe(1000);
-    let small = rig.manager.ticket(&policy, 1);
+    let small = rig.ticket(&policy, 1);
     drop(small.acquire()?);
     assert_eq!(above(&events), NONE);
     drop(guards.0);
@@ -104,7 +104,7 @@ fn r39_where_nothing_is_wired_there_is_no_ceiling_to_pass() -> Result<(), Error>
     let device = mlx_wired::ffi::RecordingBackend::cpu();
     let rig = Rig::on(device, quiet())?;
     let events = rig.manager.subscribe(1000);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 1 << 43);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 1 << 43);
     drop(ticket.resident().acquire()?);
     let told = events.drain().any(|event| {
         let kind = event.kind;
@@ -122,13 +122,13 @@ fn r39_a_resident_model_near_the_ceiling_is_told_of() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(1000);
     let policy = SumPolicy::new();
-    let model = |gib: u64| rig.manager.ticket(&policy, gib * GIB).resident();
+    let model = |gib: u64| rig.ticket(&policy, gib * GIB).resident();
     drop(model(43).acquire_owned()?);
     assert_eq!(near(&events), NONE, "43 of 48 GiB");
     let held = model(46).acquire_owned()?;
     assert_eq!(near(&events), [46]);
     // After a wait.
-    let waiting = queued(&rig.manager, &model(45), Wait::new());
+    let waiting = rig.queued(&model(45));
     assert_eq!(near(&events), NONE, "it waits");
     drop(held);
     drop(waiting.result()?);
@@ -143,8 +143,8 @@ fn r39_a_resident_model_near_the_ceiling_is_told_of() -> Result<(), Error> {
     assert_eq!(near(&events), [46]);
     drop(grown);
     // Work and reservations are no models.
-    drop(rig.manager.ticket(&policy, 46 * GIB).acquire_owned()?);
-    let weights = rig.manager.ticket(&policy, 46 * GIB).reservation();
+    drop(rig.ticket(&policy, 46 * GIB).acquire_owned()?);
+    let weights = rig.ticket(&policy, 46 * GIB).reservation();
     drop(weights.acquire_owned()?);
     assert_eq!(near(&events), NONE);
     drop(rig.manager.wire_max(46 * GIB)?);
@@ -156,9 +156,9 @@ fn r39_a_resident_model_near_the_ceiling_is_told_of() -> Result<(), Error> {
 fn r39_a_resident_that_changes_nothing_is_told_of_too() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let fixed = FixedPolicy::new(CEILING);
-    let most = rig.manager.ticket(&fixed, 1).acquire_owned()?;
+    let most = rig.ticket(&fixed, 1).acquire_owned()?;
     let events = rig.manager.subscribe(1000);
-    let model = rig.manager.ticket(&fixed, 46 * GIB).resident();
+    let model = rig.ticket(&fixed, 46 * GIB).resident();
     for _ in 0..3 {
         drop(model.acquire()?);
         assert_eq!(near(&events), [46]);
@@ -194,12 +194,9 @@ fn r39_a_snapshot_tells_the_budget_and_the_pressure() -> Result<(), Error> {
 fn r39_a_snapshot_tells_policies_of_one_label_apart() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let named = |name: &str| SumPolicy::capped(GIB).with_id(PolicyId::named(name));
-    let decode = rig.manager.ticket(&named("decode"), 1).acquire_owned()?;
-    let prefill = rig.manager.ticket(&named("pre\nfill"), 2).acquire_owned()?;
-    let unnamed = rig
-        .manager
-        .ticket(&SumPolicy::capped(3), 3)
-        .acquire_owned()?;
+    let decode = rig.ticket(&named("decode"), 1).acquire_owned()?;
+    let prefill = rig.ticket(&named("pre\nfill"), 2).acquire_owned()?;
+    let unnamed = rig.ticket(&SumPolicy::capped(3), 3).acquire_owned()?;
     assert_line(&rig, &["SumPolicy decode: 1 B of 1 GiB"]);
     assert_line(&rig, &["SumPolicy pre\\nfill: 2 B of 1 GiB"]);
     let groups = rig.manager.snapshot().groups;
@@ -220,19 +217,13 @@ fn waits(rig: &Rig) -> Vec<(u64, usize, WaitReason)> {
 fn r39_a_snapshot_tells_why_each_waits_and_its_position() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let (policy, own) = (SumPolicy::capped(100), Custom::capped(10));
-    let mut grown = rig.manager.ticket(&policy, 60).acquire_owned()?;
-    let other = rig.manager.ticket(&policy, 40).acquire_owned()?;
-    let held = rig.manager.ticket(&own, 8).acquire_owned()?;
-    let wants = |bytes| {
-        queued(
-            &rig.manager,
-            &rig.manager.ticket(&policy, bytes),
-            Wait::new(),
-        )
-    };
+    let mut grown = rig.ticket(&policy, 60).acquire_owned()?;
+    let other = rig.ticket(&policy, 40).acquire_owned()?;
+    let held = rig.ticket(&own, 8).acquire_owned()?;
+    let wants = |bytes| rig.queued(&rig.ticket(&policy, bytes));
     let waiting = [wants(1), wants(2)];
-    let of_own = queued(&rig.manager, &rig.manager.ticket(&own, 4), Wait::new());
-    let grows = crate::support::Pending::spawn(move || grown.resize(70).map(|()| grown));
+    let of_own = rig.queued(&rig.ticket(&own, 4));
+    let grows = crate::kit::Pending::spawn(move || grown.resize(70).map(|()| grown));
     grows.until_queued(&rig.manager);
 
     let work = WaitReason::Work {
@@ -262,9 +253,9 @@ fn r39_a_snapshot_tells_why_each_waits_and_its_position() -> Result<(), Error> {
 #[test]
 fn r39_under_a_budget_positions_are_in_the_one_line() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(10))?;
-    let [one, two] = [(); 2].map(|()| rig.manager.ticket(&Custom::new(), 4));
-    let held = rig.manager.ticket(&Custom::new(), 8).acquire_owned()?;
-    let waiting = [&two, &one, &two].map(|it| queued(&rig.manager, it, Wait::new()));
+    let [one, two] = [(); 2].map(|()| rig.ticket(&Custom::new(), 4));
+    let held = rig.ticket(&Custom::new(), 8).acquire_owned()?;
+    let waiting = [&two, &one, &two].map(|it| rig.queued(it));
     let why = WaitReason::Budget {
         in_use: 8,
         budget: 10,
@@ -286,14 +277,14 @@ fn r39_under_a_budget_positions_are_in_the_one_line() -> Result<(), Error> {
 fn r39_a_ticket_tells_what_is_in_use_left_and_waited_for() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(100);
-    let [step, rest] = [30, 60].map(|bytes| rig.manager.ticket(&policy, bytes));
+    let [step, rest] = [30, 60].map(|bytes| rig.ticket(&policy, bytes));
     let told = || (step.in_use(), step.available(), step.waiters());
     assert_eq!(told(), (0, Some(100), 0));
     let guard = step.acquire()?;
     let weights = rest.acquire_owned()?;
     assert_eq!(told(), (90, Some(10), 0));
-    let waiting = queued(&rig.manager, &rest, Wait::new());
-    let timed = queued(&rig.manager, &rest, Wait::new().timeout(SECOND));
+    let waiting = rig.queued(&rest);
+    let timed = rig.queued_with(&rest, Wait::new().timeout(SECOND));
     assert_eq!(told(), (90, Some(10), 2));
     rig.clock.advance(SECOND);
     assert!(timed.result().is_err_and(|error| error.is_timeout()));
@@ -304,9 +295,9 @@ fn r39_a_ticket_tells_what_is_in_use_left_and_waited_for() -> Result<(), Error> 
     drop((guard, waited));
     assert_eq!(told(), (0, Some(100), 0));
 
-    let open = rig.manager.ticket(&SumPolicy::uncapped(), 1).available();
-    let own = rig.manager.ticket(&Custom::capped(10), 1).available();
-    let device = rig.manager.ticket(&SumPolicy::new(), 1).available();
+    let open = rig.ticket(&SumPolicy::uncapped(), 1).available();
+    let own = rig.ticket(&Custom::capped(10), 1).available();
+    let device = rig.ticket(&SumPolicy::new(), 1).available();
     assert_eq!((open, own, device), (None, None, Some(CEILING)));
     rig.finish()
 }
@@ -317,7 +308,7 @@ fn r39_each_ticket_of_a_group_tells_what_its_own_policy_leaves() -> Result<(), E
     let id = PolicyId::named("shared");
     let [small, large] = [50, 100].map(|cap| {
         let policy = SumPolicy::capped(cap).with_id(id.clone());
-        rig.manager.ticket(&policy, 40)
+        rig.ticket(&policy, 40)
     });
     let guard = large.acquire()?;
     assert_eq!((small.available(), large.available()), (Some(5), Some(55)));
@@ -328,8 +319,8 @@ fn r39_each_ticket_of_a_group_tells_what_its_own_policy_leaves() -> Result<(), E
 #[test]
 fn r39_under_a_budget_the_smaller_room_is_what_is_left() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(100))?;
-    let open = rig.manager.ticket(&SumPolicy::uncapped(), 70);
-    let capped = rig.manager.ticket(&SumPolicy::capped(20), 5);
+    let open = rig.ticket(&SumPolicy::uncapped(), 70);
+    let capped = rig.ticket(&SumPolicy::capped(20), 5);
     let room = || {
         (
             open.available(),
@@ -383,7 +374,7 @@ fn r39_a_manager_tells_of_all_groups_and_of_a_policys() -> Result<(), Error> {
 #[test]
 fn r39_what_is_left_follows_the_settings() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 1);
+    let ticket = rig.ticket(&SumPolicy::new(), 1);
     assert_eq!(ticket.available(), Some(CEILING));
     rig.manager.configure(|config| config.margin(0.5))?;
     assert_eq!(ticket.available(), Some(CEILING / 2));

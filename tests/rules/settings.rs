@@ -1,31 +1,21 @@
 //! R10, R14 and R33: margin, reserve and budget bound demands everywhere, may change while guards live, and are refused by
 //! name where they make no sense.
 
-use crate::support::{
-    Custom, GIB, Rig, SECOND, Worker, acquiring, eager, kinds, numbers, queued, quiet,
+use crate::kit::{
+    Custom, GIB, Rig, SECOND, Worker, acquiring, assert_matches, eager, invalid_field, kinds,
+    numbers, quiet, would_block,
 };
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::{Config, Error, EventKind, Obstacle, SumPolicy, Wait, WireMode};
-
-/// The field that a refusal names.
-fn refused<T>(result: Result<T, Error>) -> Option<&'static str> {
-    match result {
-        Err(Error::InvalidConfig { field, .. }) => Some(field),
-        _ => None,
-    }
-}
 
 /// What a policy capped by the device may hold.
 fn budget(device: RecordingBuilder, config: Config) -> Result<u64, Error> {
     let rig = Rig::on(device, config)?;
     let budget = rig.manager.budget().expect("it is known");
-    let whole = rig.manager.ticket(&SumPolicy::new(), budget);
-    let more = rig.manager.ticket(&SumPolicy::new(), budget + 1);
+    let whole = rig.ticket(&SumPolicy::new(), budget);
+    let more = rig.ticket(&SumPolicy::new(), budget + 1);
     drop(whole.try_acquire()?);
-    assert!(matches!(
-        more.try_acquire(),
-        Err(Error::NeverAdmissible { .. })
-    ));
+    assert_matches!(more.try_acquire(), Err(Error::NeverAdmissible { .. }));
     Ok(budget)
 }
 
@@ -33,10 +23,10 @@ fn budget(device: RecordingBuilder, config: Config) -> Result<u64, Error> {
 fn r10_a_reserve_of_all_the_memory_is_refused() -> Result<(), Error> {
     // 48 GiB recommended of 64.
     for reserve in [64 * GIB, 64 * GIB + 1, u64::MAX] {
-        assert_eq!(refused(Rig::new(quiet().reserve(reserve))), Some("reserve"));
+        assert_eq!(invalid_field(Rig::new(quiet().reserve(reserve))), "reserve");
         let rig = Rig::new(quiet())?;
         let changed = rig.manager.configure(|config| config.reserve(reserve));
-        assert_eq!(refused(changed), Some("reserve"));
+        assert_eq!(invalid_field(changed), "reserve");
         assert_eq!(rig.manager.config(), quiet(), "nothing is changed");
         assert_eq!(rig.manager.ceiling(), Some(48 * GIB));
     }
@@ -71,10 +61,10 @@ fn r33_a_budget_above_the_memory_is_refused() -> Result<(), Error> {
     ] {
         for budget in [memory + 1, u64::MAX] {
             let built = Rig::on(device.clone(), quiet().budget(budget));
-            assert_eq!(refused(built), Some("budget"));
+            assert_eq!(invalid_field(built), "budget");
             let rig = Rig::on(device.clone(), quiet())?;
             let changed = rig.manager.configure(|config| config.budget(budget));
-            assert_eq!(refused(changed), Some("budget"));
+            assert_eq!(invalid_field(changed), "budget");
             assert_eq!(rig.manager.config(), quiet(), "nothing is changed");
         }
         let rig = Rig::on(device, quiet().budget(memory))?;
@@ -86,7 +76,7 @@ fn r33_a_budget_above_the_memory_is_refused() -> Result<(), Error> {
 #[test]
 fn r33_the_budget_changes_while_guards_live() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let set = |budget: Option<u64>| rig.manager.configure(|config| config.budget(budget));
     let guards = [
         ticket.acquire_owned()?,
@@ -97,7 +87,7 @@ fn r33_the_budget_changes_while_guards_live() -> Result<(), Error> {
     // Nothing is revoked, and nothing more is given.
     set(Some(15))?;
     assert_eq!(rig.limit(), 20);
-    let none = rig.manager.ticket(&SumPolicy::uncapped(), 0);
+    let none = rig.ticket(&SumPolicy::uncapped(), 0);
     assert!(none.try_acquire().is_err_and(|e| e.is_would_block()));
     set(None)?;
     drop(ticket.try_acquire()?);
@@ -108,9 +98,9 @@ fn r33_the_budget_changes_while_guards_live() -> Result<(), Error> {
 #[test]
 fn r33_settings_change_while_waiters_wait() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(15))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let held = ticket.acquire_owned()?;
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     rig.manager.configure(|config| config.budget(19))?;
     waiting.assert_pending();
     rig.manager.configure(|config| config.budget(20))?;
@@ -122,12 +112,12 @@ fn r33_settings_change_while_waiters_wait() -> Result<(), Error> {
 fn r33_a_waiter_that_never_fits_any_more_is_refused() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(20))?;
     let policy = SumPolicy::uncapped();
-    let held = rig.manager.ticket(&policy, 15).label("decode");
+    let held = rig.ticket(&policy, 15).label("decode");
     let held = held.acquire_owned()?;
-    let large = queued(&rig.manager, &rig.manager.ticket(&policy, 12), Wait::new());
-    let custom = rig.manager.ticket(&Custom::capped(100), 11);
-    let custom = queued(&rig.manager, &custom, Wait::new());
-    let small = queued(&rig.manager, &rig.manager.ticket(&policy, 5), Wait::new());
+    let large = rig.queued(&rig.ticket(&policy, 12));
+    let custom = rig.ticket(&Custom::capped(100), 11);
+    let custom = rig.queued(&custom);
+    let small = rig.queued(&rig.ticket(&policy, 5));
     rig.manager.configure(|config| config.budget(10))?;
     for (waiter, size) in [(large, 12), (custom, 11)] {
         let Err(Error::NeverAdmissible {
@@ -153,9 +143,9 @@ fn r33_a_waiter_that_is_refused_is_counted_no_more() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(20))?;
     let events = rig.manager.subscribe(1 << 10);
     let policy = SumPolicy::uncapped();
-    let held = rig.manager.ticket(&policy, 15).acquire_owned()?;
-    let ticket = rig.manager.ticket(&policy, 12);
-    let large = queued(&rig.manager, &ticket, Wait::new());
+    let held = rig.ticket(&policy, 15).acquire_owned()?;
+    let ticket = rig.ticket(&policy, 12);
+    let large = rig.queued(&ticket);
     rig.manager.configure(|config| config.budget(10))?;
     assert!(matches!(large.result(), Err(Error::NeverAdmissible { .. })));
     assert_eq!((rig.manager.waiters(), ticket.waiters()), (0, 0));
@@ -170,19 +160,16 @@ fn r33_a_waiter_that_is_refused_is_counted_no_more() -> Result<(), Error> {
 fn r33_a_growing_guard_that_never_fits_any_more_keeps_its_size() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(20))?;
     let policy = SumPolicy::uncapped();
-    let held = rig.manager.ticket(&policy, 10).acquire_owned()?;
-    let mut grows = rig.manager.ticket(&policy, 5).acquire_owned()?;
-    let growing = crate::support::Pending::spawn(move || {
+    let held = rig.ticket(&policy, 10).acquire_owned()?;
+    let mut grows = rig.ticket(&policy, 5).acquire_owned()?;
+    let growing = crate::kit::Pending::spawn(move || {
         let refused = grows.resize(12);
         (grows, refused)
     });
     growing.until_queued(&rig.manager);
     rig.manager.configure(|config| config.budget(11))?;
     let (grows, refused) = growing.result();
-    assert!(matches!(
-        refused,
-        Err(Error::NeverAdmissible { size: 12, .. })
-    ));
+    assert_matches!(refused, Err(Error::NeverAdmissible { size: 12, .. }));
     assert_eq!(grows.bytes(), 5);
     drop((held, grows));
     rig.finish()
@@ -192,7 +179,7 @@ fn r33_a_growing_guard_that_never_fits_any_more_keeps_its_size() -> Result<(), E
 fn r33_a_lower_budget_ends_the_circle_that_it_closes() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(40))?;
     let policy = SumPolicy::uncapped();
-    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let ticket = |bytes| rig.ticket(&policy, bytes);
     let outside = ticket(10).acquire_owned()?;
     // Once the guard outside is released both go on, one after the other.
     let workers = [(); 2].map(|()| Worker::holding(&rig.manager, &ticket(10)));
@@ -216,20 +203,20 @@ fn r33_a_lower_budget_ends_the_circle_that_it_closes() -> Result<(), Error> {
 #[test]
 fn r33_many_lines_become_one_and_one_becomes_many() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let group = |bytes| rig.manager.ticket(&SumPolicy::capped(10), bytes);
+    let group = |bytes| rig.ticket(&SumPolicy::capped(10), bytes);
     let other = |bytes| {
         let policy = SumPolicy::capped(12);
-        rig.manager.ticket(&policy, bytes)
+        rig.ticket(&policy, bytes)
     };
     let (held, held_there) = (group(10).acquire_owned()?, other(12).acquire_owned()?);
-    let first = queued(&rig.manager, &group(5), Wait::new());
-    let second = queued(&rig.manager, &other(6), Wait::new());
-    let third = queued(&rig.manager, &group(4), Wait::new());
+    let first = rig.queued(&group(5));
+    let second = rig.queued(&other(6));
+    let third = rig.queued(&group(4));
     rig.manager.configure(|config| config.budget(30))?;
     drop(held_there);
     // There is room for it in its group, but it is behind the first of the one line.
     second.assert_pending();
-    let guard = acquiring(&other(1), Wait::new());
+    let guard = acquiring(&other(1));
     guard.until_queued(&rig.manager);
     assert_eq!(rig.manager.waiting().len(), 4);
     rig.manager.configure(|config| config.budget(None))?;
@@ -246,7 +233,7 @@ fn r33_a_lower_ceiling_is_applied_at_once() -> Result<(), Error> {
     // The default thresholds, and a cooldown that has just begun.
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let by_sum = rig.manager.ticket(&SumPolicy::new(), 40 * GIB);
+    let by_sum = rig.ticket(&SumPolicy::new(), 40 * GIB);
     let guard = by_sum.acquire_owned()?;
     assert!(!guard.is_clamped());
     rig.manager.configure(|config| config.reserve(28 * GIB))?;
@@ -271,7 +258,7 @@ fn r33_a_lower_ceiling_is_applied_at_once() -> Result<(), Error> {
 #[test]
 fn r33_a_guard_of_the_fast_path_is_clamped_too() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::new(), 20 * GIB);
+    let ticket = rig.ticket(&SumPolicy::new(), 20 * GIB);
     let stays = ticket.acquire()?;
     let fast = ticket.acquire()?;
     rig.manager.configure(|config| config.margin(0.5))?;
@@ -288,7 +275,7 @@ fn r33_a_guard_of_the_fast_path_is_clamped_too() -> Result<(), Error> {
 #[test]
 fn r33_what_is_held_back_below_a_lower_ceiling_stays_held_back() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = |gib| rig.manager.ticket(&SumPolicy::uncapped(), gib * GIB);
+    let ticket = |gib| rig.ticket(&SumPolicy::uncapped(), gib * GIB);
     let stays = ticket(10).acquire_owned()?;
     drop(ticket(30).acquire()?);
     assert_eq!(rig.limit(), 40 * GIB, "the cooldown holds the shrink back");
@@ -304,7 +291,7 @@ fn r33_what_is_held_back_below_a_lower_ceiling_stays_held_back() -> Result<(), E
 #[test]
 fn r33_no_epoch_lingers_above_a_lower_ceiling() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 30 * GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 30 * GIB);
     drop(ticket.acquire()?);
     rig.manager.configure(|config| config.margin(0.25))?;
     assert_eq!(rig.limit(), 30 * GIB, "it lingers below the ceiling");
@@ -316,7 +303,7 @@ fn r33_no_epoch_lingers_above_a_lower_ceiling() -> Result<(), Error> {
 #[test]
 fn r33_a_lower_ceiling_that_cannot_be_applied_is_owed() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 40 * GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 40 * GIB);
     let guard = ticket.acquire_owned()?;
     rig.backend.fail_next(1);
     rig.manager.configure(|config| config.margin(0.5))?;
@@ -332,7 +319,7 @@ fn r33_a_lower_ceiling_that_cannot_be_applied_is_owed() -> Result<(), Error> {
 fn r33_an_override_above_a_lower_ceiling_is_refused() -> Result<(), Error> {
     let rig = Rig::new(quiet().baseline_override(30 * GIB))?;
     let changed = rig.manager.configure(|config| config.margin(0.5));
-    assert_eq!(refused(changed), Some("baseline_override"));
+    assert_eq!(invalid_field(changed), "baseline_override");
     assert_eq!(rig.manager.ceiling(), Some(48 * GIB));
     Ok(())
 }
@@ -346,10 +333,7 @@ fn r21_a_guard_under_a_ceiling_of_nothing_is_not_wired() -> Result<(), Error> {
     };
     let rig = Rig::on(device(), quiet())?;
     assert_eq!(rig.manager.ceiling(), Some(0));
-    let guard = rig
-        .manager
-        .ticket(&SumPolicy::uncapped(), GIB)
-        .acquire_owned()?;
+    let guard = rig.ticket(&SumPolicy::uncapped(), GIB).acquire_owned()?;
     assert_eq!((rig.calls(), guard.applied()), (0, 0));
     assert!(!guard.is_wired() && guard.is_clamped());
     drop(guard);
@@ -378,17 +362,11 @@ fn the_former_name_of_a_mode_goes_on_working() {
 #[test]
 fn r33_a_try_form_is_told_the_numbers_of_the_new_budget() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let held = ticket.acquire_owned()?;
     rig.manager.configure(|config| config.budget(12))?;
     let refused = ticket.try_acquire().map(drop).map_err(numbers);
-    let expected = Error::WouldBlock {
-        requested: 10,
-        in_use: 10,
-        capacity: Some(12),
-        waiting: 0,
-        obstacle: Obstacle::Budget,
-    };
+    let expected = would_block(10, (10, 12), Obstacle::Budget);
     assert_eq!(refused, Err(expected));
     drop(held);
     rig.finish()
@@ -398,9 +376,9 @@ fn r33_a_try_form_is_told_the_numbers_of_the_new_budget() -> Result<(), Error> {
 fn r33_a_waiter_that_new_settings_refuse_is_counted_no_longer() -> Result<(), Error> {
     let rig = Rig::new(quiet().budget(20).linger(SECOND))?;
     let policy = SumPolicy::uncapped();
-    let held = rig.manager.ticket(&policy, 15).acquire_owned()?;
-    let ticket = rig.manager.ticket(&policy, 12);
-    let large = queued(&rig.manager, &ticket, Wait::new());
+    let held = rig.ticket(&policy, 15).acquire_owned()?;
+    let ticket = rig.ticket(&policy, 12);
+    let large = rig.queued(&ticket);
     rig.manager.configure(|config| config.budget(10))?;
     let refused = large.result();
     assert!(matches!(refused, Err(Error::NeverAdmissible { .. })));

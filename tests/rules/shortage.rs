@@ -1,9 +1,11 @@
 //! R27: holds that a program can do without are given back before a demand waits for them.
 
-use crate::support::{
-    Acquiring, Brake, Custom, Rig, SECOND, acquiring, next, queued, quiet, until,
+use crate::kit::{
+    Acquiring, Brake, Custom, Rig, SECOND, acquiring, acquiring_with, next, quiet, until,
 };
-use mlx_wired::{CancelToken, Error, EventKind, OwnedGuard, Shortage, SumPolicy, Ticket, Wait};
+use mlx_wired::{
+    CancelToken, Error, EventKind, OwnedGuard, Reclaimer, Shortage, SumPolicy, Ticket, Wait,
+};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -13,7 +15,7 @@ type Shelf = Arc<Mutex<Vec<OwnedGuard>>>;
 const CAP: u64 = 100;
 
 fn ticket(rig: &Rig, bytes: u64) -> Ticket {
-    rig.manager.ticket(&SumPolicy::capped(CAP), bytes)
+    rig.ticket(&SumPolicy::capped(CAP), bytes)
 }
 
 fn shelf(guards: Vec<OwnedGuard>) -> Shelf {
@@ -26,6 +28,16 @@ fn evict(shelf: &Shelf) {
     if !shelf.is_empty() {
         drop(shelf.remove(0));
     }
+}
+
+/// A reclaimer that gives nothing back, and how often it was called.
+fn counting(rig: &Rig) -> (Reclaimer, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counts = calls.clone();
+    let reclaimer = rig.manager.on_shortage(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    (reclaimer, calls)
 }
 
 #[test]
@@ -67,24 +79,17 @@ fn r27_holds_are_given_back_until_the_demand_fits() -> Result<(), Error> {
 #[test]
 fn r27_what_stays_is_not_asked_for() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
-    let _reclaimer = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
+    let (_reclaimer, calls) = counting(&rig);
     let weights = ticket(&rig, 80).reservation().acquire_owned()?;
     let evictable = ticket(&rig, 15).reservation().evictable().acquire_owned()?;
     let refused = ticket(&rig, 30).acquire().err();
     assert!(matches!(refused, Some(Error::NoRoom { .. })), "{refused:?}");
     // A job queues for the machine: it would not fit beside what stays.
-    let job = queued(&rig.manager, &ticket(&rig, 30).reservation(), Wait::new());
+    let job = rig.queued(&ticket(&rig, 30).reservation());
     // Nor does what need not wait, or may not.
     drop(ticket(&rig, 5).acquire()?);
-    assert!(
-        ticket(&rig, 20)
-            .try_acquire()
-            .is_err_and(|e| e.is_would_block())
-    );
+    let refused = ticket(&rig, 20).try_acquire().map(drop);
+    assert!(refused.is_err_and(|error| error.is_would_block()));
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     drop((weights, evictable));
     drop(job.result()?);
@@ -106,8 +111,8 @@ fn r27_a_model_that_was_in_use_is_asked_for_again() -> Result<(), Error> {
             evict(&evicts);
         }
     });
-    let waiting = queued(&rig.manager, &ticket(&rig, 60), Wait::new());
-    until(|| asked.load(Ordering::SeqCst) == 1, "it asks at once");
+    let waiting = rig.queued(&ticket(&rig, 60));
+    until("it asks at once", || asked.load(Ordering::SeqCst) == 1);
     waiting.assert_pending();
     idle.store(1, Ordering::SeqCst);
     until_asked_again(&rig, &asked, &waiting);
@@ -119,7 +124,7 @@ fn until_asked_again(rig: &Rig, asked: &AtomicUsize, waiting: &Acquiring) {
     // It sleeps with the second as its deadline, or is about to.
     waiting.until_queued(&rig.manager);
     rig.clock.advance(SECOND);
-    until(|| asked.load(Ordering::SeqCst) == 2, "it asks again");
+    until("it asks again", || asked.load(Ordering::SeqCst) == 2);
 }
 
 #[test]
@@ -140,20 +145,14 @@ fn r27_reclaimers_release_at_once_and_may_not_wait() -> Result<(), Error> {
     });
     drop(ticket(&rig, 60).acquire_owned()?);
     let results = std::mem::take(&mut *results.lock());
-    assert_eq!(
-        results,
-        [Err(Error::Reentrant), Err(Error::Reentrant), Ok(())]
-    );
+    let reentrant = || Err(Error::Reentrant);
+    assert_eq!(results, [reentrant(), reentrant(), Ok(())]);
     drop(shrinking);
     let panics = rig.manager.on_shortage(|_| panic!("nothing to give"));
-    let waiting = acquiring(&ticket(&rig, 95), Wait::new());
-    let told = next(&events, |kind| {
-        matches!(kind, EventKind::ReclaimerPanicked(_))
-    });
-    assert_eq!(
-        told.kind,
-        EventKind::ReclaimerPanicked("nothing to give".to_owned())
-    );
+    let waiting = acquiring(&ticket(&rig, 95));
+    let is_panic = |kind: &EventKind| matches!(kind, EventKind::ReclaimerPanicked(_));
+    let panicked = EventKind::ReclaimerPanicked("nothing to give".to_owned());
+    assert_eq!(next(&events, is_panic).kind, panicked);
     drop(panics);
     cache.lock().clear();
     drop(waiting.result()?);
@@ -166,7 +165,7 @@ fn r27_one_that_waits_already_asks_a_reclaimer_that_comes_later() -> Result<(), 
     let model = shelf(vec![
         ticket(&rig, 60).resident().evictable().acquire_owned()?,
     ]);
-    let waiting = queued(&rig.manager, &ticket(&rig, 60), Wait::new());
+    let waiting = rig.queued(&ticket(&rig, 60));
     let _reclaimer = rig.manager.on_shortage(move |_| evict(&model));
     drop(waiting.result()?);
     rig.finish()
@@ -189,12 +188,12 @@ fn r27_one_that_becomes_the_first_asks_at_once() -> Result<(), Error> {
         let _gone = goes_on.recv();
         evict(&evicts);
     });
-    let first = acquiring(&model, Wait::new());
-    until(|| asked.load(Ordering::SeqCst) == 1, "the first asks");
-    let second = queued(&rig.manager, &model, Wait::new());
+    let first = acquiring(&model);
+    until("the first asks", || asked.load(Ordering::SeqCst) == 1);
+    let second = rig.queued(&model);
     drop(go_on);
     let first = first.result()?;
-    until(|| asked.load(Ordering::SeqCst) == 2, "the second asks");
+    until("the second asks", || asked.load(Ordering::SeqCst) == 2);
     second.assert_pending();
     drop(first);
     drop(second.result()?);
@@ -212,14 +211,10 @@ fn r27_a_wait_that_is_over_asks_no_more_of_them() -> Result<(), Error> {
         cancels.cancel();
         clock.advance(SECOND);
     });
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
-    let second = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
-    let cancelled = acquiring(&ticket(&rig, 60), Wait::new().cancel(&token)).result();
+    let (second, calls) = counting(&rig);
+    let cancelled = acquiring_with(&ticket(&rig, 60), Wait::new().cancel(&token)).result();
     assert!(cancelled.is_err_and(|error| error.is_cancelled()));
-    let timed_out = acquiring(&ticket(&rig, 60), Wait::new().timeout(SECOND)).result();
+    let timed_out = acquiring_with(&ticket(&rig, 60), Wait::new().timeout(SECOND)).result();
     assert!(timed_out.is_err_and(|error| error.is_timeout()));
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     drop((held, first, second));
@@ -237,21 +232,17 @@ fn r27_a_reclaimer_that_goes_while_a_policy_is_asked_is_not_called() -> Result<(
         }
         live.sum + new <= CAP
     });
-    let custom = |bytes| rig.manager.ticket(&policy, bytes);
+    let custom = |bytes| rig.ticket(&policy, bytes);
     // The policy is asked about what stays.
     let stays = custom(10).reservation().acquire_owned()?;
     let model = shelf(vec![custom(50).reservation().evictable().acquire_owned()?]);
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
     // When it has returned, the policy is asked whether the waiter is to ask on.
     let _first = rig
         .manager
         .on_shortage(move |_| armed.store(true, Ordering::SeqCst));
-    let second = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
+    let (second, calls) = counting(&rig);
     let _third = rig.manager.on_shortage(move |_| evict(&model));
-    let step = acquiring(&custom(60), Wait::new());
+    let step = acquiring(&custom(60));
     brake.wait_stopped();
     drop(second);
     brake.release();
@@ -269,12 +260,8 @@ fn r27_a_job_that_leaves_no_room_beside_what_stays_asks_nobody() -> Result<(), E
         .room_for(30)
         .acquire_owned()?;
     let cache = ticket(&rig, 5).reservation().evictable().acquire_owned()?;
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counts = calls.clone();
-    let _reclaimer = rig.manager.on_shortage(move |_| {
-        counts.fetch_add(1, Ordering::SeqCst);
-    });
-    let job = queued(&rig.manager, &ticket(&rig, 20).reservation(), Wait::new());
+    let (_reclaimer, calls) = counting(&rig);
+    let job = rig.queued(&ticket(&rig, 20).reservation());
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     drop((weights, cache));
     drop(job.result()?);

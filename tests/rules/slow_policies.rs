@@ -1,6 +1,6 @@
 //! R5, R16, R22, R25: what goes on beside a policy that is asked for long, and what is released inside.
 
-use crate::support::{Brake, Custom, Pending, Rig, Worker, acquiring, eager, queued, quiet, until};
+use crate::kit::{Brake, Custom, Pending, Rig, Worker, acquiring, eager, quiet, until};
 use mlx_wired::{Error, FixedPolicy, SumPolicy, Wait};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ fn r5_who_waits_already_is_admitted_while_another_looks_for_a_circle() -> Result
     let rig = Rig::new(eager())?;
     let brake = Brake::default();
     let (alone, armed) = Custom::one_at_a_time(&brake);
-    let alone = rig.manager.ticket(&alone, 1);
-    let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+    let alone = rig.ticket(&alone, 1);
+    let full = rig.ticket(&SumPolicy::capped(100), 100);
     let guard = full.acquire_owned()?;
-    let waiting = queued(&rig.manager, &full, Wait::new());
+    let waiting = rig.queued(&full);
     let (worker, second) = (Worker::holding(&rig.manager, &alone), full.clone());
-    let behind = queued(&rig.manager, &alone, Wait::new());
+    let behind = rig.queued(&alone);
     armed.store(true, Ordering::SeqCst);
     let looks = worker.wants(&second, Wait::new());
     brake.wait_stopped();
@@ -47,13 +47,13 @@ fn r22_a_release_inside_a_slow_can_admit_holds_up_nobody_of_another_group() -> R
             live.sum + new <= 20
         })
         .ever(|_, _| true);
-    let of = |bytes| rig.manager.ticket(&policy, bytes);
+    let of = |bytes| rig.ticket(&policy, bytes);
     *stash.lock() = Some(of(10).acquire_owned()?);
     let leaves = of(10).acquire_owned()?;
-    let head = queued(&rig.manager, &of(20), Wait::new());
+    let head = rig.queued(&of(20));
     let leaving = Pending::spawn(move || drop(leaves));
     brake.wait_stopped();
-    let other = rig.manager.ticket(&SumPolicy::uncapped(), 50);
+    let other = rig.ticket(&SumPolicy::uncapped(), 50);
     let attempted = Pending::spawn(move || other.try_acquire().map(drop));
     attempted.result()?;
     brake.release();
@@ -66,14 +66,10 @@ fn r22_a_release_inside_a_slow_can_admit_holds_up_nobody_of_another_group() -> R
 fn r22_what_a_policy_has_released_is_lowered_though_its_own_demand_is_covered() -> Result<(), Error>
 {
     let rig = Rig::new(eager())?;
-    let sum = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let sum = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let stays = sum(50).acquire_owned()?;
-    let leaves = Mutex::new(Some(sum(50).acquire_owned()?));
-    let releases = Custom::new().admits(move |_, _, _| {
-        drop(leaves.lock().take());
-        true
-    });
-    let guard = rig.manager.ticket(&releases, 10).acquire_owned()?;
+    let releases = Custom::releasing(sum(50).acquire_owned()?);
+    let guard = rig.ticket(&releases, 10).acquire_owned()?;
     assert_eq!(rig.limit(), 50);
     drop((guard, stays));
     rig.finish()
@@ -83,7 +79,7 @@ fn r22_what_a_policy_has_released_is_lowered_though_its_own_demand_is_covered() 
 fn r22_what_a_policy_has_released_is_examined_during_anothers_call() -> Result<(), Error> {
     for asks in 0..3 {
         let rig = Rig::new(quiet())?;
-        let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
+        let full = rig.ticket(&SumPolicy::capped(100), 100);
         let leaves = Mutex::new(Some(full.acquire_owned()?));
         let armed = Arc::new(AtomicBool::new(false));
         let is_armed = armed.clone();
@@ -93,14 +89,14 @@ fn r22_what_a_policy_has_released_is_examined_during_anothers_call() -> Result<(
             }
             live.sum + new <= 10
         });
-        let releases = rig.manager.ticket(&releases, 10);
+        let releases = rig.ticket(&releases, 10);
         let mut shrinks = releases.acquire_owned()?;
-        let behind = queued(&rig.manager, &releases, Wait::new());
-        let waiting = queued(&rig.manager, &full, Wait::new());
+        let behind = rig.queued(&releases);
+        let waiting = rig.queued(&full);
         armed.store(true, Ordering::SeqCst);
         let gate = rig.backend.gate();
-        let above = rig.manager.ticket(&FixedPolicy::new(200), 1);
-        let above = acquiring(&above, Wait::new());
+        let above = rig.ticket(&FixedPolicy::new(200), 1);
+        let above = acquiring(&above);
         gate.wait_entered(1);
         match asks {
             0 => rig.manager.poke()?,
@@ -121,9 +117,9 @@ fn r22_what_a_policy_has_released_is_examined_during_anothers_call() -> Result<(
 #[test]
 fn r22_what_a_policy_releases_when_it_is_asked_after_a_release_is_examined() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let full = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let full = rig.ticket(&SumPolicy::capped(10), 10);
     let leaves = Mutex::new(Some(full.acquire_owned()?));
-    let waiting = queued(&rig.manager, &full, Wait::new());
+    let waiting = rig.queued(&full);
     let armed = Arc::new(AtomicBool::new(false));
     let is_armed = armed.clone();
     let releases = Custom::capped(100).limits(move |_, _| {
@@ -132,9 +128,9 @@ fn r22_what_a_policy_releases_when_it_is_asked_after_a_release_is_examined() -> 
         }
         100
     });
-    let of = |bytes| rig.manager.ticket(&releases, bytes);
+    let of = |bytes| rig.ticket(&releases, bytes);
     let (first, second) = (of(10).acquire_owned()?, of(10).acquire_owned()?);
-    let behind = queued(&rig.manager, &of(100), Wait::new());
+    let behind = rig.queued(&of(100));
     armed.store(true, Ordering::SeqCst);
     drop(first);
     drop(waiting.result()?);
@@ -157,19 +153,19 @@ fn r16_nobody_passes_the_first_who_looks_for_a_circle() -> Result<(), Error> {
         }
         live.count == 0
     });
-    let alone = rig.manager.ticket(&alone, 1);
-    let full = rig.manager.ticket(&SumPolicy::capped(100), 100);
-    let unrelated = rig.manager.ticket(&SumPolicy::uncapped(), 1);
+    let alone = rig.ticket(&alone, 1);
+    let full = rig.ticket(&SumPolicy::capped(100), 100);
+    let unrelated = rig.ticket(&SumPolicy::uncapped(), 1);
     let guard = full.acquire_owned()?;
     let first = Worker::holding(&rig.manager, &alone);
     let last = Worker::holding(&rig.manager, &unrelated);
-    let behind = queued(&rig.manager, &alone, Wait::new());
+    let behind = rig.queued(&alone);
     armed.store(true, Ordering::SeqCst);
     let first = first.wants(&full, Wait::new());
     brake.wait_stopped();
-    let middle = queued(&rig.manager, &full, Wait::new());
+    let middle = rig.queued(&full);
     let last = last.wants(&full, Wait::new());
-    until(|| stopped.load(Ordering::SeqCst) == 2, "both look");
+    until("both look", || stopped.load(Ordering::SeqCst) == 2);
     drop(guard);
     assert_eq!(rig.manager.waiting().len(), 2, "nobody is admitted");
     brake.release();
@@ -185,16 +181,16 @@ fn r22_who_looks_for_a_circle_holds_up_nobody_of_another_group() -> Result<(), E
     let rig = Rig::new(quiet())?;
     let brake = Brake::default();
     let (alone, armed) = Custom::one_at_a_time(&brake);
-    let alone = rig.manager.ticket(&alone, 1);
-    let capped = |bytes| rig.manager.ticket(&SumPolicy::capped(bytes), bytes);
+    let alone = rig.ticket(&alone, 1);
+    let capped = |bytes| rig.ticket(&SumPolicy::capped(bytes), bytes);
     let (full, other) = (capped(100), capped(50));
     let (stays, leaves) = (full.acquire_owned()?, other.acquire_owned()?);
     let looks = Worker::holding(&rig.manager, &alone);
-    let behind = queued(&rig.manager, &alone, Wait::new());
+    let behind = rig.queued(&alone);
     armed.store(true, Ordering::SeqCst);
     let looks = looks.wants(&full, Wait::new());
     brake.wait_stopped();
-    let waiting = queued(&rig.manager, &other, Wait::new());
+    let waiting = rig.queued(&other);
     drop(leaves);
     drop(waiting.result()?);
     brake.release();
@@ -216,17 +212,17 @@ fn r25_nobody_passes_the_first_who_looks_for_a_circle_in_another_group() -> Resu
             asked.stop();
             true
         });
-        rig.manager.ticket(&policy.ever(|_, _| true), 20)
+        rig.ticket(&policy.ever(|_, _| true), 20)
     };
-    let of = |bytes| rig.manager.ticket(&SumPolicy::uncapped(), bytes);
+    let of = |bytes| rig.ticket(&SumPolicy::uncapped(), bytes);
     let guard = of(90).acquire_owned()?;
     let first = Worker::holding(&rig.manager, &of(1));
     let last = Worker::holding(&rig.manager, &of(1));
     let first = first.wants(&asks(), Wait::new());
     brake.wait_stopped();
-    let middle = queued(&rig.manager, &of(15), Wait::new());
+    let middle = rig.queued(&of(15));
     let last = last.wants(&asks(), Wait::new());
-    until(|| stopped.load(Ordering::SeqCst) == 2, "both look");
+    until("both look", || stopped.load(Ordering::SeqCst) == 2);
     drop(guard);
     assert_eq!(rig.manager.waiting().len(), 1, "it is not admitted");
     brake.release();

@@ -1,13 +1,9 @@
 //! R24: the whole state at any time. R19: who holds what is always known.
 
-use crate::support::{
-    Brake, Custom, GIB, Pending, Rig, SECOND, acquiring, eager, queued, quiet, until,
-};
+use crate::kit::{Brake, Custom, GIB, Pending, Rig, SECOND, acquiring, eager, quiet, until};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::snapshot::{BaselineSource, CeilingSource};
-use mlx_wired::{
-    Config, Error, Guard, HolderState, Kind, MaxPolicy, Snapshot, SumPolicy, Ticket, Wait,
-};
+use mlx_wired::{Config, Error, Guard, HolderState, Kind, MaxPolicy, Snapshot, SumPolicy, Ticket};
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,12 +13,12 @@ use std::time::Duration;
 fn r24_a_snapshot_tells_limits_groups_guards_and_waiters() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().initial_limit(GIB), quiet())?;
     let policy = SumPolicy::capped(12 * GIB);
-    let weights = rig.manager.ticket(&policy, 8 * GIB).label("weights");
+    let weights = rig.ticket(&policy, 8 * GIB).label("weights");
     let weights = weights.reservation();
-    let step = rig.manager.ticket(&policy, 4 * GIB).label("step");
+    let step = rig.ticket(&policy, 4 * GIB).label("step");
     let held = (weights.acquire()?, step.acquire()?);
     let line = line!() - 1;
-    let waiting = queued(&rig.manager, &step, Wait::new());
+    let waiting = rig.queued(&step);
     rig.clock.advance(3 * SECOND);
 
     let snapshot = rig.manager.snapshot();
@@ -67,7 +63,7 @@ fn r24_a_snapshot_tells_limits_groups_guards_and_waiters() -> Result<(), Error> 
     assert_eq!((waiter.bytes, waiter.held), (4 * GIB, None));
     assert_eq!(waiter.waited, 3 * SECOND);
     assert_eq!(waiter.label.as_deref(), Some("step"));
-    assert!(waiter.place.file().ends_with("support.rs"));
+    assert!(waiter.place.file().ends_with("kit/threads.rs"));
     drop(held);
     drop(waiting.result()?);
     rig.finish()
@@ -123,7 +119,7 @@ fn r24_a_snapshot_says_what_made_the_ceiling() -> Result<(), Error> {
 fn r24_a_snapshot_tells_what_is_owed_and_when() -> Result<(), Error> {
     let config = eager().shrink_cooldown(5 * SECOND).linger(9 * SECOND);
     let rig = Rig::new(config)?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let (first, second) = (ticket.acquire()?, ticket.acquire()?);
     drop(first);
     rig.clock.advance(2 * SECOND);
@@ -146,10 +142,10 @@ fn r24_a_snapshot_tells_what_is_owed_and_when() -> Result<(), Error> {
 #[test]
 fn r24_waits_are_counted_in_a_histogram() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(10), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(10), 10);
     for seconds in [1, 2, 10] {
         let guard = ticket.acquire()?;
-        let waiting = queued(&rig.manager, &ticket, Wait::new());
+        let waiting = rig.queued(&ticket);
         rig.clock.advance(seconds * SECOND);
         drop(guard);
         drop(waiting.result()?);
@@ -168,15 +164,14 @@ fn r24_waits_are_counted_in_a_histogram() -> Result<(), Error> {
 #[test]
 fn r24_acquires_served_by_anothers_call_are_counted() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let gate = rig.backend.gate();
-    let first = acquiring(&ticket, Wait::new());
+    let first = acquiring(&ticket);
     gate.wait_entered(1);
-    let others: Vec<_> = (0..3).map(|_| acquiring(&ticket, Wait::new())).collect();
-    until(
-        || rig.manager.snapshot().uncovered == 4,
-        "all are counted and wait for the limit",
-    );
+    let others: Vec<_> = (0..3).map(|_| acquiring(&ticket)).collect();
+    until("all are counted and wait for the limit", || {
+        rig.manager.snapshot().uncovered == 4
+    });
     let during = rig.manager.snapshot();
     assert!(during.setting && during.guards_add_up, "{during}");
     assert_eq!((during.live, during.guards.len()), (4, 0));
@@ -194,14 +189,14 @@ fn r24_acquires_served_by_anothers_call_are_counted() -> Result<(), Error> {
 #[test]
 fn r24_the_age_of_a_guard_is_known_after_a_wait_and_while_somebody_watches() -> Result<(), Error> {
     let rig = Rig::new(quiet().shrink_threshold_ratio(1.0))?;
-    let ticket = rig.manager.ticket(&SumPolicy::capped(20), 10);
+    let ticket = rig.ticket(&SumPolicy::capped(20), 10);
     let ages = || -> Vec<Option<Duration>> {
         let guards = rig.manager.holders();
         guards.iter().map(|guard| guard.age).collect()
     };
     let unwatched = (ticket.acquire()?, ticket.acquire()?);
     assert_eq!(ages(), [None, None]);
-    let waiting = queued(&rig.manager, &ticket, Wait::new());
+    let waiting = rig.queued(&ticket);
     drop(unwatched.0);
     let waited = waiting.result()?;
     rig.clock.advance(7 * SECOND);
@@ -229,12 +224,12 @@ fn r19_leaked_and_forgotten_guards_are_told_from_held_ones() -> Result<(), Error
             .map(|guard| (guard.bytes, guard.state))
             .collect()
     };
-    let held = rig.manager.ticket(&policy, 5);
+    let held = rig.ticket(&policy, 5);
     let held = held.acquire()?;
-    let leaked = rig.manager.ticket(&policy, 4);
+    let leaked = rig.ticket(&policy, 4);
     leaked.acquire()?.leak();
     leaked.acquire_owned()?.leak();
-    let forgotten = rig.manager.ticket(&policy, 3);
+    let forgotten = rig.ticket(&policy, 3);
     mem::forget(forgotten.acquire()?);
     assert_eq!(
         states().last(),
@@ -242,7 +237,7 @@ fn r19_leaked_and_forgotten_guards_are_told_from_held_ones() -> Result<(), Error
         "its ticket lives"
     );
     drop(forgotten);
-    let on_a_thread = rig.manager.ticket(&policy, 2);
+    let on_a_thread = rig.ticket(&policy, 2);
     let other = on_a_thread.clone();
     thread::spawn(move || mem::forget(other.acquire()))
         .join()
@@ -264,7 +259,7 @@ fn r19_leaked_and_forgotten_guards_are_told_from_held_ones() -> Result<(), Error
 #[test]
 fn r19_a_clone_that_is_described_anew_is_another_ticket() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&MaxPolicy::new(), 10).label("first");
+    let ticket = rig.ticket(&MaxPolicy::new(), 10).label("first");
     let other = ticket.clone().label("second").reservation();
     assert_ne!(ticket.id(), other.id());
     let guard = ticket.acquire()?;
@@ -281,9 +276,9 @@ fn r19_a_clone_that_is_described_anew_is_another_ticket() -> Result<(), Error> {
 fn r24_a_snapshot_prints_for_people() -> Result<(), Error> {
     let rig = Rig::new(quiet().linger(SECOND))?;
     let policy = SumPolicy::capped(3 * GIB);
-    let step = rig.manager.ticket(&policy, 3 * GIB).label("step");
+    let step = rig.ticket(&policy, 3 * GIB).label("step");
     let guard = step.acquire()?;
-    let waiting = queued(&rig.manager, &step, Wait::new());
+    let waiting = rig.queued(&step);
     rig.clock.advance(SECOND);
     let text = rig.manager.snapshot().to_string();
     for part in [
@@ -292,7 +287,7 @@ fn r24_a_snapshot_prints_for_people() -> Result<(), Error> {
         "live      3 GiB in 1 guard, 1 waiting",
         "SumPolicy: 3 GiB of 3 GiB in 1 guard, calls for 3 GiB, 1 waiting",
         "3 GiB step at tests/rules/snapshot.rs:",
-        "waits: 3 GiB step at tests/rules/support.rs:",
+        "waits: 3 GiB step at tests/rules/../kit/threads.rs:",
         "since 1.0s",
         "setter    1 call, 0 failed",
     ] {
@@ -356,9 +351,9 @@ fn r24_snapshots_are_whole_while_eight_threads_acquire_and_release() -> Result<(
     let rig = Rig::new(quiet())?;
     let custom = Custom::new().named("custom");
     let tickets = [
-        rig.manager.ticket(&SumPolicy::capped(5 * GIB), GIB),
-        rig.manager.ticket(&MaxPolicy::new(), 3 * GIB),
-        rig.manager.ticket(&custom, 2 * GIB),
+        rig.ticket(&SumPolicy::capped(5 * GIB), GIB),
+        rig.ticket(&MaxPolicy::new(), 3 * GIB),
+        rig.ticket(&custom, 2 * GIB),
     ];
     let label = custom_label(&tickets[2], &rig)?;
     let sizes = [
@@ -407,13 +402,13 @@ fn r24_what_was_withdrawn_is_not_uncovered() -> Result<(), Error> {
         }
         live.sum + new <= 100
     });
-    let ticket = |bytes| rig.manager.ticket(&policy, bytes);
+    let ticket = |bytes| rig.ticket(&policy, bytes);
     let held = ticket(10).acquire_owned()?;
     let gate = rig.backend.gate();
     rig.backend.fail_next(1);
-    let fails = acquiring(&ticket(90), Wait::new());
+    let fails = acquiring(&ticket(90));
     gate.wait_entered(1);
-    let waits = queued(&rig.manager, &ticket(30), Wait::new());
+    let waits = rig.queued(&ticket(30));
     gate.open();
     // The queue is examined; who failed has not been told yet.
     brake.wait_stopped();
@@ -430,9 +425,9 @@ fn r24_what_was_withdrawn_is_not_uncovered() -> Result<(), Error> {
 fn r24_waiters_that_came_at_one_time_are_told_in_their_order() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let caps = [100, 200].map(SumPolicy::capped);
-    let tickets = caps.map(|policy| rig.manager.ticket(&policy, 100));
+    let tickets = caps.map(|policy| rig.ticket(&policy, 100));
     let held = [0, 1, 1].map(|group: usize| tickets[group].acquire_owned());
-    let waiting = [1, 0].map(|group: usize| queued(&rig.manager, &tickets[group], Wait::new()));
+    let waiting = [1, 0].map(|group: usize| rig.queued(&tickets[group]));
     let snapshot = rig.manager.snapshot();
     let told: Vec<_> = snapshot.waiters.iter().map(|it| it.ticket).collect();
     assert_eq!(told, [tickets[1].id(), tickets[0].id()]);

@@ -1,8 +1,8 @@
 //! R12: what happens before a release that lowers the limit.
 
-use crate::support::{Custom, GIB, Rig, eager, kinds, quiet};
+use crate::kit::{Custom, GIB, Rig, SECOND, eager, kinds, quiet};
 use mlx_wired::ffi::RecordingBackend;
-use mlx_wired::{Error, EventKind, FixedPolicy, SumPolicy};
+use mlx_wired::{Error, EventKind, FixedPolicy, Manager, Policy, SumPolicy};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ fn synchronized(rig: &Rig) -> usize {
 #[test]
 fn r12_the_end_of_an_epoch_synchronises_first_with_the_demand_counted() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     let seen = rig.backend.synchronizations();
     assert_eq!(seen.len(), 1);
@@ -26,25 +26,10 @@ fn r12_the_end_of_an_epoch_synchronises_first_with_the_demand_counted() -> Resul
     rig.finish()
 }
 
-#[test]
-fn r12_a_shrink_synchronises_first() -> Result<(), Error> {
+/// The second of two guards of a policy leaves: the limit falls from 20 to 10.
+fn a_shrink_synchronises_first(policy: &(impl Policy + Clone)) -> Result<(), Error> {
     let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
-    let first = ticket.acquire()?;
-    let second = ticket.acquire()?;
-    drop(second);
-    assert_eq!(rig.limit(), 10);
-    let seen = rig.backend.synchronizations();
-    assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0].limit, seen[0].after_calls), (20, 2));
-    drop(first);
-    rig.finish()
-}
-
-#[test]
-fn r12_a_guard_of_a_users_policy_synchronises_first_beside_its_like() -> Result<(), Error> {
-    let rig = Rig::new(eager())?;
-    let ticket = rig.manager.ticket(&Custom::new(), 10);
+    let ticket = rig.ticket(policy, 10);
     let (first, second) = (ticket.acquire()?, ticket.acquire()?);
     drop(second);
     assert_eq!(rig.limit(), 10);
@@ -56,9 +41,19 @@ fn r12_a_guard_of_a_users_policy_synchronises_first_beside_its_like() -> Result<
 }
 
 #[test]
+fn r12_a_shrink_synchronises_first() -> Result<(), Error> {
+    a_shrink_synchronises_first(&SumPolicy::uncapped())
+}
+
+#[test]
+fn r12_a_guard_of_a_users_policy_synchronises_first_beside_its_like() -> Result<(), Error> {
+    a_shrink_synchronises_first(&Custom::new())
+}
+
+#[test]
 fn r12_a_release_that_lowers_nothing_does_not_wait() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     assert_eq!(synchronized(&rig), 0);
@@ -67,40 +62,34 @@ fn r12_a_release_that_lowers_nothing_does_not_wait() -> Result<(), Error> {
     rig.finish()
 }
 
-#[test]
-fn r12_the_end_of_a_fast_guard_synchronises_when_somebody_began_to_watch() -> Result<(), Error> {
+/// The last guard came by the fast path, and something happens before it leaves.
+fn the_end_of_a_fast_guard<T>(happens: impl FnOnce(&Manager) -> T) -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     let fast = ticket.acquire()?;
     drop(first);
-    let _events = rig.manager.subscribe(100);
+    let _happened = happens(&rig.manager);
     drop(fast);
     assert_eq!(rig.limit(), 0);
     assert_eq!(synchronized(&rig), 1);
     rig.finish()
+}
+
+#[test]
+fn r12_the_end_of_a_fast_guard_synchronises_when_somebody_began_to_watch() -> Result<(), Error> {
+    the_end_of_a_fast_guard(|manager| manager.subscribe(100))
 }
 
 #[test]
 fn r12_the_end_of_a_fast_guard_synchronises_after_close() -> Result<(), Error> {
-    let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
-    let first = ticket.acquire()?;
-    let fast = ticket.acquire()?;
-    drop(first);
-    rig.manager.close();
-    drop(fast);
-    assert_eq!(rig.limit(), 0);
-    assert_eq!(synchronized(&rig), 1);
-    rig.finish()
+    the_end_of_a_fast_guard(Manager::close)
 }
 
-#[test]
-fn r12_a_reservation_whose_release_shrinks_synchronises() -> Result<(), Error> {
-    let rig = Rig::new(eager())?;
-    let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let step = rig.manager.ticket(&policy, 10);
+/// A reservation beside a step leaves: the limit falls from 110 to 10.
+fn a_reservation_leaves(rig: Rig, policy: &(impl Policy + Clone)) -> Result<(), Error> {
+    let weights = rig.ticket(policy, 100).reservation();
+    let step = rig.ticket(policy, 10);
     let weights = weights.acquire()?;
     let step = step.acquire()?;
     drop(weights);
@@ -108,43 +97,29 @@ fn r12_a_reservation_whose_release_shrinks_synchronises() -> Result<(), Error> {
     assert_eq!(synchronized(&rig), 1);
     drop(step);
     rig.finish()
+}
+
+#[test]
+fn r12_a_reservation_whose_release_shrinks_synchronises() -> Result<(), Error> {
+    a_reservation_leaves(Rig::new(eager())?, &SumPolicy::uncapped())
 }
 
 #[test]
 fn r12_a_watched_reservation_whose_release_shrinks_synchronises() -> Result<(), Error> {
     let rig = Rig::new(eager())?;
     let _events = rig.manager.subscribe(100);
-    let policy = SumPolicy::uncapped();
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let step = rig.manager.ticket(&policy, 10);
-    let weights = weights.acquire()?;
-    let step = step.acquire()?;
-    drop(weights);
-    assert_eq!(rig.limit(), 10);
-    assert_eq!(synchronized(&rig), 1);
-    drop(step);
-    rig.finish()
+    a_reservation_leaves(rig, &SumPolicy::uncapped())
 }
 
 #[test]
 fn r12_a_reservation_of_a_custom_policy_synchronises_too() -> Result<(), Error> {
-    let rig = Rig::new(eager())?;
-    let policy = Custom::new();
-    let weights = rig.manager.ticket(&policy, 100).reservation();
-    let step = rig.manager.ticket(&policy, 10);
-    let weights = weights.acquire()?;
-    let step = step.acquire()?;
-    drop(weights);
-    assert_eq!(rig.limit(), 10);
-    assert_eq!(synchronized(&rig), 1);
-    drop(step);
-    rig.finish()
+    a_reservation_leaves(Rig::new(eager())?, &Custom::new())
 }
 
 #[test]
 fn r12_a_hook_runs_in_place_of_synchronising() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let limit = Arc::new(AtomicU64::new(u64::MAX));
     let mut guard = ticket.acquire()?;
     let (seen, backend) = (limit.clone(), rig.backend.clone());
@@ -162,7 +137,7 @@ fn r12_a_hook_runs_in_place_of_synchronising() -> Result<(), Error> {
 fn r12_a_failing_hook_does_not_prevent_the_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire()?;
     guard.before_release(|| Err("no stream".into()));
     let released = guard.release();
@@ -179,7 +154,7 @@ fn r12_a_failing_hook_does_not_prevent_the_release() -> Result<(), Error> {
 fn r12_a_panicking_hook_does_not_prevent_the_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let events = rig.manager.subscribe(100);
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let mut guard = ticket.acquire()?;
     guard.before_release(|| panic!("the hook's panic"));
     drop(guard);
@@ -194,7 +169,7 @@ fn r12_a_panicking_hook_does_not_prevent_the_release() -> Result<(), Error> {
 #[test]
 fn r12_a_hook_that_panics_while_its_thread_unwinds() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let unwound = catch_unwind(AssertUnwindSafe(|| -> Result<(), Error> {
         let mut guard = ticket.acquire()?;
         guard.before_release(|| panic!("the hook's panic"));
@@ -208,20 +183,15 @@ fn r12_a_hook_that_panics_while_its_thread_unwinds() -> Result<(), Error> {
 #[test]
 fn r12_a_synchronisation_that_fails_or_panics_does_not_prevent_the_release() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     rig.backend.fail_synchronize(true);
     let released = ticket.acquire()?.release();
-    assert!(
-        matches!(released.error, Some(Error::Release { .. })),
-        "{released:?}"
-    );
+    let is_told = |error: &Error| matches!(error, Error::Release { .. });
+    assert!(released.error.as_ref().is_some_and(is_told), "{released:?}");
     assert_eq!(released.limit, 0);
     rig.backend.panic_synchronize(true);
     let released = ticket.acquire()?.release();
-    assert!(
-        matches!(released.error, Some(Error::Release { .. })),
-        "{released:?}"
-    );
+    assert!(released.error.as_ref().is_some_and(is_told), "{released:?}");
     drop(ticket.acquire()?);
     assert_eq!(rig.limit(), 0);
     rig.backend.panic_synchronize(false);
@@ -231,7 +201,7 @@ fn r12_a_synchronisation_that_fails_or_panics_does_not_prevent_the_release() -> 
 #[test]
 fn r12_release_after_runs_finish_first_whatever_follows() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 1);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 1);
     let first = ticket.acquire()?;
     let calls = AtomicUsize::new(0);
     let finish = || {
@@ -252,11 +222,11 @@ fn r12_release_after_runs_finish_first_whatever_follows() -> Result<(), Error> {
 #[test]
 fn r12_later_lowerings_synchronise_nothing() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), GIB);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), GIB);
     let first = ticket.acquire()?;
     drop(ticket.acquire()?);
     let before = rig.backend.synchronizations().len();
-    rig.clock.advance(crate::support::SECOND);
+    rig.clock.advance(SECOND);
     rig.manager.maintain();
     assert_eq!(rig.limit(), GIB, "the shrink that the cooldown held back");
     assert_eq!(rig.backend.synchronizations().len(), before);
@@ -267,7 +237,7 @@ fn r12_later_lowerings_synchronise_nothing() -> Result<(), Error> {
 #[test]
 fn r12_a_backend_that_does_not_synchronise_is_not_asked_to() -> Result<(), Error> {
     let rig = Rig::on(RecordingBackend::metal().synchronizes(false), quiet())?;
-    let ticket = rig.manager.ticket(&SumPolicy::uncapped(), 10);
+    let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     drop(ticket.acquire()?);
     assert_eq!(rig.backend.synchronizations().len(), 0);
     rig.finish()
@@ -276,7 +246,7 @@ fn r12_a_backend_that_does_not_synchronise_is_not_asked_to() -> Result<(), Error
 #[test]
 fn r12_who_has_left_keeps_nobody_from_synchronising() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
-    let ticket = rig.manager.ticket(&FixedPolicy::new(10), 4);
+    let ticket = rig.ticket(&FixedPolicy::new(10), 4);
     let first = ticket.acquire()?;
     let mut owned = ticket.acquire_owned()?;
     let (one, last) = (ticket.acquire()?, ticket.acquire()?);

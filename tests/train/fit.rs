@@ -7,7 +7,7 @@ mod sweep;
 mod trainings;
 
 use super::network::{Network, Shape};
-use super::{MIB, on};
+use crate::kit::{MIB, assert_matches, assert_says, on};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
 use mlx_wired::train::{Error, Fit, Fitted, Knob, Plan, Why};
@@ -182,10 +182,7 @@ fn a_budget_that_is_used_up_is_refused_before_anything_runs() {
     assert!(text.contains("18.60 MiB are to come"), "{text}");
     // Not a byte of room is none.
     let none = Fit::new(active, 32).margin(0.0).manager(&manager);
-    assert!(matches!(
-        none.run(&mut network),
-        Err(Error::OverBudget { .. })
-    ));
+    assert_matches!(none.run(&mut network), Err(Error::OverBudget { .. }));
     assert!(network.ran.is_empty() && network.restored == 0);
 }
 
@@ -261,10 +258,7 @@ fn a_sum_that_may_not_fit_is_made_where_nothing_else_fits() {
         let mut network = network.trained();
         let fitted = fit(budget, &manager, &network).run(&mut network);
         if sums_apart {
-            assert!(
-                matches!(fitted, Err(Error::NothingFits { .. })),
-                "{fitted:?}"
-            );
+            assert_matches!(fitted, Err(Error::NothingFits { .. }));
             assert_eq!(network.added, 1);
         } else {
             let fitted = fitted.unwrap();
@@ -349,10 +343,8 @@ fn it_prints_what_was_given_up_and_why() {
         "{text}"
     );
     assert!(lines[1].starts_with("batch 32 to "), "{text}");
-    assert!(
-        text.contains("rows/s") && text.contains("not run: over"),
-        "{text}"
-    );
+    assert_says(&text, "rows/s");
+    assert_says(&text, "not run: over");
     let chosen: Vec<_> = fitted
         .considered
         .iter()

@@ -1,33 +1,14 @@
 //! Tickets that learn.
 
-use super::{MIB, on, work};
+use super::work;
+use crate::kit::{Folder, MIB, assert_matches, on};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::train::{Error, FileProblem, Ledger};
 use mlx_wired::{Manager, SumPolicy};
 use std::fs;
-use std::path::PathBuf;
 
-/// A folder of a test's own, which goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("mlx-wired-ledger-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("the folder is new");
-        Self(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("ledger.json")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("nothing else uses it");
-    }
-}
+/// Where a ledger is, in a folder of the test's own.
+const FILE: &str = "ledger.json";
 
 fn bytes(ledger: &Ledger, label: &str) -> u64 {
     let ticket = ledger
@@ -89,10 +70,10 @@ unseen             -    1 MiB       -        -  0 of 0    2 MiB";
 
 #[test]
 fn a_second_start_does_not_probe() {
-    let folder = Folder::new("second");
+    let folder = Folder::new();
     let device = || RecordingBackend::cpu().version("0.32.2");
     let (manager, backend) = on(device());
-    let mut first = Ledger::open(folder.file(), &manager, "model").unwrap();
+    let mut first = Ledger::open(folder.at(FILE), &manager, "model").unwrap();
     let measured = first
         .measure("step", || work(&backend, 80 * MIB, 79 * MIB))
         .unwrap();
@@ -100,23 +81,23 @@ fn a_second_start_does_not_probe() {
     first.save().unwrap();
 
     let (manager, _backend) = on(device());
-    let mut second = Ledger::open(folder.file(), &manager, "model").unwrap();
+    let mut second = Ledger::open(folder.at(FILE), &manager, "model").unwrap();
     let ran = || -> () { panic!("it is in the file") };
     assert_eq!(second.measure("step", ran).unwrap(), measured);
     assert_eq!(second.get("step"), first.get("step"));
     assert_eq!(bytes(&second, "step"), bytes(&first, "step"));
-    let files = fs::read_dir(&folder.0).unwrap().count();
+    let files = folder.names().len();
     assert_eq!(files, 1, "what was written beside it is gone");
 }
 
 #[test]
 fn counts_of_a_file_do_not_wrap() {
-    let folder = Folder::new("counts");
+    let folder = Folder::new();
     let (manager, _backend) = on(RecordingBackend::cpu());
-    let mut ledger = Ledger::open(folder.file(), &manager, "model").unwrap();
+    let mut ledger = Ledger::open(folder.at(FILE), &manager, "model").unwrap();
     ledger.observe("step", MIB, 2 * MIB);
     ledger.save().unwrap();
-    let text = fs::read_to_string(folder.file()).unwrap();
+    let text = fs::read_to_string(folder.at(FILE)).unwrap();
     let most = |text: String, name: &str| {
         let (from, to) = (
             format!("\"{name}\": 1,"),
@@ -125,8 +106,8 @@ fn counts_of_a_file_do_not_wrap() {
         assert!(text.contains(&from), "{text}");
         text.replace(&from, &to)
     };
-    fs::write(folder.file(), most(most(text, "observed"), "over")).unwrap();
-    let mut ledger = Ledger::open(folder.file(), &manager, "model").unwrap();
+    fs::write(folder.at(FILE), most(most(text, "observed"), "over")).unwrap();
+    let mut ledger = Ledger::open(folder.at(FILE), &manager, "model").unwrap();
     ledger.observe("step", MIB, 2 * MIB);
     let entry = ledger.get("step").unwrap();
     assert_eq!((entry.observed, entry.over), (u64::MAX, u64::MAX));
@@ -141,8 +122,8 @@ fn problem(result: Result<Ledger, Error>) -> FileProblem {
 
 #[test]
 fn a_file_of_another_key_says_so_and_can_be_replaced() {
-    let folder = Folder::new("key");
-    let open = |manager: &Manager, model: &str| Ledger::open(folder.file(), manager, model);
+    let folder = Folder::new();
+    let open = |manager: &Manager, model: &str| Ledger::open(folder.at(FILE), manager, model);
     let (manager, backend) = on(RecordingBackend::cpu().version("0.32.2"));
     let mut ledger = open(&manager, "model").unwrap();
     ledger.measure("step", || work(&backend, MIB, MIB)).unwrap();
@@ -162,28 +143,28 @@ fn a_file_of_another_key_says_so_and_can_be_replaced() {
             other => panic!("{other:?}"),
         }
     }
-    let mut anew = Ledger::replacing(folder.file(), &newer, "model");
+    let mut anew = Ledger::replacing(folder.at(FILE), &newer, "model");
     anew.measure("step", || ()).unwrap();
     assert!(open(&newer, "model").is_ok() && open(&manager, "model").is_err());
 }
 
 #[test]
 fn a_malformed_file_is_an_error_and_never_a_wrong_number() {
-    let folder = Folder::new("malformed");
+    let folder = Folder::new();
     let (manager, backend) = on(RecordingBackend::cpu().version("0.32.2"));
-    let open = || Ledger::open(folder.file(), &manager, "model");
+    let open = || Ledger::open(folder.at(FILE), &manager, "model");
     let mut ledger = open().unwrap();
     ledger
         .measure("step", || work(&backend, 80 * MIB, 79 * MIB))
         .unwrap();
     ledger.observe("step", 90 * MIB, 100 * MIB);
     ledger.save().unwrap();
-    let good = fs::read_to_string(folder.file()).unwrap();
+    let good = fs::read_to_string(folder.at(FILE)).unwrap();
     assert!(open().is_ok());
 
     // Every file that was cut short.
     for end in 0..good.len() - 2 {
-        fs::write(folder.file(), &good[..end]).unwrap();
+        fs::write(folder.at(FILE), &good[..end]).unwrap();
         assert!(
             matches!(problem(open()), FileProblem::Malformed(_)),
             "{end}"
@@ -207,34 +188,30 @@ fn a_malformed_file_is_an_error_and_never_a_wrong_number() {
     ] {
         let bad = good.replace(old, &new);
         assert_ne!(bad, good, "{old} is there");
-        fs::write(folder.file(), bad).unwrap();
+        fs::write(folder.at(FILE), bad).unwrap();
         assert!(
             matches!(problem(open()), FileProblem::Malformed(_)),
             "{new}"
         );
     }
-    fs::write(folder.file(), &good).unwrap();
+    fs::write(folder.at(FILE), &good).unwrap();
     assert!(open().is_ok());
 }
 
 #[test]
 fn a_file_that_cannot_be_written_leaves_what_was_there() {
-    let folder = Folder::new("unwritable");
+    let folder = Folder::new();
     let (manager, backend) = on(RecordingBackend::cpu());
     // A folder is in its place.
-    fs::create_dir_all(folder.file().join("full")).unwrap();
-    assert!(matches!(
-        problem(Ledger::open(folder.file(), &manager, "m")),
+    fs::create_dir_all(folder.at(FILE).join("full")).unwrap();
+    assert_matches!(
+        problem(Ledger::open(folder.at(FILE), &manager, "m")),
         FileProblem::Io(_)
-    ));
-    let mut ledger = Ledger::replacing(folder.file(), &manager, "m");
+    );
+    let mut ledger = Ledger::replacing(folder.at(FILE), &manager, "m");
     let result = ledger.measure("step", || work(&backend, MIB, MIB));
     assert!(matches!(result, Err(Error::File { .. })), "{result:?}");
     assert_eq!(ledger.get("step").unwrap().high_water(), MIB, "it is kept");
-    assert!(folder.file().join("full").is_dir());
-    assert_eq!(
-        fs::read_dir(&folder.0).unwrap().count(),
-        1,
-        "nothing is left beside it"
-    );
+    assert!(folder.at(FILE).join("full").is_dir());
+    assert_eq!(folder.names().len(), 1, "nothing is left beside it");
 }

@@ -11,6 +11,8 @@
 //! | `workers.rs` | threads that last, and are retired |
 
 mod fit;
+#[path = "../kit/mod.rs"]
+mod kit;
 #[cfg(feature = "estimate")]
 mod ledger;
 mod measure;
@@ -20,18 +22,7 @@ mod sizer;
 mod steps;
 mod workers;
 
-use mlx_wired::Manager;
-use mlx_wired::ffi::{RecordingBackend, RecordingBuilder};
-use std::sync::Arc;
-
-const MIB: u64 = 1 << 20;
-
-/// A manager on a device of which the test decides everything.
-fn on(device: RecordingBuilder) -> (Manager, Arc<RecordingBackend>) {
-    let backend = device.build();
-    let manager = Manager::builder().backend(backend.clone()).build();
-    (manager.expect("nothing is in the way"), backend)
-}
+use mlx_wired::ffi::RecordingBackend;
 
 /// Plays work: `up` bytes are allocated and `down` of them, or of those before, freed again.
 fn work(backend: &RecordingBackend, up: u64, down: u64) {

@@ -1,6 +1,7 @@
 //! Measuring.
 
-use super::{MIB, on, work};
+use super::work;
+use crate::kit::{MIB, assert_matches, assert_says, on};
 use mlx_wired::ffi::{Backend, RecordingBackend};
 use mlx_wired::train::{Error, Measured, Measuring, Run};
 use mlx_wired::{Manager, SumPolicy};
@@ -27,9 +28,9 @@ fn the_first_runs_are_discarded_and_two_that_agree_end_it() {
     assert_eq!(measured.workspace, 79 * MIB);
     assert!((measured.spread - 20.0 / 80.0).abs() < 1e-9);
     let text = measured.to_string();
-    assert!(
-        text.contains("ticket 90 MiB = 80 MiB above the start + a margin of 10 MiB"),
-        "{text}"
+    assert_says(
+        &text,
+        "ticket 90 MiB = 80 MiB above the start + a margin of 10 MiB",
     );
     assert!(text.contains("keeps 1 MiB"), "{text}");
     let ticket = measured.ticket_of(&manager, &SumPolicy::new());
@@ -106,10 +107,7 @@ fn the_closures_error_comes_through() {
         panic!("{error:?}");
     };
     assert_eq!(cause.to_string(), text);
-    assert!(
-        error.to_string().contains("a number of live buffers"),
-        "{error}"
-    );
+    assert_says(&error.to_string(), "a number of live buffers");
 }
 
 #[test]
@@ -265,10 +263,7 @@ fn a_measurement_and_a_run_exclude_each_other() {
         work();
         let _report = run.after_eval();
     });
-    assert!(
-        matches!(beside, Err(Error::RunInProgress { .. })),
-        "{beside:?}"
-    );
+    assert_matches!(beside, Err(Error::RunInProgress { .. }));
     run.finish().unwrap();
 
     let mut told = None;
@@ -277,9 +272,6 @@ fn a_measurement_and_a_run_exclude_each_other() {
         work();
     });
     assert_eq!(measured.unwrap().above_start, 80 * MIB);
-    assert!(
-        matches!(told, Some(Err(Error::MeasurementInProgress { .. }))),
-        "{told:?}"
-    );
+    assert_matches!(told, Some(Err(Error::MeasurementInProgress { .. })));
     assert!(Run::builder().manager(&manager).start().is_ok());
 }

@@ -1,13 +1,11 @@
 //! The limits of a run, which come back however it ends.
 
-use super::{MIB, on};
+use crate::kit::{GIB, MIB, on};
 use mlx_wired::ffi::{Backend, MemorySetting, Outcome, RecordingBackend, RecordingBuilder};
 use mlx_wired::train::{Error, Limit, Run, RunLimit};
 use mlx_wired::{Kind, Manager, SumPolicy, WireMode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-
-const GIB: u64 = 1 << 30;
 
 /// What was in force before a run.
 const WIRED: u64 = GIB;

@@ -1,6 +1,6 @@
 //! Micro-batches that shrink and grow.
 
-use super::on;
+use crate::kit::on;
 use mlx_wired::Manager;
 use mlx_wired::ffi::{BackendError, MemorySetting, RecordingBackend};
 use mlx_wired::train::{BatchSizer, Error, Micro, WorkError, is_allocation_failure};

@@ -1,6 +1,7 @@
 //! What is told of steps.
 
-use super::{MIB, on, work};
+use super::work;
+use crate::kit::{MIB, on};
 use mlx_wired::Manager;
 use mlx_wired::ffi::{
     Backend, BackendError, Device, MemoryCounters, MemorySetting, RecordingBackend,

@@ -1,5 +1,6 @@
 //! Workers last until all of their work is done, and one to which memory was refused takes no further job.
 
+use crate::kit::assert_matches;
 use crossbeam::channel;
 use mlx_wired::train::{Error, WorkError, Workers};
 use parking_lot::Mutex;
@@ -236,10 +237,7 @@ fn jobs_that_nothing_joins_are_done_when_the_scope_ends_or_panics() {
 fn no_threads_are_an_error_and_the_body_is_not_called() {
     let called = Mutex::new(false);
     let error = Workers::scope(0, |_| *called.lock() = true).expect_err("no thread");
-    assert!(
-        matches!(error, Error::Threads { threads: 0, .. }),
-        "{error:?}"
-    );
+    assert_matches!(error, Error::Threads { threads: 0, .. });
     assert_eq!(
         error.to_string(),
         "0 worker threads cannot be started: no job would ever run; take another number"

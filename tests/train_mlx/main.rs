@@ -16,13 +16,13 @@
 mod checkpoint;
 mod fitting;
 mod growth;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod measuring;
 mod network;
 mod scope;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-const MIB: u64 = 1 << 20;
 
 /// The right to use MLX. The first call of mlx-rs installs an error handler that returns.
 fn alone() -> MutexGuard<'static, ()> {

@@ -1,6 +1,7 @@
 //! A run's limits on MLX.
 
-use super::{MIB, alone};
+use super::alone;
+use crate::kit::MIB;
 use mlx_wired::ffi;
 use mlx_wired::train::{Error, Limit, Run};
 use std::panic::{AssertUnwindSafe, catch_unwind};

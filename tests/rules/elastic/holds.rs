@@ -8,11 +8,11 @@ fn r33a_a_hold_is_set_aside_and_delays_no_work() -> Result<(), Error> {
         let rig = Rig::new(elastic().budget(budget))?;
         rig.manager.set_pressure(1.0)?;
         let policy = cap(100);
-        let step = rig.manager.ticket(&policy, 20);
-        let model = rig.manager.ticket(&policy, 60).resident();
+        let step = rig.ticket(&policy, 20);
+        let model = rig.ticket(&policy, 60).resident();
         let first = step.acquire_owned()?;
         assert_eq!(in_the_way(&model), CRITICAL);
-        let load = queued(&rig.manager, &model, Wait::new());
+        let load = rig.queued(&model);
         let waiter = rig.manager.snapshot().waiters.remove(0);
         assert!(waiter.set_aside);
         assert!(matches!(waiter.why, WaitReason::Delayed { counts: 50, .. }));
@@ -34,9 +34,9 @@ fn r33a_a_hold_is_set_aside_and_delays_no_work() -> Result<(), Error> {
 fn r33a_a_hold_waits_while_any_guard_lives_and_at_most_its_patience() -> Result<(), Error> {
     let rig = half()?;
     let policy = cap(100);
-    let weights = rig.manager.ticket(&policy, 40).reservation();
+    let weights = rig.ticket(&policy, 40).reservation();
     let _held = weights.acquire()?;
-    let other = queued(&rig.manager, &weights, Wait::new());
+    let other = rig.queued(&weights);
     rig.clock.advance(LONG - Duration::from_nanos(1));
     assert_eq!(rig.manager.waiting().len(), 1);
     rig.clock.advance(Duration::from_nanos(1));
@@ -48,11 +48,11 @@ fn r33a_a_hold_waits_while_any_guard_lives_and_at_most_its_patience() -> Result<
 fn r33a_holds_that_are_delayed_come_in_their_order() -> Result<(), Error> {
     let rig = half()?;
     let policy = cap(100);
-    let hold = |bytes| rig.manager.ticket(&policy, bytes).reservation();
-    let work = rig.manager.ticket(&policy, 45).acquire_owned()?;
-    let large = queued(&rig.manager, &hold(20), Wait::new());
+    let hold = |bytes| rig.ticket(&policy, bytes).reservation();
+    let work = rig.ticket(&policy, 45).acquire_owned()?;
+    let large = rig.queued(&hold(20));
     // It would fit, and came later.
-    let small = queued(&rig.manager, &hold(5), Wait::new());
+    let small = rig.queued(&hold(5));
     assert_eq!(rig.manager.waiting().len(), 2);
     drop(work);
     drop((large.result()?, small.result()?));
@@ -64,13 +64,13 @@ fn r33a_holds_that_are_delayed_come_in_their_order() -> Result<(), Error> {
 fn r33a_a_hold_in_line_passes_none_that_the_pressure_sets_aside() -> Result<(), Error> {
     let rig = half()?;
     let policy = cap(100);
-    let hold = |bytes| rig.manager.ticket(&policy, bytes).reservation();
-    let (most, some) = (hold(1).acquire_owned()?, rig.manager.ticket(&policy, 44));
+    let hold = |bytes| rig.ticket(&policy, bytes).reservation();
+    let (most, some) = (hold(1).acquire_owned()?, rig.ticket(&policy, 44));
     let some = some.acquire_owned()?;
     rig.manager.set_pressure(0.0)?;
-    let rest = rig.manager.ticket(&policy, 55).acquire_owned()?;
-    let large = queued(&rig.manager, &hold(20), Wait::new());
-    let small = queued(&rig.manager, &hold(3), Wait::new());
+    let rest = rig.ticket(&policy, 55).acquire_owned()?;
+    let large = rig.queued(&hold(20));
+    let small = rig.queued(&hold(3));
     rig.manager.set_pressure(1.0)?;
     drop(rest);
     // 45 live, and 50 count.
@@ -86,11 +86,11 @@ fn r33a_a_hold_in_line_passes_none_that_the_pressure_sets_aside() -> Result<(), 
 fn r33a_a_hold_is_judged_beside_the_holds_before_it_is_in_line_again() -> Result<(), Error> {
     let rig = half()?;
     let policy = cap(100);
-    let weights = rig.manager.ticket(&policy, 10).reservation().room_for(20);
+    let weights = rig.ticket(&policy, 10).reservation().room_for(20);
     let mut weights = weights.acquire_owned()?;
-    let work = rig.manager.ticket(&policy, 40).acquire_owned()?;
-    let job = rig.manager.ticket(&policy, 30).reservation();
-    let job = queued(&rig.manager, &job, Wait::new());
+    let work = rig.ticket(&policy, 40).acquire_owned()?;
+    let job = rig.ticket(&policy, 30).reservation();
+    let job = rig.queued(&job);
     weights.try_resize(60)?;
     rig.clock.advance(2 * LONG);
     assert_eq!(rig.manager.waiting().len(), 1);
@@ -99,7 +99,7 @@ fn r33a_a_hold_is_judged_beside_the_holds_before_it_is_in_line_again() -> Result
     assert!(waiter.set_aside, "{waiter:?}");
     let is_for_holds = matches!(waiter.why, WaitReason::Holds { .. });
     assert!(is_for_holds, "{waiter:?}");
-    drop(rig.manager.ticket(&policy, 20).try_acquire()?);
+    drop(rig.ticket(&policy, 20).try_acquire()?);
     drop(weights);
     drop(job.result()?);
     rig.finish()

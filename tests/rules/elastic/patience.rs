@@ -1,15 +1,16 @@
 //! R33a: how long the pressure delays a demand.
 
 use super::*;
+use crate::kit::assert_says;
 
 #[test]
 fn r33a_a_waiter_is_let_in_when_the_level_falls() -> Result<(), Error> {
     let rig = Rig::new(elastic())?;
-    let ticket = rig.manager.ticket(&cap(100), 30);
+    let ticket = rig.ticket(&cap(100), 30);
     let first = ticket.acquire()?;
     rig.manager.set_pressure(1.0)?;
     assert_eq!(in_the_way(&ticket), CRITICAL);
-    let second = queued(&rig.manager, &ticket, Wait::new());
+    let second = rig.queued(&ticket);
     rig.manager.set_pressure(0.3)?;
     drop(second.result()?);
     drop(first);
@@ -20,9 +21,9 @@ fn r33a_a_waiter_is_let_in_when_the_level_falls() -> Result<(), Error> {
 #[test]
 fn r33a_no_demand_is_delayed_longer_than_its_patience() -> Result<(), Error> {
     let rig = half()?;
-    let ticket = rig.manager.ticket(&cap(100), 50);
+    let ticket = rig.ticket(&cap(100), 50);
     let first = ticket.acquire()?;
-    let second = queued(&rig.manager, &ticket, Wait::new());
+    let second = rig.queued(&ticket);
     rig.clock.advance(SECOND);
     let waiter = rig.manager.snapshot().waiters.remove(0);
     let why = WaitReason::Delayed {
@@ -44,12 +45,12 @@ fn r33a_no_demand_is_delayed_longer_than_its_patience() -> Result<(), Error> {
 fn r33a_patience_begins_when_the_pressure_delays() -> Result<(), Error> {
     let rig = half()?;
     let policy = cap(100);
-    let ticket = rig.manager.ticket(&policy, 25);
-    let all = rig.manager.ticket(&policy, 100);
-    let first = rig.manager.ticket(&policy, 50).acquire_owned()?;
+    let ticket = rig.ticket(&policy, 25);
+    let all = rig.ticket(&policy, 100);
+    let first = rig.ticket(&policy, 50).acquire_owned()?;
     // It waits for work.
-    let whole = queued(&rig.manager, &all, Wait::new());
-    let behind = queued(&rig.manager, &ticket, Wait::new());
+    let whole = rig.queued(&all);
+    let behind = rig.queued(&ticket);
     rig.clock.advance(2 * LONG);
     assert_eq!(rig.manager.waiting().len(), 2);
     drop(first);
@@ -64,16 +65,16 @@ fn r33a_patience_begins_when_the_pressure_delays() -> Result<(), Error> {
 #[test]
 fn r33a_a_deadline_before_that_is_kept_and_names_the_pressure() -> Result<(), Error> {
     let rig = half()?;
-    let ticket = rig.manager.ticket(&cap(100), 50);
+    let ticket = rig.ticket(&cap(100), 50);
     let first = ticket.acquire()?;
-    let second = queued(&rig.manager, &ticket, Wait::new().timeout(SECOND));
+    let second = rig.queued_with(&ticket, Wait::new().timeout(SECOND));
     rig.clock.advance(SECOND);
     let error = second.result().expect_err("it was too late");
     assert!(matches!(error, Error::Timeout { obstacle, .. } if obstacle == CRITICAL));
     let text = error.to_string();
-    assert!(
-        text.contains("the pressure is critical, 50 % of its cap count; wait until it falls"),
-        "{text}"
+    assert_says(
+        &text,
+        "the pressure is critical, 50 % of its cap count; wait until it falls",
     );
     assert!(text.len() <= 160, "{text}");
     drop(first);
@@ -84,7 +85,7 @@ fn r33a_a_deadline_before_that_is_kept_and_names_the_pressure() -> Result<(), Er
 #[test]
 fn r33a_a_nested_acquire_is_served_after_the_patience() -> Result<(), Error> {
     let rig = half()?;
-    let ticket = rig.manager.ticket(&cap(10), 4);
+    let ticket = rig.ticket(&cap(10), 4);
     let worker = Worker::holding(&rig.manager, &ticket).waits(&ticket, Wait::new());
     assert_eq!(rig.manager.waiting().len(), 1);
     rig.clock.advance(LONG);
@@ -101,11 +102,11 @@ fn r33a_a_nested_acquire_is_served_after_the_patience() -> Result<(), Error> {
 fn r33a_one_that_gives_up_leaves_its_place() -> Result<(), Error> {
     let rig = half()?;
     let policy = cap(100);
-    let step = rig.manager.ticket(&policy, 40);
-    let hold = |bytes| rig.manager.ticket(&policy, bytes).reservation();
+    let step = rig.ticket(&policy, 40);
+    let hold = |bytes| rig.ticket(&policy, bytes).reservation();
     let work = step.acquire_owned()?;
-    let gives_up = queued(&rig.manager, &hold(60), Wait::new().timeout(SECOND));
-    let small = acquiring(&hold(10), Wait::new());
+    let gives_up = rig.queued_with(&hold(60), Wait::new().timeout(SECOND));
+    let small = acquiring(&hold(10));
     small.until_queued(&rig.manager);
     rig.clock.advance(SECOND);
     let error = gives_up.result().expect_err("it was too late");
@@ -121,17 +122,17 @@ fn r33a_patience_is_not_spent_one_after_another() -> Result<(), Error> {
         let rig = Rig::new(elastic().budget(budget))?;
         rig.manager.set_pressure(1.0)?;
         let policy = cap(100);
-        let one = rig.manager.ticket(&policy, 10);
-        let other = rig.manager.ticket(&policy, 11);
+        let one = rig.ticket(&policy, 10);
+        let other = rig.ticket(&policy, 11);
         for (one, other) in [
             (one.clone(), other.clone()),
             (one.resident(), other.resident()),
         ] {
-            let work = rig.manager.ticket(&policy, 50).acquire_owned()?;
-            let first = queued(&rig.manager, &one, Wait::new());
-            let gives_up = queued(&rig.manager, &other, Wait::new().timeout(LONG));
+            let work = rig.ticket(&policy, 50).acquire_owned()?;
+            let first = rig.queued(&one);
+            let gives_up = rig.queued_with(&other, Wait::new().timeout(LONG));
             rig.clock.advance(SECOND);
-            let second = queued(&rig.manager, &other, Wait::new());
+            let second = rig.queued(&other);
             rig.clock.advance(LONG - SECOND);
             let first = first.result()?;
             // Its deadline came with the end of its patience: it may be let in or not.
@@ -150,10 +151,10 @@ fn r33a_patience_is_not_spent_one_after_another() -> Result<(), Error> {
 fn r33a_patience_begins_anew_where_work_was_in_the_way() -> Result<(), Error> {
     let rig = half()?;
     let policy = cap(100);
-    let work = rig.manager.ticket(&policy, 40).acquire_owned()?;
-    let more = rig.manager.ticket(&policy, 10).acquire_owned()?;
-    let first = queued(&rig.manager, &rig.manager.ticket(&policy, 20), Wait::new());
-    let second = queued(&rig.manager, &rig.manager.ticket(&policy, 50), Wait::new());
+    let work = rig.ticket(&policy, 40).acquire_owned()?;
+    let more = rig.ticket(&policy, 10).acquire_owned()?;
+    let first = rig.queued(&rig.ticket(&policy, 20));
+    let second = rig.queued(&rig.ticket(&policy, 50));
     rig.clock.advance(LONG);
     let first = first.result()?;
     rig.clock.advance(LONG);
@@ -171,7 +172,7 @@ fn r33a_patience_begins_anew_where_work_was_in_the_way() -> Result<(), Error> {
 fn r33a_without_patience_nothing_is_delayed() -> Result<(), Error> {
     let rig = Rig::new(elastic().pressure_patience(Duration::ZERO))?;
     rig.manager.set_pressure(1.0)?;
-    let ticket = rig.manager.ticket(&cap(100), 50);
+    let ticket = rig.ticket(&cap(100), 50);
     drop((ticket.try_acquire()?, ticket.try_acquire()?));
     rig.finish()
 }

@@ -1,8 +1,8 @@
 //! What fitting sets comes back, and what it may not run beside.
 
 use super::{check, fit, network, transformer};
+use crate::kit::{MIB, assert_matches, on};
 use crate::network::{Network, Shape};
-use crate::{MIB, on};
 use mlx_wired::SumPolicy;
 use mlx_wired::ffi::{Backend, MemorySetting, RecordingBackend};
 use mlx_wired::train::{Error, Fittable, Measuring, Plan, Run};
@@ -112,10 +112,7 @@ fn a_memory_limit_that_does_not_come_back_is_an_error() {
     }
     let fit = fit(512_000_000, &manager, &network);
     let result = fit.run(&mut Fails(&mut network, &backend));
-    assert!(
-        matches!(result, Err(Error::NotRestored { .. })),
-        "{result:?}"
-    );
+    assert_matches!(result, Err(Error::NotRestored { .. }));
 }
 
 #[test]
@@ -136,10 +133,7 @@ fn it_refuses_beside_other_work_and_other_measurements() {
     // A run's steps would begin the record of the peak anew.
     let run = Run::builder().manager(&manager).start().unwrap();
     let beside = fit.run(&mut network);
-    assert!(
-        matches!(beside, Err(Error::RunInProgress { .. })),
-        "{beside:?}"
-    );
+    assert_matches!(beside, Err(Error::RunInProgress { .. }));
     run.finish().unwrap();
     assert!(fit.run(&mut network).is_ok());
 
@@ -148,8 +142,5 @@ fn it_refuses_beside_other_work_and_other_measurements() {
     measuring
         .run(|| told = Some(fit.run(&mut network)))
         .unwrap();
-    assert!(matches!(
-        told,
-        Some(Err(Error::MeasurementInProgress { .. }))
-    ));
+    assert_matches!(told, Some(Err(Error::MeasurementInProgress { .. })));
 }

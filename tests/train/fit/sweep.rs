@@ -1,8 +1,8 @@
 //! Choices against exhaustive sweeps.
 
 use super::{check, fit, network, transformer};
+use crate::kit::on;
 use crate::network::{Network, Shape};
-use crate::on;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::train::{Error, Plan};
 

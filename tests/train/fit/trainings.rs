@@ -1,7 +1,7 @@
 //! Trainings that are no networks.
 
 use super::transformer;
-use crate::{MIB, on};
+use crate::kit::{MIB, on};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::train::{Error, Fit, Fittable, Plan, Why};
 use std::sync::Arc;

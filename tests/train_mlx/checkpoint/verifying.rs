@@ -1,6 +1,7 @@
 //! What `verify` finds, and what it says.
 
 use super::super::alone;
+use crate::kit::{assert_matches, assert_says};
 use mlx_rs::builder::Builder;
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::macros::ModuleParameters;
@@ -133,16 +134,13 @@ fn a_dropout_in_a_module_is_found_by_the_parameters_name() {
     let x = x();
     let mut step = module_value_and_grad(loss);
     let (why, whole) = why(verify(|| step(&mut layer, &x)));
-    assert!(
-        matches!(
-            why,
-            Unverified::Differs {
-                count: 2,
-                of: 2,
-                ..
-            }
-        ),
-        "{why:?}"
+    assert_matches!(
+        why,
+        Unverified::Differs {
+            count: 2,
+            of: 2,
+            ..
+        }
     );
     assert!(whole.contains("linear."), "{whole}");
 }
@@ -201,15 +199,12 @@ fn state_that_differs_in_the_run_with_recomputed_blocks_is_found() {
         RUNS.set(RUNS.get() + 1);
         step(&[x()])
     }));
-    assert!(
-        matches!(
-            found,
-            Unverified::Differs {
-                values_differ: true,
-                ..
-            }
-        ),
-        "{found:?}"
+    assert_matches!(
+        found,
+        Unverified::Differs {
+            values_differ: true,
+            ..
+        }
     );
     assert!(whole.contains("the values differ too"), "{whole}");
 }
@@ -295,20 +290,15 @@ fn what_fails_only_when_recomputed_is_the_error() {
         _ => Err(Exception::custom("a file is gone")),
     };
     let (found, whole) = why(verified(Recompute::All, fails_again, &[]));
-    assert!(
-        matches!(
-            found,
-            Unverified::Failed {
-                recomputing: true,
-                ..
-            }
-        ),
-        "{found:?}"
+    assert_matches!(
+        found,
+        Unverified::Failed {
+            recomputing: true,
+            ..
+        }
     );
-    assert!(
-        whole.contains("a file is gone") && whole.contains("verifying.rs"),
-        "{whole}"
-    );
+    assert_says(&whole, "a file is gone");
+    assert_says(&whole, "verifying.rs");
 }
 
 #[test]

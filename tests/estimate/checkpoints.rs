@@ -1,38 +1,15 @@
 //! Folders with checkpoints: valid headers over sparse data, so that gigabytes cost a few kilobytes.
 
-use std::fs::{self, File};
+use crate::kit::{Folder, MIB};
+use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-
-pub(crate) const MIB: u64 = 1 << 20;
-
-/// A folder of its own, removed in the end.
-pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("mlx-wired-estimate-{}-{n}", std::process::id()));
-        fs::create_dir_all(&path).expect("the folder can be made");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The path of something in it, whose folder is made.
-    pub(crate) fn at(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().expect("it is in the folder")).expect("it can be made");
-        path
-    }
-
-    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.at(name), bytes).expect("the file can be written");
+    /// A folder with one file of [`weights`](Self::weights).
+    pub(crate) fn with(name: &str, tensors: &[Tensor]) -> Self {
+        let folder = Self::new();
+        folder.weights(name, tensors);
+        folder
     }
 
     /// A file in the format, with its data.
@@ -93,13 +70,6 @@ impl Folder {
                 self.weights(name, tensors);
             }
         }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A rest in the temporary folder does no harm.
-        let _rest = fs::remove_dir_all(&self.0);
     }
 }
 
