@@ -245,15 +245,23 @@ fn r11_maintain_retries_a_failed_restore() -> Result<(), Error> {
 
 #[test]
 fn r11_a_failed_restore_after_linger_is_retried_at_once() -> Result<(), Error> {
-    let rig = Rig::new(quiet().linger(Duration::from_secs(100)))?;
-    drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
-    rig.clock.advance(Duration::from_secs(100));
-    rig.backend.fail_next(1);
-    rig.manager.maintain();
-    assert_eq!((rig.limit(), rig.calls()), (10, 2));
-    rig.manager.maintain();
-    assert_eq!(rig.limit(), 0, "linger is over and does not begin again");
-    rig.finish()
+    let linger = Duration::from_secs(100);
+    for becomes_longer in [false, true] {
+        let rig = Rig::new(quiet().linger(linger))?;
+        drop(rig.ticket(&SumPolicy::uncapped(), 10).acquire()?);
+        rig.clock.advance(linger);
+        rig.backend.fail_next(1);
+        rig.manager.maintain();
+        assert_eq!((rig.limit(), rig.calls()), (10, 2));
+        if becomes_longer {
+            rig.manager.configure(|config| config.linger(2 * linger))?;
+        } else {
+            rig.manager.maintain();
+        }
+        assert_eq!(rig.limit(), 0, "linger is over and does not begin again");
+        rig.finish()?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -247,6 +247,23 @@ fn live_arrays_that_grow_are_told_with_the_value_that_was_never_evaluated() {
 }
 
 #[test]
+fn live_arrays_that_grow_are_told_beside_needs_that_vary() {
+    let (manager, backend) = on(RecordingBackend::cpu());
+    let run = builder(&manager).start().unwrap();
+    // As MLX's CPU build was seen to need them, in KiB, with batches of 64 to 127 rows: the first step the least.
+    let needs = [361, 499, 657, 519, 700, 603, 479, 654, 542, 688];
+    let report = first_growth(&run, 10, |n| {
+        let need = needs[n as usize - 1] << 10;
+        work(&backend, need + (25 << 10), need);
+    });
+    let growth = report.expect("within ten steps").growth.unwrap();
+    assert_eq!(
+        (growth.cause, growth.bytes_per_step),
+        (GrowthCause::LiveArrays, 25 << 10)
+    );
+}
+
+#[test]
 fn memory_outside_mlx_that_grows_is_told() {
     let (manager, backend) = on(RecordingBackend::cpu());
     work(&backend, 1000 * MIB, 0);

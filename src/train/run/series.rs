@@ -7,6 +7,8 @@
 
 /// How many rises in a row are one.
 const STREAK: u32 = 7;
+/// So many of them are its beginning: of what varies beside the figure, one value alone says little.
+const BEGINNING: u32 = 3;
 /// How much larger than the smallest increment of a streak the largest may be.
 const UNEVEN: u64 = 8;
 /// How many values are remembered, at least; twice as many at most.
@@ -59,7 +61,7 @@ pub(super) struct Rise {
     pub(super) bytes: u64,
     /// In so many steps.
     pub(super) steps: u64,
-    /// What the other figure was then.
+    /// What the other figure was then, at most.
     pub(super) beside: u64,
 }
 
@@ -88,6 +90,9 @@ impl Series {
         if self.streak > 0 && largest / UNEVEN <= smallest {
             (self.smallest, self.largest) = (smallest, largest);
             self.streak = self.streak.saturating_add(1);
+            if self.streak <= BEGINNING {
+                self.start.beside = self.start.beside.max(beside);
+            }
         } else {
             self.remember(last);
             self.start = last;
