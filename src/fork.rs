@@ -23,7 +23,7 @@
 //!
 //! | what a dead thread may hold, or be amid | what does without it |
 //! | --- | --- |
-//! | a manager's core, a custom group's judge, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::inner::Inner::inspect); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
+//! | a manager's core, a custom group's judge lock, a session | acquiring, resizing and changing are `Forked`; what only looks gets a state [made anew](crate::manager::inner::Inner::inspect); closing, maintaining and releasing do nothing; no policy, hook or backend is called |
 //! | the registry of tickets, the list of owned guards, a thread's or the process's slabs | tickets are not entered, and have a closed group of their own; a guard that goes, and a thread that ends, forget nothing; no guard counts as held |
 //! | the event bus, a subscriber's channel | subscribers from before get nothing, nor do new ones; [the channel stays](Inherited) |
 //! | a token's list of waiters | no thread waits in a child: to cancel sets the token's flag |

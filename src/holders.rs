@@ -31,8 +31,8 @@
 //! one acquired while the reader looked. When a guard was acquired is stored after that, and only for guards that came
 //! by the lock; it is 0, unknown, whenever the slot changes hands.
 //!
-//! A guard of the fast path is recorded before it is counted, if a slot is free, and forgotten after it is not. What comes
-//! by the lock is counted first.
+//! A guard of the fast path is recorded before it is counted, if a slot is free. If it is not counted then, its record
+//! is forgotten. A guard that came by the lock is counted first.
 
 mod about;
 mod block;
@@ -58,7 +58,7 @@ use crate::sync::{current_thread, thread_local};
 use block::Block;
 use listed::Entry;
 use record::Home;
-use recorded::AcquiredAt;
+use recorded::GuardLocation;
 use slab::Slab;
 use slot::{ALL_FREE, CLOSED, SLOTS};
 use std::cell::{Cell, OnceCell};
@@ -167,7 +167,7 @@ impl Drop for GiveBack {
 
 /// Records a borrowed guard of the calling thread, if it has a slab with a free slot.
 #[inline]
-pub(crate) fn record_in_slot(ticket: u64, location: AcquiredAt) -> Option<Record> {
+pub(crate) fn record_in_slot(ticket: u64, location: GuardLocation) -> Option<Record> {
     LOCAL.with(|local| {
         let free = local.free.get();
         // None is, or none may be used.
@@ -186,7 +186,7 @@ pub(crate) fn record_in_slot(ticket: u64, location: AcquiredAt) -> Option<Record
 pub(crate) fn record_owned_in_slot(
     ticket: u64,
     list: &Listed,
-    location: AcquiredAt,
+    location: GuardLocation,
 ) -> Option<Record> {
     LOCAL.with(|local| {
         let mut free = local.block_free.get();
@@ -232,14 +232,14 @@ pub(crate) fn record(
     ticket: u64,
     about: &Arc<About>,
     list: &Listed,
-    location: AcquiredAt,
+    location: GuardLocation,
 ) -> Record {
     record_in_slot(ticket, location).unwrap_or_else(|| record_slow(ticket, about, list, location))
 }
 
 #[cold]
 #[inline(never)]
-fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, location: AcquiredAt) -> Record {
+fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, location: GuardLocation) -> Record {
     let made = LOCAL.with(|local| !local.has_slab() && make_slab(local));
     if made && let Some(record) = record_in_slot(ticket, location) {
         return record;
@@ -259,7 +259,7 @@ fn record_slow(ticket: u64, about: &Arc<About>, list: &Listed, location: Acquire
 pub(crate) fn list_owned(
     ticket: u64,
     list: &Listed,
-    location: AcquiredAt,
+    location: GuardLocation,
     since: Option<Instant>,
 ) -> Record {
     list.add(Entry {
@@ -328,7 +328,7 @@ pub(crate) fn forget(record: Record, list: &Listed) {
             }
         }
         Home::Listed(listing) => {
-            if record.is_bound() {
+            if record.is_borrowed() {
                 LOCAL.with(|local| local.listed.set(local.listed.get() - 1));
             }
             drop(list.remove(listing));
@@ -342,7 +342,7 @@ pub(crate) fn note_since(record: Record, list: &Listed, at: Instant) -> Record {
     match record.home() {
         Home::Slot(index) => {
             LOCAL.with(|local| local.slab().note_since(index, at));
-            record.marked()
+            record.slow()
         }
         Home::Owned(..) => record,
         Home::Listed(listing) => {
@@ -364,7 +364,7 @@ pub(crate) fn out_of_owned_slot(record: Record, list: &Listed) -> Record {
 }
 
 /// Where a guard was acquired; a borrowed one on its own thread, an owned one out of its slot.
-pub(crate) fn location_of(record: Record, list: &Listed) -> Option<AcquiredAt> {
+pub(crate) fn location_of(record: Record, list: &Listed) -> Option<GuardLocation> {
     match record.home() {
         Home::Slot(index) => LOCAL.with(|local| {
             let told = local.slab().slots[index % SLOTS].read(|| ())?;

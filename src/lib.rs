@@ -70,14 +70,14 @@
 //!
 //! # Deadlocks
 //!
-//! A thread that holds a guard and waits for another may wait for what it holds itself. The wait that closes a deadlock
-//! fails at once with [`Error::WouldDeadlock`].
+//! A thread that holds a guard and waits for another may wait for what it holds itself. The wait that completes a
+//! deadlock fails at once with [`Error::WouldDeadlock`].
 //!
-//! In a pool a deadlock may close half outside. A rayon worker that waits for jobs (`join`, `scope`, a parallel
-//! iterator, a call into another pool) takes other jobs of its pool meanwhile, on top of its stack. If it holds a
-//! guard, the job that it takes may split, and another worker may wait for that guard with half of it. Then one waits
-//! in the manager, the other in the pool, neither sees the other's wait, and both hang. So a worker that holds a guard
-//! waits for no job. Two ways lead there:
+//! In a pool half of a deadlock may be outside the manager. A rayon worker that waits for jobs (`join`, `scope`, a
+//! parallel iterator, a call into another pool) takes other jobs of its pool meanwhile, on top of its stack. If it
+//! holds a guard, the job that it takes may split, and another worker may wait for that guard with half of it. Then one
+//! waits in the manager, the other in the pool, neither sees the other's wait, and both hang. So a worker that holds a
+//! guard waits for no job. Two ways lead there:
 //!
 //! * *Acquire before the work is split*, on the thread that hands it to the pool. The job takes its guard along and may
 //!   split as it likes, since no worker waits for a guard:

@@ -7,7 +7,7 @@ mod limit;
 mod observe;
 pub(crate) mod state;
 
-pub(crate) use admission::patience::Patience;
+pub(crate) use admission::acquire_wait::AcquireWait;
 pub use admission::shortage::Reclaimer;
 pub use commands::build::ManagerBuilder;
 pub(crate) use inner::owner::Owner;
@@ -57,7 +57,7 @@ impl Manager {
     /// [`maintain`](Self::maintain) and [`configure`](Self::configure). [`EventKind::BudgetChanged`] tells of a change.
     #[must_use]
     pub fn budget(&self) -> Option<u64> {
-        self.0.inner.inspect(|core| core.budget)
+        self.0.inner.inspect(|core| core.device_budget)
     }
 
     /// The limit that was applied last, in bytes; in policy-only mode the one that would have been.

@@ -20,7 +20,7 @@ pub use released::Released;
 use crate::Error;
 use crate::fork;
 use crate::kind::Kind;
-use crate::manager::Patience;
+use crate::manager::AcquireWait;
 use crate::manager::state::grant::Admission;
 use crate::sync::Arc;
 use crate::wait::Wait;
@@ -282,11 +282,11 @@ impl Ticket {
         location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let manager = &self.info.manager;
-        let patience = Patience::from(wait.started(&*manager.clock));
+        let how = AcquireWait::from(wait.started(&*manager.clock));
         match fast {
-            Fast::Added(word) => manager.cover_added(self.request(), word, &patience, location),
+            Fast::Added(word) => manager.cover_added(self.request(), word, &how, location),
             Fast::Closed | Fast::Admitted(_) => {
-                manager.acquire_slow(self.request(), &patience, location)
+                manager.acquire_slow(self.request(), &how, location)
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     pub(crate) bytes: u64,
-    /// Its group's place, which stays its own as long as the ticket or a guard of it lives.
+    /// Its group's index, which stays its own as long as the ticket or a guard of it lives.
     pub(crate) group: usize,
     pub(crate) kind: Kind,
     pub(crate) policy: Arc<str>,

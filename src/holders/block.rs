@@ -10,7 +10,7 @@
 
 use super::listed::{Entry, Listed, shard_of};
 use super::record::{Listing, Record};
-use super::recorded::{AcquiredAt, Recorded};
+use super::recorded::{GuardLocation, Recorded};
 use super::slot::Slot;
 use crate::sync::Thread;
 use crate::sync::unmodelled::Mutex;
@@ -57,7 +57,7 @@ impl Block {
     }
 
     /// Records a guard, on the block's own thread. The guard keeps the group whose list this is.
-    pub(super) fn take(&self, index: u32, ticket: u64, list: &Listed, location: AcquiredAt) {
+    pub(super) fn take(&self, index: u32, ticket: u64, list: &Listed, location: GuardLocation) {
         let own = &self.slots[index as usize % SLOTS];
         let list = std::ptr::from_ref(list).cast_mut();
         // Relaxed: only the block's own thread reads it.
@@ -85,7 +85,7 @@ impl Block {
                     kept: None,
                     location,
                     thread: &self.thread,
-                    bound: false,
+                    of_thread: false,
                     since: None,
                     leaked: false,
                     ended: false,

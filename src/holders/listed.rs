@@ -3,7 +3,7 @@
 use super::about::About;
 use super::numbers::{ByNumber, Numbers, shrink};
 use super::record::{Listing, Record, SHARDS};
-use super::recorded::{AcquiredAt, Recorded};
+use super::recorded::{GuardLocation, Recorded};
 use crate::sync::unmodelled::Mutex;
 use crate::sync::{Thread, ThreadId, thread_id};
 use crossbeam::utils::CachePadded;
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) ticket: u64,
     /// Of a borrowed guard, which may be forgotten and then outlives its ticket.
     pub(super) kept: Option<Arc<About>>,
-    pub(super) location: AcquiredAt,
+    pub(super) location: GuardLocation,
     pub(super) thread: Thread,
     /// Of a borrowed guard: whether its thread has ended, so that no other can release it.
     pub(super) ended: Option<Arc<AtomicBool>>,
@@ -54,7 +54,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An owned guard.
-    pub(super) fn owned(ticket: u64, location: AcquiredAt, thread: Thread) -> Self {
+    pub(super) fn owned(ticket: u64, location: GuardLocation, thread: Thread) -> Self {
         Self {
             ticket,
             kept: None,
@@ -75,7 +75,7 @@ impl Entry {
             kept: self.kept.as_ref(),
             location: self.location,
             thread: self.grower.as_ref().unwrap_or(&self.thread),
-            bound: !self.owned || self.grower.is_some(),
+            of_thread: !self.owned || self.grower.is_some(),
             since: self.since,
             leaked: self.leaked,
             ended: self.ended.as_ref().is_some_and(has_ended),

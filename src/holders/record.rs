@@ -5,8 +5,8 @@ use super::slot::SLOTS;
 /// Set in the records of owned guards.
 const OWNED: u64 = 1 << 63;
 /// Set in the records of guards in a slot whose release is not the fast one.
-const MARKED: u64 = 1 << 62;
-/// Set in the records of borrowed guards that were admitted under the lock.
+const SLOW: u64 = 1 << 62;
+/// Set in the records of borrowed guards that the slow path gave.
 const STAYS: u64 = 1 << 61;
 /// Set in the records of guards that their group lists.
 const LISTED: u64 = 1 << 60;
@@ -24,7 +24,7 @@ pub(super) const SHARDS: usize = 1 << (LISTED.trailing_zeros() - SHARD);
 /// | 0..57 | 0..6: its index | its block's address, with its index in the bits that are 0 there | its number in its shard |
 /// | 57..60 | 0 | 0 | its shard |
 /// | 60 | 0 | 0 | 1 |
-/// | 61, 62 | [`STAYS`], [`MARKED`] | likewise | likewise |
+/// | 61, 62 | [`STAYS`], [`SLOW`] | likewise | likewise |
 /// | 63 | 0 | 1 | whether it is owned |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record(u64);
@@ -81,7 +81,7 @@ impl Record {
     }
 
     /// Whether it is of a borrowed guard, which belongs to its thread.
-    pub(crate) fn is_bound(self) -> bool {
+    pub(crate) fn is_borrowed(self) -> bool {
         self.0 & OWNED == 0
     }
 
@@ -102,21 +102,21 @@ impl Record {
         (self.0 % SLOTS as u64) as usize
     }
 
-    /// The same record, no longer plain.
+    /// The same record, of a guard whose release is not the fast one: no longer plain.
     #[must_use]
-    pub(crate) fn marked(self) -> Self {
-        Self(self.0 | MARKED)
+    pub(crate) fn slow(self) -> Self {
+        Self(self.0 | SLOW)
     }
 
-    /// The same record, of a borrowed guard that was admitted under the lock.
+    /// The same record, of a borrowed guard that the slow path gave.
     #[must_use]
     pub(crate) fn staying(self) -> Self {
-        Self(self.0 | MARKED | STAYS)
+        Self(self.0 | SLOW | STAYS)
     }
 
-    /// Whether it is of a borrowed guard that was admitted under the lock.
+    /// Whether it is of a borrowed guard that the slow path gave.
     pub(crate) fn stays(self) -> bool {
-        self.is_bound() && self.0 & STAYS != 0
+        self.is_borrowed() && self.0 & STAYS != 0
     }
 
     pub(super) fn home(self) -> Home {
@@ -126,7 +126,7 @@ impl Record {
             return Home::Listed(Listing { shard, number });
         }
         let index = self.plain_slot();
-        if self.is_bound() {
+        if self.is_borrowed() {
             return Home::Slot(index);
         }
         let address = number as usize - index;

@@ -70,7 +70,7 @@ impl Slab {
     }
 
     pub(super) fn note_leak(&self, index: usize) {
-        // The slot is never free again, so the mark never has to go.
+        // The slot is never free again, so the bit never has to go.
         self.leaked.fetch_or(1 << index, Ordering::Relaxed);
     }
 
@@ -85,7 +85,7 @@ impl Slab {
                     kept: None,
                     location,
                     thread,
-                    bound: true,
+                    of_thread: true,
                     since: decode(since),
                     leaked: self.leaked.load(Ordering::Relaxed) & (1 << index) != 0,
                     ended: self.has_ended(),

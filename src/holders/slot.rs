@@ -1,6 +1,6 @@
 //! One slot for a guard's record, and which slots of a thread are free.
 
-use super::recorded::AcquiredAt;
+use super::recorded::GuardLocation;
 use std::panic::Location;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -28,7 +28,7 @@ impl Slot {
 
     /// Records a guard, on the slot's own thread.
     #[inline]
-    pub(super) fn take(&self, ticket: u64, location: AcquiredAt) {
+    pub(super) fn take(&self, ticket: u64, location: GuardLocation) {
         self.location
             .store(std::ptr::from_ref(location).cast_mut(), Ordering::Release);
         self.rename(ticket);
@@ -53,7 +53,7 @@ impl Slot {
     }
 
     /// The ticket's number and the location, with what `more` reads of the same guard.
-    pub(super) fn read<R>(&self, more: impl FnOnce() -> R) -> Option<(u64, AcquiredAt, R)> {
+    pub(super) fn read<R>(&self, more: impl FnOnce() -> R) -> Option<(u64, GuardLocation, R)> {
         let ticket = self.ticket();
         if ticket == 0 {
             return None;

@@ -1,12 +1,12 @@
 //! Acquiring and resizing when the fast path cannot decide.
 
+pub(crate) mod acquire_wait;
 pub(crate) mod beside;
 pub(crate) mod deadlocks;
 pub(crate) mod elastic;
 pub(crate) mod judge;
 pub(crate) mod marks;
 pub(crate) mod obstacle;
-pub(crate) mod patience;
 pub(crate) mod pump;
 pub(crate) mod release;
 pub(crate) mod set_aside;
@@ -18,8 +18,8 @@ pub(crate) mod waiting;
 use crate::Error;
 use crate::error::GroupLimit;
 use crate::event::{Event, EventKind};
+use crate::manager::admission::acquire_wait::AcquireWait;
 use crate::manager::admission::judge::{Verdict, group_full_error};
-use crate::manager::admission::patience::Patience;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::limit::cover::leader_falls;
@@ -50,15 +50,15 @@ impl Inner {
     pub(crate) fn acquire_slow(
         &self,
         request: &Arc<Request>,
-        patience: &Patience,
+        how: &AcquireWait,
         location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
             pin: request.is_pinned().then(next_key),
-            waits_for_pinned: patience.wait.waits_for_pinned(),
+            waits_for_pinned: how.wait.waits_for_pinned(),
             ..request.into()
         };
-        self.acquire_or_grow(demand, patience, location)
+        self.acquire_or_grow(demand, how, location)
     }
 
     /// Changes a live guard's demand `from` to `request`, all or nothing. `pin`: its key among the pinned demands.
@@ -67,17 +67,17 @@ impl Inner {
         from: &Arc<Request>,
         request: &Arc<Request>,
         pin: Option<PinKey>,
-        patience: &Patience,
+        how: &AcquireWait,
         location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let demand = Demand {
             from: Some(from),
             pin,
-            waits_for_pinned: patience.wait.waits_for_pinned(),
+            waits_for_pinned: how.wait.waits_for_pinned(),
             ..request.into()
         };
         if request.bytes() > from.bytes() {
-            return self.acquire_or_grow(demand, patience, location);
+            return self.acquire_or_grow(demand, how, location);
         }
         if user_code::is_inside(self.address()) {
             return Err(Error::Reentrant);
@@ -94,7 +94,7 @@ impl Inner {
     fn acquire_or_grow(
         &self,
         demand: Demand<'_>,
-        patience: &Patience,
+        how: &AcquireWait,
         location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         if user_code::may_not_wait(self.address()) {
@@ -105,7 +105,7 @@ impl Inner {
         let group = request.group();
         let judge = group.custom.then(|| group.judge.lock());
         let mut core = self.lock();
-        let decided = self.decide_demand(&mut core, demand, patience, location);
+        let decided = self.decide_demand(&mut core, demand, how, location);
         drop(judge);
         let disturbed = core.was_disturbed();
         match decided {
@@ -115,7 +115,7 @@ impl Inner {
                 Err(self.name_holders(error, request))
             }
             Ok(Decided::Admitted(word)) => {
-                self.cover(&mut core, demand, word, None, patience.waits, None)
+                self.cover(&mut core, demand, word, None, how.waits, None)
             }
             Ok(Decided::Queued(enqueued)) => {
                 self.reconcile_deferred(&mut core);
@@ -128,7 +128,7 @@ impl Inner {
                     self.reconcile_deferred(&mut core);
                 }
                 drop(core);
-                let waited = self.wait(&enqueued, patience);
+                let waited = self.wait(&enqueued, how);
                 let word = match waited.map_err(|error| self.name_holders_late(error, request))? {
                     Granted::Covered(admission) => return Ok(admission),
                     Granted::Added(word) => word,
@@ -154,7 +154,7 @@ impl Inner {
         &self,
         request: &Arc<Request>,
         word: Word,
-        patience: &Patience,
+        how: &AcquireWait,
         location: &'static Location<'static>,
     ) -> Result<Admission, Error> {
         let inside = user_code::is_inside(self.address());
@@ -167,7 +167,7 @@ impl Inner {
                 && word.driving() > most
                 && request.group().active(request.group().load()) > most
         };
-        // A waiter has come later, unless its flag was seen.
+        // A waiter has come later, unless its `WAITERS` was seen.
         let passes = word.has_waiters() && !self.is_queue_empty(&core, request.group().index);
         let redo = word.overflows()
             || inside
@@ -177,7 +177,7 @@ impl Inner {
             || !self.fits_policy(&core, request, word.sum())
             || core.is_over_share(request, word.sum());
         if !redo {
-            return self.cover(&mut core, request.into(), word, None, patience.waits, None);
+            return self.cover(&mut core, request.into(), word, None, how.waits, None);
         }
         // Under the lock the demand is judged, counted and told of anew, or refused.
         core.subtract(request);
@@ -186,15 +186,15 @@ impl Inner {
         if inside {
             return Err(Error::Reentrant);
         }
-        self.acquire_slow(request, patience, location)
+        self.acquire_slow(request, how, location)
     }
 
-    /// Decides about a new demand: admits it, queues it, or refuses it. The caller holds a custom group's judge.
+    /// Decides about a new demand: admits it, queues it, or refuses it. The caller holds a custom group's judge lock.
     fn decide_demand(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        patience: &Patience,
+        how: &AcquireWait,
         location: &'static Location<'static>,
     ) -> Result<Decided, Error> {
         let request = demand.request;
@@ -207,16 +207,16 @@ impl Inner {
             return Err(uncountable);
         }
         let group = request.group();
-        // From here on no fast acquire passes: they go by the flag, and it is set before the word is judged.
-        group.set_flag();
-        let settings = core.settings;
+        // From here on no fast acquire passes: they go by `WAITERS`, and that is set before the word is judged.
+        group.set_waiters();
+        let settings_version = core.settings_version;
         let first = self.is_first(core, demand);
         let verdict = if first {
             self.judge(core, demand)
         } else {
             Ok(Verdict::Wait)
         };
-        let verdict = if core.settings != settings && !self.is_first(core, demand) {
+        let verdict = if core.settings_version != settings_version && !self.is_first(core, demand) {
             // The queues of several groups may have become one while a policy was asked without the lock.
             verdict.map(|_| Verdict::Wait)
         } else {
@@ -233,20 +233,20 @@ impl Inner {
                 .count_admitted(core, demand, location)
                 .map(Decided::Admitted),
             Ok(Verdict::Wait) => self
-                .enqueue(core, demand, patience, location, false)
+                .enqueue(core, demand, how, location, false)
                 .map(Decided::Queued),
             Ok(Verdict::Delayed) => self
-                .enqueue(core, demand, patience, location, true)
+                .enqueue(core, demand, how, location, true)
                 .map(Decided::Queued),
             Err(error) => Err(error),
         };
         if matches!(decided, Ok(Decided::Queued(_))) && core.was_disturbed() {
             // While a policy was asked, without the lock, another thread may have freed something, seen no waiter, and
-            // cleared the flag.
-            group.set_flag();
+            // cleared `WAITERS`.
+            group.set_waiters();
             core.defer_group(group);
         }
-        self.clear_flag(core, group.index);
+        self.clear_waiters_if_unneeded(core, group.index);
         if request.is_pinned() && matches!(decided, Ok(Decided::Admitted(_))) {
             // Those in the queue may not fit beside it.
             core.defer_group(group);

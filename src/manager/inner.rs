@@ -33,8 +33,9 @@ use std::panic::Location;
 pub(crate) struct Inner {
     pub(crate) this: Weak<Inner>,
     pub(crate) core: Mutex<Core>,
-    /// Changes whenever a session has called the setter; sleepers wait on it.
-    pub(crate) turn: Futex,
+    /// Sleepers wait on it. While there are any it changes after a call of the setter, unless that was a lowering that
+    /// failed, and as a session ends.
+    pub(crate) calls_word: Futex,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) device: Device,
@@ -142,7 +143,7 @@ impl Inner {
             self.tickets_gone.fetch_sub(gone, Ordering::Relaxed);
             core.forget_groups();
         }
-        let resolved = formula.resolve(core.budget);
+        let resolved = formula.resolve(core.device_budget);
         let custom = formula == Formula::Custom;
         let index = match core.groups.find(&key) {
             Some(index) => index,
@@ -164,7 +165,7 @@ impl Inner {
                 queued_spans: Spans::NONE,
                 set_aside_spans: Spans::NONE,
                 pinned: Default::default(),
-                standstill: None,
+                stall: None,
                 enqueuing: Default::default(),
                 reservations: 0,
                 asked_for: false,
@@ -302,14 +303,17 @@ impl Inner {
         let mut core = self.lock();
         core.closed = true;
         core.close_gates();
-        let groups: Vec<usize> = core.live_groups().map(|state| state.shared.index).collect();
+        let groups: Vec<usize> = core
+            .listed_groups()
+            .map(|state| state.shared.index)
+            .collect();
         for index in groups {
             let waiters = core.remove_waiters(index);
             core.keep_until_unlocked(&waiters);
             for waiter in waiters {
                 self.resolve(&mut core, &waiter, Err(Error::Closed));
             }
-            self.clear_flag(&mut core, index);
+            self.clear_waiters_if_unneeded(&mut core, index);
         }
         self.reconcile(&mut core);
     }

@@ -1,5 +1,5 @@
 //! The state of a manager: what the fast path touches, what the lock protects, and what waits. It knows nothing of the
-//! rooms that change it.
+//! parts that change it.
 
 pub(crate) mod core;
 pub(crate) mod count;
@@ -21,7 +21,7 @@ pub(crate) mod request;
 pub(crate) mod settings;
 pub(crate) mod share;
 pub(crate) mod spans;
-pub(crate) mod standstill;
+pub(crate) mod stall;
 pub(crate) mod uncovered;
 pub(crate) mod wait_times;
 pub(crate) mod waiter;

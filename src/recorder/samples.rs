@@ -29,7 +29,7 @@ impl Inner {
     pub(super) fn sample(&self, memory: Option<MemoryCounters>) -> Sample {
         let core = self.lock();
         let mut live = core
-            .live_groups()
+            .listed_groups()
             .filter(|state| state.is_live(state.shared.load()) || !state.queue.is_empty());
         let only = live.next().filter(|_| live.next().is_none());
         let only_cap = only.and_then(|state| self.capacity_of(&core, state.resolved));

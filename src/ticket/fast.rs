@@ -35,7 +35,8 @@ impl Ticket {
         &self,
         location: &'static Location<'static>,
     ) -> Result<Raw, Fast> {
-        // Relaxed: a stale value only sends us to the lock, or past it to a cover that is closed or below `admit`.
+        // Relaxed: a stale value only sends the thread to the lock, or past it to a cover that is closed or below
+        // `admit`.
         let admit = self.group.gates.admit.load(Ordering::Relaxed);
         if admit == 0 {
             return Err(Fast::Closed);
@@ -129,8 +130,8 @@ impl Ticket {
         };
         let Some(word) = word else {
             if count.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-                // The last guard of this size may have left meanwhile, and taken us for another.
-                self.finish_under_lock();
+                // The last guard of this size may have left meanwhile, and taken this count for another guard.
+                self.look_under_lock();
             }
             return Fast::Closed;
         };
@@ -141,8 +142,8 @@ impl Ticket {
     /// Adds the demand.
     #[inline(always)]
     fn add_demand(&self) -> Word {
-        // AcqRel: after a session's read of this word we see the covers that it closed before; and it sees our size
-        // count.
+        // AcqRel: after a session's read of this word the thread sees the covers that it closed before; and the session
+        // sees the size count.
         let old = self.group.word.fetch_add(self.demand, Ordering::AcqRel);
         Word(old.wrapping_add(self.demand))
     }
@@ -210,7 +211,7 @@ impl Ticket {
         if flags & (Gates::ALWAYS | Gates::FINISHES) != 0 {
             return false;
         }
-        if flags & Gates::ASKS != 0 {
+        if flags & Gates::FINISHES_IF_LOWERING != 0 {
             let word = self.word_now();
             let lowers = if self.route == Route::Counted {
                 let staying = Word(self.group.staying.load(Ordering::Acquire));
@@ -236,7 +237,7 @@ impl Ticket {
         }
         let (word, last) = self.subtract_with_size();
         if self.concerns_others(word, last) {
-            self.finish_under_lock()
+            self.look_under_lock()
         } else {
             None
         }
@@ -244,7 +245,7 @@ impl Ticket {
 
     pub(super) fn release_unlocked(&self) {
         let (word, last) = self.subtract_with_size();
-        self.finish_under_lock_if_needed(word, last);
+        self.look_under_lock_if_needed(word, last);
     }
 
     /// Takes the demand out of the word, and before out of those of its size where they are counted. Returns what is left,
@@ -267,8 +268,8 @@ impl Ticket {
 
     #[inline(always)]
     fn subtract_demand(&self) -> Word {
-        // AcqRel: after a session's second read of this word we see the floor and flags that it published before;
-        // and it sees our subtraction otherwise.
+        // AcqRel: after a session's second read of this word the thread sees the floor and flags that it published
+        // before. Else the session sees the subtraction.
         let old = self.group.word.fetch_sub(self.demand, Ordering::AcqRel);
         Word(old.wrapping_sub(self.demand))
     }
@@ -293,9 +294,9 @@ impl Ticket {
 
     /// Looks under the lock after a release that concerns others. `last`: of its size.
     #[inline]
-    pub(super) fn finish_under_lock_if_needed(&self, word: Word, last: bool) {
+    pub(super) fn look_under_lock_if_needed(&self, word: Word, last: bool) {
         if self.concerns_others(word, last) {
-            self.finish_under_lock();
+            self.look_under_lock();
         }
     }
 
@@ -313,7 +314,7 @@ impl Ticket {
 
     #[cold]
     #[inline(never)]
-    fn finish_under_lock(&self) -> Option<Box<Error>> {
+    fn look_under_lock(&self) -> Option<Box<Error>> {
         if fork::is_child() {
             return None;
         }

@@ -6,7 +6,7 @@ use super::released::Released;
 use crate::Error;
 use crate::fork;
 use crate::holders::{self, Record};
-use crate::manager::Patience;
+use crate::manager::AcquireWait;
 use crate::manager::state::grant::Admission;
 use crate::manager::state::pinned::PinKey;
 use crate::manager::state::word::Word;
@@ -192,7 +192,7 @@ impl Raw {
 
     /// What the fast path never has, for a guard whose release is not the fast one from now on.
     fn extra(&mut self) -> &mut Extra {
-        self.record = self.record.marked();
+        self.record = self.record.slow();
         self.extra.get_or_insert_default()
     }
 
@@ -237,7 +237,7 @@ impl Raw {
     ) {
         let has_left = match left {
             Some(left) => {
-                ticket.finish_under_lock_if_needed(left, false);
+                ticket.look_under_lock_if_needed(left, false);
                 true
             }
             None => record.is_plain_slot() && ticket.try_release_unlocked(),
@@ -352,10 +352,10 @@ impl Raw {
         let from = self.held(ticket);
         let manager = ticket.manager().clone();
         let to = from.resized(bytes);
-        let patience = Patience::from(wait.started(&*manager.clock));
+        let how = AcquireWait::from(wait.started(&*manager.clock));
         let mut resizing = Resizing::begin(from, &to, self.record);
         let pin = self.extra.as_ref().and_then(|extra| extra.pin);
-        let resized = manager.resize(from.request(), to.request(), pin, &patience, location);
+        let resized = manager.resize(from.request(), to.request(), pin, &how, location);
         if resized.is_ok() {
             resizing.held = &to;
         }
@@ -389,7 +389,7 @@ fn forked(ticket: &Ticket) -> Released {
 
 /// Whether a guard counts among what [stays](crate::manager::state::group::Group::staying).
 fn stays(record: Record) -> bool {
-    record.stays() || !record.is_bound()
+    record.stays() || !record.is_borrowed()
 }
 
 /// A guard while it changes its size: no release counts on its staying, and a growing one is in its thread's hands. Undone when
@@ -406,7 +406,7 @@ impl<'a> Resizing<'a> {
         if stays(record) {
             from.subtract_staying();
         }
-        let grows = !record.is_bound() && to.bytes() > from.bytes();
+        let grows = !record.is_borrowed() && to.bytes() > from.bytes();
         if grows {
             holders::note_growing(record, &from.group().listed, true);
         }

@@ -1,4 +1,4 @@
-//! What a demand fits beside: the pinned demands of its queue alone (R26), and the rooms that pinned demands were
+//! What a demand fits beside: the pinned demands of its scope alone (R26), and the rooms that pinned demands were
 //! promised (R26b).
 //!
 //! A demand that does not fit beside the pinned demands gains nothing by waiting for work. Beside those that are not
@@ -26,9 +26,9 @@ pub(crate) enum Beside {
     Pinned,
 }
 
-/// Which of the bounds a demand breaks.
+/// Which cap a demand breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bound {
+enum BrokenCap {
     Policy,
     Budget,
     /// How many may be active at once.
@@ -82,11 +82,11 @@ impl Inner {
         if demand.request.is_pinned() || demand.waits_for_pinned {
             return Ok(Beside::Pinned);
         }
-        let Some(bound) = self.breaks(core, demand, Which::Unevictable)? else {
+        let Some(broken) = self.breaks(core, demand, Which::Unevictable)? else {
             return Ok(Beside::Pinned);
         };
         // None is left if the last has gone while a policy was asked, without the lock.
-        no_room_error(self, core, demand, bound).map_or(Ok(Beside::Work), Err)
+        no_room_error(self, core, demand, broken).map_or(Ok(Beside::Work), Err)
     }
 
     /// Whether a demand would fit if every evictable pinned demand went, and leave the others their rooms.
@@ -112,7 +112,7 @@ impl Inner {
             let with = held.saturating_sub(own).saturating_add(wanted);
             capacity.map(|capacity| with.saturating_sub(capacity))
         };
-        let all = core.live_groups().fold(0, |sum: u64, state| {
+        let all = core.listed_groups().fold(0, |sum: u64, state| {
             sum.saturating_add(state.pinned.bytes())
         });
         let by_policy = over(pinned.bytes(), self.capacity(core, request));
@@ -121,16 +121,16 @@ impl Inner {
         missing.filter(|bytes| *bytes > 0).unwrap_or(wanted)
     }
 
-    /// Which bound a demand breaks beside such pinned demands and nothing else.
+    /// Which cap a demand breaks beside such pinned demands and nothing else.
     fn breaks(
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
         which: Which,
-    ) -> Result<Option<Bound>, Error> {
+    ) -> Result<Option<BrokenCap>, Error> {
         let request = demand.request;
         if core
-            .queue_groups(request.group().index)
+            .scope_groups(request.group().index)
             .all(|state| state.pinned.is_empty())
         {
             return Ok(None);
@@ -140,18 +140,18 @@ impl Inner {
         if let Some(most) =
             most.filter(|most| leaked >= u64::from(*most) && core.mode != WireMode::Uncoordinated)
         {
-            return Ok(Some(Bound::AtMost(most)));
+            return Ok(Some(BrokenCap::AtMost(most)));
         }
         let total = total_beside(core, demand, which);
         if exceeds(total.saturating_add(request.bytes()), core.config.budget) {
-            return Ok(Some(Bound::Budget));
+            return Ok(Some(BrokenCap::Budget));
         }
         let mut live = pinned_beside(core, demand, which);
         let of_group = live.sum;
         let kept_out = self.are_in_the_way(core, request, &mut live, of_group);
         core.group_mut(request.group().index)
             .keep_scratch(live.each);
-        Ok(kept_out?.then_some(Bound::Policy))
+        Ok(kept_out?.then_some(BrokenCap::Policy))
     }
 
     /// Whether a pinned demand, new or grown, leaves each live pinned demand the room that it was promised, and itself
@@ -172,7 +172,7 @@ impl Inner {
         which: Which,
     ) -> Result<bool, Error> {
         let request = demand.request;
-        let mut groups = core.queue_groups(request.group().index);
+        let mut groups = core.scope_groups(request.group().index);
         let wanted = groups.any(|state| which.rooms(&state.pinned).next().is_some());
         drop(groups);
         if !wanted && request.room().bytes == 0 {
@@ -180,7 +180,7 @@ impl Inner {
         }
         if core.config.budget.is_some() {
             let of_all = core
-                .live_groups()
+                .listed_groups()
                 .flat_map(|state| which.rooms(&state.pinned));
             let all = of_all.chain([request.room()]).map(|room| room.bytes);
             let largest = all.max().unwrap_or(0);
@@ -218,7 +218,7 @@ impl Inner {
             return Ok(false);
         }
         if !request.group().custom {
-            let formula = room.formula.resolve(core.budget);
+            let formula = room.formula.resolve(core.device_budget);
             return Ok(fits_into(formula, core.admission_baseline(), both));
         }
         let each = std::mem::take(&mut core.group_mut(request.group().index).scratch);
@@ -277,7 +277,7 @@ impl Demand<'_> {
 
 /// Whether each of these rooms of built-in policies is left beside so many bytes of its group.
 fn fit_all(core: &Locked<'_>, mut rooms: impl Iterator<Item = Room>, with: u64) -> bool {
-    let (budget, baseline) = (core.budget, core.admission_baseline());
+    let (budget, baseline) = (core.device_budget, core.admission_baseline());
     rooms.all(|room| {
         let formula = room.formula.resolve(budget);
         fits_into(formula, baseline, with.saturating_add(room.bytes))
@@ -309,7 +309,7 @@ fn pinned_beside(core: &mut Locked<'_>, demand: Demand<'_>, which: Which) -> Liv
 fn total_beside(core: &Locked<'_>, demand: Demand<'_>, which: Which) -> u64 {
     let pinned = &core.group(demand.request.group().index).pinned;
     let own = demand.own_pinned(pinned, which).unwrap_or(0);
-    let bytes = core.live_groups().map(|state| which.bytes(&state.pinned));
+    let bytes = core.listed_groups().map(|state| which.bytes(&state.pinned));
     bytes.fold(0, u64::saturating_add).saturating_sub(own)
 }
 
@@ -327,15 +327,15 @@ fn no_room_error(
     inner: &Inner,
     core: &Locked<'_>,
     demand: Demand<'_>,
-    bound: Bound,
+    broken: BrokenCap,
 ) -> Option<Error> {
     let index = demand.request.group().index;
-    let of_all = bound == Bound::Budget;
-    let groups = core.live_groups();
+    let of_all = broken == BrokenCap::Budget;
+    let groups = core.listed_groups();
     let groups = groups.filter(|state| of_all || state.shared.index == index);
-    let at_most = match bound {
-        Bound::AtMost(most) => Some(most),
-        Bound::Policy | Bound::Budget => None,
+    let at_most = match broken {
+        BrokenCap::AtMost(most) => Some(most),
+        BrokenCap::Policy | BrokenCap::Budget => None,
     };
     let (mut held, mut count) = (0, 0);
     let mut largest: Option<&Arc<StayingGuard>> = None;

@@ -1,19 +1,21 @@
 //! Deadlocks: threads that wait for what they hold themselves, alone or together.
 //!
-//! The waits are reduced: a waiter that could be admitted if every guard were released but the pinned demands (R26) and
-//! what stuck threads hold is not stuck. What it holds and what it asked for will be released, so the next is tried. A
-//! thread that is still stuck when nothing changes any more is in a deadlock. For a waiter that is set aside the pinned
-//! demands count only where a stuck thread has them, or where they are leaked: it waits for pinned demands. Owned
-//! guards are held by no thread, except by one that waits to grow them, and a waiter that may still overtake those
-//! before it does not count as behind them. None of these makes any thread stuck, so a deadlock reported is a deadlock.
+//! The waits are reduced: a waiter that could be admitted if every guard but those of pinned demands (R26), and those
+//! that stuck threads hold, were released is not stuck. What it holds and what it asked for will be released, so the
+//! next is tried. A thread that is still stuck when nothing changes any more is in a deadlock. For a waiter that is set
+//! aside the pinned demands count only where a stuck thread has them, or where they are leaked: it waits for pinned
+//! demands. Owned guards are held by no thread, except by one that waits to grow them, and a waiter that may still
+//! overtake those before it does not count as behind them. None of these makes any thread stuck, so a deadlock reported
+//! is a deadlock.
 //!
 //! A waiter with a deadline or a token may give up. A deadlock with one in it fails no wait: an event tells of it,
 //! once.
 //!
 //! A newcomer that holds something is looked at before it waits; so is a waiter that has come back into the queue. A
-//! deadlock may also close while all its threads wait already: a pinned demand is admitted or grows, a guard is leaked,
-//! overtaking is used up, or settings change. Then it is broken at one of them. And it may close while a newcomer looks
-//! for it, since policies are asked without the lock. So a newcomer that was disturbed looks again once it waits.
+//! deadlock may also be completed while all its threads wait already: a pinned demand is admitted or grows, a guard is
+//! leaked, overtaking is used up, or settings change. Then it is broken at one of them. And it may be completed while a
+//! newcomer looks for it, since policies are asked without the lock. So a newcomer that was disturbed looks again once
+//! it waits.
 //!
 //! A policy that panics when it is asked here ends the wait that it was asked about.
 
@@ -87,14 +89,14 @@ impl Supposing {
 struct Panicked(Arc<Waiter>, Error);
 
 impl Inner {
-    /// Refuses a demand whose wait would close a deadlock. `set_aside`: it will be set aside.
+    /// Refuses a demand whose wait would complete a deadlock. `set_aside`: it will be set aside.
     pub(crate) fn refuse_deadlock(
         &self,
         core: &mut Locked<'_>,
         newcomer: &Arc<Waiter>,
         set_aside: bool,
     ) -> Result<(), Error> {
-        // Nearly always: a thread without guards closes no deadlock.
+        // Nearly always: a thread without guards completes no deadlock.
         if !newcomer.has_guard {
             return Ok(());
         }
@@ -113,7 +115,7 @@ impl Inner {
                 }
                 Err(panicked) => {
                     if let Some(group) = self.end_panicked_wait(core, panicked) {
-                        // The caller holds a judge: those behind are examined after it.
+                        // The caller holds a judge lock: those behind are examined after it.
                         core.defer_group(&group);
                     }
                 }
@@ -121,7 +123,7 @@ impl Inner {
         }
     }
 
-    /// Ends the wait of a waiter that has come back into the queue, if it closes a deadlock there.
+    /// Ends the wait of a waiter that has come back into the queue, if it completes a deadlock there.
     pub(crate) fn refuse_returned_deadlock(&self, core: &mut Locked<'_>, returned: &Arc<Waiter>) {
         let group = returned.request.group().clone();
         while returned.has_guard && core.group(group.index).has_waiter(returned) {
@@ -158,12 +160,12 @@ impl Inner {
         if stuck.contains(&waiter.thread) {
             return Ok(Some(stuck));
         }
-        self.report_bounded_deadlock(core, waits, Some(waiter.thread))?;
+        self.report_deadlock_with_deadline(core, waits, Some(waiter.thread))?;
         Ok(None)
     }
 
     /// Tells of a deadlock with a deadline or token in it, once.
-    fn report_bounded_deadlock(
+    fn report_deadlock_with_deadline(
         &self,
         core: &mut Locked<'_>,
         waits: &Waits,
@@ -185,7 +187,7 @@ impl Inner {
             rows.filter(|waiter| stuck.contains(&waiter.thread))
         };
         let numbers: BTreeSet<u64> = in_deadlock().map(|waiter| waiter.number).collect();
-        // Threads that hold nothing close no deadlock: they wait for what is leaked.
+        // Threads that hold nothing complete no deadlock: they wait for what is leaked.
         let is_deadlock = in_deadlock().any(|waiter| waits.has_guard(waiter));
         if !is_deadlock || numbers.is_subset(&core.reported_deadlocks) {
             return Ok(());
@@ -206,7 +208,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends waits until no deadlock is left. For changes that may close one among those that wait already, and for a
+    /// Ends waits until no deadlock is left. For changes that may complete one among those that wait already, and for a
     /// newcomer that was disturbed while it looked for one.
     pub(crate) fn break_deadlocks(&self, core: &mut Locked<'_>) {
         while core.waiting_with_guards > 0 {
@@ -219,7 +221,7 @@ impl Inner {
             let group = match found {
                 Err(panicked) => self.end_panicked_wait(core, panicked),
                 Ok(_) if !self.is_unchanged(core, &waits, None) => None,
-                Ok(None) => match self.report_bounded_deadlock(core, &waits, None) {
+                Ok(None) => match self.report_deadlock_with_deadline(core, &waits, None) {
                     Ok(()) => return,
                     Err(panicked) => self.end_panicked_wait(core, panicked),
                 },
@@ -287,7 +289,7 @@ impl Inner {
         rows.extend(newcomer);
         rows.sort_by_key(Row::order);
         core.keep_until_unlocked(rows.iter().map(|row| &row.waiter));
-        let mut holders = self.holders_of(&core.listing_groups());
+        let mut holders = self.holders_of(&core.groups_with_lists());
         holders.retain(|holder| holder.bound && holder.state != HolderState::Leaked);
         Waits {
             overtaken: overtaken_counts(&rows),
@@ -424,7 +426,7 @@ impl Inner {
 /// Every waiter.
 fn list_rows(core: &Locked<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    for state in core.live_groups() {
+    for state in core.listed_groups() {
         for (waiters, set_aside) in [(&state.queue, false), (&state.set_aside, true)] {
             rows.extend(waiters.values().map(|waiter| Row {
                 waiter: Arc::clone(waiter),

@@ -6,13 +6,13 @@
 //! full.
 //!
 //! Nothing is delayed for ever. A demand is admitted when the level falls, when it fits by the share, or when it is the
-//! first in the queue and no active guard of its queue lives (a pinned demand: no guard at all); at the latest when its
+//! first in the queue and no active guard of its scope lives (a pinned demand: no guard at all); at the latest when its
 //! *patience* is over. The patience begins when the demand is first delayed, or is behind delayed ones in the queue.
 //! Its waiter wakes when it ends.
 //!
 //! A delayed active demand stays the first in the queue. A delayed demand to be pinned is set aside instead, so that
-//! work goes on. But it waits for the end of work, so its group keeps the flag that sends releases here
-//! ([`needs_no_release`](GroupState::needs_no_release)). Each pump of its queue looks at the first such demand, and
+//! work goes on. But it waits for the end of work, so its group keeps `WAITERS`, which sends releases here
+//! ([`needs_no_release`](GroupState::needs_no_release)). Each pump of its scope looks at the first such demand, and
 //! judges it beside the pinned demands once more before it takes it back into the queue.
 
 use crate::arbiter::Resolved;
@@ -21,7 +21,7 @@ use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::state::core::Core;
 use crate::manager::state::delay::Delayed;
-use crate::manager::state::delay::Since;
+use crate::manager::state::delay::DelayedSince;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::group_state::GroupState;
 use crate::manager::state::request::Request;
@@ -34,7 +34,7 @@ use crate::snapshot::WaitReason;
 use crate::sync::Arc;
 use std::time::Instant;
 
-impl Since {
+impl DelayedSince {
     fn of(self, waiter: &Waiter) -> Option<Instant> {
         if waiter.is_new_pinned() {
             self.set_aside
@@ -70,7 +70,7 @@ impl Core {
 
     /// Whether a demand of this ticket, counted already, makes its group larger than its policy allows under the pressure.
     pub(crate) fn is_over_share(&self, request: &Request, sum: u64) -> bool {
-        let formula = request.formula().resolve(self.budget);
+        let formula = request.formula().resolve(self.device_budget);
         self.share() < 1.0
             && self.mode != WireMode::Uncoordinated
             && formula.can_refuse()
@@ -83,15 +83,15 @@ impl Core {
         state.delayed.contains(&waiter.number)
     }
 
-    /// Since when waiters of a group's queue are delayed.
-    fn delayed_since(&self, index: usize) -> Since {
+    /// Since when waiters of a group's scope are delayed.
+    fn delayed_since(&self, index: usize) -> DelayedSince {
         match self.config.budget {
             Some(_) => self.delayed_since,
             None => self.group(index).delayed_since,
         }
     }
 
-    fn delayed_since_mut(&mut self, index: usize) -> &mut Since {
+    fn delayed_since_mut(&mut self, index: usize) -> &mut DelayedSince {
         match self.config.budget {
             Some(_) => &mut self.delayed_since,
             None => &mut self.group_mut(index).delayed_since,
@@ -108,9 +108,9 @@ impl Core {
 
     /// Forgets all delays: one queue becomes many, or many one.
     pub(crate) fn forget_delays(&mut self) {
-        self.delayed_since = Since::default();
+        self.delayed_since = DelayedSince::default();
         for state in self.groups.all_mut() {
-            state.delayed_since = Since::default();
+            state.delayed_since = DelayedSince::default();
         }
     }
 
@@ -119,18 +119,18 @@ impl Core {
         self.delayed_since_mut(index).queued = None;
     }
 
-    /// The first in a group's queue that is set aside by the pressure alone.
+    /// The first in a group's scope that is set aside by the pressure alone.
     pub(crate) fn first_delayed_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
-        let firsts = self.queue_groups(index).filter_map(|state| {
+        let firsts = self.scope_groups(index).filter_map(|state| {
             let first = state.delayed.first()?;
             state.set_aside.get(first)
         });
         firsts.min_by_key(|waiter| waiter.number)
     }
 
-    /// Whether the pressure alone has set a waiter of a group's queue aside.
+    /// Whether the pressure alone has set a waiter of a group's scope aside.
     pub(crate) fn delays_pinned(&self, index: usize) -> bool {
-        self.queue_groups(index)
+        self.scope_groups(index)
             .any(|state| !state.delayed.is_empty())
     }
 }
@@ -189,12 +189,12 @@ impl Inner {
         }
         let in_use = core.group(request.group().index).shared.load().sum();
         let over = core.is_over_share(request, in_use.saturating_add(request.bytes()));
-        let formula = core.pressed(request.formula().resolve(core.budget));
+        let formula = core.pressed(request.formula().resolve(core.device_budget));
         over.then(|| (in_use, self.capacity_of(core, formula).unwrap_or(0)))
     }
 
-    /// Whether no work is left whose end a demand could wait for: it is the first in its queue, and no active guard of
-    /// the queue lives; of a pinned demand no guard at all. Leaked guards are no work.
+    /// Whether no work is left whose end a demand could wait for: it is the first of its scope, and no active guard of
+    /// the scope lives; of a pinned demand no guard at all. Leaked guards are no work.
     fn waits_for_nothing(&self, core: &Core, demand: Demand<'_>) -> bool {
         let request = demand.request;
         let index = request.group().index;
@@ -209,7 +209,7 @@ impl Inner {
             None => true,
         };
         is_first
-            && core.queue_groups(index).all(|state| {
+            && core.scope_groups(index).all(|state| {
                 let word = state.shared.load();
                 if request.is_pinned() {
                     state.guards(word) == 0
@@ -243,13 +243,13 @@ impl Inner {
     pub(crate) fn note_delayed_aside(&self, core: &mut Locked<'_>, waiter: &Waiter) {
         let group = waiter.request.group();
         // Before the next pump judges it again: a release after this looks.
-        group.set_flag();
+        group.set_waiters();
         let state = core.group_mut(group.index);
         state.delayed.insert(waiter.number);
         self.delay(core, waiter);
     }
 
-    /// Whether the first waiter that the pressure has set aside in a queue is delayed no more.
+    /// Whether the first waiter that the pressure has set aside in a scope is delayed no more.
     pub(crate) fn has_undelayed(&self, core: &Core, index: usize) -> bool {
         let first = core.first_delayed_aside(index);
         first.is_some_and(|first| !self.is_delayed(core, first.demand()))
@@ -278,9 +278,9 @@ impl Inner {
         self.wake_first_to_ask(core, index);
     }
 
-    /// Forgets since when waiters of a queue are delayed, if none is delayed any more.
+    /// Forgets since when waiters of a scope are delayed, if none is delayed any more.
     pub(crate) fn note_undelayed(&self, core: &mut Locked<'_>, index: usize) {
-        let Since { queued, set_aside } = core.delayed_since(index);
+        let DelayedSince { queued, set_aside } = core.delayed_since(index);
         if queued.is_some() && self.head_key(core, index).is_none() {
             core.delayed_since_mut(index).queued = None;
         }
@@ -318,7 +318,7 @@ impl Inner {
         if core.share() < share {
             // As for new settings: what was added before is in the words, and what is added later finds a closed cover.
             core.close_gates();
-            for state in core.live_groups() {
+            for state in core.listed_groups() {
                 state.shared.read();
             }
         }

@@ -55,8 +55,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Asks the demand's own policy, and the budget over all groups, by their caps in full and then by the share of them that
-    /// counts. A custom policy runs without the manager's lock; the caller holds its group's judge.
+    /// Asks the demand's own policy, and the budget over all groups, by their caps in full and then by the share of
+    /// them that counts. A custom policy runs without the manager's lock; the caller holds its group's judge lock.
     pub(crate) fn judge(
         &self,
         core: &mut Locked<'_>,
@@ -109,7 +109,7 @@ impl Inner {
             }
             max = live.largest();
         }
-        let settings = core.settings;
+        let settings_version = core.settings_version;
         let foresees = demand.from.is_none() && core.standing.is_some() && !core.busy;
         let mut context = self.context(core, core.admission_baseline());
         context.total_live = context.total_live.saturating_sub(demand.held());
@@ -124,7 +124,7 @@ impl Inner {
         state.keep_scratch(live.each);
         let (verdict, foreseen) =
             answer.map_err(|message| self.policy_panicked(core, request, message))?;
-        if core.settings != settings && is_in_question(core, demand) {
+        if core.settings_version != settings_version && is_in_question(core, demand) {
             // The answer goes by settings that are not in force.
             return self.judge_in_full(core, demand);
         }
@@ -142,7 +142,7 @@ impl Inner {
         }
     }
 
-    /// Whether the budget over all groups has room for a demand.
+    /// Whether a demand fits into what the budget over all groups leaves.
     pub(crate) fn fits_budget(&self, core: &Core, demand: Demand<'_>) -> bool {
         core.config.budget.is_none_or(|budget| {
             let others = core.total_live().saturating_sub(demand.held());
@@ -209,7 +209,7 @@ impl Inner {
 
     /// Whether a built-in policy lets its group hold `sum`.
     pub(crate) fn fits_policy(&self, core: &Locked<'_>, request: &Request, sum: u64) -> bool {
-        let formula = request.formula().resolve(core.budget);
+        let formula = request.formula().resolve(core.device_budget);
         core.mode == WireMode::Uncoordinated
             || !formula.can_refuse()
             || sum < formula.admitted(core.admission_baseline())
@@ -305,7 +305,7 @@ impl Inner {
             });
             !answer.map_err(|message| self.policy_panicked(core, request, message))?
         } else {
-            let formula = request.formula().resolve(core.budget);
+            let formula = request.formula().resolve(core.device_budget);
             formula.can_refuse() && request.bytes() >= formula.admitted(baseline)
         };
         if never || (request.is_pinned() && !self.leaves_own_room_alone(core, demand)?) {
@@ -334,7 +334,7 @@ impl Inner {
 
     /// The most that the request's group may hold, where its policy tells.
     pub(crate) fn capacity(&self, core: &Core, request: &Request) -> Option<u64> {
-        self.capacity_of(core, request.formula().resolve(core.budget))
+        self.capacity_of(core, request.formula().resolve(core.device_budget))
     }
 
     /// The same of a formula.
@@ -361,7 +361,7 @@ impl Inner {
             waiting: core.queued() as usize,
             of_all: true,
         };
-        if of_group.room() < of_all.room() {
+        if of_group.left() < of_all.left() {
             // The queue is that of all groups either way.
             return Usage {
                 waiting: of_all.waiting,
@@ -397,7 +397,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    fn room(&self) -> u64 {
+    fn left(&self) -> u64 {
         self.capacity
             .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.in_use))
     }

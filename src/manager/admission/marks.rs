@@ -32,9 +32,9 @@ impl GroupState {
 }
 
 impl Core {
-    /// What has changed for the waiters of a group's queue.
+    /// What has changed for the waiters of a group's scope.
     pub(crate) fn marks(&self, index: usize) -> Mark {
-        let groups = self.queue_groups(index);
+        let groups = self.scope_groups(index);
         groups.fold(Mark::default(), |all, state| all.or(state.mark))
     }
 
@@ -50,13 +50,13 @@ impl Core {
 }
 
 impl Inner {
-    /// Takes what has changed for the waiters of a group's queue. Returns those that are to be judged again, in the
+    /// Takes what has changed for the waiters of a group's scope. Returns those that are to be judged again, in the
     /// order of arrival.
     pub(crate) fn clear_marks(&self, core: &mut Core, index: usize) -> Vec<Arc<Waiter>> {
         let mark = core.marks(index);
         let concerns = self.may_concern(core, index, mark);
         let groups: Vec<usize> = core
-            .queue_groups(index)
+            .scope_groups(index)
             .map(|state| state.shared.index)
             .collect();
         let mut waiters = Vec::new();
@@ -72,17 +72,17 @@ impl Inner {
         waiters
     }
 
-    /// Whether a change may let in, refuse or set aside any waiter of a group's queue.
+    /// Whether a change may let in, refuse or set aside any waiter of a group's scope.
     fn may_concern(&self, core: &Core, index: usize, mark: Mark) -> bool {
         // A policy of the program's own says what it likes, and groups of several caps have a bound for each.
         let any_policy = core
-            .queue_groups(index)
+            .scope_groups(index)
             .any(|state| state.custom() || state.mixed);
         if mark.all || any_policy {
             return true;
         }
         let (mut total, mut unevictable, mut largest_room) = (0_u64, 0_u64, 0);
-        for state in core.queue_groups(index) {
+        for state in core.scope_groups(index) {
             largest_room = largest_room.max(state.pinned.largest_room());
             total = total.saturating_add(state.pinned.bytes());
             unevictable = unevictable.saturating_add(state.pinned.unevictable_bytes());
@@ -94,7 +94,7 @@ impl Inner {
             .first_set_aside(index)
             .filter(|first| first.is_new_pinned() && !core.is_delayed_aside(first));
         let delayed = core.first_delayed_aside(index);
-        core.queue_groups(index).any(|state| {
+        core.scope_groups(index).any(|state| {
             let most = self.capacity_of(core, state.resolved).unwrap_or(u64::MAX);
             let pinned = &state.pinned;
             let in_group = |held: u64, bytes: u64| held.saturating_add(bytes) <= most;

@@ -34,7 +34,7 @@ impl Inner {
         if core.config.budget.is_none() {
             return first(&core.group(index).queue);
         }
-        core.live_groups()
+        core.listed_groups()
             .filter_map(|state| first(&state.queue))
             .min_by_key(|(key, _)| *key)
     }
@@ -48,7 +48,7 @@ impl Inner {
     pub(crate) fn is_queue_empty(&self, core: &Core, index: usize) -> bool {
         let together = core.config.budget.is_some();
         core.group(index).is_queue_empty()
-            && (!together || core.live_groups().all(GroupState::is_queue_empty))
+            && (!together || core.listed_groups().all(GroupState::is_queue_empty))
     }
 
     /// The first of the keys that are about to enter the group's queue.
@@ -57,7 +57,7 @@ impl Inner {
         if core.config.budget.is_none() {
             return first(core.group(index));
         }
-        core.live_groups().filter_map(first).min()
+        core.listed_groups().filter_map(first).min()
     }
 
     /// Whether a growing guard waits in the queue already, or is about to.
@@ -71,7 +71,7 @@ impl Inner {
     }
 
     /// Admits from the head of the queue while it may be admitted, and tells whether it admitted any. The caller holds
-    /// no judge.
+    /// no judge lock.
     ///
     /// If the configuration allows overtaking, those behind a head that must wait are tried too, unless a waiter
     /// that they would pass has been passed often enough, or very many would be passed.
@@ -113,7 +113,7 @@ impl Inner {
                 continue;
             }
             let demand = waiter.demand();
-            let settings = core.settings;
+            let settings_version = core.settings_version;
             let verdict = match self.check_countable(core, demand) {
                 // A demand to be pinned overtakes none.
                 Ok(()) if waiter.request.is_pinned() && !passed.is_empty() => Ok(Verdict::Wait),
@@ -121,7 +121,7 @@ impl Inner {
                 // It may fit once others have left.
                 Err(_) => Ok(Verdict::Wait),
             };
-            if core.settings != settings {
+            if core.settings_version != settings_version {
                 // While a policy was asked without the lock, one queue may have become many, or many one: the first in
                 // the queue may be another.
                 passed.clear();
@@ -159,7 +159,7 @@ impl Inner {
             core.remove_waiter(&waiter);
             let outcome = verdict.and_then(|_| self.count_admitted(core, demand, waiter.location));
             // Not before the demand is counted: a fast acquire would take what it was promised.
-            self.clear_flag(core, group.index);
+            self.clear_waiters_if_unneeded(core, group.index);
             let outcome = outcome.map(|word| self.grant(core, &waiter, word));
             if outcome.is_ok() {
                 admitted = true;
@@ -181,7 +181,7 @@ impl Inner {
                 self.resolve(core, &waiter, outcome);
             }
         }
-        self.clear_flag(core, index);
+        self.clear_waiters_if_unneeded(core, index);
         admitted
     }
 
@@ -201,11 +201,11 @@ impl Inner {
         Granted::Covered(self.admission(core, waiter.demand(), word, Some(waited)))
     }
 
-    /// Clears the group's `WAITERS` flag if no release is to look for any of its waiters.
-    pub(crate) fn clear_flag(&self, core: &mut Locked<'_>, index: usize) {
+    /// Clears the group's `WAITERS` if no release is to look for any of its waiters.
+    pub(crate) fn clear_waiters_if_unneeded(&self, core: &mut Locked<'_>, index: usize) {
         let state = core.group(index);
         if state.needs_no_release() {
-            state.shared.clear_flag();
+            state.shared.clear_waiters();
         }
     }
 

@@ -38,8 +38,8 @@ impl Inner {
             core.pending_work.restart_linger();
         }
         if user_code::is_inside(self.address()) {
-            // This very thread may hold the judge of this group. The call that runs the user's code
-            // examines the queue and the limit when it comes back.
+            // This very thread may hold the judge lock of this group. The call that runs the user's code examines the
+            // queue and the limit when it comes back.
             core.defer_group(group);
             return;
         }
@@ -51,7 +51,7 @@ impl Inner {
         }
     }
 
-    /// Does what releases inside user code have left to the call around it, on this thread.
+    /// Examines the queues and the limit that this thread has left to itself.
     pub(crate) fn reconcile_deferred(&self, core: &mut Locked<'_>) {
         if user_code::is_inside(self.address()) {
             return;
@@ -64,7 +64,7 @@ impl Inner {
         }
     }
 
-    /// Admits what such releases have made room for. Returns whether there were any.
+    /// Admits from the queues that this thread has left to itself. Returns whether there were any.
     pub(crate) fn pump_deferred(&self, core: &mut Locked<'_>) -> bool {
         let mut any = false;
         while let Some(group) = core.take_deferred() {
@@ -81,8 +81,8 @@ impl Core {
         self.deferred.push((thread_id(), Arc::clone(group)));
     }
 
-    /// The index of the next group that this thread has left to itself. One that another thread has left may have a policy
-    /// that is being asked, with the judge held.
+    /// The index of the next group that this thread has left to itself. One that another thread has left may have a
+    /// policy that is being asked, with the judge lock held.
     fn deferred_index(&self) -> Option<usize> {
         let own = |(thread, _): &(ThreadId, Arc<Group>)| *thread == thread_id();
         self.deferred.iter().rposition(own)

@@ -2,14 +2,14 @@
 //!
 //! A waiter that does not fit beside the pinned demands alone gains nothing by work that ends. In the queue it would
 //! delay the steps of the very guard that it waits for. So it is *set aside*: it is in no queue, and delays only later
-//! demands to be pinned. The group's flag is not set on its account, so acquires and releases of work stay on the fast
-//! path.
+//! demands to be pinned. The group's `WAITERS` is not set on its account, so acquires and releases of work stay on the
+//! fast path.
 //!
 //! Only pinned demands that go, shrink, come or grow, and caps that move, change what a waiter fits beside. All of
-//! these happen under the manager's lock, and mark their group. The next pump of the queue judges every waiter of it
-//! again, in the order of arrival: one that does not fit beside the pinned demands any more is set aside, or refused if
-//! it is active and does not fit beside those that are not evictable; one that fits again takes the last place in the
-//! queue. A demand to be pinned stays aside behind an earlier waiter that does.
+//! these happen under the manager's lock, and mark their group. The next pump judges every waiter of the scope again,
+//! in the order of arrival: one that does not fit beside the pinned demands any more is set aside, or refused if it is
+//! active and does not fit beside those that are not evictable; one that fits again takes the last place in the queue.
+//! A demand to be pinned stays aside behind an earlier waiter that does.
 //!
 //! A custom policy is asked without the lock. A pinned demand that comes or goes meanwhile marks the group again, and
 //! the pump begins anew.
@@ -27,17 +27,17 @@ use crate::sync::{Arc, Ordering};
 use std::panic::Location;
 
 impl Core {
-    /// The groups that share a queue with a group: itself, or all under a budget over all groups.
-    pub(crate) fn queue_groups(&self, index: usize) -> impl Iterator<Item = &GroupState> {
+    /// The groups of a group's scope, which have one queue together: itself, or all under a budget over all groups.
+    pub(crate) fn scope_groups(&self, index: usize) -> impl Iterator<Item = &GroupState> {
         let together = self.config.budget.is_some();
         let one = (!together).then(|| self.group(index));
-        let all = together.then(|| self.live_groups());
+        let all = together.then(|| self.listed_groups());
         one.into_iter().chain(all.into_iter().flatten())
     }
 
-    /// The first that is set aside in a group's queue.
+    /// The first that is set aside in a group's scope.
     pub(crate) fn first_set_aside(&self, index: usize) -> Option<&Arc<Waiter>> {
-        let groups = self.queue_groups(index);
+        let groups = self.scope_groups(index);
         groups
             .filter_map(|state| state.set_aside.values().next())
             .min_by_key(|waiter| waiter.number)
@@ -45,24 +45,24 @@ impl Core {
 }
 
 impl Inner {
-    /// Whether a waiter of the queue is set aside already.
+    /// Whether a waiter of a group's scope is set aside already.
     pub(crate) fn has_set_aside(&self, core: &Core, index: usize) -> bool {
         core.first_set_aside(index).is_some()
     }
 
-    /// Whether a waiter is the first that is set aside in its queue.
+    /// Whether a waiter is the first that is set aside in its scope.
     pub(crate) fn is_first_set_aside(&self, waiter: &Waiter) -> bool {
         let core = self.lock();
         let first = core.first_set_aside(waiter.request.group().index);
         first.is_some_and(|first| first.number == waiter.number && !core.is_delayed_aside(first))
     }
 
-    /// Whether the waiters of a queue are to be judged again.
+    /// Whether the waiters of a group's scope are to be judged again.
     pub(crate) fn is_marked(&self, core: &Core, index: usize) -> bool {
         core.marks(index).is_any()
     }
 
-    /// Judges the waiters of a queue again if what they fit beside has changed. The caller holds no judge.
+    /// Judges the waiters of a group's scope again if what they fit beside has changed. The caller holds no judge lock.
     pub(crate) fn judge_marked(&self, core: &mut Locked<'_>, index: usize) {
         while self.is_marked(core, index) {
             let waiters = self.clear_marks(core, index);
@@ -104,7 +104,7 @@ impl Inner {
         match beside {
             Err(error) => {
                 core.remove_waiter(waiter);
-                self.clear_flag(core, index);
+                self.clear_waiters_if_unneeded(core, index);
                 self.resolve(core, waiter, Err(error));
                 false
             }
@@ -124,7 +124,7 @@ impl Inner {
                 // Meanwhile a demand to be pinned may have been set aside behind it, which this round does not see.
                 core.group_mut(index).mark = before;
                 core.group_mut(index).mark.all |= disturbed;
-                group.set_flag();
+                group.set_waiters();
                 core.returned.push(Arc::clone(waiter));
                 false
             }
@@ -135,7 +135,7 @@ impl Inner {
                     core.remove_waiter(waiter);
                     core.set_aside(Arc::clone(waiter), self.clock.now());
                 }
-                self.clear_flag(core, index);
+                self.clear_waiters_if_unneeded(core, index);
                 true
             }
         }
@@ -155,7 +155,7 @@ impl Inner {
         self.reconcile_deferred(&mut core);
     }
 
-    /// Looks for deadlocks that what has happened may have closed, once no waiter can be admitted, refused or set
+    /// Looks for deadlocks that what has happened may have completed, once no waiter can be admitted, refused or set
     /// aside: of those that have come back into the queue, and among all.
     pub(crate) fn break_new_deadlocks(&self, core: &mut Locked<'_>) {
         while let Some(waiter) = core.returned.pop() {

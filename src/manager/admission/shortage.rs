@@ -1,12 +1,12 @@
 //! Giving back before waiting for pinned demands (R27).
 //!
 //! A program registers *reclaimers*: functions that give back pinned demands which it can do without, such as the model
-//! that was not used for the longest time. The first waiter that is set aside in its queue asks them, if it would fit
+//! that was not used for the longest time. The first waiter that is set aside in its scope asks them, if it would fit
 //! beside what is not evictable. It asks on its own thread, with nothing held, in the order of registration, until it
 //! is in the queue. It asks again each second while it waits.
 //!
 //! A waiter that becomes the first is woken for it. One thread asks at a time in a manager, and no thread waits for
-//! that: the asking thread wakes the first of each queue when it has ended. Without reclaimers a waiter that is set
+//! that: the asking thread wakes the first of each scope when it has ended. Without reclaimers a waiter that is set
 //! aside pays one load.
 
 use crate::event::EventKind;
@@ -83,7 +83,7 @@ impl Inner {
         // `asker` is not kept up while no reclaimer is registered.
         core.groups.all_mut().for_each(|state| state.asker = None);
         let set_aside: Vec<Arc<Waiter>> = core
-            .live_groups()
+            .listed_groups()
             .flat_map(|state| state.set_aside.values().cloned())
             .collect();
         core.keep_until_unlocked(&set_aside);
@@ -99,7 +99,7 @@ impl Inner {
         self.reclaimers.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its queue and
+    /// Asks the reclaimers on behalf of a waiter of this thread, if it is the first that is set aside in its scope and
     /// would fit beside what is not evictable. Stops once it is in the queue, has its outcome or is over. False if
     /// another thread asks, which wakes this one when it has ended.
     pub(crate) fn ask_for_memory(&self, waiter: &Arc<Waiter>, is_over: impl Fn() -> bool) -> bool {
@@ -130,12 +130,12 @@ impl Inner {
         asking.store(false, Ordering::Release);
         // Under the lock, after the store: a waiter that was turned away is set aside there already.
         let mut core = self.lock();
-        let queues: Vec<usize> = core
-            .live_groups()
+        let groups: Vec<usize> = core
+            .listed_groups()
             .filter(|state| !state.set_aside.is_empty())
             .map(|state| state.shared.index)
             .collect();
-        for index in queues {
+        for index in groups {
             if let Some(first) = core.first_set_aside(index)
                 && first.number != waiter.number
             {
@@ -146,7 +146,7 @@ impl Inner {
         true
     }
 
-    /// Wakes the first that is set aside in a group's queue, unless it was woken for that already.
+    /// Wakes the first that is set aside in a group's scope, unless it was woken for that already.
     pub(crate) fn wake_first_to_ask(&self, core: &mut Locked<'_>, index: usize) {
         if !self.has_reclaimers() {
             return;
@@ -155,7 +155,7 @@ impl Inner {
         // The pressure alone is no reason to ask.
         let first = first.filter(|first| !core.is_delayed_aside(first));
         let first = first.map(|it| (it.request.group().index, it.number, it.waker.clone()));
-        let groups = core.queue_groups(index).map(|state| state.shared.index);
+        let groups = core.scope_groups(index).map(|state| state.shared.index);
         for index in groups.collect::<Vec<_>>() {
             let here = first.as_ref().filter(|(group, ..)| *group == index);
             let asker = here.map(|(_, number, _)| *number);
@@ -182,7 +182,7 @@ impl Inner {
             return None;
         }
         let evictable = core
-            .queue_groups(index)
+            .scope_groups(index)
             .flat_map(|state| state.pinned.evictable());
         let mut evictable: Vec<_> = evictable.collect();
         evictable.sort_by_key(|(key, _)| *key);

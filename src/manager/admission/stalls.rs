@@ -1,6 +1,6 @@
 //! Queues that admit no waiter, and how they are told of (rule R30).
 //!
-//! A group has a queue; under a budget over all groups there is one for them all. A [`Standstill`] says since when the
+//! A group has a queue; under a budget over all groups there is one for them all. A [`Stall`] says since when the
 //! queue has admitted no waiter, and how often that was told. The first notice is due after
 //! [`Config::stall_after`](crate::Config::stall_after), the next after twice that time, and so on; an admission from
 //! the queue begins it anew.
@@ -19,8 +19,8 @@ use crate::manager::admission::judge::is_below_most;
 use crate::manager::inner::Inner;
 use crate::manager::state::core::Core;
 use crate::manager::state::demand::Demand;
-use crate::manager::state::standstill::Standstill;
-use crate::manager::state::standstill::earlier;
+use crate::manager::state::stall::Stall;
+use crate::manager::state::stall::earlier;
 use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::print::Bytes;
@@ -37,35 +37,31 @@ use std::time::{Duration, Instant};
 const SHORTEST: Duration = Duration::from_micros(100);
 
 impl Core {
-    /// Does something with the standstill of a waiter: that of its queue, or its own while it is set aside. Whether all
+    /// Does something with the stall of a waiter: that of its queue, or its own while it is set aside. Whether all
     /// groups have one queue may change while waiters wait, so both kinds are kept at all times.
-    fn with_standstill<R>(
-        &mut self,
-        waiter: &Waiter,
-        f: impl FnOnce(&mut Standstill) -> R,
-    ) -> Option<R> {
+    fn with_stall<R>(&mut self, waiter: &Waiter, f: impl FnOnce(&mut Stall) -> R) -> Option<R> {
         if self.is_set_aside(waiter) {
             return waiter.set_aside_since.lock().as_mut().map(f);
         }
-        let standstill = match self.config.budget {
-            Some(_) => &mut self.standstill,
-            None => &mut self.group_mut(waiter.request.group().index).standstill,
+        let stall = match self.config.budget {
+            Some(_) => &mut self.stall,
+            None => &mut self.group_mut(waiter.request.group().index).stall,
         };
-        standstill.as_mut().map(f)
+        stall.as_mut().map(f)
     }
 
     /// Notes that a waiter of a group was admitted.
     pub(crate) fn note_progress(&mut self, index: usize, now: Instant) {
-        let begun = Some(Standstill::begin(now));
-        self.group_mut(index).standstill = begun;
-        self.standstill = begun;
+        let begun = Some(Stall::begin(now));
+        self.group_mut(index).stall = begun;
+        self.stall = begun;
     }
 }
 
 /// When a waiter that has looked at its queue now looks again; never if it began without a time to stall after.
 pub(crate) fn next_stall_check(core: &mut Core, waiter: &Waiter, now: Instant) -> Option<Instant> {
     let after = waiter.stall_after?.max(SHORTEST);
-    let due = core.with_standstill(waiter, |it| it.due(after));
+    let due = core.with_stall(waiter, |it| it.due(after));
     earlier(due.flatten(), now.checked_add(after))
 }
 
@@ -79,7 +75,7 @@ struct Notice {
 
 impl Inner {
     /// Tells of a waiter's queue if it stands still and the waiter is its first. Returns when it is to look again.
-    pub(crate) fn report_standstill(&self, enqueued: &Enqueued) -> Option<Instant> {
+    pub(crate) fn report_stall(&self, enqueued: &Enqueued) -> Option<Instant> {
         let waiter = &*enqueued.waiter;
         let after = waiter.stall_after?.max(SHORTEST);
         let index = waiter.request.group().index;
@@ -91,14 +87,14 @@ impl Inner {
         let now = self.clock.now();
         let is_set_aside = core.is_set_aside(waiter);
         let reports = is_set_aside || self.head_key(&core, index) == Some(waiter.key());
-        if !core.with_standstill(waiter, |it| it.is_due(after, now))? {
+        if !core.with_stall(waiter, |it| it.is_due(after, now))? {
             return next_stall_check(&mut core, waiter, now);
         }
         if !reports {
             // The first is about to tell. If it gives up before, this one may be the first.
             return now.checked_add(after / 8);
         }
-        let since = core.with_standstill(waiter, |it| {
+        let since = core.with_stall(waiter, |it| {
             it.note_report(after, now);
             it.since
         })?;
@@ -106,7 +102,7 @@ impl Inner {
         let behind = if is_set_aside {
             0
         } else {
-            self.queue_length(&core, index) - 1
+            core.queue_length(index) - 1
         };
         core.stats.stalls += 1;
         let notice = Notice {
@@ -118,15 +114,8 @@ impl Inner {
         let quiet = self.quiet || core.config.quiet;
         let next = next_stall_check(&mut core, waiter, now);
         drop(core);
-        self.report_stall(waiter, notice, quiet);
+        self.hand_notice(waiter, notice, quiet);
         next
-    }
-
-    fn queue_length(&self, core: &Core, index: usize) -> u64 {
-        match core.config.budget {
-            Some(_) => core.queued(),
-            None => core.group(index).queue.len() as u64,
-        }
     }
 
     /// Why the first waiter of a queue, or one that is set aside, waits, as far as that can be told without asking its
@@ -141,7 +130,7 @@ impl Inner {
                 return why;
             }
 
-            let groups = core.queue_groups(request.group().index);
+            let groups = core.scope_groups(request.group().index);
             let held = groups.map(|state| state.pinned.bytes());
             return WaitReason::Holds {
                 held: held.fold(0, u64::saturating_add),
@@ -176,7 +165,7 @@ impl Inner {
     }
 
     /// Hands a notice to the subscribers, or to stderr if the program would not learn of it otherwise.
-    fn report_stall(&self, waiter: &Waiter, notice: Notice, quiet: bool) {
+    fn hand_notice(&self, waiter: &Waiter, notice: Notice, quiet: bool) {
         let is_reported = self.is_watched() || trace::wants_warnings();
         if !is_reported && quiet {
             return;

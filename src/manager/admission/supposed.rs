@@ -111,7 +111,7 @@ impl Counted {
             }
         }
         let own_pinned = waiter.from.as_ref().and(waiter.pin);
-        for state in core.live_groups() {
+        for state in core.listed_groups() {
             let of_group = (state.shared.index == group).then_some(custom);
             for (key, bytes, room) in state.pinned.each(set_aside) {
                 if Some(key) != own_pinned {

@@ -1,10 +1,10 @@
 //! The queue: how a wait begins and ends. [`pump`](crate::manager::admission::pump) says which waiter is next.
 //!
-//! Each group has a queue in the order of arrival. A demand that cannot be admitted enters it under the manager's lock,
-//! after the group's `WAITERS` flag was set, so that no fast acquire passes it and every release looks. A thread that
-//! frees something *pumps*: it asks for the first in the queue, adds the demand on its behalf, takes it out and wakes
-//! it. So no thread races for what was freed. With a budget over all groups the queues are one, in the order of
-//! arrival.
+//! Each group has a queue, in the order in which waiters came into it. A demand that cannot be admitted enters it under
+//! the manager's lock, after the group's `WAITERS` flag was set, so that no fast acquire passes it and every release
+//! looks. A thread that frees something *pumps*: it asks for the first in the queue, adds the demand on its behalf,
+//! takes it out and wakes it. So no thread races for what was freed. With a budget over all groups the queues are one,
+//! in the same order.
 //!
 //! A growing guard comes before all others, since they may be waiting for what it holds.
 //!
@@ -19,8 +19,8 @@
 use crate::Error;
 use crate::error::Obstacle;
 use crate::event::EventKind;
+use crate::manager::admission::acquire_wait::AcquireWait;
 use crate::manager::admission::beside::Beside;
-use crate::manager::admission::patience::Patience;
 use crate::manager::admission::shortage;
 use crate::manager::admission::stalls::next_stall_check;
 use crate::manager::inner::Inner;
@@ -30,7 +30,7 @@ use crate::manager::state::demand::Demand;
 use crate::manager::state::grant::Granted;
 use crate::manager::state::key::NEW;
 use crate::manager::state::key::next_key;
-use crate::manager::state::standstill::earlier;
+use crate::manager::state::stall::earlier;
 use crate::manager::state::waiter::Enqueued;
 use crate::manager::state::waiter::Waiter;
 use crate::sync::{Arc, AtomicU64, Mutex, current_thread, unmodelled};
@@ -45,20 +45,20 @@ impl Inner {
         &self,
         core: &mut Locked<'_>,
         demand: Demand<'_>,
-        patience: &Patience,
+        how: &AcquireWait,
         location: &'static Location<'static>,
         delayed: bool,
     ) -> Result<Enqueued, Error> {
         let request = demand.request;
-        let mut settings = core.settings;
+        let mut settings_version = core.settings_version;
         self.check_ever(core, demand)?;
         let beside = self.waits_for(core, demand)?;
         let index = request.group().index;
         let since = self.clock.now();
-        if !patience.waits {
+        if !how.waits {
             return Err(self.would_block_error(core, demand, None));
         }
-        if let Some(error) = self.give_up_error(core, demand, patience, since, None) {
+        if let Some(error) = self.give_up_error(core, demand, how, since, None) {
             return Err(error);
         }
         let sleeper = Sleeper::new();
@@ -81,7 +81,7 @@ impl Inner {
             thread: current_thread().id(),
             thread_name: crate::holders::thread_name(),
             has_guard: demand.from.is_some() || crate::holders::thread_has_guard(),
-            may_give_up: patience.wait.may_give_up(),
+            may_give_up: how.wait.may_give_up(),
             set_aside_since: Mutex::new(None),
             stall_after: core.config.stall_after,
             delayed: unmodelled::Mutex::new(None),
@@ -96,8 +96,8 @@ impl Inner {
             .refuse_deadlock(core, &waiter, set_aside)
             .and_then(|()| {
                 // The settings may have changed while a policy was asked: then the demand might wait for ever.
-                while core.settings != settings {
-                    settings = core.settings;
+                while core.settings_version != settings_version {
+                    settings_version = core.settings_version;
                     self.check_ever(core, demand)?;
                 }
                 Ok(())
@@ -132,7 +132,7 @@ impl Inner {
         });
         // Waiters may have been set aside meanwhile.
         let set_aside = set_aside || (waiter.is_new_pinned() && self.has_set_aside(core, index));
-        // Holds may have come or gone while a policy was asked without the lock.
+        // Pinned demands may have come or gone while a policy was asked without the lock.
         let disturbed = core.was_disturbed();
         core.group_mut(index).mark.all |= disturbed;
         if delayed && !set_aside && waiter.is_new_pinned() {
@@ -174,20 +174,20 @@ impl Inner {
         &self,
         core: &Locked<'_>,
         demand: Demand<'_>,
-        patience: &Patience,
+        how: &AcquireWait,
         since: Instant,
         own: Option<u64>,
     ) -> Option<Error> {
         let request = demand.request;
         let now = self.clock.now();
         let waited = now.saturating_duration_since(since);
-        if patience.wait.is_cancelled() {
+        if how.wait.is_cancelled() {
             return Some(Error::Cancelled {
                 requested: request.bytes(),
                 waited,
             });
         }
-        if patience
+        if how
             .wait
             .get_deadline()
             .is_some_and(|deadline| now >= deadline)
@@ -212,9 +212,9 @@ impl Inner {
     }
 
     /// Sleeps until admitted.
-    pub(crate) fn wait(&self, enqueued: &Enqueued, patience: &Patience) -> Result<Granted, Error> {
+    pub(crate) fn wait(&self, enqueued: &Enqueued, how: &AcquireWait) -> Result<Granted, Error> {
         let waiter = &enqueued.waiter;
-        let token = patience.wait.get_cancel();
+        let token = how.wait.get_cancel();
         if let Some(token) = token {
             token.register(waiter.number, waiter.waker.clone());
         }
@@ -226,16 +226,16 @@ impl Inner {
             if let Some(outcome) = waiter.outcome.lock().take() {
                 break outcome;
             }
-            let deadline = patience.wait.get_deadline();
+            let deadline = how.wait.get_deadline();
             let has_come = |at: Option<Instant>| at.is_some_and(|at| self.clock.now() >= at);
             let next = earlier(deadline, stall_check_at);
             if next == stall_check_at && has_come(next) {
-                stall_check_at = self.report_standstill(enqueued);
+                stall_check_at = self.report_stall(enqueued);
                 continue;
             }
-            let is_over = || patience.wait.is_cancelled() || has_come(deadline);
+            let is_over = || how.wait.is_cancelled() || has_come(deadline);
             if is_over()
-                && let Some(outcome) = self.withdraw_waiter(enqueued, patience)
+                && let Some(outcome) = self.withdraw_waiter(enqueued, how)
             {
                 break outcome;
             }
@@ -269,12 +269,12 @@ impl Inner {
     fn withdraw_waiter(
         &self,
         enqueued: &Enqueued,
-        patience: &Patience,
+        how: &AcquireWait,
     ) -> Option<Result<Granted, Error>> {
         let waiter = &enqueued.waiter;
         let request = &waiter.request;
         // Before another is admitted in its place, and without the lock, since there may be many.
-        let cancelled = patience.wait.is_cancelled();
+        let cancelled = how.wait.is_cancelled();
         let holders = (!cancelled).then(|| self.in_the_way(request));
         let mut core = self.lock();
         if let Some(outcome) = waiter.outcome.lock().take() {
@@ -282,7 +282,7 @@ impl Inner {
         }
         let demand = waiter.demand();
         let own = Some(waiter.key());
-        let mut error = self.give_up_error(&core, demand, patience, waiter.since, own)?;
+        let mut error = self.give_up_error(&core, demand, how, waiter.since, own)?;
         core.remove_waiter(waiter);
         if let (Error::Timeout { contention, .. }, Some(holders)) = (&mut error, holders) {
             contention.name(holders);
@@ -307,8 +307,8 @@ impl Inner {
     pub(crate) fn pump_and_reconcile(&self, core: &mut Locked<'_>, index: usize) {
         let admitted = self.pump(core, index);
         if admitted
-            && !core.uncovered.values().any(|it| it.cover.is_awaited())
-            && (core.gates_closed(self) || leader_falls(core))
+            && !core.uncovered.values().any(|it| it.call.is_awaited())
+            && (core.must_close_gates(self) || leader_falls(core))
         {
             self.reconcile(core);
         }

@@ -142,7 +142,7 @@ impl ManagerBuilder {
             this: this.clone(),
             core: Mutex::new(core),
             built,
-            turn: Futex::new(0),
+            calls_word: Futex::new(0),
             clock: self.clock,
             backend,
             device,

@@ -81,7 +81,7 @@ impl Inner {
         // From here on no demand is added without the lock; those added before are in the words.
         core.close_gates();
         let idle = core
-            .live_groups()
+            .listed_groups()
             .all(|state| state.waiters().next().is_none() && !state.is_live(state.shared.read()));
         if idle && !core.busy && !core.epoch.open {
             return Ok(());
@@ -114,7 +114,7 @@ impl Inner {
             return false;
         };
         let settings = self.settings(&core.config, measured);
-        if settings.budget == core.budget {
+        if settings.budget == core.device_budget {
             core.measured = measured;
             return false;
         }
@@ -135,10 +135,10 @@ impl Inner {
         // From here on no demand is added without the lock. Every word is read by a read-modify-write after that: what was
         // added before is counted when the queues are judged, and what is added later finds a closed cover.
         core.close_gates();
-        for state in core.live_groups() {
+        for state in core.listed_groups() {
             state.shared.read();
         }
-        let from = core.budget;
+        let from = core.device_budget;
         if core.config.budget.is_some() != config.budget.is_some() {
             core.forget_delays();
         }
@@ -146,15 +146,15 @@ impl Inner {
         core.measured = measured;
         core.mode = settings.mode;
         core.ceiling = settings.ceiling;
-        core.budget = settings.budget;
-        core.settings += 1;
+        core.device_budget = settings.budget;
+        core.settings_version += 1;
         self.finishes_each
             .store(settings.finishes_each, Ordering::Relaxed);
         core.resolve_formulas();
-        if core.budget != from {
+        if core.device_budget != from {
             let kind = EventKind::BudgetChanged {
                 from,
-                to: core.budget,
+                to: core.device_budget,
             };
             self.emit(core, kind, None, |_| {});
         }
@@ -165,7 +165,7 @@ impl Inner {
     /// Examines every queue, the deadlocks and the limit.
     fn pump_all_and_reconcile(&self, core: &mut Locked<'_>) {
         let groups: Vec<_> = core
-            .live_groups()
+            .listed_groups()
             .map(|state| state.shared.clone())
             .collect();
         for (index, group) in groups.iter().enumerate() {
@@ -173,7 +173,7 @@ impl Inner {
                 self.pump(core, group.index);
             } else {
                 // All groups have one queue, which was examined.
-                self.clear_flag(core, group.index);
+                self.clear_waiters_if_unneeded(core, group.index);
             }
         }
         self.break_deadlocks(core);

@@ -20,8 +20,8 @@ impl Inner {
         let mut core = self.lock();
         while core.busy {
             core.sleepers += 1;
-            let turn = self.turn.load(Ordering::Acquire);
-            core.unlocked(|| crate::sync::wait(&self.turn, turn));
+            let seen = self.calls_word.load(Ordering::Acquire);
+            core.unlocked(|| crate::sync::wait(&self.calls_word, seen));
             core.sleepers -= 1;
         }
         let calls = core.stats.setter_calls;

@@ -84,7 +84,7 @@ impl<'a> Locked<'a> {
     /// Calls `f` without the lock, after the wake-ups that are due.
     pub(crate) fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
         let times_locked = self.times_locked;
-        self.release();
+        self.unlock();
         let result = f();
         let mut core = self.inner.core.lock();
         self.disturbed |= core.times_locked != times_locked;
@@ -93,14 +93,14 @@ impl<'a> Locked<'a> {
         result
     }
 
-    fn release(&mut self) {
+    fn unlock(&mut self) {
         if self.wake_sleepers {
-            // Under the lock, so that no sleeper reads the old turn after this and then sleeps on it.
-            self.inner.turn.fetch_add(1, Ordering::Release);
+            // Under the lock, so that no sleeper reads the old value after this and then sleeps on it.
+            self.inner.calls_word.fetch_add(1, Ordering::Release);
         }
         drop(self.core.take());
         if std::mem::take(&mut self.wake_sleepers) {
-            crate::sync::wake_all(&self.inner.turn);
+            crate::sync::wake_all(&self.inner.calls_word);
         }
         if !self.wakes.is_empty() {
             for waker in self.wakes.drain(..) {
@@ -120,8 +120,8 @@ impl Drop for Locked<'_> {
                 replaced = std::mem::take(&mut core.replaced);
             }
         }
-        self.release();
-        // Only here: in `unlocked` the thread may be in a session, or hold a judge.
+        self.unlock();
+        // Only here: in `unlocked` the thread may be in a session, or hold a judge lock.
         if !self.known.is_empty() {
             destroy(&mut self.known);
         }

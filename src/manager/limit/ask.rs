@@ -17,7 +17,7 @@ impl Inner {
             if !core.epoch.open {
                 return;
             }
-            let changed = core.live_groups().find(|state| state.must_ask(baseline));
+            let changed = core.listed_groups().find(|state| state.must_ask(baseline));
             // Keeps the group while the policy is asked: its last guard may go meanwhile.
             let Some(group) = changed.map(|state| state.shared.clone()) else {
                 return;
@@ -81,7 +81,7 @@ impl Inner {
         Context {
             baseline,
             ceiling: (core.ceiling != u64::MAX).then_some(core.ceiling),
-            budget: core.budget,
+            budget: core.device_budget,
             total_live: core.total_live(),
             memory_size: self.device.memory_size,
             mode: core.mode,

@@ -10,7 +10,7 @@ use crate::manager::state::grant::{Admission, Waited};
 use crate::manager::state::group_state::GroupState;
 use crate::manager::state::key::next_key;
 use crate::manager::state::request::Request;
-use crate::manager::state::uncovered::{Cover, Uncovered};
+use crate::manager::state::uncovered::{CallState, Uncovered};
 use crate::manager::state::word::Word;
 use crate::sync::Ordering;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Inner {
         // group after that, which opens its gates. A running session decides again anyway.
         let left_closed =
             request.kind().is_driving() && are_gates_left_closed(core, request.group().index);
-        let mut looked = core.busy || !(left_closed || core.gates_closed(self));
+        let mut looked = core.busy || !(left_closed || core.must_close_gates(self));
         if looked {
             self.ask_again(core, request);
         }
@@ -47,9 +47,9 @@ impl Inner {
         let (mut slept, mut called) = (false, false);
         let failure = loop {
             let uncovered = key.and_then(|key| core.uncovered.get(&key));
-            match uncovered.map(|uncovered| &uncovered.cover) {
-                Some(Cover::Failed(failure)) => break Some(failure.clone()),
-                Some(Cover::Done) if !falls(core, request) => break None,
+            match uncovered.map(|uncovered| &uncovered.call) {
+                Some(CallState::Failed(failure)) => break Some(failure.clone()),
+                Some(CallState::Done) if !falls(core, request) => break None,
                 _ => {}
             }
             let covered = self.is_covered(core, request) || raises_nothing(core, request);
@@ -62,8 +62,8 @@ impl Inner {
             key = key.or_else(|| Some(await_cover(core, demand)));
             if core.busy {
                 core.sleepers += 1;
-                let turn = self.turn.load(Ordering::Acquire);
-                core.unlocked(|| crate::sync::wait(&self.turn, turn));
+                let seen = self.calls_word.load(Ordering::Acquire);
+                core.unlocked(|| crate::sync::wait(&self.calls_word, seen));
                 core.sleepers -= 1;
                 slept = true;
             } else {
@@ -126,11 +126,11 @@ impl Inner {
     pub(crate) fn cover_waiters(&self, core: &mut Locked<'_>) {
         let limit = in_force_meanwhile(core);
         let mut uncovered = std::mem::take(&mut core.uncovered);
-        for Uncovered { request, cover, .. } in uncovered.values_mut() {
-            if cover.is_awaited()
+        for Uncovered { request, call, .. } in uncovered.values_mut() {
+            if call.is_awaited()
                 && (is_covered_by(core, limit, request) || raises_nothing(core, request))
             {
-                *cover = Cover::Done;
+                *call = CallState::Done;
             }
         }
         core.uncovered = uncovered;
@@ -161,7 +161,7 @@ fn await_cover(core: &mut Locked<'_>, demand: Demand<'_>) -> u64 {
     key
 }
 
-impl Cover {
+impl CallState {
     /// Whether the demand waits for a call: one yet to be made, or one more since the last gave another baseline.
     pub(crate) fn is_awaited(&self) -> bool {
         matches!(self, Self::Needed | Self::Called)
@@ -177,9 +177,9 @@ fn is_covered_by(core: &Locked<'_>, limit: Option<u64>, request: &Request) -> bo
     core.covers(limit, state, state.shared.load(), request.bytes())
 }
 
-/// What the limit does not fall below while the session's next call raises it. That is what is guaranteed. While the epoch
-/// is not ready it is what is in force, if that is enough for the reservations. Driving guards were given for what was
-/// covered. The others are among the uncovered.
+/// What the limit does not fall below while the session's next call raises it: `guaranteed`, if that is open. Else, in
+/// an open epoch, the limit in force, if that covers the groups with reservations. Driving guards were given for what
+/// was covered; the others are among the uncovered.
 fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
     if core.guaranteed.is_some() || !core.epoch.open || !core.epoch.captured || !core.known {
         return core.guaranteed;
@@ -189,14 +189,14 @@ fn in_force_meanwhile(core: &Locked<'_>) -> Option<u64> {
         let (word, size) = (state.shared.load(), state.largest());
         state.reservations == 0 || core.covers(in_force, state, word, size)
     };
-    in_force.filter(|_| core.live_groups().all(covers))
+    in_force.filter(|_| core.listed_groups().all(covers))
 }
 
 /// Whether the demand is a reservation in an epoch without driving guards, one that lingers or whose end failed, and a
 /// session has closed the covers on its account.
 fn raises_nothing(core: &Locked<'_>, request: &Request) -> bool {
     let driven = || {
-        core.live_groups()
+        core.listed_groups()
             .any(|state| state.shared.load().driving() > 0)
     };
     let has_ended = !core.busy && !core.left_over;

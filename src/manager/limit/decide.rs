@@ -51,7 +51,8 @@ impl May {
     };
 }
 
-/// The words, read by read-modify-writes after the covers were closed.
+/// The words of the listed groups, by index. A session decides by those that [`close_and_read`](Inner::close_and_read)
+/// gives.
 pub(crate) type View = Vec<(usize, Word)>;
 
 impl Inner {
@@ -137,12 +138,12 @@ impl Inner {
 
     /// Forgets a shrink that was held back and is not wanted when it would be forced.
     fn forget_stale_shrink(&self, core: &mut Locked<'_>, now: Instant) {
-        let patience = core
+        let forced_after = core
             .config
             .shrink_cooldown
             .saturating_mul(COOLDOWNS_UNTIL_FORCED);
         let since = core.pending_work.shrink_since;
-        core.pending_work.shrink_since = since.filter(|since| now < after(*since, patience));
+        core.pending_work.shrink_since = since.filter(|since| now < after(*since, forced_after));
     }
 
     /// What happens while no driving guard lives.

@@ -30,24 +30,28 @@ impl Inner {
             leader: self.shrink_leader(core, view, shrink_to),
             shrink_to,
         };
-        if core.gates_closed(self) {
+        if core.must_close_gates(self) {
             core.close_gates();
             return published;
         }
         let baseline = core.epoch.baseline;
         let admission_baseline = core.admission_baseline();
         let covers_all = limit.is_some_and(|limit| limit >= core.bound());
-        let asks = if core.is_wired() { Gates::ASKS } else { 0 };
+        let if_lowering = if core.is_wired() {
+            Gates::FINISHES_IF_LOWERING
+        } else {
+            0
+        };
         // Without synchronising there are only hooks, and the fast path releases no guard that has one.
         let never = core.config.sync_on_release == SyncOnRelease::Never;
         let finishes = self.finishes_each() && !never;
-        for state in core.live_groups() {
+        for state in core.listed_groups() {
             let gates = &state.shared.gates;
             let index = Some(state.shared.index);
             if state.custom() || state.mixed {
                 gates.admit.store(0, Ordering::Release);
                 gates.cover.store(0, Ordering::Release);
-                gates.send_to_lock(asks);
+                gates.send_to_lock(if_lowering);
                 continue;
             }
             let formula = state.resolved;
@@ -79,7 +83,7 @@ impl Inner {
             if core.config.budget.is_some() || published.anchor.is_none() {
                 // A waiter may be in any group; and what is called for without driving guards says nothing of what a
                 // release leaves.
-                gates.send_to_lock(asks);
+                gates.send_to_lock(if_lowering);
             } else {
                 let (shrink_floor, size_floor) = match formula.basis() {
                     Basis::Sum => (Word::least(shrink_below.unwrap_or(0)), u64::MAX),
@@ -93,7 +97,7 @@ impl Inner {
                 };
                 gates.floor.store(floor, Ordering::Release);
                 gates.size_floor.store(size_floor, Ordering::Release);
-                let flags = elsewhere | asks | finishes;
+                let flags = elsewhere | if_lowering | finishes;
                 gates.flags.store(flags, Ordering::Release);
             }
             gates.cover.store(cover, Ordering::Release);
@@ -131,7 +135,7 @@ impl Inner {
         now: Instant,
     ) -> bool {
         let view: View = core
-            .live_groups()
+            .listed_groups()
             .map(|state| (state.shared.index, state.shared.read()))
             .collect();
         if self.opens_epoch_unasked(core) {

@@ -101,13 +101,14 @@ impl Inner {
         }
         self.open_epoch_if_driven(core);
         let baseline = core.epoch.baseline;
-        core.epoch.open && core.live_groups().any(|state| state.must_ask(baseline))
+        core.epoch.open && core.listed_groups().any(|state| state.must_ask(baseline))
     }
 
-    /// Whether a call that failed is still needed.
+    /// Whether a call that failed is still needed. It decides by words that were merely loaded, and so changes what
+    /// work is pending as any decision does.
     fn is_failed_call_needed(&self, core: &mut Locked<'_>) -> bool {
         let view: View = core
-            .live_groups()
+            .listed_groups()
             .map(|state| (state.shared.index, state.shared.load()))
             .collect();
         let now = self.clock.now();
@@ -119,7 +120,7 @@ impl Inner {
         // A demand that the limit covers already needs no session. The raise is for others: a policy may call for more.
         self.cover_waiters(core);
         let uncovered = core.uncovered.values();
-        let mut waiting = uncovered.filter(|it| it.cover.is_awaited()).peekable();
+        let mut waiting = uncovered.filter(|it| it.call.is_awaited()).peekable();
         waiting.peek().is_some() && waiting.all(|it| it.thread != thread_id())
     }
 
@@ -147,14 +148,14 @@ impl Inner {
         core.close_covers();
         core.guaranteed = None;
         core.standing = None;
-        core.live_groups()
+        core.listed_groups()
             .map(|state| (state.shared.index, state.shared.read()))
             .collect()
     }
 
     pub(crate) fn open_epoch_if_driven(&self, core: &mut Locked<'_>) {
         if core
-            .live_groups()
+            .listed_groups()
             .any(|state| state.shared.load().driving() > 0)
         {
             self.open_epoch(core);

@@ -7,7 +7,7 @@ use crate::event::EventKind;
 use crate::manager::inner::Inner;
 use crate::manager::inner::locked::Locked;
 use crate::manager::state::demand::Demand;
-use crate::manager::state::uncovered::{Cover, Failure};
+use crate::manager::state::uncovered::{CallState, Failure};
 use crate::sync::Arc;
 use crate::user_code;
 
@@ -23,8 +23,8 @@ impl Inner {
         // A demand that is covered already does not fail with the call.
         self.cover_waiters(core);
         for uncovered in core.uncovered.values_mut() {
-            if matches!(uncovered.cover, Cover::Needed) {
-                uncovered.cover = Cover::Called;
+            if matches!(uncovered.call, CallState::Needed) {
+                uncovered.call = CallState::Called;
             }
         }
         let baseline = core.epoch.baseline;
@@ -58,7 +58,7 @@ impl Inner {
                 // Unless it was computed from another baseline, the demands that the call was to cover need not wait for what
                 // this session does next.
                 if core.epoch.baseline == baseline {
-                    core.resolve_called(Cover::Done);
+                    core.resolve_called(CallState::Done);
                 }
                 core.wake_sleepers();
                 true
@@ -75,7 +75,7 @@ impl Inner {
                 if raise {
                     self.fail_uncovered(core, limit, &error);
                 } else {
-                    core.resolve_called(Cover::Needed);
+                    core.resolve_called(CallState::Needed);
                 }
                 core.pending_work.schedule_retry(now);
                 core.note_failure(Error::SetLimit {
@@ -114,7 +114,7 @@ impl Inner {
     /// A raise failed: all demands that it was to cover fail together, or proceed unwired.
     fn fail_uncovered(&self, core: &mut Locked<'_>, limit: u64, error: &BackendError) {
         let proceed = core.config.on_apply_failure == OnApplyFailure::Proceed;
-        let failed = core.resolve_called(Cover::Failed(Failure {
+        let failed = core.resolve_called(CallState::Failed(Failure {
             limit,
             error: error.clone(),
             proceed,

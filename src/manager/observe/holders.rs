@@ -16,7 +16,7 @@ impl Inner {
         if fork::is_child() {
             return Vec::new();
         }
-        let groups = self.lock().listing_groups();
+        let groups = self.lock().groups_with_lists();
         self.holders_of(&groups)
     }
 
@@ -42,8 +42,8 @@ impl Inner {
 
 impl Core {
     /// The groups that may list guards: those too that list none yet, since guards move there from slots meanwhile.
-    pub(crate) fn listing_groups(&self) -> Vec<Arc<Group>> {
-        let groups = self.live_groups().map(|state| &state.shared);
+    pub(crate) fn groups_with_lists(&self) -> Vec<Arc<Group>> {
+        let groups = self.listed_groups().map(|state| &state.shared);
         groups.cloned().collect()
     }
 }
@@ -56,7 +56,7 @@ impl Holder {
         now: Instant,
     ) -> Self {
         // A borrowed guard keeps its ticket borrowed, on a thread that lives.
-        let ownerless = seen.bound && (seen.ended || registry.has_lost(seen, about));
+        let ownerless = seen.of_thread && (seen.ended || registry.has_lost(seen, about));
         Self {
             ticket: seen.ticket,
             bytes: about.bytes,
@@ -66,7 +66,7 @@ impl Holder {
             place: seen.location,
             thread: seen.thread.id(),
             thread_name: seen.thread.name().map(str::to_owned),
-            bound: seen.bound,
+            bound: seen.of_thread,
             group: about.group,
             age: seen.since.map(|since| now.saturating_duration_since(since)),
             state: match (seen.leaked, ownerless) {
@@ -89,7 +89,7 @@ mod tests {
         let manager = builder.build()?;
         let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
         let mut held = vec![ticket.acquire_owned()?];
-        let groups = manager.inner().lock().listing_groups();
+        let groups = manager.inner().lock().groups_with_lists();
         while !ticket.group().listed.is_made() {
             held.push(ticket.acquire_owned()?);
         }

@@ -46,7 +46,7 @@ impl Inner {
             let core = self.lock();
             match core.config.budget {
                 None => (Some(request.group().index), vec![request.group().clone()]),
-                Some(_) => (None, core.some_listing_groups()),
+                Some(_) => (None, core.some_groups_with_lists()),
             }
         };
         let now = self.clock.now();
@@ -77,9 +77,9 @@ impl Inner {
 
 impl Core {
     /// The first groups of those that list guards, as many as are looked at.
-    fn some_listing_groups(&self) -> Vec<Arc<Group>> {
+    fn some_groups_with_lists(&self) -> Vec<Arc<Group>> {
         let listing = self
-            .live_groups()
+            .listed_groups()
             .filter(|state| state.shared.listed.is_made() && state.is_live(state.shared.load()));
         listing
             .take(LOOKED_AT)

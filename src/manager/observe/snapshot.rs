@@ -5,7 +5,7 @@ use crate::manager::Manager;
 use crate::manager::inner::Inner;
 use crate::manager::state::core::Core;
 use crate::manager::state::settings;
-use crate::manager::state::uncovered::{Cover, Uncovered};
+use crate::manager::state::uncovered::{CallState, Uncovered};
 use crate::manager::state::waiter::Waiter;
 use crate::snapshot::{self, BaselineSource, Contention, Owed, Snapshot, WaitReason};
 use crate::sync::{Arc, Ordering};
@@ -79,7 +79,7 @@ impl Inner {
         let groups = self.groups(core);
         let mut uncovered = Tally::new();
         // Those that failed are withdrawn already, though their threads have not woken yet.
-        let withdrawn = |it: &Uncovered| matches!(&it.cover, Cover::Failed(it) if !it.proceed);
+        let withdrawn = |it: &Uncovered| matches!(&it.call, CallState::Failed(it) if !it.proceed);
         let demands = || core.uncovered.values().filter(|it| !withdrawn(it));
         for demand in demands() {
             let (guards, bytes) = uncovered
@@ -108,7 +108,7 @@ impl Inner {
             },
             ceiling: (core.ceiling != u64::MAX)
                 .then(|| settings::ceiling(&core.config, &self.device)),
-            device_budget: core.budget,
+            device_budget: core.device_budget,
             budget: core.config.budget,
             desired: desired(core, &groups),
             applied: core.in_force(),
@@ -136,7 +136,7 @@ impl Inner {
 
     fn groups(&self, core: &Core) -> Vec<snapshot::Group> {
         let baseline = core.baseline();
-        core.live_groups()
+        core.listed_groups()
             .map(|state| (state, state.shared.load()))
             .filter(|(state, word)| state.is_live(*word) || state.waiters().next().is_some())
             .map(|(state, word)| snapshot::Group {
@@ -170,7 +170,7 @@ impl Inner {
     ) -> Vec<snapshot::Waiter> {
         let together = core.config.budget.is_some();
         let mut rows: Vec<_> = core
-            .live_groups()
+            .listed_groups()
             .flat_map(|state| {
                 let queued = state.queue.values().map(|waiter| (false, waiter));
                 queued.chain(state.set_aside.values().map(|waiter| (true, waiter)))
@@ -212,7 +212,7 @@ impl Inner {
         let now = self.clock.now();
         let mut contention = Contention::default();
         let mut first = Vec::new();
-        for state in core.queue_groups(group) {
+        for state in core.scope_groups(group) {
             let is_own = own.is_some_and(|own| state.queue.contains_key(&own));
             contention.guards += state.guards(state.shared.load()) as usize;
             contention.waiting += state.queue.len() - usize::from(is_own);

@@ -125,7 +125,7 @@ impl Totals {
     fn of(core: &Core) -> Self {
         let baseline = core.epoch.baseline;
         let (mut most, mut live, mut bytes) = (None, 0, 0_u64);
-        for state in core.live_groups() {
+        for state in core.listed_groups() {
             let word = state.shared.load();
             if state.is_live(word) {
                 most = most.max(Some(state.limit(word, baseline)));

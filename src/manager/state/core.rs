@@ -4,7 +4,7 @@ use crate::arbiter::Basis;
 use crate::config::Config;
 use crate::event::Journal;
 use crate::holders::thread_name;
-use crate::manager::state::delay::Since;
+use crate::manager::state::delay::DelayedSince;
 use crate::manager::state::demand::Demand;
 use crate::manager::state::figures::{Bounds, Figures};
 use crate::manager::state::group::Group;
@@ -12,8 +12,8 @@ use crate::manager::state::group_state::GroupState;
 use crate::manager::state::groups::Groups;
 use crate::manager::state::pending_work::PendingWork;
 use crate::manager::state::settings::Measurement;
-use crate::manager::state::standstill::Standstill;
-use crate::manager::state::uncovered::Cover;
+use crate::manager::state::stall::Stall;
+use crate::manager::state::uncovered::CallState;
 use crate::manager::state::uncovered::Uncovered;
 use crate::manager::state::wait_times::WaitRecord;
 use crate::manager::state::waiter::Waiter;
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Core {
     pub(crate) config: Config,
     /// Counts the changes of the settings, and of the device's budget.
-    pub(crate) settings: u64,
+    pub(crate) settings_version: u64,
     /// The configured mode, with the environment's say.
     pub(crate) mode: WireMode,
     /// The device has wired memory.
@@ -41,7 +41,7 @@ pub(crate) struct Core {
     /// The highest limit that MLX accepts.
     pub(crate) maximum: u64,
     /// What a policy capped by the device may hold.
-    pub(crate) budget: Option<u64>,
+    pub(crate) device_budget: Option<u64>,
     /// What is told of the state without the lock.
     pub(crate) figures: Arc<Figures>,
     /// What the device can hold, before margin and reserve, as it was measured last.
@@ -60,8 +60,8 @@ pub(crate) struct Core {
     pub(crate) grown: u64,
     /// Some set has succeeded, so `applied` is MLX's and not an assumption.
     pub(crate) known: bool,
-    /// What the limit is certain not to fall below while the lock is free; `None` while the epoch ends or
-    /// nothing has been covered yet.
+    /// What the limit is certain not to fall below while the lock is free; `None` while the epoch ends or is not ready
+    /// yet, and after a raise was left over.
     pub(crate) guaranteed: Option<u64>,
     /// What the last session published, while nothing has closed it: which releases look.
     pub(crate) standing: Option<Published>,
@@ -71,18 +71,18 @@ pub(crate) struct Core {
     /// Admitted demands that the limit does not cover yet.
     pub(crate) uncovered: BTreeMap<u64, Uncovered>,
     /// How many waiters all queues have.
-    pub(crate) waiting: u64,
+    pub(crate) queued: u64,
     /// How many waiters are set aside in all groups.
     pub(crate) set_aside_count: u64,
     /// How many waiters, in the queue or set aside, hold something or grow it.
     pub(crate) waiting_with_guards: u64,
     /// Since when no waiter of any group was admitted.
-    pub(crate) standstill: Option<Standstill>,
-    /// Since when the pressure delays waiters of the queue of all groups, where they have one.
-    pub(crate) delayed_since: Since,
+    pub(crate) stall: Option<Stall>,
+    /// Since when the pressure delays waiters of the scope of all groups, where there is one.
+    pub(crate) delayed_since: DelayedSince,
     /// The live bytes of all groups were above the ceiling when they were last looked at.
     pub(crate) above_ceiling: bool,
-    /// Threads that sleep until the running session has called the setter.
+    /// Threads that sleep until the running session has called the setter or ends.
     pub(crate) sleepers: usize,
     pub(crate) closed: bool,
     /// The last handle is gone: no linger.
@@ -96,11 +96,11 @@ pub(crate) struct Core {
     /// Keeps a manager without owners until its restore has succeeded: the next manager would take the limit in force for
     /// its own baseline.
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
-    /// Groups whose queue and limit must be examined, since a guard was released inside user code; and by which thread.
+    /// Groups whose queue and limit a thread has left to itself to examine, and which thread.
     pub(crate) deferred: Vec<(ThreadId, Arc<Group>)>,
     /// Waiters that have come back into the queue, to be looked at for deadlocks.
     pub(crate) returned: Vec<Arc<Waiter>>,
-    /// Deadlocks may have been closed among the waiters.
+    /// Waiters may have come into a deadlock.
     pub(crate) may_deadlock: bool,
     /// The waits in deadlocks with a deadline in them that were told of.
     pub(crate) reported_deadlocks: BTreeSet<u64>,
@@ -176,7 +176,7 @@ impl Core {
     pub(crate) fn publish_figures(&self) {
         self.figures.publish(Bounds {
             baseline: self.admission_baseline(),
-            device: self.budget,
+            device: self.device_budget,
             budget: self.config.budget,
             share: self.share(),
             admits_all: self.mode == WireMode::Uncoordinated,
@@ -185,7 +185,7 @@ impl Core {
 
     /// Looks up the device's cap again, after the settings have changed.
     pub(crate) fn resolve_formulas(&mut self) {
-        let budget = self.budget;
+        let budget = self.device_budget;
         self.publish_figures();
         for state in self.groups.all_mut() {
             state.resolved = state.formula.resolve(budget);
@@ -199,8 +199,8 @@ impl Core {
         self.wait_times.record(waited);
     }
 
-    /// The groups that have guards or waiters, and some that have neither.
-    pub(crate) fn live_groups(&self) -> impl Iterator<Item = &GroupState> {
+    /// The listed groups: all that have guards or waiters, and some that have neither.
+    pub(crate) fn listed_groups(&self) -> impl Iterator<Item = &GroupState> {
         self.groups.listed()
     }
 
@@ -219,14 +219,14 @@ impl Core {
     }
 
     pub(crate) fn total_live(&self) -> u64 {
-        self.live_groups().fold(0, |sum, group| {
+        self.listed_groups().fold(0, |sum, group| {
             sum.saturating_add(group.shared.load().sum())
         })
     }
 
     /// Live guards of every kind.
     pub(crate) fn live(&self) -> u64 {
-        self.live_groups()
+        self.listed_groups()
             .map(|group| group.shared.load().driving() + group.reservations)
             .sum()
     }
@@ -290,18 +290,18 @@ impl Core {
             pin: demand.pin,
             thread,
             thread_name,
-            cover: Cover::Needed,
+            call: CallState::Needed,
         };
         self.uncovered.insert(key, uncovered);
     }
 
     /// Tells the demands that the present call was to cover what became of it. Returns them.
-    pub(crate) fn resolve_called(&mut self, cover: Cover) -> Vec<Uncovered> {
+    pub(crate) fn resolve_called(&mut self, call: CallState) -> Vec<Uncovered> {
         let called = self.uncovered.values_mut();
         called
-            .filter(|uncovered| matches!(uncovered.cover, Cover::Called))
+            .filter(|uncovered| matches!(uncovered.call, CallState::Called))
             .map(|uncovered| {
-                uncovered.cover = cover.clone();
+                uncovered.call = call.clone();
                 uncovered.clone()
             })
             .collect()
@@ -382,7 +382,7 @@ impl Core {
     }
 
     pub(crate) fn close_covers(&self) {
-        for group in self.live_groups() {
+        for group in self.listed_groups() {
             // Relaxed: the read-modify-write of the word that follows publishes it to every later acquirer.
             group.shared.gates.cover.store(0, Ordering::Relaxed);
         }
@@ -391,7 +391,7 @@ impl Core {
     /// Makes every acquire and release look under the lock.
     pub(crate) fn close_gates(&mut self) {
         self.standing = None;
-        for group in self.live_groups() {
+        for group in self.listed_groups() {
             group.shared.gates.close();
         }
     }

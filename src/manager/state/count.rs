@@ -48,13 +48,13 @@ impl Core {
         location: &'static Location<'static>,
     ) {
         let state = self.group_mut(request.group().index);
-        // Of a pinned demand that changes its size, the location where it was acquired stays.
+        // A guard that changes its size keeps the location where it was acquired.
         let was = state.pinned.remove(key);
         let location = was.map_or(location, |(_, location)| location);
         state.pinned.add(key, request, location, false);
         let (before, now) = (was.map(|(bytes, _)| bytes), Some(request.bytes()));
         state.mark(before, now);
-        // A pinned demand that shrinks closes no deadlock.
+        // A pinned demand that shrinks completes no deadlock.
         self.may_deadlock |= now > before;
     }
 
@@ -95,7 +95,7 @@ impl Core {
             self.note_grown(false);
         }
         if request.kind() == Kind::Resident {
-            // Before the word: an acquire that finds room in the word sees it gone here, too.
+            // Before the word: an acquire that sees the resident gone from the word sees it gone here, too.
             let residents = &request.group().gates.residents;
             residents.fetch_add(Residents::GOES, Ordering::Release);
         }
@@ -133,7 +133,7 @@ impl Core {
 
     /// Lets the newest admitted policy of a group speak for it.
     fn set_speaker(&mut self, request: &Request) -> &mut GroupState {
-        let budget = self.budget;
+        let budget = self.device_budget;
         let index = request.group().index;
         let state = self.groups.get_mut(index);
         state.wants_sizes = request.wants_sizes();

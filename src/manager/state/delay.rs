@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-/// Since when the pressure delays waiters of a queue, without a break.
+/// Since when the pressure delays waiters of a scope, without a break.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Since {
+pub(crate) struct DelayedSince {
     /// The first in the queue.
     pub(crate) queued: Option<Instant>,
     /// Those to be pinned.

@@ -154,6 +154,6 @@ impl Group {
         if fork::is_child() {
             return 0;
         }
-        self.waiting.load(Ordering::Relaxed)
+        self.waiters.load(Ordering::Relaxed)
     }
 }

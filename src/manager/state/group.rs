@@ -12,9 +12,9 @@ pub(crate) struct Group {
     pub(crate) word: CachePadded<AtomicU64>,
     /// Seldom written (opened by sessions only), so acquires and releases find it in their own cache.
     pub(crate) gates: CachePadded<Gates>,
-    /// What driving guards demand whose release is never the fast one: owned guards, and those that were admitted under
-    /// the lock. Added after it is in the word and subtracted before, so the word has at least this; and seldom
-    /// written, so releases find it in their own cache. Always 0 in a custom group.
+    /// What driving guards demand whose release is never the fast one: owned guards, and those that the slow path gave.
+    /// Added after it is in the word and subtracted before, so the word has at least this; and seldom written, so
+    /// releases find it in their own cache. Always 0 in a custom group.
     pub(crate) staying: CachePadded<AtomicU64>,
     /// Where the rest is, in [`Core::groups`](crate::manager::state::core::Core::groups).
     pub(crate) index: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Group {
     /// manager's lock.
     pub(crate) custom: bool,
     /// How many waiters it has, in its queue and set aside. Written under the lock, read for figures.
-    pub(crate) waiting: unmodelled::AtomicU64,
+    pub(crate) waiters: unmodelled::AtomicU64,
     /// Its guards that are in no thread's slots.
     pub(crate) listed: Listed,
 }
@@ -74,7 +74,7 @@ impl Gates {
     /// Another group's driving guards keep the epoch open.
     pub(crate) const ANCHORED_ELSEWHERE: u32 = 2;
     /// A release that may lower the limit finishes its work first.
-    pub(crate) const ASKS: u32 = 4;
+    pub(crate) const FINISHES_IF_LOWERING: u32 = 4;
     /// Each release finishes its work first, on its way out of the fast path. Goes with a `floor` of `u64::MAX`.
     pub(crate) const FINISHES: u32 = 8;
 }
@@ -88,10 +88,11 @@ impl Gates {
     }
 
     /// Sends every release to the lock.
-    pub(crate) fn send_to_lock(&self, asks: u32) {
+    pub(crate) fn send_to_lock(&self, if_lowering: u32) {
         self.floor.store(u64::MAX, Ordering::Release);
         self.shrink_floor.store(u64::MAX, Ordering::Release);
-        self.flags.store(Self::ALWAYS | asks, Ordering::Release);
+        self.flags
+            .store(Self::ALWAYS | if_lowering, Ordering::Release);
     }
 }
 
@@ -112,21 +113,21 @@ impl Group {
             index,
             judge: Mutex::new(()),
             custom,
-            waiting: unmodelled::AtomicU64::new(0),
+            waiters: unmodelled::AtomicU64::new(0),
             listed: Listed::default(),
         }
     }
 
-    /// Sends every acquire and release from here on to the lock.
-    pub(crate) fn set_flag(&self) {
+    /// Sets `WAITERS`, which sends every acquire and release from here on to the lock.
+    pub(crate) fn set_waiters(&self) {
         // In a custom group they go there anyway.
         if !self.custom {
             self.word.fetch_or(Word::WAITERS, Ordering::AcqRel);
         }
     }
 
-    /// Undoes [`set_flag`](Self::set_flag).
-    pub(crate) fn clear_flag(&self) {
+    /// Undoes [`set_waiters`](Self::set_waiters).
+    pub(crate) fn clear_waiters(&self) {
         if !self.custom {
             self.word.fetch_and(!Word::WAITERS, Ordering::AcqRel);
         }
@@ -177,7 +178,7 @@ impl SizeCount {
 
     /// Makes an acquire without the lock come for it, unless a guard of this size lives.
     pub(crate) fn strike_off(&self) -> bool {
-        // AcqRel: an acquire that counts itself later sees the mark.
+        // AcqRel: an acquire that counts itself later sees `UNLISTED`.
         let swap = self
             .0
             .compare_exchange(0, Self::UNLISTED, Ordering::AcqRel, Ordering::Relaxed);

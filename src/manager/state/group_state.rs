@@ -1,12 +1,12 @@
 //! The part of a group under the manager's lock.
 
 use crate::arbiter::{Arbiter, Basis, Formula, PolicyId, Resolved};
-use crate::manager::state::delay::Since;
+use crate::manager::state::delay::DelayedSince;
 use crate::manager::state::group::{Group, SizeCount};
 use crate::manager::state::pinned::PinnedDemands;
 use crate::manager::state::request::Request;
 use crate::manager::state::spans::{Mark, Spans};
-use crate::manager::state::standstill::Standstill;
+use crate::manager::state::stall::Stall;
 use crate::manager::state::waiter::Waiter;
 use crate::manager::state::word::Word;
 use crate::sync::{Arc, Ordering};
@@ -47,11 +47,11 @@ pub(crate) struct GroupState {
     pub(crate) set_aside: BTreeMap<u64, Arc<Waiter>>,
     /// The numbers of those of them that are aside because of the pressure alone.
     pub(crate) delayed: BTreeSet<u64>,
-    /// Since when the pressure delays waiters of its queue, where it has one of its own.
-    pub(crate) delayed_since: Since,
+    /// Since when the pressure delays its waiters, where it is a scope of its own.
+    pub(crate) delayed_since: DelayedSince,
     /// Since when no waiter of its queue was admitted.
-    pub(crate) standstill: Option<Standstill>,
-    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its queue.
+    pub(crate) stall: Option<Stall>,
+    /// The number of the waiter set aside that was woken last, to ask reclaimers as the first of its scope.
     pub(crate) asker: Option<u64>,
     /// What is held has changed, or what may be held: those in the queue and aside are to be judged again.
     pub(crate) mark: Mark,
@@ -99,7 +99,7 @@ impl GroupState {
     /// Closes the gates of an idle group, and tells whether it is idle then: a later acquire comes for the lock.
     pub(crate) fn close_if_idle(&self) -> bool {
         let awaited = !self.is_queue_empty() || !self.set_aside.is_empty();
-        // The mark of a pinned demand that has left is for the whole queue, and is seen on listed groups alone.
+        // The mark of a pinned demand that has left is for the whole scope, and is seen on listed groups alone.
         if awaited || self.mark.is_any() || self.is_live(self.shared.load()) {
             return false;
         }

@@ -2,7 +2,7 @@
 
 use crate::manager::state::core::Core;
 use crate::manager::state::group_state::GroupState;
-use crate::manager::state::standstill::Standstill;
+use crate::manager::state::stall::Stall;
 use crate::manager::state::waiter::Waiter;
 use crate::sync::{Arc, Ordering};
 use std::time::Instant;
@@ -10,30 +10,30 @@ use std::time::Instant;
 impl Core {
     /// Puts a waiter in the queue, at its key.
     pub(crate) fn enqueue(&mut self, waiter: Arc<Waiter>, now: Instant) {
-        let begun = Some(Standstill::begin(now));
-        if self.waiting == 0 {
-            self.standstill = begun;
+        let begun = Some(Stall::begin(now));
+        if self.queued == 0 {
+            self.stall = begun;
         }
-        self.waiting += 1;
+        self.queued += 1;
         self.waiting_with_guards += u64::from(waiter.has_guard);
         let state = self.group_mut(waiter.request.group().index);
         if state.queue.is_empty() {
-            state.standstill = begun;
+            state.stall = begun;
         }
         state.queued_spans.include(&waiter);
         state.queue.insert(waiter.key(), waiter);
-        state.publish_waiting();
+        state.publish_waiters();
     }
 
     /// Sets a waiter aside that is in no queue.
     pub(crate) fn set_aside(&mut self, waiter: Arc<Waiter>, now: Instant) {
         self.set_aside_count += 1;
         self.waiting_with_guards += u64::from(waiter.has_guard);
-        *waiter.set_aside_since.lock() = Some(Standstill::begin(now));
+        *waiter.set_aside_since.lock() = Some(Stall::begin(now));
         let state = self.group_mut(waiter.request.group().index);
         state.set_aside_spans.include(&waiter);
         state.set_aside.insert(waiter.number, waiter);
-        state.publish_waiting();
+        state.publish_waiters();
     }
 
     /// Whether a waiter is set aside.
@@ -46,8 +46,8 @@ impl Core {
     pub(crate) fn remove_waiter(&mut self, waiter: &Waiter) -> Option<Arc<Waiter>> {
         let state = self.group_mut(waiter.request.group().index);
         if let Some(taken) = state.queue.remove(&waiter.key()) {
-            state.publish_waiting();
-            self.waiting -= 1;
+            state.publish_waiters();
+            self.queued -= 1;
             self.waiting_with_guards -= u64::from(taken.has_guard);
             return Some(taken);
         }
@@ -55,7 +55,7 @@ impl Core {
         state.delayed.remove(&waiter.number);
         // Demands to be pinned may have been set aside behind it.
         state.mark.freed = true;
-        state.publish_waiting();
+        state.publish_waiters();
         self.set_aside_count -= 1;
         self.waiting_with_guards -= u64::from(taken.has_guard);
         Some(taken)
@@ -67,8 +67,8 @@ impl Core {
         let queue = std::mem::take(&mut state.queue);
         let set_aside = std::mem::take(&mut state.set_aside);
         state.delayed.clear();
-        state.publish_waiting();
-        self.waiting -= queue.len() as u64;
+        state.publish_waiters();
+        self.queued -= queue.len() as u64;
         self.set_aside_count -= set_aside.len() as u64;
         let all: Vec<_> = queue.into_values().chain(set_aside.into_values()).collect();
         self.waiting_with_guards -= all.iter().filter(|waiter| waiter.has_guard).count() as u64;
@@ -77,20 +77,28 @@ impl Core {
 
     /// How many are in the queue in all groups.
     pub(crate) fn queued(&self) -> u64 {
-        self.waiting
+        self.queued
+    }
+
+    /// How many are in the queue of a group: that of all groups, under a budget over them.
+    pub(crate) fn queue_length(&self, index: usize) -> u64 {
+        match self.config.budget {
+            Some(_) => self.queued,
+            None => self.group(index).queue.len() as u64,
+        }
     }
 
     /// How many wait in all groups, in the queue or set aside.
     pub(crate) fn waiters(&self) -> u64 {
-        self.waiting + self.set_aside_count
+        self.queued + self.set_aside_count
     }
 }
 
 impl GroupState {
-    fn publish_waiting(&self) {
+    fn publish_waiters(&self) {
         // Relaxed: a figure for people.
-        let waiting = &self.shared.waiting;
+        let waiters = &self.shared.waiters;
         let count = (self.queue.len() + self.set_aside.len()) as u64;
-        waiting.store(count, Ordering::Relaxed);
+        waiters.store(count, Ordering::Relaxed);
     }
 }

@@ -12,7 +12,7 @@ pub struct Shortage {
     pub missing: u64,
     /// The number of its group, as in [`Snapshot::groups`](crate::Snapshot::groups).
     pub group: usize,
-    /// The evictable pinned demands in its queue, the oldest first.
+    /// The evictable pinned demands of its group, or under a budget over all groups those of all, the oldest first.
     pub evictable: Vec<Arc<StayingGuard>>,
 }
 

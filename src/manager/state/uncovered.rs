@@ -16,12 +16,12 @@ pub(crate) struct Uncovered {
     /// The acquirer's.
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
-    pub(crate) cover: Cover,
+    pub(crate) call: CallState,
 }
 
-/// How far an admitted demand is on its way to a guard.
+/// How far the call is that is to cover an admitted demand.
 #[derive(Debug, Clone)]
-pub(crate) enum Cover {
+pub(crate) enum CallState {
     /// A call must be made.
     Needed,
     /// The session's present call is to cover it.

@@ -6,7 +6,7 @@ use crate::manager::state::delay::Delayed;
 use crate::manager::state::grant::Granted;
 use crate::manager::state::pinned::PinKey;
 use crate::manager::state::request::Request;
-use crate::manager::state::standstill::Standstill;
+use crate::manager::state::stall::Stall;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, ThreadId, unmodelled};
 use crate::time::Sleeper;
 use crate::time::Waker;
@@ -29,12 +29,12 @@ pub(crate) struct Waiter {
     pub(crate) thread: ThreadId,
     pub(crate) thread_name: Option<Arc<str>>,
     /// Since when it is set aside, if it is, and how often that was told. Written under the manager's lock.
-    pub(crate) set_aside_since: Mutex<Option<Standstill>>,
+    pub(crate) set_aside_since: Mutex<Option<Stall>>,
     /// Its key among the pinned demands, now or later.
     pub(crate) pin: Option<PinKey>,
     /// It waits for pinned demands rather than being refused beside them.
     pub(crate) waits_for_pinned: bool,
-    /// Its thread holds a guard, or waits to grow one: else it closes no deadlock.
+    /// Its thread holds a guard, or waits to grow one: else it completes no deadlock.
     pub(crate) has_guard: bool,
     /// It has a deadline or a token.
     pub(crate) may_give_up: bool,
@@ -45,7 +45,8 @@ pub(crate) struct Waiter {
     pub(crate) delayed: unmodelled::Mutex<Option<Delayed>>,
     /// How many have been admitted before it that came after it.
     pub(crate) overtaken: AtomicU64,
-    /// Set once, under the manager's lock, when the waiter leaves the queue by another's hand.
+    /// Set once, under the manager's lock, when the waiter leaves the queue, or those set aside, otherwise than by
+    /// giving up.
     pub(crate) outcome: Mutex<Option<Result<Granted, Error>>>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | bits | field | |
 //! | --- | --- | --- |
-//! | 0 | `WAITERS` | a waiter is in the group's queue: acquire and release look under the lock |
+//! | 0 | `WAITERS` | a waiter is in the group's queue or about to enter it, or is set aside by the pressure alone: acquire and release look under the lock |
 //! | 1..19 | driving | live driving guards; the top bit is spare |
 //! | 19..64 | sum | bytes of the live guards of every kind; the top bit is spare |
 //!

@@ -87,7 +87,7 @@ fn a_refusal_looks_for_the_shrink_that_it_hid() -> Result<(), Error> {
     count.0.fetch_sub(1, Ordering::Relaxed);
     let admit = large.group.gates.admit.load(Ordering::Relaxed);
     assert!(matches!(large.count_below(admit), Fast::Closed));
-    large.finish_under_lock_if_needed(large.subtract_and_remember(), false);
+    large.look_under_lock_if_needed(large.subtract_and_remember(), false);
     std::mem::forget(leaves);
     assert_eq!(manager.applied(), 1);
     Ok(())

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 /// Since when a queue has admitted no waiter.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standstill {
+pub(crate) struct Stall {
     /// When it last admitted one, or got its first.
     pub(crate) since: Instant,
     /// How often it was told of since.
     reported: u32,
 }
 
-impl Standstill {
+impl Stall {
     pub(crate) fn begin(now: Instant) -> Self {
         Self {
             since: now,
