@@ -13,6 +13,8 @@ fn stall(rig: &Rig) -> Result<(), Error> {
     let before = rig.manager.stats().stalls;
     rig.clock.advance(30 * SECOND);
     until("it is told of", || rig.manager.stats().stalls > before);
+    // It tells with nothing locked, of guards that live then, and sleeps again.
+    waiting.until_queued(&rig.manager);
     drop(held);
     drop(waiting.result()?);
     Ok(())
