@@ -90,7 +90,15 @@ pub(crate) fn judge(
     }
     report.info(row("best-by-hand/failed-turns"), failed(by_hand), None);
     let whole = by_hand.iter().filter(|it| it.is_whole(jobs));
-    let theirs = median(whole.filter_map(Outcome::a_minute));
+    let rates = Vec::from_iter(whole.filter_map(Outcome::a_minute));
+    if rates.is_empty() {
+        report.skip(
+            row("best-by-hand-to-tickets (by hand none ended again)"),
+            None,
+        );
+        return;
+    }
+    let theirs = median(rates);
     report.info(row("best-by-hand/jobs-a-minute"), theirs, None);
     // Nothing to compare with is short of the bar.
     let ratio = ours.map_or(f64::INFINITY, |ours| theirs / ours);

@@ -105,31 +105,29 @@ impl Set {
             };
             Ok(Outcome::of(child::ask(&Task::Turn(turn))?))
         };
-        let mut best: Option<(usize, Outcome)> = None;
+        let mut best: Option<(usize, f64)> = None;
         for workers in by_hand {
             let outcome = turn(workers, false)?;
             outcome.tell(report, &row(&format!("without-tickets/{workers}")), card);
-            let is_better = best
-                .as_ref()
-                .is_none_or(|(_, best)| outcome.a_minute() > best.a_minute());
-            if outcome.is_whole(jobs.len()) && is_better {
-                best = Some((workers, outcome));
+            let a_minute = outcome.a_minute();
+            if let Some(a_minute) = a_minute.filter(|_| outcome.is_whole(jobs.len()))
+                && best.is_none_or(|(_, best)| a_minute > best)
+            {
+                best = Some((workers, a_minute));
             }
         }
         let runs = if quick { 1 } else { RUNS };
-        let mut best_by_hand = Vec::new();
-        if let Some((workers, first)) = best {
+        if let Some((workers, _)) = best {
             report.info(row("best-by-hand/workers"), workers as f64, None);
-            best_by_hand.push(first);
-            for _ in 1..runs {
-                best_by_hand.push(turn(workers, false)?);
-            }
         }
-        for (number, outcome) in (1..).zip(&best_by_hand) {
-            outcome.tell(report, &row(&format!("best-by-hand/{number}")), card);
-        }
-        let mut with_tickets = Vec::new();
+        let (mut best_by_hand, mut with_tickets) = (Vec::new(), Vec::new());
+        // Anew, since the turn that made it the best was a lucky one; and in turn, since a machine changes.
         for number in 1..=runs {
+            if let Some((workers, _)) = best {
+                let outcome = turn(workers, false)?;
+                outcome.tell(report, &row(&format!("best-by-hand/{number}")), card);
+                best_by_hand.push(outcome);
+            }
             let outcome = turn(WITH_TICKETS, true)?;
             outcome.tell(report, &row(&format!("tickets/{number}")), card);
             with_tickets.push(outcome);

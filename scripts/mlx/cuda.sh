@@ -66,18 +66,20 @@ use_runner() { # PROGRAM
 # A pack: what the command would have run, and MLX, in parts that a mail or an upload takes.
 part_bytes=50000000
 
-# Nothing is removed but an earlier pack, which its start script tells, and what an interrupted run left of one.
+# Nothing is ever removed but an earlier pack, which its start script tells, once there is a new one; and what an
+# interrupted run left of one.
 judge_pack() {
+  local foreign
   mkdir -p -- "$pack" 2>/dev/null && [[ -w $pack ]] || die "$pack cannot be written."
   pack=$(cd -- "$pack" && pwd -P)
   [[ $pack != *[[:cntrl:]]* ]] || die 'the path of a pack has no control characters.'
   making=$pack/.with-mlx-making
   rm -rf -- "$making"
+  foreign=$(ls -A -- "$pack")
   if grep -qs '^# Written by scripts/with-mlx ' -- "$pack/start"; then
-    rm -rf -- "$pack"/part.[0-9][0-9] "$pack/unpacked"
-    rm -f -- "$pack/start"
+    foreign=$(grep -vE '^(start|unpacked|part\.[0-9][0-9])$' <<<"$foreign") || foreign=
   fi
-  [[ -z $(ls -A -- "$pack") ]] || die "$pack has files that no pack wrote: name an empty folder."
+  [[ -z $foreign ]] || die "$pack has files that no pack wrote: name an empty folder."
 }
 
 begin_pack() {
@@ -111,6 +113,7 @@ end_pack() {
   sed -e "s/^sum=.*/sum=$sum/" -e "s/^packages=.*/packages='${packages% }'/" "$parts/pack-start" >"$making/start"
   chmod +x -- "$making/start"
   # The script first: by it the next run knows a pack.
+  rm -rf -- "$pack"/part.[0-9][0-9] "$pack/unpacked"
   mv -- "$making/start" "$pack/"
   mv -- "$making"/part.* "$pack/"
   rmdir -- "$making"

@@ -77,9 +77,9 @@ fn a_budget_comes_and_goes_beside_a_guard() {
 fn a_budget_during_a_raise() {
     explore_in(Size::Two, eager(), |world| {
         // The limit covers 8 bytes of the other group.
-        let _nine = world.active("c", Form::Fixed(9), 0).acquire_owned();
+        let nine = world.active("c", Form::Fixed(9), 0).acquire_owned();
         let demand = world.active("a", Form::Sum, 4);
-        let _stays = demand.acquire_owned().unwrap();
+        let stays = demand.acquire_owned().unwrap();
         world.open();
         let raises = world.active("b", Form::Fixed(12), 1);
         let raising = spawn(move || drop(raises.acquire().unwrap()));
@@ -89,6 +89,9 @@ fn a_budget_during_a_raise() {
         let none = |config: Config| config.budget(None);
         world.manager.configure(none).unwrap();
         raising.join();
+        // The limit is lowered beside a guard.
+        drop(nine);
+        drop(stays);
     });
 }
 

@@ -232,7 +232,8 @@ fn documentation_tests_are_not_packed() {
     let (code, said) = pack.make_of(&programs[..1]).expect("as before");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("ran no program to pack"), "{said}");
-    assert_eq!(pack.files(), 0);
+    let kept = pack.start(&["--list"]).1;
+    assert_eq!(kept, "program train\n", "the earlier pack is still there");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Series {
     last: Option<Point>,
     /// Before the streak's first rise.
     start: Point,
+    /// The value after the streak's beginning.
+    begun: u64,
     streak: u32,
     smallest: u64,
     largest: u64,
@@ -61,8 +63,10 @@ pub(super) struct Rise {
     pub(super) bytes: u64,
     /// In so many steps.
     pub(super) steps: u64,
-    /// What the other figure was then, at most.
+    /// What the other figure was as the rise began, at most.
     pub(super) beside: u64,
+    /// By how much it has risen since that beginning.
+    pub(super) bytes_later: u64,
 }
 
 impl Series {
@@ -90,14 +94,15 @@ impl Series {
         if self.streak > 0 && largest / UNEVEN <= smallest {
             (self.smallest, self.largest) = (smallest, largest);
             self.streak = self.streak.saturating_add(1);
-            if self.streak <= BEGINNING {
-                self.start.beside = self.start.beside.max(beside);
-            }
         } else {
             self.remember(last);
             self.start = last;
             (self.smallest, self.largest) = (increment, increment);
             self.streak = 1;
+        }
+        if self.streak <= BEGINNING {
+            self.start.beside = self.start.beside.max(beside);
+            self.begun = value;
         }
         let bytes = value - self.start.value;
         (self.streak >= STREAK && bytes > self.range()).then_some(Rise {
@@ -105,6 +110,7 @@ impl Series {
             bytes,
             steps: step - self.start.step,
             beside: self.start.beside,
+            bytes_later: value - self.begun,
         })
     }
 

@@ -260,7 +260,7 @@ impl Watch {
         let floor = LEAST_LIVE.max(observed.active >> 20);
         // Where what a step needs for a while rises, too, batches grow, and what is kept of the last one with them.
         let workspace = observed.peak - observed.active;
-        let is_kept = |rise: &Rise| workspace.saturating_sub(rise.beside) < rise.bytes / 2;
+        let is_kept = |rise: &Rise| workspace.saturating_sub(rise.beside) < rise.bytes_later / 2;
         let rise = self
             .live
             .push(observed.step, observed.active, workspace, floor);
