@@ -319,13 +319,13 @@ fn batches_that_grow_are_no_growth() {
     for tenths in [190, 7] {
         let (manager, backend) = on(RecordingBackend::cpu());
         let run = builder(&manager).start().unwrap();
-        // The last batch is kept until the next one is there.
+        // The last batch is kept until the next one comes.
         let mut kept = 0;
         let report = first_growth(&run, 60, |n| {
-            let batch = n * MIB;
-            let need = tenths * batch / 10;
-            work(&backend, batch + need, need + kept);
-            kept = batch;
+            work(&backend, 0, kept);
+            kept = n * MIB;
+            let need = tenths * kept / 10;
+            work(&backend, kept + need, need);
         });
         assert_eq!(report, None, "{tenths}");
     }
