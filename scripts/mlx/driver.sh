@@ -4,6 +4,7 @@
 driver_file=/proc/driver/nvidia/version
 driver_needed=580
 
+# `python` is a pack's own, if there is one.
 check_driver() { # HINT...
   local said cuda
   [[ -r $driver_file ]] || return 0
@@ -13,7 +14,7 @@ check_driver() { # HINT...
   said=${BASH_REMATCH[1]}
   if ((BASH_REMATCH[2] >= driver_needed)); then return 0; fi
   # With NVIDIA's forward compatibility the part outside the kernel is newer.
-  cuda=$(python3 -c 'import ctypes
+  cuda=$("${python:-python3}" -c 'import ctypes
 version = ctypes.c_int()
 ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
 print(version.value)' 2>/dev/null) || cuda=0

@@ -72,6 +72,11 @@ fn a_driver_that_is_too_old_is_named() {
     for fits in [&format!("{new}{gcc}"), "", gcc, &format!("{other}{gcc}")] {
         assert_eq!(check(fits), Some((Some(0), String::new())));
     }
+    // The version of CUDA that the part outside the kernel gives: NVIDIA's forward compatibility.
+    machine.program("python3", "echo 13000");
+    assert_eq!(check(old), Some((Some(0), String::new())));
+    machine.program("python3", "echo 12080");
+    assert_eq!(check(old).expect("as before").0, Some(1));
     let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SETUP.md");
     let setup = fs::read_to_string(setup).expect("docs/SETUP.md");
     assert!(setup.contains("`NVIDIA's driver is 550"), "{setup}");
