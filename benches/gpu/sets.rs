@@ -32,8 +32,8 @@ struct Set {
     parts: Vec<f64>,
 }
 
-/// Together 2.1 and 2.34 times the card. The largest first, so that the small ones fill what is left. Five of the largest fit together,
-/// by hand and by their tickets.
+/// Together 2.1 and 2.34 times the card. The largest first, so that the small ones fill what is left. Five of the largest
+/// fit together, by hand and by their tickets.
 fn sets() -> [Set; 2] {
     let mixed = [0.18, 0.06, 0.02].map(|part| [part; 9]).concat();
     [
@@ -121,7 +121,7 @@ impl Set {
             report.info(row("best-by-hand/workers"), workers as f64, None);
         }
         let (mut best_by_hand, mut with_tickets) = (Vec::new(), Vec::new());
-        // Anew, since the turn that made it the best was a lucky one; and in turn, since a machine changes.
+        // Anew, since the turn that made it the best may have been a lucky one; and in turn, since a machine changes.
         for number in 1..=runs {
             if let Some((workers, _)) = best {
                 let outcome = turn(workers, false)?;

@@ -112,7 +112,7 @@ end_pack() {
   packages=$(nvidia_pins)
   sed -e "s/^sum=.*/sum=$sum/" -e "s/^packages=.*/packages='${packages% }'/" "$parts/pack-start" >"$making/start"
   chmod +x -- "$making/start"
-  # The script first: by it the next run knows a pack.
+  # In this order: at each moment a script is there, by which the next run knows a pack, or nothing is.
   rm -rf -- "$pack"/part.[0-9][0-9] "$pack/unpacked"
   mv -- "$making/start" "$pack/"
   mv -- "$making"/part.* "$pack/"
