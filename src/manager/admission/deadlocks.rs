@@ -337,14 +337,14 @@ impl Inner {
         waits: &Waits,
         supposing: Supposing,
     ) -> Result<HashSet<ThreadId>, Panicked> {
-        // By queue, those in the queue and those set aside; with a budget over all groups there is one queue.
+        // By scope, those in its queue and those set aside. A budget over all groups makes them one scope.
         let mut queues: BTreeMap<(Option<usize>, bool), VecDeque<&Row>> = BTreeMap::new();
         let mut stuck = HashSet::new();
         for row in &waits.rows {
             let group = row.waiter.request.group().index;
-            let queue = core.config.budget.is_none().then_some(group);
+            let scope = core.config.budget.is_none().then_some(group);
             queues
-                .entry((queue, row.set_aside))
+                .entry((scope, row.set_aside))
                 .or_default()
                 .push_back(row);
             if supposing.all || !row.waiter.may_give_up {
