@@ -22,7 +22,7 @@ pub(super) struct Series {
     last: Option<Point>,
     /// Before the streak's first rise.
     start: Point,
-    /// The value after the streak's beginning.
+    /// The value after the streak's [`BEGINNING`], or after as much of it as there was.
     begun: u64,
     streak: u32,
     smallest: u64,
@@ -63,9 +63,9 @@ pub(super) struct Rise {
     pub(super) bytes: u64,
     /// In so many steps.
     pub(super) steps: u64,
-    /// What the other figure was as the rise began, at most.
+    /// What the other figure was in the rise's beginning, at most.
     pub(super) beside: u64,
-    /// By how much it has risen since that beginning.
+    /// By how much it has risen since that beginning was over.
     pub(super) bytes_later: u64,
 }
 
