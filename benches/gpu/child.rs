@@ -7,9 +7,11 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const OPTION: &str = "in-a-child";
+/// How long a child may take to end after it has closed its output.
+const TO_EXIT: Duration = Duration::from_secs(5);
 
 /// What a child said, and how it ended.
 #[derive(Debug)]
@@ -76,8 +78,9 @@ pub(crate) fn hear(child: &mut Command, patience: Duration) -> Result<Heard, Fai
         End::Silent(patience)
     } else {
         match end(&mut child)? {
-            status if status.success() => End::Well,
-            status => End::Badly(status),
+            Some(status) if status.success() => End::Well,
+            Some(status) => End::Badly(status),
+            None => End::Silent(TO_EXIT),
         }
     };
     // It ends with the child's output.
@@ -85,16 +88,18 @@ pub(crate) fn hear(child: &mut Command, patience: Duration) -> Result<Heard, Fai
     Ok(Heard { said, end })
 }
 
-/// A child that still runs without its output hangs, or is about to end.
-fn end(child: &mut Child) -> io::Result<ExitStatus> {
-    for _ in 0..50 {
+/// How a child ends that has closed its output; one that hangs instead is ended.
+fn end(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let began = Instant::now();
+    while began.elapsed() < TO_EXIT {
         if let Some(status) = child.try_wait()? {
-            return Ok(status);
+            return Ok(Some(status));
         }
         thread::sleep(Duration::from_millis(100));
     }
     child.kill()?;
-    child.wait()
+    child.wait()?;
+    Ok(None)
 }
 
 impl fmt::Display for End {

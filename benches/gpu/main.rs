@@ -128,8 +128,8 @@ const WHY_NONE: &str = "there is no NVIDIA card, or MLX is another build";
 
 #[cfg(any(target_vendor = "apple", with_mlx))]
 fn measure(report: &mut Report, card: u64, quick: bool) -> Result<(), Failure> {
-    sets::compare(report, card, quick)?;
-    checkpoint::compare(report, quick)
+    let sets = sets::compare(report, card, quick);
+    sets.and(checkpoint::compare(report, quick))
 }
 
 #[cfg(not(any(target_vendor = "apple", with_mlx)))]

@@ -1,6 +1,7 @@
 //! What came of a set's turns, and what is judged.
 
 use crate::child::{End, Heard};
+use crate::failure::Failure;
 use crate::method::median;
 use crate::report::Report;
 use crate::task::{Said, Turned};
@@ -66,6 +67,15 @@ impl Outcome {
     }
 }
 
+/// A part that failed has a row that says so. The other parts are still measured.
+pub(crate) fn tell_failure(
+    measured: Result<(), Failure>,
+    report: &mut Report,
+    part: &str,
+) -> Result<(), Failure> {
+    measured.inspect_err(|error| report.skip(format!("{part}/failed ({error})"), None))
+}
+
 /// The turns of the best number by hand, if one ended all jobs, beside those with tickets. By hand only the turns that ended all
 /// jobs count; with tickets all must.
 pub(crate) fn judge(
@@ -82,7 +92,6 @@ pub(crate) fn judge(
     let rates = Vec::from_iter(with_tickets.iter().filter_map(Outcome::a_minute));
     let ours = (!rates.is_empty()).then(|| median(rates));
     if let Some(ours) = ours {
-        // The median. In `runs/h200.json` of 2026-11-29 it is the best of three.
         report.info(row("tickets/jobs-a-minute"), ours, None);
     }
     if by_hand.is_empty() {

@@ -1,4 +1,5 @@
-//! A run's sets as a picture: jobs a minute by the number of workers without tickets, and with tickets.
+//! A run's sets as a picture: jobs a minute by the number of workers without tickets, and with tickets. What ran several times,
+//! with tickets and by the best number by hand, is drawn by its median, and with its range.
 //!
 //! Without a background, in tones of middle brightness, so that it can be read on white and on black.
 
@@ -20,12 +21,19 @@ const TICKETS: RGBColor = RGBColor(20, 160, 120);
 /// One set's rows.
 struct Set<'a> {
     title: String,
-    jobs: f64,
-    /// Workers, jobs a minute and jobs that ended.
-    by_hand: Vec<(usize, f64, f64)>,
+    by_hand: Vec<Turn>,
+    best_by_hand: Option<f64>,
     with_tickets: f64,
     rows: &'a [Row],
     name: &'a str,
+}
+
+/// What came of a number of workers without tickets.
+struct Turn {
+    workers: f64,
+    /// None is known of a program that aborted.
+    a_minute: Option<f64>,
+    all_ended: bool,
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -34,7 +42,7 @@ pub(crate) fn draw(run: &Path, picture: &Path) -> Result<(), Failure> {
     let run = Run::read(run)?;
     let sets: Option<Vec<Set>> = [
         ("even", "19 equal jobs, 2.1 x the card"),
-        ("mixed", "27 jobs of three sizes, 2.34 x the card"),
+        ("mixed", "27 jobs of three sizes, 2.1 x the card"),
     ]
     .into_iter()
     .map(|(name, title)| Set::of(&run.rows, name, title))
@@ -56,19 +64,26 @@ impl<'a> Set<'a> {
     fn of(rows: &'a [Row], name: &'a str, title: &str) -> Option<Self> {
         let mut set = Self {
             title: title.to_owned(),
-            jobs: 0.0,
             by_hand: Vec::new(),
+            best_by_hand: None,
             with_tickets: 0.0,
             rows,
             name,
         };
-        set.jobs = set.value("jobs")?;
+        let jobs = set.value("jobs")?;
+        set.best_by_hand = set.value("best-by-hand/workers");
         set.with_tickets = set.value("tickets/jobs-a-minute")?;
-        let points = (1..=64).filter_map(|workers| {
+        let points = (1..=64_u8).filter_map(|workers| {
             let ended = set.value(&format!("without-tickets/{workers}/ended"))?;
-            // An aborted program's jobs a minute are not known.
-            let a_minute = set.value(&format!("without-tickets/{workers}/jobs-a-minute"));
-            Some((workers, a_minute.unwrap_or(0.0), ended))
+            let mut a_minute = set.value(&format!("without-tickets/{workers}/jobs-a-minute"));
+            if set.best_by_hand == Some(f64::from(workers)) {
+                a_minute = set.value("best-by-hand/jobs-a-minute").or(a_minute);
+            }
+            Some(Turn {
+                workers: f64::from(workers),
+                a_minute,
+                all_ended: ended == jobs && a_minute.is_some(),
+            })
         });
         set.by_hand = points.collect();
         Some(set)
@@ -79,13 +94,20 @@ impl<'a> Set<'a> {
         self.rows.iter().find(|row| row.name == name)?.value
     }
 
+    /// From the fewest to the most jobs a minute of what ran several times.
+    fn range(&self, way: &str) -> Option<(f64, f64)> {
+        let turn = |number| self.value(&format!("{way}/{number}/jobs-a-minute"));
+        let turns = (1..=64).filter_map(turn).map(|it| (it, it));
+        turns.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
+    }
+
     fn highest(&self) -> f64 {
-        let by_hand = self.by_hand.iter().map(|(_, a_minute, _)| *a_minute);
+        let by_hand = self.by_hand.iter().filter_map(|turn| turn.a_minute);
         by_hand.fold(self.with_tickets, f64::max)
     }
 
-    fn failed(&self) -> impl Iterator<Item = &(usize, f64, f64)> {
-        self.by_hand.iter().filter(|(.., ended)| *ended < self.jobs)
+    fn failed(&self) -> impl Iterator<Item = &Turn> {
+        self.by_hand.iter().filter(|turn| !turn.all_ended)
     }
 
     fn of_tickets(&self) -> String {
@@ -103,12 +125,12 @@ impl<'a> Set<'a> {
         let (head, area) = area.split_vertically(36);
         let left = text.clone().pos(Pos::new(HPos::Left, VPos::Top));
         head.draw_text(&self.title, &left, (14, 10))?;
-        let last = self.by_hand.last().map_or(1, |(workers, ..)| *workers);
+        let last = self.by_hand.last().map_or(1.0, |turn| turn.workers);
         let mut chart = ChartBuilder::on(&area)
             .margin(8)
             .x_label_area_size(56)
             .y_label_area_size(72)
-            .build_cartesian_2d(0.2..last as f64 + 0.8, 0.0..top)?;
+            .build_cartesian_2d(0.2..last + 0.8, 0.0..top)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -116,33 +138,39 @@ impl<'a> Set<'a> {
             .bold_line_style(TEXT.mix(0.35))
             .axis_style(TEXT)
             .label_style(text)
-            .x_labels(last)
+            .x_labels(self.by_hand.len())
             .y_labels(5)
             .x_label_formatter(&|workers| format!("{workers:.0}"))
             .y_label_formatter(&|a_minute| format!("{a_minute:.0}"))
             .x_desc("workers")
             .y_desc("jobs a minute")
             .draw()?;
-        let bars = self.by_hand.iter().map(|(workers, a_minute, ended)| {
-            let color = if *ended == self.jobs {
+        let bars = self.by_hand.iter().map(|turn| {
+            let color = if turn.all_ended {
                 ALL_ENDED
             } else {
                 SOME_FAILED
             };
-            let at = *workers as f64;
-            Rectangle::new([(at - 0.35, 0.0), (at + 0.35, *a_minute)], color.filled())
+            let (left, right) = (turn.workers - 0.35, turn.workers + 0.35);
+            let top = turn.a_minute.unwrap_or(0.0);
+            Rectangle::new([(left, 0.0), (right, top)], color.filled())
         });
         chart.draw_series(bars)?;
         // A number at which no job ended has a bar without height.
-        let crosses = self.failed().map(|(workers, a_minute, _)| {
-            let at = (*workers as f64, a_minute + 0.04 * top);
+        let crosses = self.failed().map(|turn| {
+            let at = (turn.workers, turn.a_minute.unwrap_or(0.0) + 0.04 * top);
             Cross::new(at, 7, SOME_FAILED.stroke_width(3))
         });
         chart.draw_series(crosses)?;
-        let line = [
-            (0.2, self.with_tickets),
-            (last as f64 + 0.8, self.with_tickets),
-        ];
+        let by_hand = self.best_by_hand.zip(self.range("best-by-hand"));
+        chart.draw_series(by_hand.map(|(workers, (least, most))| {
+            PathElement::new([(workers, least), (workers, most)], TEXT.stroke_width(3))
+        }))?;
+        chart.draw_series(self.range("tickets").map(|(least, most)| {
+            let band = [(0.2, least), (last + 0.8, most)];
+            Rectangle::new(band, TICKETS.mix(0.3).filled())
+        }))?;
+        let line = [(0.2, self.with_tickets), (last + 0.8, self.with_tickets)];
         chart.draw_series([PathElement::new(line, TICKETS.stroke_width(4))])?;
         let legend = [
             (TICKETS, self.of_tickets()),
