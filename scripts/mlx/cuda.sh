@@ -83,6 +83,11 @@ judge_pack() {
 }
 
 begin_pack() {
+  local left
+  for left in "$mlx"/packing.*; do
+    # A run that was killed left it.
+    kill -0 "${left##*.}" 2>/dev/null || rm -rf -- "$left"
+  done
   export WITH_MLX_PACK=$mlx/packing.$$
   trap 'rm -rf -- "$WITH_MLX_PACK" "$making"; stop_ticker' EXIT
   rm -rf -- "$WITH_MLX_PACK"
