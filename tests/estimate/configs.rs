@@ -39,6 +39,14 @@ fn weights_of_published_models_are_counted_from_their_configuration_alone() {
 }
 
 #[test]
+fn weights_have_the_type_that_their_configuration_names() {
+    let types = |dtype| model(&config("qwen3", json!({"torch_dtype": dtype}))).types;
+    let (halves, singles) = (types("bfloat16"), types("float32"));
+    assert!(halves.keys().eq(["BF16"]) && singles.keys().eq(["F32"]));
+    assert_eq!(singles["F32"].bytes, 2 * halves["BF16"].bytes);
+}
+
+#[test]
 fn weights_of_other_families_are_not() {
     let model = model(&config("starcoder2", json!({})));
     assert!(!model.is_whole());

@@ -283,6 +283,33 @@ fn a_guard_that_was_on_its_way_is_held_from_then_on() -> Result<(), Error> {
 }
 
 #[test]
+fn a_resized_guard_whose_beginning_was_dropped_is_told_from_then_on() -> Result<(), Error> {
+    let rig = Rig::new(quiet())?;
+    let policy = SumPolicy::uncapped();
+    let (grows, other) = (
+        rig.ticket(&policy, 4).label("grows"),
+        rig.ticket(&policy, 1),
+    );
+    let mut recorder = Recorder::with_capacity(&rig.manager, 10);
+    let mut guard = grows.acquire_owned()?;
+    for _ in 0..10 {
+        drop(other.acquire()?);
+        recorder.poll();
+    }
+    guard.resize(6)?;
+    drop(guard);
+    let recording = recorder.finish();
+    assert!(recording.missing() > 0);
+    let mut intervals = recording.intervals();
+    intervals.retain(|it| it.name() == "grows");
+    let found = intervals
+        .iter()
+        .map(|it| (it.bytes, it.begin_known, it.end));
+    assert!(found.eq([(6, false, End::Released)]), "{intervals:?}");
+    Ok(())
+}
+
+#[test]
 fn a_wait_whose_beginning_was_dropped_is_told() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let policy = SumPolicy::capped(10);
