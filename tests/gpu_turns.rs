@@ -83,6 +83,14 @@ fn a_child_that_says_nothing_is_ended() {
 }
 
 #[test]
+fn a_child_that_hangs_at_its_end_is_ended() {
+    let heard = hear("echo '\"Ended\"'; exec >&-; exec sleep 600");
+    assert!(matches!(heard.end, End::Hung(_)), "{:?}", heard.end);
+    assert_eq!(heard.end.to_string(), "it hung at its end for 5 s");
+    assert_eq!(Outcome::of(heard).not_ended(JOBS), 1);
+}
+
+#[test]
 fn medians_are_compared() {
     let by_hand = [60, 20, 120].map(|seconds| outcome(&turned(seconds)));
     let with_tickets = [30, 15, 60].map(|seconds| outcome(&turned(seconds)));

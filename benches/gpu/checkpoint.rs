@@ -3,7 +3,6 @@
 use crate::child;
 use crate::failure::Failure;
 use crate::network::{self, BLOCKS, WEIGHTS};
-use crate::outcome;
 use crate::report::Report;
 use crate::task::{MemoryLimit, Said, Task, Way};
 use mlx_rs::Array;
@@ -32,11 +31,6 @@ pub(crate) fn compare(report: &mut Report, quick: bool) -> Result<(), Failure> {
     if !report.wants("checkpoint/") {
         return Ok(());
     }
-    let compared = ways(report, quick);
-    outcome::tell_failure(compared, report, "checkpoint")
-}
-
-fn ways(report: &mut Report, quick: bool) -> Result<(), Failure> {
     let take = |recomputes, reverse, limit| {
         Way {
             recomputes,

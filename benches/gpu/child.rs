@@ -1,7 +1,7 @@
 //! What is measured runs in processes of their own: one that runs out of memory may abort, or hang.
 
 use crate::failure::Failure;
-use crate::task::{Said, Task};
+use crate::task::{Card, Said, Task};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,10 +27,12 @@ pub(crate) enum End {
     Badly(ExitStatus),
     /// It was ended, since it said nothing for so long.
     Silent(Duration),
+    /// It was ended, since it was still there so long after it had closed its output.
+    Hung(Duration),
 }
 
-/// The memory of the CUDA card, if there is one.
-pub(crate) fn card() -> Result<Option<u64>, Failure> {
+/// The CUDA card, if there is one.
+pub(crate) fn card() -> Result<Option<Card>, Failure> {
     match answer(&Task::Card)? {
         Said::Card(card) => Ok(card),
         other => Err(format!("the child that looks for the card said {other:?}").into()),
@@ -80,7 +82,7 @@ pub(crate) fn hear(child: &mut Command, patience: Duration) -> Result<Heard, Fai
         match end(&mut child)? {
             Some(status) if status.success() => End::Well,
             Some(status) => End::Badly(status),
-            None => End::Silent(TO_EXIT),
+            None => End::Hung(TO_EXIT),
         }
     };
     // It ends with the child's output.
@@ -88,7 +90,7 @@ pub(crate) fn hear(child: &mut Command, patience: Duration) -> Result<Heard, Fai
     Ok(Heard { said, end })
 }
 
-/// How a child ends that has closed its output; one that hangs instead is ended.
+/// How a child ends that has closed its output. One that hangs is ended.
 fn end(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let began = Instant::now();
     while began.elapsed() < TO_EXIT {
@@ -109,6 +111,7 @@ impl fmt::Display for End {
             Self::Badly(status) if status.code().is_some() => f.write_str("it failed"),
             Self::Badly(_) => f.write_str("it aborted"),
             Self::Silent(time) => write!(f, "silent for over {} s", time.as_secs()),
+            Self::Hung(time) => write!(f, "it hung at its end for {} s", time.as_secs()),
         }
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `sets.rs` | the sets of jobs, run in every way |
+//! | `sets.rs` | the sets of jobs, and the ways to run them |
+//! | `turn.rs` | one of these ways, once |
 //! | `outcome.rs` | what came of them, and what is judged |
 //! | `job.rs` | one trainer; no word of tickets |
 //! | `checkpoint.rs` | a transformer's step, plain and with ordered checkpoints |
@@ -47,6 +48,8 @@ mod report;
 mod sets;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod task;
+#[cfg(any(target_vendor = "apple", with_mlx))]
+mod turn;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod work;
 
@@ -113,34 +116,54 @@ fn run() -> Result<ExitCode, Failure> {
         return report.finish(json);
     };
     let mut report = Report::new(filters, false);
-    report.info("card/gib", card as f64 / f64::from(1 << 30), None);
-    let measured = measure(&mut report, card, quick);
-    // What was measured before something failed is written too.
-    let finished = report.finish(json);
-    measured?;
-    finished
+    let whole = measure(&mut report, &card, quick);
+    let judged = report.finish(json)?;
+    Ok(if whole { judged } else { ExitCode::from(2) })
 }
 
 #[cfg(any(target_vendor = "apple", with_mlx))]
 use child::card;
 #[cfg(any(target_vendor = "apple", with_mlx))]
+use task::Card;
+#[cfg(any(target_vendor = "apple", with_mlx))]
 const WHY_NONE: &str = "there is no NVIDIA card, or MLX is another build";
 
+/// Every part, behind one that failed too: whether none did.
 #[cfg(any(target_vendor = "apple", with_mlx))]
-fn measure(report: &mut Report, card: u64, quick: bool) -> Result<(), Failure> {
-    let sets = sets::compare(report, card, quick);
-    sets.and(checkpoint::compare(report, quick))
+fn measure(report: &mut Report, card: &Card, quick: bool) -> bool {
+    let gib = card.bytes as f64 / f64::from(1 << 30);
+    report.info(format!("card/gib ({})", card.name), gib, None);
+    let mut whole = true;
+    for set in sets::all() {
+        let measured = set.measure(report, card.bytes, quick);
+        whole &= is_measured(report, &format!("sets/{}", set.name), measured);
+    }
+    let measured = checkpoint::compare(report, quick);
+    whole & is_measured(report, "checkpoint", measured)
+}
+
+/// A part that failed has a row, so that its lack is seen in the file too.
+#[cfg(any(target_vendor = "apple", with_mlx))]
+fn is_measured(report: &mut Report, part: &str, measured: Result<(), Failure>) -> bool {
+    if let Err(error) = &measured {
+        eprintln!("gpu: {part}: {error}");
+        report.skip(format!("{part}/failed"), None);
+    }
+    measured.is_ok()
 }
 
 #[cfg(not(any(target_vendor = "apple", with_mlx)))]
 const WHY_NONE: &str = "MLX is not linked: scripts/with-mlx";
 
 #[cfg(not(any(target_vendor = "apple", with_mlx)))]
-fn card() -> Result<Option<u64>, Failure> {
+use std::convert::Infallible as Card;
+
+#[cfg(not(any(target_vendor = "apple", with_mlx)))]
+fn card() -> Result<Option<Card>, Failure> {
     Ok(None)
 }
 
 #[cfg(not(any(target_vendor = "apple", with_mlx)))]
-fn measure(_: &mut Report, _: u64, _: bool) -> Result<(), Failure> {
-    Ok(())
+fn measure(_: &mut Report, card: &Card, _: bool) -> bool {
+    match *card {}
 }

@@ -1,7 +1,6 @@
 //! What came of a set's turns, and what is judged.
 
 use crate::child::{End, Heard};
-use crate::failure::Failure;
 use crate::method::median;
 use crate::report::Report;
 use crate::task::{Said, Turned};
@@ -39,6 +38,10 @@ impl Outcome {
         self.ended == jobs && self.over.is_ok()
     }
 
+    pub(crate) fn not_ended(&self, jobs: usize) -> usize {
+        jobs - self.ended
+    }
+
     pub(crate) fn a_minute(&self) -> Option<f64> {
         let over = self.over.as_ref().ok()?;
         Some(60.0 * self.ended as f64 / over.seconds)
@@ -67,17 +70,8 @@ impl Outcome {
     }
 }
 
-/// A part that failed has a row that says so. The other parts are still measured.
-pub(crate) fn tell_failure(
-    measured: Result<(), Failure>,
-    report: &mut Report,
-    part: &str,
-) -> Result<(), Failure> {
-    measured.inspect_err(|error| report.skip(format!("{part}/failed ({error})"), None))
-}
-
-/// The turns of the best number by hand, if one ended all jobs, beside those with tickets. By hand only the turns that ended all
-/// jobs count; with tickets all must.
+/// The turns of the best number by hand, if one ended all jobs, beside those with tickets, if they are asked for. By hand only
+/// the turns that ended all jobs count; with tickets all must.
 pub(crate) fn judge(
     report: &mut Report,
     row: impl Fn(&str) -> String,
@@ -85,8 +79,11 @@ pub(crate) fn judge(
     by_hand: &[Outcome],
     with_tickets: &[Outcome],
 ) {
+    if with_tickets.is_empty() {
+        return;
+    }
     let failed = |turns: &[Outcome]| turns.iter().filter(|it| !it.is_whole(jobs)).count() as f64;
-    let not_ended: usize = with_tickets.iter().map(|it| jobs - it.ended).sum();
+    let not_ended: usize = with_tickets.iter().map(|it| it.not_ended(jobs)).sum();
     report.at_most(row("tickets/not-ended"), not_ended as f64, 0.0, None);
     report.at_most(row("tickets/failed-turns"), failed(with_tickets), 0.0, None);
     let rates = Vec::from_iter(with_tickets.iter().filter_map(Outcome::a_minute));

@@ -33,6 +33,7 @@ struct Turn {
     workers: f64,
     /// None is known of a program that aborted.
     a_minute: Option<f64>,
+    ended: f64,
     all_ended: bool,
 }
 
@@ -41,11 +42,11 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) fn draw(run: &Path, picture: &Path) -> Result<(), Failure> {
     let run = Run::read(run)?;
     let sets: Option<Vec<Set>> = [
-        ("even", "19 equal jobs, 2.1 x the card"),
-        ("mixed", "27 jobs of three sizes, 2.1 x the card"),
+        ("even", "jobs of one size"),
+        ("mixed", "jobs of three sizes"),
     ]
     .into_iter()
-    .map(|(name, title)| Set::of(&run.rows, name, title))
+    .map(|(name, jobs)| Set::of(&run.rows, name, jobs))
     .collect();
     let sets = sets.ok_or("the run has no sets: one of a machine with a card is needed")?;
     let highest = sets.iter().map(Set::highest).fold(0.0, f64::max);
@@ -61,9 +62,9 @@ pub(crate) fn draw(run: &Path, picture: &Path) -> Result<(), Failure> {
 }
 
 impl<'a> Set<'a> {
-    fn of(rows: &'a [Row], name: &'a str, title: &str) -> Option<Self> {
+    fn of(rows: &'a [Row], name: &'a str, sizes: &str) -> Option<Self> {
         let mut set = Self {
-            title: title.to_owned(),
+            title: String::new(),
             by_hand: Vec::new(),
             best_by_hand: None,
             with_tickets: 0.0,
@@ -71,18 +72,22 @@ impl<'a> Set<'a> {
             name,
         };
         let jobs = set.value("jobs")?;
+        set.title = format!("{name}: {jobs} {sizes}");
         set.best_by_hand = set.value("best-by-hand/workers");
         set.with_tickets = set.value("tickets/jobs-a-minute")?;
         let points = (1..=64_u8).filter_map(|workers| {
             let ended = set.value(&format!("without-tickets/{workers}/ended"))?;
             let mut a_minute = set.value(&format!("without-tickets/{workers}/jobs-a-minute"));
+            let mut all_ended = ended == jobs && a_minute.is_some();
             if set.best_by_hand == Some(f64::from(workers)) {
                 a_minute = set.value("best-by-hand/jobs-a-minute").or(a_minute);
+                all_ended &= set.value("best-by-hand/failed-turns") == Some(0.0);
             }
             Some(Turn {
                 workers: f64::from(workers),
                 a_minute,
-                all_ended: ended == jobs && a_minute.is_some(),
+                ended,
+                all_ended,
             })
         });
         set.by_hand = points.collect();
@@ -114,10 +119,23 @@ impl<'a> Set<'a> {
         let is_whole = self.value("tickets/not-ended") == Some(0.0)
             // Older runs have no such row.
             && self.value("tickets/failed-turns").unwrap_or(0.0) == 0.0;
-        format!(
-            "with tickets: {} end",
-            if is_whole { "all" } else { "not all" }
-        )
+        let workers = self.value("tickets/workers");
+        let by = workers.map_or(String::new(), |workers| format!(", {workers} workers"));
+        let ended = if is_whole { "all end" } else { "not all end" };
+        format!("with tickets{by}: {ended} (median, range)")
+    }
+
+    fn of_failed(&self) -> String {
+        let numbers = format!(
+            "{} of {} numbers",
+            self.failed().count(),
+            self.by_hand.len()
+        );
+        if self.failed().all(|turn| turn.ended == 0.0) {
+            format!("without: none ends ({numbers})")
+        } else {
+            format!("without: some fail ({numbers})")
+        }
     }
 
     fn draw(&self, area: &Area, top: f64) -> Result<(), Failure> {
@@ -171,18 +189,14 @@ impl<'a> Set<'a> {
             Rectangle::new(band, TICKETS.mix(0.3).filled())
         }))?;
         let line = [(0.2, self.with_tickets), (last + 0.8, self.with_tickets)];
-        chart.draw_series([PathElement::new(line, TICKETS.stroke_width(4))])?;
+        chart.draw_series([PathElement::new(line, TICKETS.stroke_width(2))])?;
         let legend = [
             (TICKETS, self.of_tickets()),
-            (ALL_ENDED, "without: all end".to_owned()),
             (
-                SOME_FAILED,
-                format!(
-                    "without: some fail ({} of {} numbers)",
-                    self.failed().count(),
-                    self.by_hand.len()
-                ),
+                ALL_ENDED,
+                "without: all end (the best: median, range)".to_owned(),
             ),
+            (SOME_FAILED, self.of_failed()),
         ];
         let plain = area.strip_coord_spec();
         for (row, (color, label)) in (0..).zip(legend) {

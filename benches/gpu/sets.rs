@@ -4,37 +4,25 @@ use crate::child;
 use crate::failure::Failure;
 use crate::outcome::{self, Outcome};
 use crate::report::Report;
-use crate::task::{Said, Shape, Sized, Task, Turn, Turned, Wanted};
-use mlx_wired::ffi::{self, DeviceKind};
-use mlx_wired::train::{Measured, Measuring, Run, Workers};
-use mlx_wired::{Manager, SumPolicy};
-use std::sync::{Arc, Barrier};
-use std::time::Instant;
+use crate::task::{Bound, Said, Sized, Task, Turn, Wanted};
 
 /// The most workers that are tried by hand.
 const BY_HAND: usize = 12;
-/// With tickets: about where one card gains nothing by more. Bytes bound them further.
+/// With tickets, for every set: one card gains nothing by more. Bytes bound them further.
 const WITH_TICKETS: usize = 7;
-/// How much of its memory a job keeps from its first step to its last.
-const KEPT: f64 = 0.85;
-/// How often a set is run with tickets, and by the best number by hand. Medians are compared: single runs differ by a tenth.
+/// How often a set is run with tickets, and by the best number by hand. Medians are compared, since single runs differ.
 const RUNS: usize = 5;
-/// What shows how much a row takes. The second step is like those after it.
-const TRIAL: Shape = Shape {
-    rows: 1 << 14,
-    steps: 2,
-    kept: 0,
-};
 
-struct Set {
-    name: &'static str,
+/// Jobs that are compared in every way.
+pub(crate) struct Set {
+    pub(crate) name: &'static str,
     /// What each job takes, as a part of the card.
     parts: Vec<f64>,
 }
 
-/// Each 2.1 times the card. Of `mixed` four are large, which come first; three of them fit together, by hand and by their
-/// tickets.
-fn sets() -> [Set; 2] {
+/// Each 2.1 times the card. Of `mixed` four are large, of which three fit together, by hand and by their tickets. They come
+/// first, so that none is left over at the end.
+pub(crate) fn all() -> [Set; 2] {
     let mixed = [vec![0.3; 4], vec![0.06; 11], vec![0.02; 12]].concat();
     [
         Set {
@@ -48,24 +36,11 @@ fn sets() -> [Set; 2] {
     ]
 }
 
-pub(crate) fn compare(report: &mut Report, card: u64, quick: bool) -> Result<(), Failure> {
-    let sets = sets()
-        .into_iter()
-        .filter(|set| report.wants(&format!("sets/{}/", set.name)));
-    let mut failed = Ok(());
-    for set in Vec::from_iter(sets) {
-        let jobs = set.jobs(card, quick);
-        let compared = jobs.and_then(|jobs| set.compare(report, card, &jobs, quick));
-        failed = failed.and(outcome::tell_failure(
-            compared,
-            report,
-            &format!("sets/{}", set.name),
-        ));
-    }
-    failed
-}
-
 impl Set {
+    fn row(&self, rest: &str) -> String {
+        format!("sets/{}/{rest}", self.name)
+    }
+
     /// Its jobs, with what each needs as it was measured alone.
     fn jobs(&self, card: u64, quick: bool) -> Result<Vec<Sized>, Failure> {
         let steps = if quick { 4 } else { 14 };
@@ -88,132 +63,117 @@ impl Set {
         jobs.ok_or_else(|| "a job was not measured".into())
     }
 
-    fn compare(
+    /// Every way whose rows are asked for.
+    pub(crate) fn measure(
         &self,
         report: &mut Report,
         card: u64,
-        jobs: &[Sized],
         quick: bool,
     ) -> Result<(), Failure> {
-        let row = |rest: &str| format!("sets/{}/{rest}", self.name);
-        report.info(row("jobs"), jobs.len() as f64, None);
+        let ways = ["without-tickets", "tickets", "most-workers"];
+        if !ways.iter().any(|way| report.wants(&self.row(way))) {
+            return Ok(());
+        }
+        let jobs = self.jobs(card, quick)?;
+        report.info(self.row("jobs"), jobs.len() as f64, None);
+        let mut turns = Turns {
+            set: self,
+            jobs: &jobs,
+            card,
+            report,
+        };
+        turns.compare(quick)?;
+        turns.take_most_workers()
+    }
+}
+
+/// A set's turns.
+struct Turns<'a> {
+    set: &'a Set,
+    jobs: &'a [Sized],
+    card: u64,
+    report: &'a mut Report,
+}
+
+impl Turns<'_> {
+    /// None if its rows are not asked for.
+    fn take(
+        &mut self,
+        row: &str,
+        workers: usize,
+        bound: Bound,
+    ) -> Result<Option<Outcome>, Failure> {
+        let row = self.set.row(row);
+        if !self.report.wants(&row) {
+            return Ok(None);
+        }
+        let jobs = self.jobs.to_vec();
+        let turn = Turn {
+            jobs,
+            workers,
+            bound,
+        };
+        let outcome = Outcome::of(child::ask(&Task::Turn(turn))?);
+        outcome.tell(self.report, &row, self.card);
+        Ok(Some(outcome))
+    }
+
+    /// The best number of workers by hand, beside tickets.
+    fn compare(&mut self, quick: bool) -> Result<(), Failure> {
         let by_hand: Vec<usize> = if quick {
             vec![1, 4, BY_HAND]
         } else {
             (1..=BY_HAND).collect()
         };
-        let turn = |workers, tickets| -> Result<Outcome, Failure> {
-            let jobs = jobs.to_vec();
-            let turn = Turn {
-                jobs,
-                workers,
-                tickets,
-            };
-            Ok(Outcome::of(child::ask(&Task::Turn(turn))?))
-        };
         let mut best: Option<(usize, f64)> = None;
         for workers in by_hand {
-            let outcome = turn(workers, false)?;
-            outcome.tell(report, &row(&format!("without-tickets/{workers}")), card);
-            let a_minute = outcome.a_minute();
-            if let Some(a_minute) = a_minute.filter(|_| outcome.is_whole(jobs.len()))
+            let outcome = self.take(
+                &format!("without-tickets/{workers}"),
+                workers,
+                Bound::ByHand,
+            )?;
+            let whole = outcome.filter(|it| it.is_whole(self.jobs.len()));
+            if let Some(a_minute) = whole.and_then(|it| it.a_minute())
                 && best.is_none_or(|(_, best)| a_minute > best)
             {
                 best = Some((workers, a_minute));
             }
         }
-        let runs = if quick { 1 } else { RUNS };
         if let Some((workers, _)) = best {
-            report.info(row("best-by-hand/workers"), workers as f64, None);
+            let row = self.set.row("best-by-hand/workers");
+            self.report.info(row, workers as f64, None);
         }
         let (mut best_by_hand, mut with_tickets) = (Vec::new(), Vec::new());
         // Anew, since the turn that made it the best may have been a lucky one; and in turn, since a machine changes.
-        for number in 1..=runs {
+        for number in 1..=if quick { 1 } else { RUNS } {
             if let Some((workers, _)) = best {
-                let outcome = turn(workers, false)?;
-                outcome.tell(report, &row(&format!("best-by-hand/{number}")), card);
-                best_by_hand.push(outcome);
+                let row = format!("best-by-hand/{number}");
+                best_by_hand.extend(self.take(&row, workers, Bound::ByHand)?);
             }
-            let outcome = turn(WITH_TICKETS, true)?;
-            outcome.tell(report, &row(&format!("tickets/{number}")), card);
-            with_tickets.push(outcome);
+            let row = format!("tickets/{number}");
+            with_tickets.extend(self.take(&row, WITH_TICKETS, Bound::Tickets)?);
         }
-        outcome::judge(report, row, jobs.len(), &best_by_hand, &with_tickets);
+        let row = |rest: &str| self.set.row(rest);
+        self.report
+            .info(row("tickets/workers"), WITH_TICKETS as f64, None);
+        outcome::judge(
+            self.report,
+            row,
+            self.jobs.len(),
+            &best_by_hand,
+            &with_tickets,
+        );
         Ok(())
     }
-}
 
-/// In a child: how many rows take what a job does not keep, and what a ticket for it asks for.
-pub(crate) fn measure(wanted: &[Wanted]) -> Result<Vec<Sized>, Failure> {
-    let measured = |shape: Shape| -> Result<Measured, Failure> {
-        Ok(Measuring::new("job").warm_up(1).run(|| shape.train())?)
-    };
-    let trial = measured(TRIAL)?;
-    let a_row = trial.above_start as f64 / f64::from(TRIAL.rows);
-    let size = |wanted: &Wanted| -> Result<Sized, Failure> {
-        let kept = (KEPT * wanted.bytes as f64) as u64;
-        let shape = Shape {
-            rows: ((wanted.bytes - kept) as f64 / a_row) as i32,
-            steps: wanted.steps,
-            kept,
-        };
-        let measured = measured(Shape {
-            steps: TRIAL.steps,
-            ..shape
-        })?;
-        // What it keeps is known to the byte, and needs no margin.
-        let above = measured.above_start.saturating_sub(kept);
-        let ticket = kept + Measured::ticket_bytes_for(DeviceKind::Cuda, above);
-        Ok(Sized { shape, ticket })
-    };
-    wanted.iter().map(size).collect()
-}
-
-impl Turn {
-    /// In a child: all jobs.
-    pub(crate) fn take(self) -> Result<(), Failure> {
-        if ffi::device().kind != DeviceKind::Cuda {
-            return Err("there is no card".into());
+    /// The most workers, with which by hand no job ends: under a run's memory limit alone, and with tickets.
+    fn take_most_workers(&mut self) -> Result<(), Failure> {
+        self.take("most-workers/run", BY_HAND, Bound::Run)?;
+        if let Some(outcome) = self.take("most-workers/tickets", BY_HAND, Bound::Tickets)? {
+            let row = self.set.row("most-workers/tickets/not-ended");
+            let not_ended = outcome.not_ended(self.jobs.len());
+            self.report.at_most(row, not_ended as f64, 0.0, None);
         }
-        // Kernels are compiled here, before several threads want them.
-        Shape { rows: 256, ..TRIAL }.train()?;
-        let manager = Manager::shared();
-        let policy = SumPolicy::new();
-        let run = self.tickets.then(|| Run::builder().start()).transpose()?;
-        let (retired, seconds) = Workers::scope(self.workers, |workers| -> Result<_, Failure> {
-            // Each thread has what MLX keeps for it before time counts.
-            let all = Arc::new(Barrier::new(self.workers));
-            let warm_up = workers.map(0..self.workers, move |_| {
-                all.wait();
-                Shape { rows: 256, ..TRIAL }.train()
-            });
-            warm_up.into_iter().try_for_each(|warm| warm.map(drop))?;
-            ffi::reset_peak_memory()?;
-            let began = Instant::now();
-            let tickets = self.tickets;
-            let work = move |job: Sized| -> Result<(), Failure> {
-                let ticket = tickets.then(|| manager.ticket(&policy, job.ticket));
-                let guard = ticket.as_ref().map(|ticket| ticket.acquire()).transpose()?;
-                job.shape.train()?;
-                drop(guard);
-                child::say(&Said::Ended)
-            };
-            for failed in workers
-                .map(self.jobs, work)
-                .into_iter()
-                .filter_map(Result::err)
-            {
-                let failed = failed.to_string();
-                eprintln!("a job failed: {}", failed.lines().next().unwrap_or(""));
-            }
-            Ok((workers.retired().len(), began.elapsed().as_secs_f64()))
-        })??;
-        let peak = ffi::memory_counters()?.peak();
-        run.map(Run::finish).transpose()?;
-        child::say(&Said::Turned(Turned {
-            seconds,
-            peak,
-            retired,
-        }))
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// What a child is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
-    /// How large the card is.
+    /// Which card there is.
     Card,
     /// What jobs need, each alone.
     Measure(Vec<Wanted>),
@@ -30,7 +30,7 @@ impl Task {
 /// What a child says, a line each.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Said {
-    Card(Option<u64>),
+    Card(Option<Card>),
     Measured(Vec<Sized>),
     /// A job of a turn has ended well.
     Ended,
@@ -40,6 +40,13 @@ pub(crate) enum Said {
         peak: u64,
         seconds: f64,
     },
+}
+
+/// A CUDA card.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
 }
 
 /// What a turn tells at its end.
@@ -81,7 +88,18 @@ pub(crate) struct Wanted {
 pub(crate) struct Turn {
     pub(crate) jobs: Vec<Sized>,
     pub(crate) workers: usize,
-    pub(crate) tickets: bool,
+    pub(crate) bound: Bound,
+}
+
+/// What bounds the memory of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Bound {
+    /// The number of workers.
+    ByHand,
+    /// And a run, which sets MLX's memory limit.
+    Run,
+    /// A run, and each job's ticket.
+    Tickets,
 }
 
 /// A way to take steps.

@@ -2,8 +2,8 @@
 
 use crate::child::say;
 use crate::failure::Failure;
-use crate::task::{Said, Task};
-use crate::{checkpoint, sets};
+use crate::task::{Card, Said, Task};
+use crate::{checkpoint, turn};
 use mlx_wired::ffi::{self, DeviceKind};
 
 /// Does a task.
@@ -13,12 +13,12 @@ pub(crate) fn on(task: &str) -> Result<(), Failure> {
     match serde_json::from_str(task)? {
         Task::Card => {
             let device = ffi::device();
-            let card = device
-                .memory_size
-                .filter(|_| device.kind == DeviceKind::Cuda);
-            say(&Said::Card(card))
+            let bytes = device.memory_size;
+            let bytes = bytes.filter(|_| device.kind == DeviceKind::Cuda);
+            let name = device.name.clone().unwrap_or_default();
+            say(&Said::Card(bytes.map(|bytes| Card { name, bytes })))
         }
-        Task::Measure(wanted) => say(&Said::Measured(sets::measure(&wanted)?)),
+        Task::Measure(wanted) => say(&Said::Measured(turn::measure(&wanted)?)),
         Task::Turn(turn) => turn.take(),
         Task::Checkpoint { way, quick } => checkpoint::step(way, quick),
     }

@@ -83,15 +83,10 @@ judge_pack() {
 }
 
 begin_pack() {
-  local left
-  for left in "$mlx"/packing.*; do
-    # A run that was killed left it.
-    kill -0 "${left##*.}" 2>/dev/null || rm -rf -- "$left"
-  done
-  export WITH_MLX_PACK=$mlx/packing.$$
-  trap 'rm -rf -- "$WITH_MLX_PACK" "$making"; stop_ticker' EXIT
-  rm -rf -- "$WITH_MLX_PACK"
-  mkdir -p -- "$WITH_MLX_PACK/programs"
+  # There, where the next run removes what a killed one left.
+  export WITH_MLX_PACK=$making/staged
+  trap 'rm -rf -- "$making"; stop_ticker' EXIT
+  mkdir -p -- "$WITH_MLX_PACK/programs" "$making/new"
 }
 
 # What a pack's script says is to be installed, as nvidia.txt pins it.
@@ -108,20 +103,19 @@ end_pack() {
     die 'the command ran no program to pack: it is cargo run, cargo test or cargo bench.'
   step_index=0 step_count=1
   step 'packing'
-  mkdir -- "$making"
   tar -c -C "$mlx/cuda" mlx/lib/libmlx.so mlx/include mlx_cuda_13.libs \
     -C "$WITH_MLX_PACK" commands programs -C "$parts" driver.sh |
-    gzip -6 | split -b "$part_bytes" -d - "$making/part." ||
+    gzip -6 | split -b "$part_bytes" -d - "$making/new/part." ||
     die "the pack could not be written: is the disk of $pack full?"
-  sum=$(cat -- "$making"/part.* | sha256sum | cut -d' ' -f1)
+  sum=$(cat -- "$making"/new/part.* | sha256sum | cut -d' ' -f1)
   packages=$(nvidia_pins)
-  sed -e "s/^sum=.*/sum=$sum/" -e "s/^packages=.*/packages='${packages% }'/" "$parts/pack-start" >"$making/start"
-  chmod +x -- "$making/start"
+  sed -e "s/^sum=.*/sum=$sum/" -e "s/^packages=.*/packages='${packages% }'/" "$parts/pack-start" >"$making/new/start"
+  chmod +x -- "$making/new/start"
   # In this order: at each moment a script is there, by which the next run knows a pack, or nothing is.
   rm -rf -- "$pack"/part.[0-9][0-9] "$pack/unpacked"
-  mv -- "$making/start" "$pack/"
-  mv -- "$making"/part.* "$pack/"
-  rmdir -- "$making"
+  mv -- "$making/new/start" "$pack/"
+  mv -- "$making"/new/part.* "$pack/"
+  rm -rf -- "$making"
   step_done
   bytes=$(cat -- "$pack"/part.* | wc -c)
   say "$(ls -- "$pack" | wc -l) files, $((bytes / 1000000)) MB, in $pack: copy them, and start ./start there"
