@@ -84,10 +84,15 @@ fn a_child_that_says_nothing_is_ended() {
 
 #[test]
 fn a_child_that_hangs_at_its_end_is_ended() {
-    let heard = hear("echo '\"Ended\"'; exec >&-; exec sleep 600");
-    assert!(matches!(heard.end, End::Hung(_)), "{:?}", heard.end);
-    assert_eq!(heard.end.to_string(), "it hung at its end for 5 s");
-    assert_eq!(Outcome::of(heard).not_ended(JOBS), 1);
+    let patience = Duration::from_secs(1);
+    let mut child = Command::new("sh");
+    child.args(["-c", "echo '\"Ended\"'; exec >&-; exec sleep 600"]);
+    let heard = child::hear(&mut child, patience).expect("a shell");
+    assert_eq!(heard.end, End::Hung(patience));
+    assert_eq!(heard.end.to_string(), "it hung at its end for 1 s");
+    let rows = judged("hung", &[], &[Outcome::of(heard)]);
+    assert_eq!(row(&rows, "tickets/not-ended").value, Some(1.0));
+    assert_eq!(row(&rows, "tickets/failed-turns").value, Some(1.0));
 }
 
 #[test]

@@ -10,8 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) const OPTION: &str = "in-a-child";
-/// How long a child may take to end after it has closed its output.
-const TO_EXIT: Duration = Duration::from_secs(5);
 
 /// What a child said, and how it ended.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ pub(crate) fn ask(task: &Task) -> Result<Heard, Failure> {
     hear(&mut child, task.patience())
 }
 
-/// Runs a child until it ends, or says nothing for so long.
+/// Runs a child until it ends, or says nothing for so long, or is still there so long after it has closed its output.
 pub(crate) fn hear(child: &mut Command, patience: Duration) -> Result<Heard, Failure> {
     let mut child = child.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let lines = child.stdout.take().ok_or("the child has no output")?;
@@ -79,10 +77,10 @@ pub(crate) fn hear(child: &mut Command, patience: Duration) -> Result<Heard, Fai
         child.wait()?;
         End::Silent(patience)
     } else {
-        match end(&mut child)? {
+        match end(&mut child, patience)? {
             Some(status) if status.success() => End::Well,
             Some(status) => End::Badly(status),
-            None => End::Hung(TO_EXIT),
+            None => End::Hung(patience),
         }
     };
     // It ends with the child's output.
@@ -91,9 +89,9 @@ pub(crate) fn hear(child: &mut Command, patience: Duration) -> Result<Heard, Fai
 }
 
 /// How a child ends that has closed its output. One that hangs is ended.
-fn end(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+fn end(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
     let began = Instant::now();
-    while began.elapsed() < TO_EXIT {
+    while began.elapsed() < patience {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }

@@ -1,5 +1,5 @@
-//! Trainers on one real card that do not all fit: without tickets, with the best number of workers found by hand, and with
-//! tickets; and checkpointing with and without the memory limit of a run.
+//! Trainers on one real card that do not all fit: without tickets, with the best number of workers found by hand, under a run's
+//! memory limit alone, and with tickets; and checkpointing with and without that limit.
 //!
 //! ```sh
 //! scripts/with-mlx --cuda cargo bench --bench gpu -- --json FILE
@@ -11,7 +11,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `sets.rs` | the sets of jobs, and the ways to run them |
-//! | `turn.rs` | one of these ways, once |
+//! | `turn.rs` | what each job needs alone, and one of these ways, once |
 //! | `outcome.rs` | what came of them, and what is judged |
 //! | `job.rs` | one trainer; no word of tickets |
 //! | `checkpoint.rs` | a transformer's step, plain and with ordered checkpoints |
@@ -61,7 +61,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: scripts/with-mlx --cuda cargo bench --bench gpu -- [OPTIONS] [PART OF A NAME...]
+usage: scripts/with-mlx --cuda cargo bench --bench gpu -- [OPTIONS] [WHAT...]
+
+WHAT is measured: a part of sets/even/without-tickets/7, sets/even/tickets/1, sets/even/most-workers/run,
+sets/even/most-workers/tickets, the same of sets/mixed, and of checkpoint/. Without it all is.
 
   --quick          fewer numbers of workers and shorter jobs
   --json FILE      writes the rows for machines
@@ -115,7 +118,7 @@ fn run() -> Result<ExitCode, Failure> {
         report.skip(format!("gpu ({WHY_NONE})"), None);
         return report.finish(json);
     };
-    let mut report = Report::new(filters, false);
+    let mut report = Report::new(filters, quick);
     let whole = measure(&mut report, &card, quick);
     let judged = report.finish(json)?;
     Ok(if whole { judged } else { ExitCode::from(2) })

@@ -38,10 +38,6 @@ impl Outcome {
         self.ended == jobs && self.over.is_ok()
     }
 
-    pub(crate) fn not_ended(&self, jobs: usize) -> usize {
-        jobs - self.ended
-    }
-
     pub(crate) fn a_minute(&self) -> Option<f64> {
         let over = self.over.as_ref().ok()?;
         Some(60.0 * self.ended as f64 / over.seconds)
@@ -70,6 +66,18 @@ impl Outcome {
     }
 }
 
+fn failed(turns: &[Outcome], jobs: usize) -> f64 {
+    turns.iter().filter(|it| !it.is_whole(jobs)).count() as f64
+}
+
+/// Turns with tickets: all jobs are to end, and the turns well.
+pub(crate) fn judge_ends(report: &mut Report, row: &str, jobs: usize, turns: &[Outcome]) {
+    let not_ended: usize = turns.iter().map(|it| jobs - it.ended).sum();
+    report.at_most(format!("{row}/not-ended"), not_ended as f64, 0.0, None);
+    let failed = failed(turns, jobs);
+    report.at_most(format!("{row}/failed-turns"), failed, 0.0, None);
+}
+
 /// The turns of the best number by hand, if one ended all jobs, beside those with tickets, if they are asked for. By hand only
 /// the turns that ended all jobs count; with tickets all must.
 pub(crate) fn judge(
@@ -82,19 +90,21 @@ pub(crate) fn judge(
     if with_tickets.is_empty() {
         return;
     }
-    let failed = |turns: &[Outcome]| turns.iter().filter(|it| !it.is_whole(jobs)).count() as f64;
-    let not_ended: usize = with_tickets.iter().map(|it| it.not_ended(jobs)).sum();
-    report.at_most(row("tickets/not-ended"), not_ended as f64, 0.0, None);
-    report.at_most(row("tickets/failed-turns"), failed(with_tickets), 0.0, None);
+    judge_ends(report, &row("tickets"), jobs, with_tickets);
     let rates = Vec::from_iter(with_tickets.iter().filter_map(Outcome::a_minute));
     let ours = (!rates.is_empty()).then(|| median(rates));
     if let Some(ours) = ours {
         report.info(row("tickets/jobs-a-minute"), ours, None);
     }
     if by_hand.is_empty() {
+        report.skip(row("best-by-hand-to-tickets (nothing by hand)"), None);
         return;
     }
-    report.info(row("best-by-hand/failed-turns"), failed(by_hand), None);
+    report.info(
+        row("best-by-hand/failed-turns"),
+        failed(by_hand, jobs),
+        None,
+    );
     let whole = by_hand.iter().filter(|it| it.is_whole(jobs));
     let rates = Vec::from_iter(whole.filter_map(Outcome::a_minute));
     if rates.is_empty() {

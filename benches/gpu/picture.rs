@@ -48,7 +48,8 @@ pub(crate) fn draw(run: &Path, picture: &Path) -> Result<(), Failure> {
     .into_iter()
     .map(|(name, jobs)| Set::of(&run.rows, name, jobs))
     .collect();
-    let sets = sets.ok_or("the run has no sets: one of a machine with a card is needed")?;
+    let sets =
+        sets.ok_or("the run has not both sets with tickets: a whole run on a card is needed")?;
     let highest = sets.iter().map(Set::highest).fold(0.0, f64::max);
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -119,10 +120,10 @@ impl<'a> Set<'a> {
         let is_whole = self.value("tickets/not-ended") == Some(0.0)
             // Older runs have no such row.
             && self.value("tickets/failed-turns").unwrap_or(0.0) == 0.0;
-        let workers = self.value("tickets/workers");
-        let by = workers.map_or(String::new(), |workers| format!(", {workers} workers"));
+        // Older runs do not say that there were seven.
+        let workers = self.value("tickets/workers").unwrap_or(7.0);
         let ended = if is_whole { "all end" } else { "not all end" };
-        format!("with tickets{by}: {ended} (median, range)")
+        format!("with tickets, {workers} workers: {ended} (median, range)")
     }
 
     fn of_failed(&self) -> String {
@@ -190,14 +191,16 @@ impl<'a> Set<'a> {
         }))?;
         let line = [(0.2, self.with_tickets), (last + 0.8, self.with_tickets)];
         chart.draw_series([PathElement::new(line, TICKETS.stroke_width(2))])?;
-        let legend = [
+        let mut legend = vec![
             (TICKETS, self.of_tickets()),
             (
                 ALL_ENDED,
                 "without: all end (the best: median, range)".to_owned(),
             ),
-            (SOME_FAILED, self.of_failed()),
         ];
+        if self.failed().next().is_some() {
+            legend.push((SOME_FAILED, self.of_failed()));
+        }
         let plain = area.strip_coord_spec();
         for (row, (color, label)) in (0..).zip(legend) {
             let style = ("sans-serif", 18).into_font().color(&color);

@@ -1,4 +1,5 @@
-//! Two sets of jobs that do not fit the card together, run without tickets by every number of workers, and with tickets.
+//! Two sets of jobs that do not fit the card together, run without tickets by every number of workers, and with tickets; and by
+//! the most workers under a run's memory limit alone, and with tickets.
 
 use crate::child;
 use crate::failure::Failure;
@@ -8,7 +9,7 @@ use crate::task::{Bound, Said, Sized, Task, Turn, Wanted};
 
 /// The most workers that are tried by hand.
 const BY_HAND: usize = 12;
-/// With tickets, for every set: one card gains nothing by more. Bytes bound them further.
+/// With tickets, for every set: by hand more gained nothing on this card. Bytes bound them further.
 const WITH_TICKETS: usize = 7;
 /// How often a set is run with tickets, and by the best number by hand. Medians are compared, since single runs differ.
 const RUNS: usize = 5;
@@ -63,35 +64,32 @@ impl Set {
         jobs.ok_or_else(|| "a job was not measured".into())
     }
 
-    /// Every way whose rows are asked for.
     pub(crate) fn measure(
         &self,
         report: &mut Report,
         card: u64,
         quick: bool,
     ) -> Result<(), Failure> {
-        let ways = ["without-tickets", "tickets", "most-workers"];
-        if !ways.iter().any(|way| report.wants(&self.row(way))) {
-            return Ok(());
-        }
-        let jobs = self.jobs(card, quick)?;
-        report.info(self.row("jobs"), jobs.len() as f64, None);
+        report.info(self.row("jobs"), self.parts.len() as f64, None);
         let mut turns = Turns {
             set: self,
-            jobs: &jobs,
+            jobs: None,
             card,
+            quick,
             report,
         };
-        turns.compare(quick)?;
+        turns.compare()?;
         turns.take_most_workers()
     }
 }
 
-/// A set's turns.
+/// A set's turns. One is taken where its row, up to the number of workers or of the turn, is asked for.
 struct Turns<'a> {
     set: &'a Set,
-    jobs: &'a [Sized],
+    /// Once they were measured.
+    jobs: Option<Vec<Sized>>,
     card: u64,
+    quick: bool,
     report: &'a mut Report,
 }
 
@@ -107,9 +105,12 @@ impl Turns<'_> {
         if !self.report.wants(&row) {
             return Ok(None);
         }
-        let jobs = self.jobs.to_vec();
+        let jobs = match &mut self.jobs {
+            Some(jobs) => jobs,
+            none => none.insert(self.set.jobs(self.card, self.quick)?),
+        };
         let turn = Turn {
-            jobs,
+            jobs: jobs.clone(),
             workers,
             bound,
         };
@@ -119,8 +120,9 @@ impl Turns<'_> {
     }
 
     /// The best number of workers by hand, beside tickets.
-    fn compare(&mut self, quick: bool) -> Result<(), Failure> {
-        let by_hand: Vec<usize> = if quick {
+    fn compare(&mut self) -> Result<(), Failure> {
+        let jobs = self.set.parts.len();
+        let by_hand: Vec<usize> = if self.quick {
             vec![1, 4, BY_HAND]
         } else {
             (1..=BY_HAND).collect()
@@ -132,7 +134,7 @@ impl Turns<'_> {
                 workers,
                 Bound::ByHand,
             )?;
-            let whole = outcome.filter(|it| it.is_whole(self.jobs.len()));
+            let whole = outcome.filter(|it| it.is_whole(jobs));
             if let Some(a_minute) = whole.and_then(|it| it.a_minute())
                 && best.is_none_or(|(_, best)| a_minute > best)
             {
@@ -145,7 +147,7 @@ impl Turns<'_> {
         }
         let (mut best_by_hand, mut with_tickets) = (Vec::new(), Vec::new());
         // Anew, since the turn that made it the best may have been a lucky one; and in turn, since a machine changes.
-        for number in 1..=if quick { 1 } else { RUNS } {
+        for number in 1..=if self.quick { 1 } else { RUNS } {
             if let Some((workers, _)) = best {
                 let row = format!("best-by-hand/{number}");
                 best_by_hand.extend(self.take(&row, workers, Bound::ByHand)?);
@@ -156,23 +158,17 @@ impl Turns<'_> {
         let row = |rest: &str| self.set.row(rest);
         self.report
             .info(row("tickets/workers"), WITH_TICKETS as f64, None);
-        outcome::judge(
-            self.report,
-            row,
-            self.jobs.len(),
-            &best_by_hand,
-            &with_tickets,
-        );
+        outcome::judge(self.report, row, jobs, &best_by_hand, &with_tickets);
         Ok(())
     }
 
     /// The most workers, with which by hand no job ends: under a run's memory limit alone, and with tickets.
     fn take_most_workers(&mut self) -> Result<(), Failure> {
         self.take("most-workers/run", BY_HAND, Bound::Run)?;
-        if let Some(outcome) = self.take("most-workers/tickets", BY_HAND, Bound::Tickets)? {
-            let row = self.set.row("most-workers/tickets/not-ended");
-            let not_ended = outcome.not_ended(self.jobs.len());
-            self.report.at_most(row, not_ended as f64, 0.0, None);
+        let name = "most-workers/tickets";
+        if let Some(outcome) = self.take(name, BY_HAND, Bound::Tickets)? {
+            let jobs = self.set.parts.len();
+            outcome::judge_ends(self.report, &self.set.row(name), jobs, &[outcome]);
         }
         Ok(())
     }
