@@ -11,8 +11,8 @@ use crate::task::{Bound, Said, Sized, Task, Turn, Wanted};
 const BY_HAND: usize = 12;
 /// With tickets, for every set: by hand more gained nothing on this card. Bytes bound them further.
 const WITH_TICKETS: usize = 7;
-/// How often a set is run with tickets, and by the best number by hand. Medians are compared, since single runs differ.
-const RUNS: usize = 5;
+/// How many turns with tickets, and with the best number by hand, are compared by their medians: single turns differ.
+const TURNS: usize = 5;
 
 /// Jobs that are compared in every way.
 pub(crate) struct Set {
@@ -147,7 +147,7 @@ impl Turns<'_> {
         }
         let (mut best_by_hand, mut with_tickets) = (Vec::new(), Vec::new());
         // Anew, since the turn that made it the best may have been a lucky one; and in turn, since a machine changes.
-        for number in 1..=if self.quick { 1 } else { RUNS } {
+        for number in 1..=if self.quick { 1 } else { TURNS } {
             if let Some((workers, _)) = best {
                 let row = format!("best-by-hand/{number}");
                 best_by_hand.extend(self.take(&row, workers, Bound::ByHand)?);
