@@ -8,7 +8,7 @@
 
 #[path = "../benches/gpu/child.rs"]
 mod child;
-#[path = "../benches/gpu/failure.rs"]
+#[path = "../benches/bars/failure.rs"]
 mod failure;
 #[path = "../benches/bars/machine.rs"]
 mod machine;

@@ -1,4 +1,4 @@
 //! What goes wrong.
 
-/// What a part of this program that is not a measurement fails with.
-pub(crate) type Failure = Box<dyn std::error::Error>;
+/// What a part of a bench that is not a measurement fails with.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;

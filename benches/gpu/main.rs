@@ -28,6 +28,7 @@
 mod checkpoint;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod child;
+#[path = "../bars/failure.rs"]
 mod failure;
 #[cfg(any(target_vendor = "apple", with_mlx))]
 mod job;

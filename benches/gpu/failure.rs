@@ -1,4 +1,0 @@
-//! What goes wrong.
-
-/// What a part of this program that is not a measurement fails with.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
