@@ -117,10 +117,9 @@ impl<'a> Set<'a> {
     }
 
     fn of_tickets(&self) -> String {
-        let is_whole = self.value("tickets/not-ended") == Some(0.0)
-            // Older runs have no such row.
-            && self.value("tickets/failed-turns").unwrap_or(0.0) == 0.0;
-        // Older runs do not say that there were seven.
+        // A turn that did not end all jobs has failed.
+        let is_whole = self.value("tickets/failed-turns") == Some(0.0);
+        // The whole runs of 2026-11-30 do not say that there were seven.
         let workers = self.value("tickets/workers").unwrap_or(7.0);
         let ended = if is_whole { "all end" } else { "not all end" };
         format!("with tickets, {workers} workers: {ended} (median, range)")
