@@ -293,19 +293,23 @@ fn a_resized_guard_whose_beginning_was_dropped_is_told_from_then_on() -> Result<
     let mut recorder = Recorder::with_capacity(&rig.manager, 10);
     let mut guard = grows.acquire_owned()?;
     for _ in 0..10 {
+        rig.clock.advance(SECOND);
         drop(other.acquire()?);
         recorder.poll();
     }
+    rig.clock.advance(SECOND);
     guard.resize(6)?;
     drop(guard);
     let recording = recorder.finish();
-    assert!(recording.missing() > 0);
+    let whole = recording.duration();
+    assert!(recording.missing() > 0 && whole >= SECOND);
     let mut intervals = recording.intervals();
     intervals.retain(|it| it.name() == "grows");
     let found = intervals
         .iter()
-        .map(|it| (it.bytes, it.begin_known, it.end));
-    assert!(found.eq([(6, false, End::Released)]), "{intervals:?}");
+        .map(|it| (it.bytes, it.begin_known, it.from, it.end));
+    let told = (6, false, whole, End::Released);
+    assert!(found.eq([told]), "{intervals:?}");
     Ok(())
 }
 
