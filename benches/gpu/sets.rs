@@ -9,7 +9,7 @@ use crate::task::{Bound, Said, Sized, Task, Turn, Wanted};
 
 /// The most workers that are tried by hand.
 const BY_HAND: usize = 12;
-/// With tickets, for every set: by hand more gained nothing on this card. Bytes bound them further.
+/// With tickets, for every set: on an H200 more gained nothing by hand in `even`. Bytes bound them further.
 const WITH_TICKETS: usize = 7;
 /// How many turns with tickets, and with the best number by hand, are compared by their medians: single turns differ.
 const TURNS: usize = 5;
@@ -162,7 +162,7 @@ impl Turns<'_> {
         Ok(())
     }
 
-    /// The most workers, with which by hand no job ends: under a run's memory limit alone, and with tickets.
+    /// The most workers, with which by hand no job ended on an H200: under a run's memory limit alone, and with tickets.
     fn take_most_workers(&mut self) -> Result<(), Failure> {
         self.take("most-workers/run", BY_HAND, Bound::Run)?;
         let name = "most-workers/tickets";

@@ -67,7 +67,7 @@ use_runner() { # PROGRAM
 part_bytes=50000000
 
 # Nothing is ever removed but an earlier pack, which its start script tells, once there is a new one; and what an
-# interrupted run left of one. Of two runs that pack into one folder at once the first fails.
+# interrupted run left of one. Only one run at a time packs into a folder: nothing keeps others out.
 judge_pack() {
   local foreign
   mkdir -p -- "$pack" 2>/dev/null && [[ -w $pack ]] || die "$pack cannot be written."
