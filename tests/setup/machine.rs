@@ -1,5 +1,6 @@
 //! A machine that has what a test says: a `PATH` of one folder.
 
+use parking_lot::Mutex;
 use std::env;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -40,6 +41,10 @@ const TOOLS: [&str; 30] = [
     "uname",
     "wc",
 ];
+
+/// Held while a program is written, and until a child runs its own program. A child that another thread starts meanwhile would
+/// have the new program open for writing, and the system starts none that is.
+static PROGRAMS: Mutex<()> = Mutex::new(());
 
 /// A machine: a `PATH` of one folder, and a place for what is built. Gone with it.
 pub(crate) struct Machine {
@@ -97,6 +102,7 @@ impl Machine {
     }
 
     pub(crate) fn program_at(&self, path: &Path, script: &str) {
+        let _lock = PROGRAMS.lock();
         // A link would be written through.
         let _absent = fs::remove_file(path);
         fs::write(path, script).expect("a new file");
@@ -162,7 +168,8 @@ step_count=1
         let said = self.root.join("said");
         // Into a file: a pipe would stay open as long as the last of the script's dots.
         let file = fs::File::create(&said).expect("a new file");
-        let status = Command::new(script)
+        let mut command = Command::new(script);
+        command
             .args(arguments)
             .env_clear()
             .env("PATH", self.bin())
@@ -170,9 +177,13 @@ step_count=1
             .env("CARGO_TARGET_DIR", &self.target)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the same file"))
-            .stderr(file)
-            .status()
-            .expect("the script starts");
+            .stderr(file);
+        let started = {
+            let _lock = PROGRAMS.lock();
+            command.spawn()
+        };
+        let status = started.and_then(|mut child| child.wait());
+        let status = status.expect("the script starts");
         let said = fs::read_to_string(&said).expect("what it said");
         (status.code(), said)
     }
