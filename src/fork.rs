@@ -37,7 +37,8 @@
 //! # What this does not cover
 //!
 //! Code that forks inside a policy, a hook, a backend or a clock that the library calls must `exec` or exit in the child:
-//! what called it cannot go on there. [`ffi`](crate::ffi)'s functions call MLX, which knows nothing of forks. The fake clock
+//! what called it cannot go on there. A child's own threads may hang before they run, and its first one as it ends: the
+//! standard library takes a lock of its own as a thread begins and ends, and it too may have been held at the fork. [`ffi`](crate::ffi)'s functions call MLX, which knows nothing of forks. The fake clock
 //! and the recording backend are for tests of one process.
 
 use crate::Error;

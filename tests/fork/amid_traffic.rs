@@ -19,6 +19,15 @@ fn manager() -> Result<Manager, Error> {
     Manager::builder().backend(backend).config(config).build()
 }
 
+/// Ends the traffic, also if the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Calls `test` while four threads do whatever comes, each its own.
 fn amid_traffic(manager: &Manager, test: impl FnOnce()) {
     let ticket = manager.ticket(&SumPolicy::capped(100), 60).label("traffic");
@@ -47,8 +56,8 @@ fn amid_traffic(manager: &Manager, test: impl FnOnce()) {
                 events.drain().for_each(drop);
             });
         });
+        let _stop = Stop(&stop);
         test();
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

@@ -1,4 +1,4 @@
-//! Every public call, as a child finds it.
+//! Every public call, as a child finds it. None of them starts a thread (`threads.rs` says why).
 
 use crate::kit::Custom;
 use mlx_wired::ffi::NoMlx;
@@ -68,11 +68,6 @@ impl World {
         refused(self.manager.wire_max(1));
         refused(SumPolicy::capped(10).acquire(1));
         refused(SumPolicy::capped(10).ticket(1).acquire());
-        // A thread that the child starts has no guards of its own yet.
-        std::thread::scope(|scope| {
-            scope.spawn(|| refused(ticket.acquire()));
-            scope.spawn(|| refused(ticket.acquire_owned()));
-        });
     }
 
     fn change_nothing(&self) {

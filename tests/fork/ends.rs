@@ -1,4 +1,4 @@
-//! How a child may end: by `_exit`, as elsewhere here; by `exit`; with its thread; by `exec`.
+//! How a child may end: by `_exit`, as elsewhere here; by `exit`; by `exec`; with its thread (`threads.rs`).
 
 use crate::calls::refused;
 use crate::child::{ends_well, fork};
@@ -6,7 +6,6 @@ use mlx_wired::ffi::NoMlx;
 use mlx_wired::{Error, Manager, SumPolicy, Ticket};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::thread;
 
 fn ticket() -> Result<Ticket, Error> {
     let manager = Manager::builder().backend(NoMlx::new()).build()?;
@@ -23,22 +22,6 @@ fn r43_a_child_may_exit() -> Result<(), Error> {
         // SAFETY: ends the child, after its thread's locals were destroyed.
         unsafe { libc::exit(0) }
     }));
-    Ok(())
-}
-
-#[test]
-fn r43_a_childs_thread_may_end() -> Result<(), Error> {
-    let ticket = ticket()?;
-    let forks = move || {
-        // Of two kinds: in the thread's slab, and in the list.
-        let guards: Vec<_> = (0..70).map(|_| ticket.acquire()).collect();
-        let child = fork(|| refused(ticket.acquire()));
-        drop(guards);
-        // In the child nothing is left after this.
-        child
-    };
-    let child = thread::spawn(forks).join().expect("it ends well");
-    ends_well(child);
     Ok(())
 }
 

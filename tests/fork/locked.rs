@@ -2,7 +2,7 @@
 
 use crate::calls::World;
 use crate::child::kept_in_child;
-use crate::kit::{Custom, again, is_again, on};
+use crate::kit::{Custom, on};
 use crate::stopping::while_one_stands;
 use mlx_wired::clock::{Clock, Sleeper, SystemClock};
 use mlx_wired::ffi::{NoMlx, RecordingBackend};
@@ -190,14 +190,9 @@ fn a_days_work(manager: &Manager, token: &CancelToken) -> Result<(), Error> {
     Ok(())
 }
 
-/// Under whatever lock anything is allocated or freed, a child finds it held. In a process of its own: the child starts
-/// threads, for which the standard library has a lock of its own, and that a thread of another test may hold as it forks.
+/// Under whatever lock anything is allocated or freed, a child finds it held.
 #[test]
 fn r43_wherever_another_thread_allocates() -> Result<(), Error> {
-    if !is_again() {
-        again("locked::r43_wherever_another_thread_allocates", &[]);
-        return Ok(());
-    }
     let (manager, _) = on(RecordingBackend::metal());
     let ticket = manager.ticket(&SumPolicy::uncapped(), 1);
     // Unwatched, so that the fast paths are taken.

@@ -7,6 +7,7 @@
 //! * `pool.rs`: a pool of host buffers, forked wherever another thread that uses it allocates.
 //! * `guards.rs`: what becomes of the forking thread's own guards.
 //! * `ends.rs`: how a child may end.
+//! * `threads.rs`: threads that a child starts, and one that ends.
 #![cfg(unix)]
 
 mod amid_traffic;
@@ -21,6 +22,7 @@ mod memory;
 mod pool;
 mod shared;
 mod stopping;
+mod threads;
 
 #[global_allocator]
 static ALLOCATOR: stopping::Allocator = stopping::Allocator;

@@ -1,14 +1,20 @@
 //! A monitor of pressure whose thread is not there, forked while that was amid a function of the program's.
 
 use crate::child::kept_in_child;
+use crate::kit::{again, is_again};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{Error as Refused, Pressure, PressureStats, Scripted};
 use mlx_wired::{Error, Manager, PressureLevel};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// In a process of its own: the child starts a thread (`threads.rs`).
 #[test]
 fn r43_a_monitor_of_pressure() -> Result<(), Error> {
+    if !is_again() {
+        again("memory::r43_a_monitor_of_pressure", &[]);
+        return Ok(());
+    }
     let manager = Manager::builder().backend(NoMlx::new()).build()?;
     let script = Scripted::new("script");
     let builder = Pressure::builder().source(script.clone()).manager(&manager);
