@@ -37,9 +37,13 @@
 //! # What this does not cover
 //!
 //! Code that forks inside a policy, a hook, a backend or a clock that the library calls must `exec` or exit in the child:
-//! what called it cannot go on there. A child's own threads may hang before they run, and its first one as it ends: the
-//! standard library takes a lock of its own as a thread begins and ends, and it too may have been held at the fork. [`ffi`](crate::ffi)'s functions call MLX, which knows nothing of forks. The fake clock
-//! and the recording backend are for tests of one process.
+//! what called it cannot go on there.
+//!
+//! A thread that a child starts may hang before it runs, and its first thread as that ends: the standard library takes a lock
+//! of its own as a thread begins and as it ends, and a thread of the parent may have held it at the fork.
+//!
+//! [`ffi`](crate::ffi)'s functions call MLX, which knows nothing of forks. The fake clock and the recording backend are for
+//! tests of one process.
 
 use crate::Error;
 use std::fmt;
