@@ -22,6 +22,7 @@ mod report;
 mod task;
 
 use child::{End, Heard};
+use failure::Failure;
 use outcome::Outcome;
 use report::{Report, Row, Run, Verdict};
 use std::fs::{self, File};
@@ -50,12 +51,28 @@ fn outcome(script: &str) -> Outcome {
 fn judged(name: &str, by_hand: &[Outcome], with_tickets: &[Outcome]) -> Vec<Row> {
     let mut report = Report::new(Vec::new(), false);
     outcome::judge(&mut report, str::to_owned, JOBS, by_hand, with_tickets);
+    read_back(name, report).expect("it is read back").rows
+}
+
+/// The report as a file for machines, and what is read from that.
+fn read_back(name: &str, report: Report) -> Result<Run, Failure> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gpu-turns-{name}.json"));
     let file = File::create(&path).expect("a new file");
     report.finish(Some(file)).expect("it writes");
-    let run = Run::read(&path).expect("it is read back");
+    let run = Run::read(&path);
     fs::remove_file(path).expect("it is there");
-    run.rows
+    run
+}
+
+#[test]
+fn a_quick_run_is_no_source_of_figures() {
+    let mut report = Report::new(Vec::new(), true);
+    report.at_most("row", 2.0, 1.0, None);
+    let refused = read_back("quick", report).expect_err("it measured nothing");
+    assert!(
+        refused.to_string().contains("quick.json: a quick run"),
+        "{refused}"
+    );
 }
 
 #[track_caller]

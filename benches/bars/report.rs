@@ -41,14 +41,23 @@ pub(crate) struct Row {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) machine: Machine,
+    /// Whether everything was only tried.
+    #[serde(default)]
+    quick: bool,
     pub(crate) rows: Vec<Row>,
 }
 
 impl Run {
+    /// A run that measured.
     pub(crate) fn read(file: &Path) -> Result<Self, Failure> {
         let complain = |error: &dyn Display| format!("{}: {error}", file.display());
         let text = fs::read_to_string(file).map_err(|error| complain(&error))?;
-        Ok(serde_json::from_str(&text).map_err(|error| complain(&error))?)
+        let run: Self = serde_json::from_str(&text).map_err(|error| complain(&error))?;
+        if run.quick {
+            let quick = "a quick run, which measures nothing: a whole one is needed";
+            return Err(complain(&quick).into());
+        }
+        Ok(run)
     }
 }
 
@@ -166,6 +175,7 @@ impl Report {
         if let Some(mut file) = json {
             let run = Run {
                 machine: Machine::this(),
+                quick: self.quick,
                 rows: self.rows,
             };
             serde_json::to_writer_pretty(&mut file, &run)?;
