@@ -39,8 +39,8 @@
 //! Code that forks inside a policy, a hook, a backend or a clock that the library calls must `exec` or exit in the child:
 //! what called it cannot go on there.
 //!
-//! A thread that a child starts may hang before it runs, and its first thread as that ends: the standard library takes a lock
-//! of its own as a thread begins and as it ends, and a thread of the parent may have held it at the fork.
+//! A thread that a child starts may hang before it runs, and so may the child's first thread as it ends: the standard library
+//! takes a lock of its own as a thread begins and as it ends, and a thread of the parent may have held it at the fork.
 //!
 //! [`ffi`](crate::ffi)'s functions call MLX, which knows nothing of forks. The fake clock and the recording backend are for
 //! tests of one process.

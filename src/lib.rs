@@ -180,8 +180,9 @@
 //!
 //! A manager is its process's own. In a child that was forked after the first one was built, every call that can fail is
 //! [`Error::Forked`] at once, all others answer as a closed manager without guards would, dropping guards and managers
-//! does nothing, and nothing waits, whatever other threads were doing. To `exec` there is fine; so is to fork first. To
-//! start threads there is not, with this library or without: a lock of the standard library's may be held for ever.
+//! does nothing, and nothing waits, whatever other threads were doing. To `exec` there is fine; so is to fork first.
+//! What is not fine is to start threads there, with this library or without: the standard library has a lock for that, which
+//! may be held for ever.
 //!
 //! # Features
 //!

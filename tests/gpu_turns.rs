@@ -101,12 +101,13 @@ fn a_child_that_says_nothing_is_ended() {
 
 #[test]
 fn a_child_that_hangs_at_its_end_is_ended() {
-    let patience = Duration::from_secs(1);
+    // Enough for the shell to begin.
+    let patience = Duration::from_secs(5);
     let mut child = Command::new("sh");
     child.args(["-c", "echo '\"Ended\"'; exec >&-; exec sleep 600"]);
     let heard = child::hear(&mut child, patience).expect("a shell");
     assert_eq!(heard.end, End::Hung(patience));
-    assert_eq!(heard.end.to_string(), "it hung at its end for 1 s");
+    assert_eq!(heard.end.to_string(), "it hung at its end for 5 s");
     let rows = judged("hung", &[], &[Outcome::of(heard)]);
     assert_eq!(row(&rows, "tickets/not-ended").value, Some(1.0));
     assert_eq!(row(&rows, "tickets/failed-turns").value, Some(1.0));

@@ -154,6 +154,7 @@ fn decoded(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Shutdown;
 
     #[test]
     fn base64() {
@@ -206,7 +207,8 @@ mod tests {
         told.write_all(&[1; 1000])?;
         assert!(watch.take()?);
         assert!(!watch.take()?);
-        drop(told);
+        // To drop it is not enough: a child that another test forks may have it open, too.
+        told.shutdown(Shutdown::Both)?;
         assert!(watch.take().is_err(), "it has gone");
         Ok(())
     }

@@ -39,6 +39,7 @@ fn amid_traffic(manager: &Manager, test: impl FnOnce()) {
         }
     };
     thread::scope(|scope| {
+        let _stop = Stop(&stop);
         scope.spawn(|| on(&|| drop(small.acquire_owned())));
         scope.spawn(|| {
             on(&|| {
@@ -56,7 +57,6 @@ fn amid_traffic(manager: &Manager, test: impl FnOnce()) {
                 events.drain().for_each(drop);
             });
         });
-        let _stop = Stop(&stop);
         test();
     });
 }

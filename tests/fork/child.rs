@@ -1,5 +1,6 @@
 //! Forked children, and what became of them.
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ pub(crate) fn in_child(work: impl FnOnce()) {
 #[track_caller]
 #[must_use]
 pub(crate) fn kept_in_child<F: FnOnce()>(work: F, end: impl FnOnce(i32)) -> Option<F> {
-    let mut work = Some(work);
+    // Where the child fails, what it was given stays: to drop it may need what the caller lets go on only later.
+    let mut work = ManuallyDrop::new(Some(work));
     ends_well(fork(|| {
         let work = work.take().expect("it is there");
         let done = catch_unwind(AssertUnwindSafe(work));
@@ -33,7 +35,7 @@ pub(crate) fn kept_in_child<F: FnOnce()>(work: F, end: impl FnOnce(i32)) -> Opti
         // Without unwinding into the test.
         end(i32::from(done.is_err()));
     }));
-    work
+    ManuallyDrop::into_inner(work)
 }
 
 /// Forks. Returns the child's number; the child runs `child`, and goes on from here if that returns.

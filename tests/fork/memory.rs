@@ -1,7 +1,7 @@
 //! A monitor of pressure whose thread is not there, forked while that was amid a function of the program's.
 
 use crate::child::kept_in_child;
-use crate::kit::{again, is_again};
+use crate::kit::{PATIENCE, again, is_again};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::memory::{Error as Refused, Pressure, PressureStats, Scripted};
 use mlx_wired::{Error, Manager, PressureLevel};
@@ -28,7 +28,7 @@ fn r43_a_monitor_of_pressure() -> Result<(), Error> {
         if change.is_rise() {
             entered.send(()).expect("the test waits");
             let may_go = may_go.lock().unwrap_or_else(PoisonError::into_inner);
-            may_go.recv().expect("the test goes on");
+            may_go.recv_timeout(PATIENCE).expect("the test goes on");
         }
     });
     script.used(0.99);

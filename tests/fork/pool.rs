@@ -56,9 +56,9 @@ fn find_nothing(last: BufferPool, [mut dropped, detached]: [PoolBuf; 2]) {
     drop((pool, last));
 }
 
-/// What the child builds is its own.
+/// What the child builds is its own. It starts no thread (`threads.rs` says why).
 fn have_one() {
-    let own = BufferPool::builder("own").build();
+    let own = BufferPool::builder("own").decay(Duration::MAX).build();
     let mut buffer = own.get(KIB).expect("its own gives");
     buffer[0] = 1;
     drop(buffer);
@@ -161,7 +161,7 @@ fn r43_a_pool_that_ends_in_a_child() -> Result<(), Error> {
 fn r43_a_grandchild_finds_nothing_in_its_parents_pool() {
     let pool = pool();
     in_child(|| {
-        let own = BufferPool::builder("own").build();
+        let own = BufferPool::builder("own").decay(Duration::MAX).build();
         drop(own.get(KIB).expect("its own gives"));
         in_child(|| {
             refused(pool.get(KIB));

@@ -76,7 +76,6 @@ pub(crate) fn while_one_stands(
         let stands = stands();
         let done = catch_unwind(AssertUnwindSafe(|| stands.then(during)));
         MAY_GO_ON.store(true, Ordering::SeqCst);
-        // To its very end: the standard library takes that lock as a thread ends, too.
         let worked = other.join();
         let done = done.unwrap_or_else(|panic| resume_unwind(panic));
         worked.unwrap_or_else(|panic| resume_unwind(panic));

@@ -36,6 +36,7 @@
 //! | to look into a text or a value | [`assert_says`], [`assert_matches`] |
 //! | files | [`Folder`]; [`written`], for what is written into memory |
 //! | a process of its own | [`again`] |
+//! | to compare what work costs | [`effort`] |
 
 #![allow(
     dead_code,
@@ -47,6 +48,7 @@
 mod again;
 mod asleep;
 mod clocks;
+mod effort;
 mod folder;
 mod policies;
 mod rig;
@@ -58,6 +60,7 @@ mod written;
 pub(crate) use again::{again, is_again};
 pub(crate) use asleep::{NotingClock, is_asleep};
 pub(crate) use clocks::HookedClock;
+pub(crate) use effort::effort;
 pub(crate) use folder::{Folder, pipe};
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
 pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};

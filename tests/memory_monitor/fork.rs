@@ -2,6 +2,8 @@
 
 use super::Stage;
 use super::child::{in_child, kept_in_child};
+#[cfg(feature = "watch")]
+use crate::kit::{PATIENCE, Pending, again, is_again};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::memory::Error;
 
@@ -55,4 +57,32 @@ fn a_child_that_drops_them_leaves_thread_and_socket() {
     super::socket::is_served(&folder.at("s"));
     drop(kept);
     assert!(!folder.at("s").exists());
+}
+
+/// In a process of its own: the child has open what other tests have, for as long as it lives.
+#[cfg(feature = "watch")]
+#[test]
+fn a_child_that_lives_on_does_not_hold_up_the_servers_end() {
+    if !is_again() {
+        again(
+            "fork::a_child_that_lives_on_does_not_hold_up_the_servers_end",
+            &[],
+        );
+        return;
+    }
+    let (folder, _monitor, server, _stage) = super::socket::served();
+    // SAFETY: in the child, which a signal ends, if not its parent's then the clock's.
+    let child = super::child::fork(|| unsafe {
+        libc::alarm(2 * PATIENCE.as_secs() as u32);
+        loop {
+            libc::pause();
+        }
+    });
+    Pending::spawn(move || drop(server)).result();
+    assert!(!folder.at("s").exists());
+    // SAFETY: it is this process's own child, and is not waited for elsewhere.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
 }

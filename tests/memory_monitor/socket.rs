@@ -58,8 +58,13 @@ fn only_the_user_can_connect_and_nothing_else_is_left_there() {
     assert_eq!(folder.names(), [""; 0], "it goes with the server");
 }
 
+/// In a process of its own: what a test forks meanwhile would have the socket open for a moment.
 #[test]
 fn a_file_that_a_dead_program_left_is_replaced() {
+    if !is_again() {
+        again("socket::a_file_that_a_dead_program_left_is_replaced", &[]);
+        return;
+    }
     let folder = Folder::new();
     drop(UnixListener::bind(folder.at("s")).expect("it is free"));
     let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
@@ -163,9 +168,14 @@ fn a_path_from_the_present_folder_is_removed_too() {
     assert!(!Path::new(&name).exists());
 }
 
-/// Two programs of one job that are started together, say: one path, one server, whatever is there before.
+/// Two programs of one job that are started together, say: one path, one server, whatever is there before. In a process of
+/// its own, as above.
 #[test]
 fn of_those_that_begin_at_once_one_serves() {
+    if !is_again() {
+        again("socket::of_those_that_begin_at_once_one_serves", &[]);
+        return;
+    }
     let (_stage, monitor) = Stage::started(RecordingBackend::cpu());
     let folder = Folder::new();
     for round in 0..100 {

@@ -1,11 +1,11 @@
 //! R40: what a call costs does not depend on how many guards live, or on what other managers hold.
 
 use crate::allocations::memory_of;
-use crate::kit::{Pending, Rig, SECOND, quiet};
+use crate::kit::{Pending, Rig, SECOND, effort, quiet};
 use mlx_wired::ffi::NoMlx;
 use mlx_wired::snapshot::Contention;
 use mlx_wired::{BudgetPolicy, Error, Guard, Manager, OwnedGuard, SumPolicy, Ticket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MANY: usize = 20_000;
 /// What a refusal may allocate, and what its error may keep, in bytes.
@@ -33,12 +33,12 @@ fn least(mut time: impl FnMut() -> Duration) -> Duration {
 fn r40_a_ticket_costs_the_same_beside_many_guards() -> Result<(), Error> {
     let rig = Rig::new(quiet())?;
     let tickets = || {
-        let begin = Instant::now();
-        for request in 0..1_000 {
-            let ticket = rig.ticket(&SumPolicy::uncapped(), 1);
-            drop(ticket.label(format!("request {request}")));
-        }
-        begin.elapsed()
+        effort(|| {
+            for request in 0..1_000 {
+                let ticket = rig.ticket(&SumPolicy::uncapped(), 1);
+                drop(ticket.label(format!("request {request}")));
+            }
+        })
     };
     let alone = least(tickets);
     let pages = guards(&rig.ticket(&SumPolicy::uncapped(), 1), MANY)?;
@@ -55,11 +55,11 @@ fn r40_a_resize_costs_the_same_beside_many_guards() -> Result<(), Error> {
     let mut cache = ticket.acquire_owned()?;
     let mut growths = || {
         let from = cache.bytes();
-        let begin = Instant::now();
-        for token in 1..=1_000 {
-            cache.resize(from + token).expect("nothing is in the way");
-        }
-        begin.elapsed()
+        effort(|| {
+            for token in 1..=1_000 {
+                cache.resize(from + token).expect("nothing is in the way");
+            }
+        })
     };
     let alone = least(&mut growths);
     let pages = guards(&ticket, MANY)?;
@@ -239,11 +239,7 @@ fn r40_a_poke_under_a_budget_costs_what_it_costs_without() -> Result<(), Error> 
     let held = (0..GROUPS)
         .map(|_| group())
         .collect::<Result<Vec<_>, _>>()?;
-    let poke = || {
-        let begin = Instant::now();
-        rig.manager.poke().expect("no policy is asked");
-        begin.elapsed()
-    };
+    let poke = || effort(|| rig.manager.poke().expect("no policy is asked"));
     let without = least(poke);
     rig.manager.configure(|config| config.budget(1 << 30))?;
     let with = least(poke);

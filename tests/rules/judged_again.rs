@@ -1,9 +1,8 @@
 //! R26a, R40: which waiters a change of the holds concerns. None is forgotten that it lets in, and what marks groups
 //! leaves no cost behind.
 
-use crate::kit::{Rig, quiet};
+use crate::kit::{Rig, effort, quiet};
 use mlx_wired::{Error, SumPolicy, Wait};
-use std::time::Instant;
 
 #[test]
 fn r26a_the_room_of_another_group_bounds_no_cap_but_the_budget() -> Result<(), Error> {
@@ -28,11 +27,11 @@ fn r40_a_cache_that_grows_looks_at_none_that_waits_for_holds() -> Result<(), Err
     let mut cache = ticket(1).reservation().acquire_owned()?;
     let mut growths = || {
         let from = cache.bytes();
-        let begin = Instant::now();
-        for token in 1..=200 {
-            cache.resize(from + token).expect("nothing is in the way");
-        }
-        begin.elapsed()
+        effort(|| {
+            for token in 1..=200 {
+                cache.resize(from + token).expect("nothing is in the way");
+            }
+        })
     };
     let alone = growths().min(growths());
     let large = ticket(3 << 18);
@@ -59,11 +58,11 @@ fn r40_a_cache_that_shrinks_looks_at_none_behind_the_first_job() -> Result<(), E
     let mut cache = ticket(1 << 10).reservation().acquire_owned()?;
     let mut shrinks = || {
         let from = cache.bytes();
-        let begin = Instant::now();
-        for token in 1..=200 {
-            cache.resize(from - token).expect("less always fits");
-        }
-        begin.elapsed()
+        effort(|| {
+            for token in 1..=200 {
+                cache.resize(from - token).expect("less always fits");
+            }
+        })
     };
     let alone = shrinks().min(shrinks());
     let first = rig.queued(&ticket(3 << 18).reservation());

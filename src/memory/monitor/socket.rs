@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -103,7 +104,10 @@ impl Drop for Server {
             self.file.number = None;
             return;
         }
-        drop(self.stop.take());
+        if let Some(stop) = self.stop.take() {
+            // To close it is not enough: a child that was forked meanwhile, and lives, has it open, too.
+            drop(stop.shutdown(Shutdown::Both));
+        }
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
