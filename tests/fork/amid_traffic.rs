@@ -2,6 +2,7 @@
 
 use crate::calls::{World, refused};
 use crate::child::in_child;
+use crate::kit::Sets;
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::{Config, Error, Manager, SumPolicy, Wait};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +20,6 @@ fn manager() -> Result<Manager, Error> {
     Manager::builder().backend(backend).config(config).build()
 }
 
-/// Ends the traffic, also if the test fails.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Calls `test` while four threads do whatever comes, each its own.
 fn amid_traffic(manager: &Manager, test: impl FnOnce()) {
     let ticket = manager.ticket(&SumPolicy::capped(100), 60).label("traffic");
@@ -39,7 +31,7 @@ fn amid_traffic(manager: &Manager, test: impl FnOnce()) {
         }
     };
     thread::scope(|scope| {
-        let _stop = Stop(&stop);
+        let _stops = Sets(&stop);
         scope.spawn(|| on(&|| drop(small.acquire_owned())));
         scope.spawn(|| {
             on(&|| {

@@ -30,6 +30,7 @@
 //! | the setter to fail, to wait, to have been called | `rig.backend`: [`RecordingBackend`](mlx_wired::ffi::RecordingBackend) |
 //! | another thread | [`acquiring`], [`queued`], [`Worker`], which holds a guard and wants another; [`Pending`] for all else |
 //! | to wait for what another thread does | [`until`]; [`next`], for an event |
+//! | threads that work until the test is over | [`Sets`], for their flag |
 //! | a policy of its own | [`Custom`], with [`Brake`] to stop who asks it |
 //! | something to happen when the clock is asked, or around a sleep | [`HookedClock`], with [`Rig::clocked`] |
 //! | to compare an error | [`numbers`], [`would_block`], [`deadlock`], [`in_the_way`], [`invalid_field`] |
@@ -65,7 +66,9 @@ pub(crate) use folder::{Folder, pipe};
 pub(crate) use policies::{Brake, Custom, forget_unused_groups};
 pub(crate) use rig::{Rig, assert_alive, eager, on, quiet};
 pub(crate) use says::{assert_matches, assert_says};
-pub(crate) use threads::{Acquiring, Pending, Worker, acquiring, acquiring_with, queued, until};
+pub(crate) use threads::{
+    Acquiring, Pending, Sets, Worker, acquiring, acquiring_with, queued, until,
+};
 pub(crate) use told::{
     deadlock, in_the_way, invalid_field, kinds, next, numbers, of_kind, until_started, would_block,
 };

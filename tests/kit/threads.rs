@@ -3,6 +3,7 @@
 use super::PATIENCE;
 use super::asleep::is_asleep;
 use mlx_wired::{Error, Manager, OwnedGuard, Ticket, Wait};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
@@ -14,6 +15,15 @@ pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     while !condition() {
         assert!(Instant::now() < give_up, "never happened: {what}");
         thread::yield_now();
+    }
+}
+
+/// Sets the flag as it goes, also where the test fails: the threads that work until then end.
+pub(crate) struct Sets<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Sets<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -74,6 +74,8 @@ fn removal_waits_for_a_call_in_flight() {
         ends.store(true, Ordering::SeqCst);
     });
     thread::scope(|scope| {
+        // In here, so that a failure ends what waits for it.
+        let go_on = go_on;
         scope.spawn(|| stage.poll(0.76));
         is_in.recv().expect("it is called");
         let (begins, has_begun) = mpsc::channel();

@@ -181,6 +181,8 @@ fn to_take_a_function_off_waits_for_all_of_its_calls() {
         1
     });
     thread::scope(|scope| {
+        // In here, so that a failure ends what waits for it.
+        let go_on = go_on;
         let cleans = [(); 2].map(|()| scope.spawn(|| monitor.force_cleanup()));
         for _ in 0..2 {
             is_in.recv().expect("it is called");

@@ -56,10 +56,11 @@ fn a_wait_that_stands_is_told_with_what_is_in_its_way() {
         let waiter = scope.spawn(|| waits.acquire_with(Wait::new().cancel(&token)).map(drop));
         until("it waits", || stage.manager.waiting().len() == 1);
         stage.clock.advance(9 * SECOND);
-        assert_eq!(ids(&monitor), [""; 0], "not for long yet");
+        let not_long_yet = ids(&monitor);
         stage.clock.advance(SECOND);
         let told = problems(&monitor);
         token.cancel();
+        assert_eq!(not_long_yet, [""; 0]);
         waiter
             .join()
             .expect("it ends")

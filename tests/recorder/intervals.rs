@@ -1,7 +1,7 @@
 //! Guards and waits as intervals.
 
 use super::{told, waiting};
-use crate::kit::{Rig, SECOND, acquiring, on, quiet};
+use crate::kit::{Rig, SECOND, Sets, acquiring, on, quiet};
 use mlx_wired::ffi::RecordingBackend;
 use mlx_wired::recorder::{End, Interval, Recorder, Recording, What};
 use mlx_wired::{Error, EventKind, SumPolicy, Wait};
@@ -179,6 +179,7 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
     // So few for each recording that no event is dropped, however long the recording thread is kept from polling.
     let acquires = AtomicU32::new(0);
     let recordings: Vec<Recording> = thread::scope(|scope| {
+        let _stops = Sets(&stop);
         for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -196,9 +197,7 @@ fn a_recording_that_begins_and_ends_amid_work_is_whole() -> Result<(), Error> {
             recorder.poll();
             recorder.finish()
         });
-        let recordings = recordings.collect();
-        stop.store(true, Ordering::Relaxed);
-        recordings
+        recordings.collect()
     });
     for recording in recordings {
         assert_eq!(recording.missing(), 0);

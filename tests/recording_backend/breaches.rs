@@ -52,6 +52,8 @@ fn concurrent_calls_are_a_breach() {
     let backend = RecordingBackend::metal().build();
     let gate = backend.gate();
     thread::scope(|s| {
+        // In here, so that a failure opens it.
+        let gate = gate;
         s.spawn(|| backend.set_wired_limit(GIB));
         gate.wait_entered(1);
         backend.assert_rules();
@@ -99,6 +101,8 @@ fn a_burst_is_held_together() {
     let gate = backend.gate();
     let start = Barrier::new(THREADS);
     thread::scope(|s| {
+        // In here, so that a failure opens it.
+        let gate = gate;
         for n in 0..THREADS as u64 {
             let (backend, start) = (&backend, &start);
             s.spawn(move || {

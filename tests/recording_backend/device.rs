@@ -59,6 +59,8 @@ fn the_baseline_is_asserted() {
 
     let gate = backend.gate();
     thread::scope(|s| {
+        // In here, so that a failure opens it.
+        let gate = gate;
         s.spawn(|| backend.set_wired_limit(GIB));
         gate.wait_entered(1);
         let message = panic_message(|| backend.assert_baseline(GIB));

@@ -126,6 +126,8 @@ fn the_backend_can_be_read_while_calls_are_held_back() {
     let backend = RecordingBackend::metal().build();
     let gate = backend.gate();
     thread::scope(|s| {
+        // In here, so that a failure opens it.
+        let gate = gate;
         s.spawn(|| backend.set_wired_limit(GIB));
         gate.wait_entered(1);
         assert_eq!(backend.call_count(), 1);
@@ -155,6 +157,8 @@ fn synchronizing_fails_panics_and_waits_when_asked() {
     let gate = backend.synchronize_gate();
     let done = AtomicBool::new(false);
     thread::scope(|s| {
+        // In here, so that a failure opens it.
+        let gate = gate;
         s.spawn(|| {
             backend.synchronize().unwrap();
             done.store(true, Ordering::SeqCst);

@@ -82,6 +82,8 @@ fn r15_a_wait_of_none_does_not_wait_for_a_call_in_flight() -> Result<(), Error> 
     let ticket = rig.ticket(&SumPolicy::uncapped(), 10);
     let gate = rig.backend.gate();
     std::thread::scope(|scope| {
+        // In here, so that a failure opens it.
+        let gate = gate;
         let first = scope.spawn(|| ticket.acquire_owned());
         gate.wait_entered(1);
         assert!(would_block(ticket.acquire_owned_with(Wait::none())));

@@ -185,7 +185,8 @@ fn a_guard_that_comes_and_goes_meanwhile_is_noticed() {
     let (go, wait) = mpsc::channel::<()>();
     let (done, finished) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        let other = &other;
+        // In here, so that a failure ends what waits for it.
+        let (other, go) = (&other, go);
         scope.spawn(move || {
             wait.recv().unwrap();
             drop(other.acquire().unwrap());

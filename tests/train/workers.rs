@@ -121,6 +121,8 @@ fn no_thread_ends_before_the_last_job_is_done() {
     let (go, waits) = channel::bounded::<()>(0);
     let ended_before = Mutex::new(None);
     Workers::scope(2, |workers| {
+        // In here, so that a failure ends what waits for it.
+        let go = go;
         let failing = workers.spawn(|| {
             keep();
             both.wait();
