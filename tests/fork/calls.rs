@@ -144,6 +144,12 @@ fn release_nothing(mut borrowed: Guard<'_>, [mut owned, other]: [OwnedGuard; 2])
     assert_eq!(borrowed.release().error, Some(Error::Forked));
 }
 
+/// Of a manager that has no limit to lower, and so no thread.
+pub(crate) fn ticket() -> Result<Ticket, Error> {
+    let manager = Manager::builder().backend(NoMlx::new()).build()?;
+    Ok(manager.ticket(&SumPolicy::uncapped(), 1))
+}
+
 /// What can fail does, at once.
 #[track_caller]
 pub(crate) fn refused<T>(result: Result<T, Error>) {

@@ -1,16 +1,10 @@
 //! How a child may end: by `_exit`, as elsewhere here; by `exit`; by `exec`; with its thread (`threads.rs`).
 
-use crate::calls::refused;
+use crate::calls::{refused, ticket};
 use crate::child::{ends_well, fork};
-use mlx_wired::ffi::NoMlx;
-use mlx_wired::{Error, Manager, SumPolicy, Ticket};
+use mlx_wired::Error;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-
-fn ticket() -> Result<Ticket, Error> {
-    let manager = Manager::builder().backend(NoMlx::new()).build()?;
-    Ok(manager.ticket(&SumPolicy::uncapped(), 1))
-}
 
 #[test]
 fn r43_a_child_may_exit() -> Result<(), Error> {

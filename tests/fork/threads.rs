@@ -4,18 +4,11 @@
 //! it at the fork, no thread of the child begins or ends, whatever this library does. So each test here runs in a process of
 //! its own, in which no other thread begins or ends as it forks.
 
-use crate::calls::refused;
+use crate::calls::{refused, ticket};
 use crate::child::{ends_well, fork, in_child};
 use crate::kit::{again, is_again};
-use mlx_wired::ffi::NoMlx;
-use mlx_wired::{Error, Manager, SumPolicy, Ticket};
+use mlx_wired::Error;
 use std::thread;
-
-/// Of a manager that has no limit to lower, and so no thread.
-fn ticket() -> Result<Ticket, Error> {
-    let manager = Manager::builder().backend(NoMlx::new()).build()?;
-    Ok(manager.ticket(&SumPolicy::uncapped(), 1))
-}
 
 /// Such a thread has no guards of its own yet.
 #[test]
