@@ -64,6 +64,12 @@ fn read_back(name: &str, report: Report) -> Result<Run, Failure> {
     run
 }
 
+#[track_caller]
+fn row<'a>(rows: &'a [Row], name: &str) -> &'a Row {
+    let found = rows.iter().find(|row| row.name == name);
+    found.unwrap_or_else(|| panic!("no row {name}: {rows:?}"))
+}
+
 #[test]
 fn a_quick_run_is_no_source_of_figures() {
     let mut report = Report::new(Vec::new(), true);
@@ -73,12 +79,6 @@ fn a_quick_run_is_no_source_of_figures() {
         refused.to_string().contains("quick.json: a quick run"),
         "{refused}"
     );
-}
-
-#[track_caller]
-fn row<'a>(rows: &'a [Row], name: &str) -> &'a Row {
-    let found = rows.iter().find(|row| row.name == name);
-    found.unwrap_or_else(|| panic!("no row {name}: {rows:?}"))
 }
 
 #[test]

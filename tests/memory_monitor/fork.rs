@@ -71,7 +71,7 @@ fn a_child_that_lives_on_does_not_hold_up_the_servers_end() {
         return;
     }
     let (folder, _monitor, server, _stage) = super::socket::served();
-    // SAFETY: in the child, which a signal ends, if not its parent's then the clock's.
+    // SAFETY: any child may make both calls. A signal ends it: its parent's, or else the alarm's.
     let child = super::child::fork(|| unsafe {
         libc::alarm(2 * PATIENCE.as_secs() as u32);
         loop {
